@@ -1,0 +1,123 @@
+//! Engines make boxes. One trait, and one conformance suite that every engine passes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use crate::model::failure::Failure;
+use crate::model::id::{EnvironmentId, EnvironmentName};
+use crate::model::policy::{
+    EngineKind, EngineReport, Isolation, IsolationRequest, Limits, NetworkPolicy,
+};
+use crate::model::repository::Identity;
+
+/// The directory inside every box that holds the shim's and the gateway's sockets.
+pub const RUN_DIRECTORY: &str = "/run/agentdeck";
+
+/// Everything an engine needs to make a box. All paths are the host's unless said otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxPlan {
+    pub environment: EnvironmentId,
+    pub name: EnvironmentName,
+    /// Tells this deck's boxes from those of another `AGENTDECK_HOME`: 16 hexadecimal digits.
+    pub deck: String,
+    /// The environment's own directory. An engine may keep a `layer` directory in it.
+    pub directory: PathBuf,
+    /// The files the agent works on; owned by the user.
+    pub workspace: PathBuf,
+    /// The box's private git directory, mounted over `.git` of the workspace inside the box only.
+    pub git: PathBuf,
+    /// The agent's home, already seeded; mounted at the box's home.
+    pub home: PathBuf,
+    /// Mounted at `RUN_DIRECTORY`; the server listens on the gateway's socket in it.
+    pub run: PathBuf,
+    /// Where the workspace stands inside the box: the repository's own absolute path.
+    pub mount: PathBuf,
+    /// The shim's binary: static, named by its content.
+    pub shim: PathBuf,
+    pub image: Option<String>,
+    pub isolation: IsolationRequest,
+    pub network: NetworkPolicy,
+    pub limits: Limits,
+    pub identity: Identity,
+    /// Directories of the user's home shown read-only at the same path (native only).
+    pub tools: Vec<PathBuf>,
+}
+
+/// What an engine must remember of a box to find it again; kept by the deck, read by its engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxRecord {
+    pub environment: EnvironmentId,
+    /// The host's process id of the box's first process, and its start time in clock ticks since
+    /// boot (`/proc/PID/stat`, field 22), which together name one process for good.
+    pub init_pid: u32,
+    pub init_start: u64,
+    /// The container's id, for engines that have one.
+    pub container: Option<String>,
+    /// The boot the pid belongs to (`/proc/sys/kernel/random/boot_id`).
+    pub boot: String,
+    /// The plan's run directory, to reach the shim.
+    pub run: PathBuf,
+}
+
+/// Whether a box lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoxState {
+    Running,
+    /// It exists and can be started again.
+    Stopped,
+    /// The engine does not know it.
+    Gone,
+}
+
+/// How far a long step is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub step: String,
+    pub done: u64,
+    /// 0 when unknown.
+    pub total: u64,
+}
+
+/// Where an engine reports progress; full means that a report is dropped, never that it waits.
+pub type ProgressSink = mpsc::Sender<Progress>;
+
+/// What runs boxes. Every call has a deadline of its own and fails with a `Failure` that says what
+/// was tried and what to do.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    fn kind(&self) -> EngineKind;
+
+    /// Finds out what works here, by trying.
+    async fn probe(&self) -> EngineReport;
+
+    /// Makes a box and starts its shim. On failure nothing is left behind.
+    async fn create(&self, plan: &BoxPlan, progress: &ProgressSink) -> Result<BoxRecord, Failure>;
+
+    /// Starts a stopped box again, with its own layer as it was.
+    async fn start(&self, plan: &BoxPlan, record: &BoxRecord) -> Result<BoxRecord, Failure>;
+
+    /// Ends every process of the box, killing what is left after `grace`. Stopping twice is fine.
+    async fn stop(&self, record: &BoxRecord, grace: Duration) -> Result<(), Failure>;
+
+    /// Removes what the engine made for the box outside the plan's directory. Implies `stop`.
+    async fn remove(&self, record: &BoxRecord) -> Result<(), Failure>;
+
+    async fn state(&self, record: &BoxRecord) -> Result<BoxState, Failure>;
+
+    /// Reads back what holds the box.
+    async fn isolation(&self, record: &BoxRecord) -> Result<Isolation, Failure>;
+
+    /// Boxes of this deck that the engine has, whether or not the deck remembers them.
+    async fn list(&self, deck: &str) -> Result<Vec<EnvironmentId>, Failure>;
+
+    /// Removes a box that the deck does not remember.
+    async fn remove_orphan(&self, deck: &str, environment: &EnvironmentId) -> Result<(), Failure>;
+
+    /// Connects to the box's shim, after making sure that it is the shim.
+    async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure>;
+}

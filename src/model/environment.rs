@@ -1,0 +1,152 @@
+//! Environments and their sessions: what was asked for, and what is.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
+use super::policy::{EngineKind, Isolation, IsolationRequest, NetworkPolicy};
+use super::screen::Size;
+use super::snapshot::Divergence;
+
+/// What a client asks for when it makes an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentSpec {
+    /// Any path inside the user's repository.
+    pub repository: PathBuf,
+    /// Left out, the deck makes a readable one up.
+    pub name: Option<EnvironmentName>,
+    /// A revision; left out, the repository's `HEAD`.
+    pub base: Option<String>,
+    pub work: Work,
+    /// Left out, the configured engine, else `native`.
+    pub engine: Option<EngineKind>,
+    pub image: Option<String>,
+    pub isolation: IsolationRequest,
+    pub network: NetworkPolicy,
+    /// Variables for the agent, from the environment of the client that asks.
+    pub variables: Vec<Variable>,
+    pub size: Size,
+}
+
+/// What runs in an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// An agent profile by name.
+    Profile(String),
+    /// A program and its arguments.
+    Command(Vec<String>),
+}
+
+/// An environment variable. Its value is a secret until proven otherwise and is never logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    pub name: String,
+    pub value: String,
+}
+
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=…", self.name)
+    }
+}
+
+/// An environment as every client sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    pub id: EnvironmentId,
+    pub name: EnvironmentName,
+    /// The root of the user's repository, which is also where the workspace stands in the box.
+    pub repository: PathBuf,
+    pub base: CommitId,
+    /// The user's branch when the environment was made; `None` for a detached `HEAD`.
+    pub base_branch: Option<String>,
+    /// What runs, for people: the profile's name or the program's.
+    pub agent: String,
+    pub command: Vec<String>,
+    pub engine: EngineKind,
+    pub image: Option<String>,
+    pub network: NetworkPolicy,
+    /// Read back from the kernel or the engine; `None` until the box runs.
+    pub isolation: Option<Isolation>,
+    pub state: EnvironmentState,
+    /// When the state last changed.
+    pub state_since: Timestamp,
+    pub sessions: Vec<Session>,
+    pub divergence: Divergence,
+    pub snapshots: u32,
+    pub last_snapshot: Option<Timestamp>,
+    pub created: Timestamp,
+    /// Things the user should know, one sentence each: what was left out, what is degraded.
+    pub notes: Vec<String>,
+}
+
+impl Environment {
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.id == id)
+    }
+}
+
+/// Where an environment is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum EnvironmentState {
+    /// Being made; `done` of `total` units of the step, `total` 0 when unknown.
+    Creating {
+        step: String,
+        done: u64,
+        total: u64,
+    },
+    Running,
+    /// The box is not running; snapshots and the last screen remain.
+    Stopped,
+    /// It could not be made or started; the message says why.
+    Failed {
+        message: String,
+        hint: Option<String>,
+    },
+    /// The engine does not answer; what the box does is not known.
+    EngineUnreachable {
+        since: Timestamp,
+        message: String,
+    },
+}
+
+/// One PTY and the program in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    pub kind: SessionKind,
+    pub command: Vec<String>,
+    pub state: SessionState,
+    pub size: Size,
+    pub started: Timestamp,
+    /// When the program last printed.
+    pub last_output: Option<Timestamp>,
+    /// A human holds the keyboard.
+    pub taken: bool,
+    pub title: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionKind {
+    Agent,
+    Shell,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum SessionState {
+    Running,
+    /// The program ended; 128 + n for a death by signal n, as shells have it.
+    Exited {
+        code: i32,
+        at: Timestamp,
+    },
+    /// The program could not be started.
+    Failed {
+        message: String,
+    },
+}

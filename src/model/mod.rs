@@ -1,0 +1,14 @@
+//! Plain values of the deck, without I/O. Everything above speaks in these.
+
+pub mod decision;
+pub mod diff;
+pub mod environment;
+pub mod failure;
+pub mod id;
+pub mod input;
+pub mod path;
+pub mod policy;
+pub mod profile;
+pub mod repository;
+pub mod screen;
+pub mod snapshot;

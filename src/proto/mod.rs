@@ -1,0 +1,291 @@
+//! What clients and the server say to each other. `wire` alone knows how it looks as bytes.
+
+pub mod conn;
+pub mod wire;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::decision::Decision;
+use crate::model::diff::{AlignedFile, Comparison, Diff};
+use crate::model::environment::{Environment, EnvironmentSpec, Variable};
+use crate::model::failure::Failure;
+use crate::model::id::{CommitId, EnvironmentId, SessionId, Timestamp};
+use crate::model::input::Input;
+use crate::model::path::RepoPath;
+use crate::model::policy::EngineReport;
+use crate::model::repository::RepositoryState;
+use crate::model::screen::{Row, ScreenDelta, Size};
+use crate::model::snapshot::Snapshot;
+
+/// Raised when a message changes so that an older peer would misread it.
+pub const VERSION: u32 = 1;
+
+/// From a client. The first message is `Hello`; the server answers with `Welcome` or closes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientMessage {
+    Hello { version: u32 },
+    Request { id: u64, request: Request },
+}
+
+/// From the server. Replies carry the request's id; events come in the order they happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerMessage {
+    Welcome { version: u32, pid: u32 },
+    Reply { id: u64, reply: Result<Reply, Failure> },
+    Event(Event),
+}
+
+/// How a client names an environment: its name within a repository, or its id anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    Id(EnvironmentId),
+    /// `repository` is any path inside the user's repository; without it the name must be unique.
+    Name {
+        repository: Option<PathBuf>,
+        name: String,
+    },
+}
+
+/// What a client asks. Each is answered by exactly one `Reply` or `Failure`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answered with `Environments`; all repositories when `None`.
+    ListEnvironments {
+        repository: Option<PathBuf>,
+    },
+    /// From now on this client gets `EnvironmentChanged` and `EnvironmentRemoved`, and first one
+    /// `EnvironmentChanged` for each that exists.
+    FollowDeck {
+        repository: Option<PathBuf>,
+    },
+    /// Answered with `Environment` as soon as it is listed; its making goes on as events.
+    CreateEnvironment {
+        spec: EnvironmentSpec,
+    },
+    /// Starts a stopped environment's box and its agent again.
+    StartEnvironment {
+        target: Target,
+        variables: Vec<Variable>,
+    },
+    StopEnvironment {
+        target: Target,
+    },
+    InspectEnvironment {
+        target: Target,
+    },
+    /// Opens a shell beside the agent; answered with `SessionStarted`.
+    StartShell {
+        target: Target,
+        size: Size,
+        variables: Vec<Variable>,
+    },
+    /// Ends a session's program and forgets the session; never the agent's.
+    CloseSession {
+        environment: EnvironmentId,
+        session: SessionId,
+    },
+    /// From now on this client gets `Screen` events of the session, first a full one.
+    WatchScreen {
+        environment: EnvironmentId,
+        session: SessionId,
+    },
+    UnwatchScreen {
+        environment: EnvironmentId,
+        session: SessionId,
+    },
+    /// Rows above the screen, `start` 0 is the oldest kept; answered with `Scrollback`.
+    ReadScrollback {
+        environment: EnvironmentId,
+        session: SessionId,
+        start: u32,
+        count: u32,
+    },
+    /// Marks this client as the holder of the session's keyboard until it gives it back or leaves.
+    TakeKeyboard {
+        environment: EnvironmentId,
+        session: SessionId,
+    },
+    GiveKeyboard {
+        environment: EnvironmentId,
+        session: SessionId,
+    },
+    SendInput {
+        environment: EnvironmentId,
+        session: SessionId,
+        input: Input,
+    },
+    ResizeSession {
+        environment: EnvironmentId,
+        session: SessionId,
+        size: Size,
+    },
+    /// Runs one command without a terminal; answered with `ExecStarted`, then `Exec` events.
+    /// One at a time on a connection.
+    StartExec {
+        target: Target,
+        command: Vec<String>,
+        root: bool,
+        variables: Vec<Variable>,
+    },
+    /// Standard input of the running exec; an empty chunk ends it.
+    SendExecInput {
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    ReadHistory {
+        target: Target,
+    },
+    /// Answered with `Diff`.
+    ReadDiff {
+        target: Target,
+        from: DiffSide,
+        to: DiffSide,
+    },
+    /// Answered with `Comparison`; two to four environments with one base repository.
+    Compare {
+        targets: Vec<Target>,
+    },
+    CompareFile {
+        targets: Vec<Target>,
+        path: RepoPath,
+    },
+    /// Writes the environment's changes into the user's working tree; answered with `Decided`.
+    Apply {
+        target: Target,
+    },
+    /// Makes a merge commit on the user's current branch; answered with `Decided`.
+    Merge {
+        target: Target,
+        message: Option<String>,
+    },
+    /// The message a merge would have if none is given, made from the agent's own commits.
+    DraftMergeMessage {
+        target: Target,
+    },
+    Discard {
+        target: Target,
+    },
+    /// Takes back the last decision in the repository that is not yet undone; answered with `Decided`.
+    Undo {
+        repository: PathBuf,
+    },
+    /// Decisions in the repository, oldest first.
+    ListDecisions {
+        repository: PathBuf,
+    },
+    /// Branch and commit of the user's repository; answered with `RepositoryState`.
+    ReadRepository {
+        path: PathBuf,
+    },
+    ProbeEngines,
+    ServerStatus,
+    StopServer,
+}
+
+/// One end of a diff.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiffSide {
+    Base,
+    /// The workspace now: a snapshot is taken first if it changed.
+    Head,
+    Snapshot(CommitId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    Done,
+    Environments(Vec<Environment>),
+    Environment(Box<Environment>),
+    Inspection(Box<Inspection>),
+    SessionStarted { environment: EnvironmentId, session: SessionId },
+    Scrollback { start: u32, rows: Vec<Row> },
+    ExecStarted,
+    History(Vec<Snapshot>),
+    Diff(Diff),
+    Comparison(Comparison),
+    AlignedFile(AlignedFile),
+    Decided(Box<Decision>),
+    Decisions(Vec<Decision>),
+    MergeMessage(String),
+    RepositoryState(RepositoryState),
+    Engines(Vec<EngineReport>),
+    ServerStatus(ServerStatus),
+}
+
+/// Everything the deck knows of one environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    pub environment: Environment,
+    pub workspace: PathBuf,
+    pub state_directory: PathBuf,
+    /// The host's process id of the box's first process.
+    pub init_pid: Option<u32>,
+    pub shim_version: Option<u32>,
+    /// How changes are noticed: `watching` or why it is polling.
+    pub watch: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    pub pid: u32,
+    pub version: String,
+    pub home: PathBuf,
+    pub started: Timestamp,
+    pub environments: u32,
+    pub clients: u32,
+}
+
+/// What happened, told to every client that follows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    EnvironmentChanged(Box<Environment>),
+    EnvironmentRemoved {
+        environment: EnvironmentId,
+    },
+    /// A snapshot was taken.
+    SnapshotTaken {
+        environment: EnvironmentId,
+        snapshot: Box<Snapshot>,
+    },
+    Decided(Box<Decision>),
+    Screen {
+        environment: EnvironmentId,
+        session: SessionId,
+        delta: ScreenDelta,
+    },
+    /// The session is gone; no more `Screen` events.
+    ScreenClosed {
+        environment: EnvironmentId,
+        session: SessionId,
+    },
+    /// The program rang the bell.
+    Bell {
+        environment: EnvironmentId,
+        session: SessionId,
+    },
+    Exec(ExecEvent),
+    /// The server ends; clients may leave or wait for the next one.
+    ServerStopping,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecEvent {
+    Output {
+        stream: ExecStream,
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The last event of an exec; 128 + n for a death by signal n.
+    Exited {
+        code: i32,
+    },
+    Failed(Failure),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecStream {
+    Stdout,
+    Stderr,
+}

@@ -1,0 +1,305 @@
+//! What the server and a shim say to each other.
+//!
+//! The protocol is versioned on its own, because a shim outlives upgrades of the server: fields
+//! may be added, none is ever removed or changes its meaning, and a shim answers a request it does
+//! not know with `Unsupported`. A frame is a 4-byte big-endian length of what follows, one byte
+//! that tells the kind, and the payload.
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::model::id::SessionId;
+use crate::model::screen::Size;
+
+/// The version this binary speaks, told in both hellos.
+pub const VERSION: u32 = 1;
+
+/// The socket's name in the directory that the engine mounts into the box.
+pub const SOCKET: &str = "shim.sock";
+
+/// Largest payload of one frame, in bytes.
+pub const MAX_FRAME: usize = 1 << 20;
+
+/// Requests to a shim.
+///
+/// A connection is either for sessions or, when its first request after the hello is `Exec`, for
+/// one command; the command dies with its connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "request")]
+pub enum ShimRequest {
+    /// The first frame; answered with `Hello`.
+    Hello {
+        version: u32,
+    },
+    /// Opens a PTY and starts a program in it; answered with `Started` or `StartFailed`.
+    Start {
+        session: SessionId,
+        program: Program,
+        size: Size,
+    },
+    Resize {
+        session: SessionId,
+        size: Size,
+    },
+    /// From now on output frames of the session come on this connection, beginning at the absolute
+    /// offset `from`, or with `Gap` where the ring no longer has it.
+    Follow {
+        session: SessionId,
+        from: u64,
+    },
+    /// Sends a signal to the session's foreground process group.
+    Signal {
+        session: SessionId,
+        signal: i32,
+    },
+    /// Hangs the session up and forgets it and its ring.
+    Close {
+        session: SessionId,
+    },
+    /// Runs a command with pipes; its output comes as `ExecOutput` frames, then `ExecExited`.
+    Exec {
+        program: Program,
+    },
+    /// Ends the standard input of this connection's command.
+    ExecInputEnd,
+    /// Hangs up every session, after `grace_ms` kills what is left, and ends the box.
+    Stop {
+        grace_ms: u64,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a shim says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum ShimEvent {
+    Hello {
+        version: u32,
+        sessions: Vec<SessionReport>,
+    },
+    Started {
+        session: SessionId,
+    },
+    StartFailed {
+        session: SessionId,
+        message: String,
+    },
+    /// The program of the session ended; its remaining output follows or has been sent.
+    Exited {
+        session: SessionId,
+        code: i32,
+    },
+    /// Output from `from` up to `to` left the ring unread.
+    Gap {
+        session: SessionId,
+        from: u64,
+        to: u64,
+    },
+    ExecExited {
+        code: i32,
+    },
+    ExecFailed {
+        message: String,
+    },
+    Unsupported {
+        request: String,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+/// A session as a shim has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionReport {
+    pub session: SessionId,
+    pub command: Vec<String>,
+    pub size: Size,
+    /// Offset of the oldest byte still in the ring, and of the next one to come.
+    pub ring_start: u64,
+    pub ring_end: u64,
+    /// The exit code, once the program ended.
+    pub exited: Option<i32>,
+}
+
+/// A program to run in the box.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    pub command: Vec<String>,
+    /// Added to the box's own variables.
+    pub environment: Vec<(String, String)>,
+    /// Absolute; left out, the workspace.
+    #[serde(default)]
+    pub directory: Option<String>,
+    pub role: Role,
+}
+
+/// Under whose rights a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The agent and the human's shells: no capabilities, no new privileges, system call filter.
+    Agent,
+    /// Setup and `exec --root`: the box's root with the default capabilities of a container.
+    Root,
+}
+
+/// One frame, either way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A `ShimRequest` or `ShimEvent` as JSON.
+    Control(Vec<u8>),
+    /// Output of a session; `offset` counts every byte the session ever printed.
+    Output { session: SessionId, offset: u64, bytes: Vec<u8> },
+    /// Bytes for a session's program.
+    Input { session: SessionId, bytes: Vec<u8> },
+    /// Standard output (1) or standard error (2) of this connection's command.
+    ExecOutput { stream: u8, bytes: Vec<u8> },
+    /// Standard input for this connection's command.
+    ExecInput { bytes: Vec<u8> },
+}
+
+const CONTROL: u8 = 0;
+const OUTPUT: u8 = 1;
+const INPUT: u8 = 2;
+const EXEC_OUTPUT: u8 = 3;
+const EXEC_INPUT: u8 = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    #[error("a frame of {0} bytes is larger than {MAX_FRAME}")]
+    TooLarge(usize),
+    #[error("a frame of kind {0} is malformed or unknown")]
+    Malformed(u8),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl Frame {
+    /// A control frame from a request or an event.
+    pub fn control<T: Serialize>(message: &T) -> Self {
+        Self::Control(serde_json::to_vec(message).expect("control messages have no failing parts"))
+    }
+
+    /// Appends the frame's bytes to `buffer`.
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        let start = buffer.len();
+        buffer.extend_from_slice(&[0; 4]);
+        match self {
+            Self::Control(json) => {
+                buffer.push(CONTROL);
+                buffer.extend_from_slice(json);
+            }
+            Self::Output { session, offset, bytes } => {
+                buffer.push(OUTPUT);
+                buffer.extend_from_slice(&session.0.to_be_bytes());
+                buffer.extend_from_slice(&offset.to_be_bytes());
+                buffer.extend_from_slice(bytes);
+            }
+            Self::Input { session, bytes } => {
+                buffer.push(INPUT);
+                buffer.extend_from_slice(&session.0.to_be_bytes());
+                buffer.extend_from_slice(bytes);
+            }
+            Self::ExecOutput { stream, bytes } => {
+                buffer.extend_from_slice(&[EXEC_OUTPUT, *stream]);
+                buffer.extend_from_slice(bytes);
+            }
+            Self::ExecInput { bytes } => {
+                buffer.push(EXEC_INPUT);
+                buffer.extend_from_slice(bytes);
+            }
+        }
+        let length = (buffer.len() - start - 4) as u32;
+        buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// Reads a frame from what followed its length.
+    pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
+        let (kind, payload) = body.split_first().ok_or(FrameError::Malformed(u8::MAX))?;
+        let malformed = || FrameError::Malformed(*kind);
+        match *kind {
+            CONTROL => Ok(Self::Control(payload.to_vec())),
+            OUTPUT => {
+                let (session, rest) = payload.split_first_chunk().ok_or_else(malformed)?;
+                let (offset, bytes) = rest.split_first_chunk().ok_or_else(malformed)?;
+                Ok(Self::Output {
+                    session: SessionId(u32::from_be_bytes(*session)),
+                    offset: u64::from_be_bytes(*offset),
+                    bytes: bytes.to_vec(),
+                })
+            }
+            INPUT => {
+                let (session, bytes) = payload.split_first_chunk().ok_or_else(malformed)?;
+                Ok(Self::Input {
+                    session: SessionId(u32::from_be_bytes(*session)),
+                    bytes: bytes.to_vec(),
+                })
+            }
+            EXEC_OUTPUT => {
+                let (stream, bytes) = payload.split_first().ok_or_else(malformed)?;
+                Ok(Self::ExecOutput { stream: *stream, bytes: bytes.to_vec() })
+            }
+            EXEC_INPUT => Ok(Self::ExecInput { bytes: payload.to_vec() }),
+            _ => Err(malformed()),
+        }
+    }
+}
+
+/// Reads one frame; `None` when the peer closed between frames. Not safe to cancel.
+pub async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Option<Frame>, FrameError> {
+    let mut length = [0; 4];
+    if reader.read(&mut length[..1]).await? == 0 {
+        return Ok(None);
+    }
+    reader.read_exact(&mut length[1..]).await?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > MAX_FRAME + 16 {
+        return Err(FrameError::TooLarge(length));
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).await?;
+    Frame::decode(&body).map(Some)
+}
+
+/// Writes one frame whole. Not safe to cancel.
+pub async fn write_frame<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    frame: &Frame,
+) -> Result<(), FrameError> {
+    let mut buffer = Vec::new();
+    frame.encode(&mut buffer);
+    writer.write_all(&buffer).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_frame_survives_the_wire() {
+        let frames = [
+            Frame::control(&ShimRequest::Hello { version: VERSION }),
+            Frame::Output { session: SessionId(3), offset: 1 << 40, bytes: b"\x01\x02x".to_vec() },
+            Frame::Input { session: SessionId::AGENT, bytes: vec![0; 5000] },
+            Frame::ExecOutput { stream: 2, bytes: Vec::new() },
+            Frame::ExecInput { bytes: b"in".to_vec() },
+        ];
+        let (mut near, mut far) = tokio::io::duplex(1 << 16);
+        for frame in &frames {
+            write_frame(&mut near, frame).await.expect("written");
+        }
+        drop(near);
+        for frame in frames {
+            assert_eq!(read_frame(&mut far).await.expect("read"), Some(frame));
+        }
+        assert_eq!(read_frame(&mut far).await.expect("read"), None);
+    }
+
+    #[test]
+    fn an_unknown_request_is_understood_as_such() {
+        let read: ShimRequest = serde_json::from_str(r#"{"request":"later","x":1}"#).expect("read");
+        assert_eq!(read, ShimRequest::Unknown);
+    }
+}

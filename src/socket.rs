@@ -1,0 +1,96 @@
+//! Unix sockets in directories of any length.
+//!
+//! A socket's address ends at 108 bytes; a directory's does not. Both ends therefore go through
+//! `/proc/self/fd/N/name`, where N is the directory opened without following a final link.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+/// Opens a directory to reach sockets in it.
+fn open_directory(directory: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(directory, flags, Mode::empty())?)
+}
+
+fn address(directory: &OwnedFd, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+/// Connects to the socket `name` in `directory`. A link in the socket's place is refused.
+pub fn connect(directory: &Path, name: &str) -> io::Result<UnixStream> {
+    let directory = open_directory(directory)?;
+    let found = rustix::fs::statat(&directory, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+    if rustix::fs::FileType::from_raw_mode(found.st_mode) != rustix::fs::FileType::Socket {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is not a socket")));
+    }
+    UnixStream::connect(address(&directory, name))
+}
+
+/// Listens on the socket `name` in `directory`, mode 0600, in the place of a socket left there.
+pub fn bind(directory: &Path, name: &str) -> io::Result<UnixListener> {
+    let opened = open_directory(directory)?;
+    match rustix::fs::unlinkat(&opened, name, rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let path = address(&opened, name);
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// The process at the other end of a connection, as the kernel recorded it at `connect` or
+/// `listen`: its process id in our namespace (0 when it has none there) and its user id.
+pub fn peer(stream: &UnixStream) -> io::Result<(i32, u32)> {
+    // The kernel writes -1 or 0 for a peer outside our namespaces, which rustix's typed id
+    // cannot hold; the raw call can.
+    let mut credentials = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `credentials`, which lives through the call.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok((credentials.pid, credentials.uid))
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_works_in_a_directory_of_two_hundred_bytes() {
+        let root = tempfile::tempdir().expect("a directory");
+        let long = root.path().join("d".repeat(100)).join("e".repeat(100));
+        std::fs::create_dir_all(&long).expect("made");
+        let listener = bind(&long, "s.sock").expect("bound");
+        let near = connect(&long, "s.sock").expect("connected");
+        let (far, _) = listener.accept().expect("accepted");
+        let own = i32::try_from(std::process::id()).expect("a process id");
+        assert_eq!(peer(&near).expect("credentials").0, own);
+        assert_eq!(peer(&far).expect("credentials").0, own);
+    }
+
+    #[test]
+    fn a_link_in_a_sockets_place_is_refused() {
+        let root = tempfile::tempdir().expect("a directory");
+        let _listener = bind(root.path(), "real.sock").expect("bound");
+        std::os::unix::fs::symlink("real.sock", root.path().join("link.sock")).expect("linked");
+        let error = connect(root.path(), "link.sock").expect_err("refused");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,1 @@
+//! File notices to quiet batches.
