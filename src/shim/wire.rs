@@ -84,6 +84,9 @@ pub enum ShimEvent {
     StartFailed {
         session: SessionId,
         message: String,
+        /// The box has no such program; installing it may help.
+        #[serde(default)]
+        not_found: bool,
     },
     /// The program of the session ended; its remaining output follows or has been sent.
     Exited {
