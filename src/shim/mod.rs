@@ -1,4 +1,50 @@
 //! The first process of every box: opens PTYs, runs programs in them, keeps what they print.
+//!
+//! It knows its configuration file, its socket and the kernel; nothing of environments, snapshots
+//! or screens. It must stay small, outlive the server, and never trust what runs beside it.
 
 pub mod config;
 pub mod wire;
+
+mod connection;
+mod execution;
+mod filter;
+mod privileges;
+mod ring;
+mod server;
+mod session;
+mod spawn;
+mod stopping;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use config::ShimConfig;
+
+/// Runs the shim with the configuration file at `config_path` until it is told to stop.
+pub fn run(config_path: &Path) -> ExitCode {
+    match try_run(config_path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when even standard error is closed.
+            let _ = writeln!(std::io::stderr(), "agentdeck shim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(config_path: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read(config_path)
+        .with_context(|| format!("cannot read {}", config_path.display()))?;
+    let config: ShimConfig = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is not a configuration", config_path.display()))?;
+    server::prepare_process().context("cannot prepare the process")?;
+    let listener = server::bind(Path::new(&config.run_directory))
+        .with_context(|| format!("cannot listen in {}", config.run_directory))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, server::serve(config, listener))
+}

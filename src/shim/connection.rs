@@ -1,0 +1,228 @@
+//! One connection from the server: requests in, events and followed output out.
+//!
+//! Output is a level here too: a connection keeps only a cursor into each ring, so that one that
+//! does not read costs nothing and holds nothing up.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Notify;
+
+use super::execution;
+use super::server::{self, Shim};
+use super::wire::{Frame, FrameError, ShimEvent, ShimRequest, VERSION, read_frame};
+use crate::model::id::SessionId;
+
+/// Output of one session in one frame, in bytes, so that no session waits long for another.
+const OUTPUT_CHUNK: usize = 64 << 10;
+
+/// Events that may wait for a peer; one that asks so much without reading is cut off.
+const EVENT_BOUND: usize = 1024;
+
+/// Serves one peer until it leaves or breaks the protocol.
+pub(super) async fn serve(shim: Rc<Shim>, stream: UnixStream) {
+    let (mut reader, mut writer) = stream.into_split();
+    let first = match greet(&shim, &mut reader, &mut writer).await {
+        Ok(Some(first)) => first,
+        Ok(None) | Err(_) => return,
+    };
+    if let Request::Known(ShimRequest::Exec { program }) = first {
+        return execution::run(&shim, reader, writer, &program).await;
+    }
+    let connection = Connection {
+        shim: Rc::clone(&shim),
+        events: RefCell::default(),
+        followed: RefCell::default(),
+        told_ended: RefCell::new(ended_sessions(&shim)),
+        wake: Notify::new(),
+    };
+    connection.handle(first);
+    // Either side's end is the connection's end; what the peer did wrong only it could be told.
+    tokio::select! {
+        _ = connection.read(&mut reader) => {}
+        _ = connection.write(&mut writer) => {}
+    }
+}
+
+enum Request {
+    Known(ShimRequest),
+    /// The request's name.
+    Unsupported(String),
+    Input(SessionId, Vec<u8>),
+}
+
+/// Answers the hello and waits for the request that tells what the connection is for.
+async fn greet(
+    shim: &Shim,
+    reader: &mut OwnedReadHalf,
+    writer: &mut OwnedWriteHalf,
+) -> Result<Option<Request>, FrameError> {
+    let answer = match read_request(reader).await? {
+        Some(Request::Known(ShimRequest::Hello { .. })) => {
+            let sessions =
+                shim.sessions.borrow().values().map(|session| session.report()).collect();
+            ShimEvent::Hello { version: VERSION, sessions }
+        }
+        _ => return Ok(None),
+    };
+    super::wire::write_frame(writer, &Frame::control(&answer)).await?;
+    read_request(reader).await
+}
+
+async fn read_request(reader: &mut OwnedReadHalf) -> Result<Option<Request>, FrameError> {
+    Ok(read_frame(reader).await?.map(|frame| match frame {
+        Frame::Control(json) => match serde_json::from_slice(&json) {
+            Ok(ShimRequest::Unknown) | Err(_) => Request::Unsupported(name_of(&json)),
+            Ok(request) => Request::Known(request),
+        },
+        Frame::Input { session, bytes } => Request::Input(session, bytes),
+        _ => Request::Unsupported("frame".to_owned()),
+    }))
+}
+
+fn name_of(json: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
+    value["request"].as_str().unwrap_or("unknown").chars().take(64).collect()
+}
+
+fn ended_sessions(shim: &Shim) -> BTreeSet<SessionId> {
+    let sessions = shim.sessions.borrow();
+    sessions.values().filter(|session| session.ended().is_some()).map(|it| it.id).collect()
+}
+
+struct Connection {
+    shim: Rc<Shim>,
+    events: RefCell<VecDeque<ShimEvent>>,
+    /// The next offset to send, for each followed session.
+    followed: RefCell<BTreeMap<SessionId, u64>>,
+    told_ended: RefCell<BTreeSet<SessionId>>,
+    wake: Notify,
+}
+
+impl Connection {
+    async fn read(&self, reader: &mut OwnedReadHalf) -> Result<(), FrameError> {
+        while let Some(request) = read_request(reader).await? {
+            self.handle(request);
+            if self.events.borrow().len() > EVENT_BOUND {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&self, request: Request) {
+        match request {
+            Request::Known(request) => self.answer(request),
+            Request::Unsupported(request) => self.tell(ShimEvent::Unsupported { request }),
+            Request::Input(session, bytes) => {
+                if let Some(session) = self.shim.session(session) {
+                    session.input(&bytes);
+                }
+            }
+        }
+    }
+
+    fn answer(&self, request: ShimRequest) {
+        match request {
+            ShimRequest::Start { session, program, size } => {
+                self.tell(match self.shim.start(session, &program, size) {
+                    Ok(()) => ShimEvent::Started { session },
+                    Err(error) => ShimEvent::StartFailed {
+                        session,
+                        message: error.message,
+                        not_found: error.not_found,
+                    },
+                });
+            }
+            ShimRequest::Resize { session, size } => {
+                if let Some(session) = self.shim.session(session) {
+                    session.resize(size);
+                }
+            }
+            ShimRequest::Follow { session, from } => {
+                self.followed.borrow_mut().insert(session, from);
+                self.told_ended.borrow_mut().remove(&session);
+                self.wake.notify_one();
+            }
+            ShimRequest::Signal { session, signal } => {
+                if let Some(session) = self.shim.session(session)
+                    && let Some(signal) = server::signal_of(signal)
+                {
+                    session.signal(signal);
+                }
+            }
+            ShimRequest::Close { session } => {
+                self.shim.close(session);
+                self.followed.borrow_mut().remove(&session);
+                self.told_ended.borrow_mut().remove(&session);
+            }
+            ShimRequest::Stop { grace_ms } => self.shim.stop(Duration::from_millis(grace_ms)),
+            ShimRequest::Exec { .. } => self.tell(ShimEvent::ExecFailed {
+                message: "a command needs a connection of its own".to_owned(),
+            }),
+            ShimRequest::Hello { .. } | ShimRequest::ExecInputEnd | ShimRequest::Unknown => {}
+        }
+    }
+
+    fn tell(&self, event: ShimEvent) {
+        self.events.borrow_mut().push_back(event);
+        self.wake.notify_one();
+    }
+
+    async fn write(&self, writer: &mut OwnedWriteHalf) -> Result<(), FrameError> {
+        let mut changes = self.shim.changes();
+        let mut buffer = Vec::new();
+        loop {
+            // Marked as seen before looking, so that nothing new is missed after looking.
+            changes.borrow_and_update();
+            buffer.clear();
+            self.collect(&mut buffer);
+            if buffer.is_empty() {
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    changed = changes.changed() => if changed.is_err() { return Ok(()) },
+                }
+            } else {
+                writer.write_all(&buffer).await?;
+            }
+        }
+    }
+
+    /// Encodes what the peer does not have yet: events, a chunk of each session, then ends.
+    fn collect(&self, buffer: &mut Vec<u8>) {
+        for event in self.events.borrow_mut().drain(..) {
+            Frame::control(&event).encode(buffer);
+        }
+        let mut followed = self.followed.borrow_mut();
+        for session in self.shim.sessions.borrow().values() {
+            let mut whole = true;
+            if let Some(cursor) = followed.get_mut(&session.id) {
+                let ring = session.ring.borrow();
+                let from = (*cursor).min(ring.end());
+                if from < ring.start() {
+                    let gap = ShimEvent::Gap { session: session.id, from, to: ring.start() };
+                    Frame::control(&gap).encode(buffer);
+                }
+                let offset = from.max(ring.start());
+                let bytes = ring.read(offset, OUTPUT_CHUNK);
+                *cursor = offset + bytes.len() as u64;
+                whole = *cursor == ring.end();
+                if !bytes.is_empty() {
+                    Frame::Output { session: session.id, offset, bytes }.encode(buffer);
+                }
+            }
+            if let Some(code) = session.ended()
+                && whole
+                && self.told_ended.borrow_mut().insert(session.id)
+            {
+                let exited = ShimEvent::Exited { session: session.id, code };
+                Frame::control(&exited).encode(buffer);
+            }
+        }
+    }
+}

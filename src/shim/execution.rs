@@ -1,0 +1,129 @@
+//! One command with pipes, on a connection of its own, with which it lives and dies.
+
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Mutex;
+
+use super::server::Shim;
+use super::spawn::{self, Streams};
+use super::wire::{Frame, Program, ShimEvent, ShimRequest, read_frame, write_frame};
+
+/// Output taken from a pipe at once, in bytes: the kernel's own default size of a pipe.
+const CHUNK: usize = 64 << 10;
+
+/// How long a pipe may stay quiet after the command ended while a process it left behind still
+/// holds it; such a process must not keep the caller waiting for ever.
+const LAST_OUTPUT: Duration = Duration::from_millis(250);
+
+/// Runs `program` to its end, or until the peer leaves.
+pub(super) async fn run(
+    shim: &Shim,
+    reader: OwnedReadHalf,
+    mut writer: OwnedWriteHalf,
+    program: &Program,
+) {
+    let mut child = match spawn::spawn(&shim.config, program, Streams::Pipes) {
+        Ok(child) => child,
+        Err(error) => {
+            let failed = ShimEvent::ExecFailed { message: error.message };
+            let _ = write_frame(&mut writer, &Frame::control(&failed)).await;
+            return;
+        }
+    };
+    let group = Group { leader: spawn::pid_of(&child), over: Cell::new(false) };
+    let exit_code = shim.await_command(group.leader);
+    let input = child.stdin.take().map(|pipe| pipe::Sender::from_owned_fd(pipe.into()));
+    let output = child.stdout.take().map(OwnedFd::from);
+    let errors = child.stderr.take().map(OwnedFd::from);
+    let (Some(Ok(input)), Some(output), Some(errors)) = (input, output, errors) else { return };
+    let writer = Mutex::new(writer);
+    let ended = tokio::sync::watch::Sender::new(false);
+    let work = async {
+        let code = async {
+            let code = exit_code.await.unwrap_or(-1);
+            group.over.set(true);
+            ended.send_replace(true);
+            code
+        };
+        let output = forward(1, output, &writer, ended.subscribe());
+        let errors = forward(2, errors, &writer, ended.subscribe());
+        let (code, (), ()) = tokio::join!(code, output, errors);
+        let exited = Frame::control(&ShimEvent::ExecExited { code });
+        let _ = write_frame(&mut *writer.lock().await, &exited).await;
+    };
+    tokio::select! {
+        () = work => {}
+        () = feed(reader, input) => {}
+    }
+}
+
+/// The command's process group, killed when its connection goes first.
+struct Group {
+    leader: Pid,
+    over: Cell<bool>,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.over.get() {
+            let _ = rustix::process::kill_process_group(self.leader, Signal::KILL);
+        }
+    }
+}
+
+/// Sends a pipe's output until it ends, or stays quiet after the command ended.
+async fn forward(
+    stream: u8,
+    pipe: OwnedFd,
+    writer: &Mutex<OwnedWriteHalf>,
+    mut ended: tokio::sync::watch::Receiver<bool>,
+) {
+    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(pipe) else { return };
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let quiet = async {
+            let _ = ended.wait_for(|ended| *ended).await;
+            tokio::time::sleep(LAST_OUTPUT).await;
+        };
+        let count = tokio::select! {
+            count = pipe.read(&mut buffer) => count.unwrap_or(0),
+            () = quiet => 0,
+        };
+        if count == 0 {
+            return;
+        }
+        let frame = Frame::ExecOutput { stream, bytes: buffer[..count].to_vec() };
+        if write_frame(&mut *writer.lock().await, &frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes input to the command; returns when the peer left.
+async fn feed(mut reader: OwnedReadHalf, input: pipe::Sender) {
+    let mut input = Some(input);
+    while let Ok(Some(frame)) = read_frame(&mut reader).await {
+        match frame {
+            Frame::ExecInput { bytes } => {
+                if let Some(pipe) = &mut input
+                    && pipe.write_all(&bytes).await.is_err()
+                {
+                    // The command reads no more; what else comes is dropped.
+                    input = None;
+                }
+            }
+            Frame::Control(json)
+                if serde_json::from_slice(&json).ok() == Some(ShimRequest::ExecInputEnd) =>
+            {
+                input = None;
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The replay ring of a session: its last output, by absolute offset.
+
+use std::collections::VecDeque;
+
+/// Output kept for a session, in bytes: some hundred full-screen repaints.
+pub(super) const CAPACITY: usize = 1 << 20;
+
+/// The newest `CAPACITY` bytes of a stream. Memory grows with use, never ahead of it.
+#[derive(Default)]
+pub(super) struct Ring {
+    bytes: VecDeque<u8>,
+    start: u64,
+}
+
+impl Ring {
+    /// Offset of the oldest byte still here.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Offset of the next byte to come.
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// Appends output; what no longer fits leaves at the old end.
+    pub(super) fn push(&mut self, output: &[u8]) {
+        let skipped = output.len().saturating_sub(CAPACITY);
+        let kept = &output[skipped..];
+        let leaving = (self.bytes.len() + kept.len()).saturating_sub(CAPACITY);
+        self.bytes.drain(..leaving);
+        self.start += (leaving + skipped) as u64;
+        self.grow_for(kept.len());
+        self.bytes.extend(kept);
+    }
+
+    /// At most `limit` bytes from offset `from` on, which must lie in the ring.
+    pub(super) fn read(&self, from: u64, limit: usize) -> Vec<u8> {
+        let skipped = from.saturating_sub(self.start) as usize;
+        let end = self.bytes.len().min(skipped.saturating_add(limit));
+        if skipped >= end {
+            return Vec::new();
+        }
+        self.bytes.range(skipped..end).copied().collect()
+    }
+
+    /// Doubles the room, but never beyond `CAPACITY`, where `VecDeque` alone might go to twice it.
+    fn grow_for(&mut self, added: usize) {
+        let needed = self.bytes.len() + added;
+        if needed > self.bytes.capacity() {
+            let room = needed.next_power_of_two().min(CAPACITY);
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_stay_true_when_the_ring_laps() {
+        let mut ring = Ring::default();
+        ring.push(b"0123456789");
+        assert_eq!((ring.start(), ring.end()), (0, 10));
+        assert_eq!(ring.read(4, 3), b"456");
+        ring.push(&vec![b'x'; CAPACITY - 4]);
+        assert_eq!((ring.start(), ring.end()), (6, CAPACITY as u64 + 6));
+        assert_eq!(ring.read(6, 5), b"6789x");
+        assert_eq!(ring.read(ring.end(), 5), b"");
+    }
+
+    #[test]
+    fn one_push_larger_than_the_ring_keeps_its_tail() {
+        let mut ring = Ring::default();
+        ring.push(b"ab");
+        let mut flood = vec![b'x'; CAPACITY + 3];
+        *flood.last_mut().expect("not empty") = b'!';
+        ring.push(&flood);
+        assert_eq!((ring.start(), ring.end()), (5, CAPACITY as u64 + 5));
+        assert_eq!(ring.read(ring.end() - 2, 9), b"x!");
+        assert!(ring.bytes.capacity() <= CAPACITY, "{}", ring.bytes.capacity());
+    }
+}

@@ -1,0 +1,200 @@
+//! The shim's loop: takes connections, starts sessions, reaps every child, and ends the box.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::config::ShimConfig;
+use super::session::{Session, Terminal};
+use super::spawn::{self, StartError, Streams};
+use super::wire::{Program, SOCKET};
+use super::{connection, stopping};
+use crate::model::id::SessionId;
+use crate::model::screen::Size;
+
+/// What programs get to end by themselves when the box is ended by a signal from outside.
+const SIGNAL_GRACE: Duration = Duration::from_secs(5);
+
+/// Rest after a failed accept, which else would spin while descriptors are short.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// What all connections share. Everything runs on one thread.
+pub(super) struct Shim {
+    pub(super) config: ShimConfig,
+    pub(super) sessions: RefCell<BTreeMap<SessionId, Rc<Session>>>,
+    /// Commands of `Exec` that are waited for.
+    commands: RefCell<HashMap<Pid, oneshot::Sender<i32>>>,
+    /// Raised whenever a session has something new to tell.
+    changes: watch::Sender<u64>,
+    stop: mpsc::Sender<Duration>,
+}
+
+/// Makes the process fit to be the first of a box: not inspectable by what runs in it, adopting
+/// orphans, and passing on no descriptor that it was started with.
+pub(super) fn prepare_process() -> io::Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    if !is_first() {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    }
+    // SAFETY: only marks descriptors; none is closed.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether this process is the first of a process namespace.
+pub(super) fn is_first() -> bool {
+    rustix::process::getpid().is_init()
+}
+
+/// Listens in the run directory. The socket belongs to the directory's owner, who is the user
+/// also where the box's root is somebody else.
+pub(super) fn bind(directory: &Path) -> io::Result<StdListener> {
+    use std::os::unix::fs::MetadataExt;
+    let listener = crate::socket::bind(directory, SOCKET)?;
+    let owner = std::fs::metadata(directory)?;
+    if owner.uid() != rustix::process::geteuid().as_raw() {
+        let socket = directory.join(SOCKET);
+        std::os::unix::fs::lchown(socket, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves until a peer or a signal ends the box.
+pub(super) async fn serve(config: ShimConfig, listener: StdListener) -> anyhow::Result<()> {
+    let listener = UnixListener::from_std(listener)?;
+    let mut child_ended = signal(SignalKind::child())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let (stop, mut stopped) = mpsc::channel(1);
+    let shim = Rc::new(Shim {
+        config,
+        sessions: RefCell::default(),
+        commands: RefCell::default(),
+        changes: watch::Sender::new(0),
+        stop,
+    });
+    let grace = loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => shim.welcome(stream),
+                Err(_) => tokio::time::sleep(ACCEPT_REST).await,
+            },
+            _ = child_ended.recv() => shim.reap(),
+            _ = terminated.recv() => break SIGNAL_GRACE,
+            Some(grace) = stopped.recv() => break grace,
+        }
+    };
+    stopping::end_everything(&shim, grace, &mut child_ended).await;
+    Ok(())
+}
+
+impl Shim {
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn touch(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn session(&self, id: SessionId) -> Option<Rc<Session>> {
+        self.sessions.borrow().get(&id).cloned()
+    }
+
+    /// Ends the box after `grace`; a second wish is covered by the first.
+    pub(super) fn stop(&self, grace: Duration) {
+        let _ = self.stop.try_send(grace);
+    }
+
+    fn welcome(self: &Rc<Self>, stream: UnixStream) {
+        if let Some(stream) = self.from_outside(stream) {
+            tokio::task::spawn_local(connection::serve(Rc::clone(self), stream));
+        }
+    }
+
+    /// Lets only peers from outside the box pass. Inside it every peer has a process id that this
+    /// namespace knows; the kernel shows a foreign one as 0. Unisolated, the user is the boundary.
+    fn from_outside(&self, stream: UnixStream) -> Option<UnixStream> {
+        let stream = stream.into_std().ok()?;
+        let (process, user) = crate::socket::peer(&stream).ok()?;
+        let welcome = if self.config.drop_privileges {
+            process == 0
+        } else {
+            user == rustix::process::geteuid().as_raw()
+        };
+        if welcome { UnixStream::from_std(stream).ok() } else { None }
+    }
+
+    /// Opens a PTY and starts `program` in it.
+    pub(super) fn start(
+        self: &Rc<Self>,
+        id: SessionId,
+        program: &Program,
+        size: Size,
+    ) -> Result<(), StartError> {
+        if self.sessions.borrow().contains_key(&id) {
+            return Err(format!("session {id} exists already").into());
+        }
+        let size = size.clamped();
+        let no_terminal = |error| format!("cannot open a terminal: {error}");
+        let terminal = Terminal::open(size).map_err(no_terminal)?;
+        let child = spawn::spawn(&self.config, program, Streams::Terminal(terminal.slave))?;
+        let pid = spawn::pid_of(&child);
+        let command = program.command.clone();
+        let session = Session::new(id, pid, command, terminal.master, size).map_err(no_terminal)?;
+        let session = Rc::new(session);
+        self.sessions.borrow_mut().insert(id, Rc::clone(&session));
+        let shim = Rc::clone(self);
+        tokio::task::spawn_local(async move { session.pump(|| shim.touch()).await });
+        Ok(())
+    }
+
+    /// Hangs a session up and forgets it.
+    pub(super) fn close(&self, id: SessionId) {
+        if let Some(session) = self.sessions.borrow_mut().remove(&id) {
+            session.close();
+        }
+    }
+
+    /// Registers a command that was just started, for its exit code.
+    pub(super) fn await_command(&self, pid: Pid) -> oneshot::Receiver<i32> {
+        let (sender, receiver) = oneshot::channel();
+        self.commands.borrow_mut().insert(pid, sender);
+        receiver
+    }
+
+    /// Collects every child that ended: sessions, commands, and orphans of either.
+    pub(super) fn reap(&self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let Some(code) = exit_code(status) else { continue };
+            if let Some(command) = self.commands.borrow_mut().remove(&pid) {
+                // The connection may have gone; the command was killed then.
+                let _ = command.send(code);
+            } else if let Some(session) =
+                self.sessions.borrow().values().find(|session| session.pid == pid)
+            {
+                session.reaped(code);
+            }
+        }
+    }
+}
+
+/// As a shell counts: 128 and the number for a signal. `None` for a child that only stopped.
+fn exit_code(status: WaitStatus) -> Option<i32> {
+    status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal))
+}
+
+/// A signal by its number, when there is one.
+pub(super) fn signal_of(number: i32) -> Option<Signal> {
+    Signal::from_named_raw(number)
+}

@@ -1,0 +1,247 @@
+//! One PTY and the program in it: input first, output into the ring, never waiting for a reader.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Notify, watch};
+
+use super::ring::Ring;
+use super::wire::SessionReport;
+use crate::model::id::SessionId;
+use crate::model::screen::Size;
+
+/// Output read from a PTY before other work gets its turn, in bytes.
+const TURN: usize = 64 << 10;
+
+/// What one read from a PTY returns at most; the kernel's own buffer is of this size.
+const READ: usize = 4 << 10;
+
+/// Input kept for a program that does not read, in bytes: a large paste. Beyond it input is
+/// dropped, as a terminal does, because waiting would stall the other sessions' keys.
+const INPUT_BOUND: usize = 1 << 20;
+
+/// How long output may still come after the program's end while something else holds its terminal.
+const LAST_OUTPUT: Duration = Duration::from_millis(200);
+
+/// How often a terminal that nobody holds open is looked at again while its program lives.
+const REOPEN: Duration = Duration::from_millis(100);
+
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) pid: Pid,
+    pub(super) ring: RefCell<Ring>,
+    command: Vec<String>,
+    master: AsyncFd<OwnedFd>,
+    size: Cell<Size>,
+    input: RefCell<VecDeque<u8>>,
+    input_arrived: Notify,
+    /// Set by the reaper.
+    exit_code: watch::Sender<Option<i32>>,
+    /// Set when the program ended and its output is whole.
+    ended: Cell<bool>,
+    closed: Notify,
+}
+
+/// A terminal before its program: the shim's side and the program's.
+pub(super) struct Terminal {
+    pub(super) master: OwnedFd,
+    pub(super) slave: OwnedFd,
+}
+
+impl Terminal {
+    pub(super) fn open(size: Size) -> io::Result<Self> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = rustix::pty::openpt(flags)?;
+        rustix::pty::grantpt(&master)?;
+        rustix::pty::unlockpt(&master)?;
+        // By descriptor, so that nothing mounted at /dev/pts can stand in for the terminal.
+        let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags)?;
+        rustix::termios::tcsetwinsize(&master, window(size))?;
+        rustix::io::ioctl_fionbio(&master, true)?;
+        Ok(Self { master, slave })
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        id: SessionId,
+        pid: Pid,
+        command: Vec<String>,
+        master: OwnedFd,
+        size: Size,
+    ) -> io::Result<Self> {
+        // SAFETY: the descriptor is owned by the registration and closed only with it.
+        let master = unsafe { AsyncFd::register(master) }?;
+        Ok(Self {
+            id,
+            pid,
+            ring: RefCell::default(),
+            command,
+            master,
+            size: Cell::new(size),
+            input: RefCell::default(),
+            input_arrived: Notify::new(),
+            exit_code: watch::Sender::new(None),
+            ended: Cell::new(false),
+            closed: Notify::new(),
+        })
+    }
+
+    pub(super) fn report(&self) -> SessionReport {
+        let ring = self.ring.borrow();
+        SessionReport {
+            session: self.id,
+            command: self.command.clone(),
+            size: self.size.get(),
+            ring_start: ring.start(),
+            ring_end: ring.end(),
+            exited: self.ended(),
+        }
+    }
+
+    /// The exit code, once the program ended and all its output is in the ring.
+    pub(super) fn ended(&self) -> Option<i32> {
+        if self.ended.get() { *self.exit_code.borrow() } else { None }
+    }
+
+    pub(super) fn reaped(&self, code: i32) {
+        self.exit_code.send_replace(Some(code));
+    }
+
+    pub(super) fn input(&self, bytes: &[u8]) {
+        let mut input = self.input.borrow_mut();
+        let room = INPUT_BOUND.saturating_sub(input.len());
+        input.extend(&bytes[..bytes.len().min(room)]);
+        self.input_arrived.notify_one();
+    }
+
+    /// Sets the terminal's size. The same size again still signals the program, so that a client
+    /// can ask for a repaint.
+    pub(super) fn resize(&self, size: Size) {
+        let size = size.clamped();
+        if self.size.replace(size) == size {
+            self.signal(Signal::WINCH);
+        } else {
+            // Fails only for a terminal that is gone, which its reader finds out.
+            let _ = rustix::termios::tcsetwinsize(&self.master, window(size));
+        }
+    }
+
+    /// Signals the foreground process group, or the program itself while there is none.
+    pub(super) fn signal(&self, signal: Signal) {
+        let foreground = rustix::termios::tcgetpgrp(&self.master).ok();
+        let group = foreground.filter(|group| group.as_raw_nonzero().get() > 0);
+        if self.exit_code.borrow().is_none() || group.is_some_and(|group| group != self.pid) {
+            // A group that ended meanwhile has nothing left to signal.
+            let _ = rustix::process::kill_process_group(group.unwrap_or(self.pid), signal);
+        }
+    }
+
+    /// Tells the program that its terminal goes away.
+    pub(super) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+        self.signal(Signal::CONT);
+        if self.exit_code.borrow().is_none() {
+            let _ = rustix::process::kill_process_group(self.pid, Signal::HUP);
+            let _ = rustix::process::kill_process_group(self.pid, Signal::CONT);
+        }
+    }
+
+    /// Hangs up and ends `pump`, which closes the terminal.
+    pub(super) fn close(&self) {
+        self.hang_up();
+        self.closed.notify_one();
+    }
+
+    /// Moves bytes until the program ended and its output is whole, or the session is closed.
+    pub(super) async fn pump(&self, touch: impl Fn()) {
+        tokio::select! {
+            () = self.closed.notified() => {}
+            () = self.move_bytes(&touch) => {
+                self.ended.set(true);
+                touch();
+            }
+        }
+    }
+
+    async fn move_bytes(&self, touch: &impl Fn()) {
+        let mut exit_code = self.exit_code.subscribe();
+        let mut last_call = std::pin::pin!(async {
+            let _ = exit_code.wait_for(Option::is_some).await;
+            tokio::time::sleep(LAST_OUTPUT).await;
+        });
+        loop {
+            tokio::select! {
+                biased;
+                () = self.write_input() => {}
+                open = self.read_output() => {
+                    touch();
+                    if !open && self.exit_code.borrow().is_some() {
+                        return;
+                    }
+                    if !open {
+                        self.wait_for_exit_or(REOPEN).await;
+                    }
+                }
+                () = &mut last_call => return,
+            }
+        }
+    }
+
+    async fn wait_for_exit_or(&self, delay: Duration) {
+        let mut exit_code = self.exit_code.subscribe();
+        let _ = tokio::time::timeout(delay, exit_code.wait_for(Option::is_some)).await;
+    }
+
+    /// Writes what input the terminal takes now; waits while there is none or it takes none.
+    async fn write_input(&self) {
+        while self.input.borrow().is_empty() {
+            self.input_arrived.notified().await;
+        }
+        let Ok(mut ready) = self.master.writable().await else { return };
+        let mut input = self.input.borrow_mut();
+        let written = ready.try_io(|master| {
+            let (chunk, _) = input.as_slices();
+            Ok(rustix::io::write(master, chunk)?)
+        });
+        match written {
+            Ok(Ok(count)) => drop(input.drain(..count)),
+            // Nobody has the terminal open any more; nobody will read this.
+            Ok(Err(_)) => input.clear(),
+            Err(_would_block) => {}
+        }
+    }
+
+    /// Takes output for one turn; `false` when no program has the terminal open.
+    async fn read_output(&self) -> bool {
+        let Ok(mut ready) = self.master.readable().await else { return false };
+        let mut ring = self.ring.borrow_mut();
+        let mut buffer = [0; READ];
+        let mut taken = 0;
+        while taken < TURN {
+            match ready.try_io(|master| Ok(rustix::io::read(master, &mut buffer[..])?)) {
+                Ok(Ok(0)) => return false,
+                Ok(Ok(count)) => {
+                    ring.push(&buffer[..count]);
+                    taken += count;
+                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(_)) => return false,
+                Err(_would_block) => break,
+            }
+        }
+        true
+    }
+}
+
+fn window(size: Size) -> Winsize {
+    let size = size.clamped();
+    Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
