@@ -1,1 +1,21 @@
-//! To be written.
+//! The terminal emulator of a session: bytes of a program in, rows for people and replies out.
+//!
+//! [`Emulator`] owns everything between a program's output and a [`crate::model::screen::Screen`].
+//! Bytes pass a filter first, which bounds what a hostile program can make us keep, then reach the
+//! grid of `alacritty_terminal`. Strings a program sends (titles, clipboard, colours, graphics) end
+//! here: none of them is ever handed on as an escape sequence. This room does not know who looks,
+//! where the bytes come from, or what an agent is.
+
+mod controls;
+mod emulator;
+mod encode;
+mod filter;
+mod hold;
+mod keyboard;
+mod replies;
+mod rows;
+mod terminal;
+mod text;
+mod title;
+
+pub use emulator::Emulator;

@@ -1,0 +1,158 @@
+//! Acts on escape and control sequences.
+//!
+//! Most are left to the parser of the grid's crate. Those that it does not know, gets wrong, or
+//! does at a cost that a program chooses are acted on here, as are all whose effect must be known
+//! when a checkpoint is written.
+
+use alacritty_terminal::grid::Cursor;
+use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::TermMode;
+use alacritty_terminal::vte::ansi::{CharsetIndex, Handler};
+
+use super::filter::Control;
+use super::keyboard::KeyboardStack;
+use super::terminal::Terminal;
+
+/// What a soft reset sets back, as the sequences that do so (DECSTR, VT220 manual).
+const SOFT_RESET: &[u8] =
+    b"\x1b[?25h\x1b[4l\x1b[?6l\x1b[?7h\x1b[?1l\x1b>\x1b[m\x1b(B\x1b)B\x1b*B\x1b+B";
+
+impl Terminal {
+    pub(super) fn escape(&mut self, intermediates: &[u8], last: u8, raw: &[u8]) {
+        match (intermediates, last) {
+            ([], b'Z') => self.identify(),
+            ([], b'c') => {
+                self.pass(raw);
+                self.keyboards = Default::default();
+                self.region = (0, self.size().rows);
+                self.charset = CharsetIndex::G0;
+                self.titles.set(b"");
+            }
+            _ => self.pass(raw),
+        }
+    }
+
+    pub(super) fn control(&mut self, control: Control<'_>) {
+        if self.answer(&control) || self.keyboard_control(&control) {
+            return;
+        }
+        match (control.private, control.intermediates, control.last) {
+            (0, [], b'b') => self.repeat(control.number(0)),
+            (0, [], b'P') => self.delete_cells(control.number(0)),
+            (0, [], b'I') => self.term.move_forward_tabs(self.at_most_columns(control.number(0))),
+            (0, [], b'Z') => self.term.move_backward_tabs(self.at_most_columns(control.number(0))),
+            (0, [], b'J') => self.erase_screen(&control),
+            (0, [], b'r') => self.set_region(control.number(0), control.number(1)),
+            (0, [], b's') if control.parameters.is_empty() => self.pass(control.raw),
+            // With parameters it sets margins, which are not there.
+            (0, [], b's') => {}
+            (0, [b'!'], b'p') => self.soft_reset(),
+            (b'?', [], b'h' | b'l') => self.private_modes(&control),
+            (0, [], last) if self.is(TermMode::ORIGIN) && b"ABEFGae`".contains(&last) => {
+                self.move_in_origin_mode(last, control.number(0).max(1));
+            }
+            _ => self.pass(control.raw),
+        }
+    }
+
+    fn keyboard_control(&mut self, control: &Control<'_>) -> bool {
+        if control.last != b'u' || !control.intermediates.is_empty() {
+            return false;
+        }
+        let keyboard: &mut KeyboardStack = self.keyboard_mut();
+        match control.private {
+            b'>' => keyboard.push(control.number(0)),
+            b'<' => keyboard.pop(control.number(0)),
+            b'=' => keyboard.set(control.number(0), control.number(1)),
+            _ => return false,
+        }
+        true
+    }
+
+    fn at_most_columns(&self, count: u16) -> u16 {
+        count.clamp(1, self.size().columns)
+    }
+
+    /// A count past the row's end would erase cells before the cursor.
+    fn delete_cells(&mut self, count: u16) {
+        let column = self.term.grid().cursor.point.column.0;
+        let room = usize::from(self.size().columns) - column;
+        self.term.delete_chars(usize::from(count.max(1)).min(room));
+    }
+
+    fn erase_screen(&mut self, control: &Control<'_>) {
+        // Erasing above the second row leaves out the first in the grid's own way.
+        if control.number(0) == 1 && self.term.grid().cursor.point.line == Line(1) {
+            self.term.grid_mut().reset_region(..Line(1));
+        }
+        self.pass(control.raw);
+    }
+
+    fn set_region(&mut self, top: u16, bottom: u16) {
+        let rows = self.size().rows;
+        let bottom = if bottom == 0 { rows } else { bottom.min(rows) };
+        let top = top.max(1);
+        if top < bottom {
+            self.region = (top - 1, bottom);
+            self.term.set_scrolling_region(usize::from(top), Some(usize::from(bottom)));
+        }
+    }
+
+    fn soft_reset(&mut self) {
+        let cursor = self.term.grid().cursor.point;
+        self.pass(SOFT_RESET);
+        self.set_charset(CharsetIndex::G0);
+        self.set_region(0, 0);
+        self.term.goto(cursor.line.0, cursor.column.0);
+        self.term.grid_mut().saved_cursor = Cursor::default();
+    }
+
+    fn private_modes(&mut self, control: &Control<'_>) {
+        let set = control.last == b'h';
+        for mode in control.numbers() {
+            match mode {
+                47 | 1047 => self.alternate_screen(set),
+                1048 if set => self.term.save_cursor_position(),
+                1048 => self.term.restore_cursor_position(),
+                // Column mode also clears: only the region is ours to follow.
+                3 => {
+                    self.pass(if set { b"\x1b[?3h" } else { b"\x1b[?3l" });
+                    self.region = (0, self.size().rows);
+                }
+                // Held back before it comes here.
+                2026 => {}
+                _ => {
+                    let last = char::from(control.last);
+                    self.pass(format!("\x1b[?{mode}{last}").as_bytes());
+                }
+            }
+        }
+    }
+
+    /// The older ways to change screens: unlike with mode 1049 the cursor stays where it is.
+    fn alternate_screen(&mut self, set: bool) {
+        if set == self.is(TermMode::ALT_SCREEN) {
+            return;
+        }
+        let cursor = self.term.grid().cursor.clone();
+        self.pass(if set { b"\x1b[?1049h" } else { b"\x1b[?1049l" });
+        self.term.grid_mut().cursor = cursor;
+    }
+
+    /// Relative and column moves count from the screen's top, also while addresses do not.
+    fn move_in_origin_mode(&mut self, last: u8, count: u16) {
+        let point = self.term.grid().cursor.point;
+        let (line, column, count) = (point.line.0, point.column.0, i32::from(count));
+        let (line, column) = match last {
+            b'A' => (line - count, column),
+            b'B' | b'e' => (line + count, column),
+            b'E' => (line + count, 0),
+            b'F' => (line - count, 0),
+            b'a' => (line, column + count as usize),
+            _ => (line, count as usize - 1),
+        };
+        let top = i32::from(self.region.0);
+        let column = Column(column).0;
+        self.term.goto((line - top).max(0), column);
+    }
+}

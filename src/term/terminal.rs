@@ -1,0 +1,114 @@
+//! The grid and the state beside it that programs change with control sequences.
+
+use alacritty_terminal::Term;
+use alacritty_terminal::event::VoidListener;
+use alacritty_terminal::grid::Dimensions;
+use alacritty_terminal::term::{Config, TermMode};
+use alacritty_terminal::vte::ansi::{CharsetIndex, Processor, StdSyncHandler};
+
+use super::filter::Token;
+use super::keyboard::{KeyboardFlags, KeyboardStack};
+use super::replies::Replies;
+use super::title::Titles;
+use crate::model::screen::Size;
+
+/// Rows kept above the screen. The grid costs about 3 KB a row at 120 columns.
+const HISTORY: usize = 1000;
+/// Fewer columns cannot hold a wide character.
+const MIN_COLUMNS: u16 = 2;
+
+/// The parser's own holding of synchronized updates is never entered: see [`super::hold`].
+pub(super) type Parser = Processor<StdSyncHandler>;
+
+pub(super) struct Terminal {
+    pub(super) term: Term<VoidListener>,
+    pub(super) parser: Parser,
+    pub(super) replies: Replies,
+    pub(super) titles: Titles,
+    pub(super) bell: bool,
+    /// The main screen's keyboard modes, then the alternate screen's.
+    pub(super) keyboards: [KeyboardStack; 2],
+    /// First row of the scroll region and the row after its last, from the top.
+    pub(super) region: (u16, u16),
+    /// The character set in use; the grid keeps this to itself.
+    pub(super) charset: CharsetIndex,
+    /// The character a repeat sequence repeats.
+    pub(super) preceding: Option<char>,
+}
+
+impl Terminal {
+    pub(super) fn new(size: Size) -> Self {
+        let config = Config { scrolling_history: HISTORY, ..Config::default() };
+        let size = usable(size);
+        Self {
+            term: Term::new(config, &Cells(size), VoidListener),
+            parser: Parser::new(),
+            replies: Replies::default(),
+            titles: Titles::default(),
+            bell: false,
+            keyboards: Default::default(),
+            region: (0, size.rows),
+            charset: CharsetIndex::G0,
+            preceding: None,
+        }
+    }
+
+    pub(super) fn accept(&mut self, token: Token<'_>) {
+        match token {
+            Token::Text(text) => self.text(text),
+            Token::Escape { intermediates, last, raw } => self.escape(intermediates, last, raw),
+            Token::Control(control) => self.control(control),
+            Token::Command { payload, bell } => self.command(payload, bell),
+            Token::Device(payload) => self.device(payload),
+        }
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size { columns: self.term.columns() as u16, rows: self.term.screen_lines() as u16 }
+    }
+
+    pub(super) fn resize(&mut self, size: Size) {
+        let size = usable(size);
+        self.term.resize(Cells(size));
+        self.region = (0, size.rows);
+    }
+
+    pub(super) fn is(&self, mode: TermMode) -> bool {
+        self.term.mode().intersects(mode)
+    }
+
+    pub(super) fn keyboard(&self) -> KeyboardFlags {
+        self.keyboards[usize::from(self.is(TermMode::ALT_SCREEN))].current()
+    }
+
+    pub(super) fn keyboard_mut(&mut self) -> &mut KeyboardStack {
+        let alternate = usize::from(self.is(TermMode::ALT_SCREEN));
+        &mut self.keyboards[alternate]
+    }
+
+    /// Lets the grid's own parser read a sequence that is known to be whole and harmless.
+    pub(super) fn pass(&mut self, sequence: &[u8]) {
+        self.parser.advance(&mut self.term, sequence);
+    }
+}
+
+pub(super) fn usable(size: Size) -> Size {
+    let size = size.clamped();
+    Size { columns: size.columns.max(MIN_COLUMNS), ..size }
+}
+
+struct Cells(Size);
+
+impl Dimensions for Cells {
+    fn total_lines(&self) -> usize {
+        self.screen_lines()
+    }
+
+    fn screen_lines(&self) -> usize {
+        usize::from(self.0.rows)
+    }
+
+    fn columns(&self) -> usize {
+        usize::from(self.0.columns)
+    }
+}

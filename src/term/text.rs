@@ -1,0 +1,163 @@
+//! Writes text and C0 controls into the grid.
+//!
+//! Printable ASCII, most of what programs print, is copied into a row at once when nothing about
+//! the cursor or the cells in its way needs care; everything else goes character by character.
+
+use alacritty_terminal::grid::Dimensions;
+use alacritty_terminal::index::Column;
+use alacritty_terminal::term::TermMode;
+use alacritty_terminal::term::cell::Flags;
+use alacritty_terminal::vte::ansi::{CharsetIndex, Handler, StandardCharset};
+use unicode_width::UnicodeWidthChar;
+
+use super::terminal::Terminal;
+use super::title::is_disguise;
+
+/// Combining marks kept on one cell. Real scripts and emoji need fewer.
+const MAX_MARKS: usize = 8;
+
+impl Terminal {
+    /// Writes text that holds no ESC.
+    pub(super) fn text(&mut self, text: &[u8]) {
+        let mut rest = text;
+        while let Some(&first) = rest.first() {
+            let length = if is_plain(first) {
+                let length = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
+                self.plain(&rest[..length]);
+                length
+            } else if first < 0x80 {
+                self.execute(first);
+                1
+            } else {
+                let length = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
+                self.characters(&rest[..length]);
+                length
+            };
+            rest = &rest[length..];
+        }
+    }
+
+    /// Repeats the last character, at most as often as fills the screen.
+    pub(super) fn repeat(&mut self, count: u16) {
+        let size = self.size();
+        let most = usize::from(size.columns) * usize::from(size.rows);
+        if let Some(character) = self.preceding {
+            for _ in 0..usize::from(count.max(1)).min(most) {
+                self.term.input(character);
+            }
+        }
+    }
+
+    fn execute(&mut self, byte: u8) {
+        match byte {
+            0x07 => self.bell = true,
+            0x08 => self.term.backspace(),
+            b'\t' => self.term.put_tab(1),
+            b'\n' | 0x0b | 0x0c => self.term.newline(),
+            b'\r' => self.term.carriage_return(),
+            0x0e => self.set_charset(CharsetIndex::G1),
+            0x0f => self.set_charset(CharsetIndex::G0),
+            _ => {}
+        }
+    }
+
+    pub(super) fn set_charset(&mut self, index: CharsetIndex) {
+        self.charset = index;
+        self.term.set_active_charset(index);
+    }
+
+    fn characters(&mut self, bytes: &[u8]) {
+        for chunk in bytes.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                self.character(character);
+            }
+            if !chunk.invalid().is_empty() {
+                self.character(char::REPLACEMENT_CHARACTER);
+            }
+        }
+    }
+
+    fn character(&mut self, character: char) {
+        match character.width() {
+            None => return,
+            Some(0) => {
+                if !is_disguise(character) && self.marks_under_cursor() < MAX_MARKS {
+                    self.term.input(character);
+                }
+                return;
+            }
+            Some(_) => self.term.input(character),
+        }
+        self.preceding = Some(character);
+    }
+
+    /// How many marks the cell has that the next mark would join.
+    fn marks_under_cursor(&self) -> usize {
+        let cursor = &self.term.grid().cursor;
+        let row = &self.term.grid()[cursor.point.line];
+        let mut column = cursor.point.column.0;
+        if !cursor.input_needs_wrap {
+            column = column.saturating_sub(1);
+        }
+        if row[Column(column)].flags.contains(Flags::WIDE_CHAR_SPACER) {
+            column = column.saturating_sub(1);
+        }
+        row[Column(column)].zerowidth().map_or(0, <[char]>::len)
+    }
+
+    /// Writes printable ASCII.
+    fn plain(&mut self, text: &[u8]) {
+        self.preceding = text.last().map(|byte| char::from(*byte));
+        let mut rest = text;
+        while let Some(&first) = rest.first() {
+            let copied = self.copy_into_row(rest);
+            if copied == 0 {
+                self.term.input(char::from(first));
+            }
+            rest = &rest[copied.max(1)..];
+        }
+    }
+
+    /// Copies as much as fits into the cursor's row; nothing when a character needs care.
+    ///
+    /// The grid's crate learns of the change as it does of its own writing: it counts every row
+    /// the cursor stands on as changed.
+    fn copy_into_row(&mut self, text: &[u8]) -> usize {
+        let columns = self.term.columns();
+        let insert = self.is(TermMode::INSERT);
+        let charset = self.charset;
+        let grid = self.term.grid_mut();
+        let cursor = &grid.cursor;
+        let template = &cursor.template;
+        if insert
+            || cursor.input_needs_wrap
+            || template.extra.is_some()
+            || cursor.charsets[charset] != StandardCharset::Ascii
+        {
+            return 0;
+        }
+        let (start, line) = (cursor.point.column.0, cursor.point.line);
+        let (foreground, background, flags) = (template.fg, template.bg, template.flags);
+        let length = text.len().min(columns - start);
+        let cells = &mut grid[line][Column(start)..Column(start + length)];
+        let wide = Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER;
+        if cells.iter().any(|cell| cell.flags.intersects(wide)) {
+            return 0;
+        }
+        for (cell, byte) in cells.iter_mut().zip(text) {
+            cell.c = char::from(*byte);
+            cell.fg = foreground;
+            cell.bg = background;
+            cell.flags = flags;
+            cell.extra = None;
+        }
+        let end = start + length;
+        grid.cursor.input_needs_wrap = end == columns;
+        grid.cursor.point.column = Column(end.min(columns - 1));
+        length
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7e)
+}
