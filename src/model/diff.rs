@@ -1,5 +1,7 @@
 //! Differences between trees as values, ready to be drawn or printed.
 
+mod print;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::{CommitId, EnvironmentId, EnvironmentName};
