@@ -250,7 +250,8 @@ fn count(file: &FileDiff) -> String {
 
 /// The bar, scaled so that the longest fits; what changed at all shows at least one sign.
 fn signs(file: &FileDiff, most: u64, room: u64) -> String {
-    let scale = |lines: u64| if most <= room { lines } else { (lines * room).div_ceil(most.max(1)) };
+    let scale =
+        |lines: u64| if most <= room { lines } else { (lines * room).div_ceil(most.max(1)) };
     let added = scale(file.added).min(room);
     let removed = scale(file.removed).min(room - added);
     "+".repeat(added as usize) + &"-".repeat(removed as usize)
@@ -332,8 +333,10 @@ mod tests {
         let mut out = Vec::new();
         diff(vec![link]).write_unified(&mut out);
         let text = String::from_utf8(out).expect("text");
-        let headers: Vec<&str> =
-            text.lines().filter(|line| line.contains("file mode") || line.starts_with("@@")).collect();
+        let headers: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("file mode") || line.starts_with("@@"))
+            .collect();
         assert_eq!(
             headers,
             ["deleted file mode 100644", "@@ -1 +0,0 @@", "new file mode 120000", "@@ -0,0 +1 @@"]

@@ -1,0 +1,264 @@
+//! The difference between two trees, computed from stored objects alone.
+//!
+//! No attribute driver, text conversion or filter takes part: what is compared is what is stored.
+//! Renames are found as gix finds them, which among equally similar candidates may pick another
+//! than git does.
+
+use std::collections::HashMap;
+
+use gix::ObjectId;
+use gix::diff::Rewrites;
+use gix::object::tree::diff::ChangeDetached;
+use gix::objs::tree::{EntryKind, EntryMode};
+
+use super::lines::{self, Changes};
+use super::object;
+use crate::model::diff::{Diff, DiffContent, FileChange, FileDiff, Hunk};
+use crate::model::failure::Failure;
+use crate::model::id::CommitId;
+use crate::model::path::RepoPath;
+
+/// Texts above this, in bytes, are not compared line by line: nobody reads such a diff, and the
+/// comparison of two such texts would hold a core for seconds.
+const MAX_TEXT: u64 = 4 << 20;
+
+/// Bytes of text that one diff may compare; files beyond it are listed without their lines, so
+/// that a diff always fits into one message to a client.
+const MAX_DIFF: u64 = 96 << 20;
+
+/// Compares two commits or trees that `repository` sees.
+pub(super) fn commits(
+    repository: &gix::Repository,
+    from: &CommitId,
+    to: &CommitId,
+) -> Result<Diff, Failure> {
+    let trees = (object::tree_of(repository, from)?, object::tree_of(repository, to)?);
+    let changes = changes(repository, trees.0, trees.1, Renames::Find)?;
+    let mut reader = Reader { repository, left: MAX_DIFF };
+    let mut files = Vec::with_capacity(changes.len());
+    for change in changes {
+        files.push(reader.file(change)?);
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Diff { from: from.clone(), to: to.clone(), files })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Renames {
+    Find,
+    Ignore,
+}
+
+/// One side of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Side {
+    pub(super) mode: EntryMode,
+    pub(super) id: ObjectId,
+}
+
+/// A file, link or submodule that differs between two trees. Never a directory.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) path: RepoPath,
+    pub(super) old_path: Option<RepoPath>,
+    pub(super) old: Option<Side>,
+    pub(super) new: Option<Side>,
+}
+
+impl Change {
+    pub(super) fn kind(&self) -> FileChange {
+        match (&self.old, &self.new) {
+            (None, _) => FileChange::Added,
+            (_, None) => FileChange::Deleted,
+            _ if self.old_path.is_some() => FileChange::Renamed,
+            (Some(old), Some(new)) if old.id == new.id || self.changes_type() => FileChange::Mode,
+            _ => FileChange::Modified,
+        }
+    }
+
+    /// Whether a file became a link or a submodule, or the other way round.
+    pub(super) fn changes_type(&self) -> bool {
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => {
+                old.mode.is_blob() != new.mode.is_blob() || old.mode.is_link() != new.mode.is_link()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What differs between two trees, in the order of the walk.
+pub(super) fn changes(
+    repository: &gix::Repository,
+    from: ObjectId,
+    to: ObjectId,
+    renames: Renames,
+) -> Result<Vec<Change>, Failure> {
+    let from = repository.find_tree(from).map_err(object::failed("read a tree"))?;
+    let to = repository.find_tree(to).map_err(object::failed("read a tree"))?;
+    let mut options = gix::diff::Options::default();
+    options.track_rewrites((renames == Renames::Find).then(Rewrites::default));
+    let found = repository
+        .diff_tree_to_tree(&from, &to, options)
+        .map_err(object::failed("compare two trees"))?;
+    let mut changes: Vec<Change> = Vec::with_capacity(found.len());
+    for change in found {
+        push(&mut changes, change);
+    }
+    Ok(changes)
+}
+
+/// Keeps what is not a directory; a file that became a directory, or the reverse, is two changes.
+fn push(changes: &mut Vec<Change>, change: ChangeDetached) {
+    let side = |mode: EntryMode, id| (!mode.is_tree()).then_some(Side { mode, id });
+    let (path, old_path, old, new) = match change {
+        ChangeDetached::Addition { location, entry_mode, id, .. } => {
+            (location, None, None, side(entry_mode, id))
+        }
+        ChangeDetached::Deletion { location, entry_mode, id, .. } => {
+            (location, None, side(entry_mode, id), None)
+        }
+        ChangeDetached::Modification {
+            location,
+            previous_entry_mode,
+            previous_id,
+            entry_mode,
+            id,
+        } => (location, None, side(previous_entry_mode, previous_id), side(entry_mode, id)),
+        ChangeDetached::Rewrite {
+            source_location,
+            source_entry_mode,
+            source_id,
+            entry_mode,
+            id,
+            location,
+            copy,
+            ..
+        } => {
+            let source = (!copy).then(|| RepoPath::new(Vec::from(source_location)));
+            let old = if copy { None } else { side(source_entry_mode, source_id) };
+            (location, source, old, side(entry_mode, id))
+        }
+    };
+    if old.is_some() || new.is_some() {
+        changes.push(Change { path: RepoPath::new(Vec::from(path)), old_path, old, new });
+    }
+}
+
+/// Reads content and counts what may still be compared.
+struct Reader<'a> {
+    repository: &'a gix::Repository,
+    left: u64,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, change: Change) -> Result<FileDiff, Failure> {
+        let (content, added, removed) = self.content(&change)?;
+        let mode = |side: &Option<Side>| side.map(|side| u32::from(side.mode.value()));
+        let blob = |side: &Option<Side>| side.map(|side| object::name(side.id));
+        Ok(FileDiff {
+            change: change.kind(),
+            old_mode: mode(&change.old),
+            new_mode: mode(&change.new),
+            old_blob: blob(&change.old),
+            new_blob: blob(&change.new),
+            path: change.path,
+            old_path: change.old_path,
+            added,
+            removed,
+            content,
+        })
+    }
+
+    fn content(&mut self, change: &Change) -> Result<(DiffContent, u64, u64), Failure> {
+        if let (Some(old), Some(new)) = (change.old, change.new)
+            && old.id == new.id
+        {
+            return Ok((DiffContent::Text(Vec::new()), 0, 0));
+        }
+        let sizes = (size(self.repository, change.old)?, size(self.repository, change.new)?);
+        let (old_size, new_size) = sizes;
+        let whole = old_size + new_size;
+        if old_size.max(new_size) > MAX_TEXT || whole > self.left {
+            return Ok((DiffContent::TooLarge { old: old_size, new: new_size }, 0, 0));
+        }
+        self.left -= whole;
+        let old = content(self.repository, change.old)?;
+        let new = content(self.repository, change.new)?;
+        if lines::is_binary(&old) || lines::is_binary(&new) {
+            return Ok((DiffContent::Binary { old: old_size, new: new_size }, 0, 0));
+        }
+        let changes = if change.changes_type() {
+            Changes::replaced(&old, &new)
+        } else {
+            Changes::between(&old, &new)
+        };
+        let hunks: Vec<Hunk> = changes.hunks(&old, &new);
+        Ok((DiffContent::Text(hunks), changes.added(), changes.removed()))
+    }
+}
+
+/// Bytes of one side; what does not exist has none.
+fn size(repository: &gix::Repository, side: Option<Side>) -> Result<u64, Failure> {
+    match side {
+        Some(side) if !side.mode.is_commit() => {
+            let header =
+                repository.find_header(side.id).map_err(object::failed("read a file's size"))?;
+            Ok(header.size())
+        }
+        _ => Ok(0),
+    }
+}
+
+/// The content of one side. A submodule reads as git shows it: a line naming its commit.
+pub(super) fn content(
+    repository: &gix::Repository,
+    side: Option<Side>,
+) -> Result<Vec<u8>, Failure> {
+    match side {
+        None => Ok(Vec::new()),
+        Some(side) if side.mode.kind() == EntryKind::Commit => {
+            Ok(format!("Subproject commit {}\n", side.id).into_bytes())
+        }
+        Some(side) => {
+            let object = repository.find_object(side.id).map_err(object::failed("read a file"))?;
+            Ok(object.detach().data)
+        }
+    }
+}
+
+/// Lines added and removed between pairs of blobs, each pair counted once.
+#[derive(Default)]
+pub(super) struct Counts(HashMap<(Option<ObjectId>, Option<ObjectId>), (u64, u64)>);
+
+impl Counts {
+    /// Added and removed lines; zero for binary and very large content.
+    pub(super) fn of(
+        &mut self,
+        repository: &gix::Repository,
+        change: &Change,
+    ) -> Result<(u64, u64), Failure> {
+        let key = (change.old.map(|side| side.id), change.new.map(|side| side.id));
+        if let Some(known) = self.0.get(&key) {
+            return Ok(*known);
+        }
+        let (_, added, removed) = Reader { repository, left: u64::MAX }.content(change)?;
+        self.0.insert(key, (added, removed));
+        Ok((added, removed))
+    }
+}
+
+/// The content as lines can be compared, or why not.
+pub(super) fn text(
+    repository: &gix::Repository,
+    side: Option<Side>,
+) -> Result<Result<Vec<u8>, &'static str>, Failure> {
+    if size(repository, side)? > MAX_TEXT {
+        return Ok(Err("too large to compare line by line"));
+    }
+    let content = content(repository, side)?;
+    Ok(if lines::is_binary(&content) { Err("binary") } else { Ok(content) })
+}
+
+#[cfg(test)]
+mod tests;

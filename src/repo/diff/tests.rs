@@ -1,0 +1,140 @@
+use std::collections::BTreeMap;
+
+use gix::objs::tree::EntryKind;
+use proptest::prelude::*;
+
+use super::*;
+use crate::repo::oracle::{Files, Oracle};
+
+const NAMES: [&[u8]; 10] = [
+    b"a",
+    b"b c",
+    b"d/e",
+    b"d/f g.txt",
+    b"q\"uote",
+    b"tab\there",
+    b"caf\xc3\xa9",
+    b"bad\xff",
+    b"back\\slash",
+    b"deep/er/file",
+];
+
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let line = prop::sample::select(vec!["one", "two", "three", "", "four four", "\tfive"]);
+    prop_oneof![
+        8 => (prop::collection::vec(line, 0..14), any::<bool>()).prop_map(|(lines, newline)| {
+            let mut text = lines.join("\n").into_bytes();
+            if newline && !text.is_empty() {
+                text.push(b'\n');
+            }
+            text
+        }),
+        1 => prop::collection::vec(any::<u8>(), 1..40),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = (EntryKind, Vec<u8>)> {
+    let kinds = vec![EntryKind::Blob, EntryKind::Blob, EntryKind::BlobExecutable];
+    prop_oneof![
+        6 => (prop::sample::select(kinds), content()),
+        1 => Just((EntryKind::Link, b"some/target".to_vec())),
+        1 => Just((EntryKind::Link, b"a".to_vec())),
+    ]
+}
+
+fn files() -> impl Strategy<Value = Files> {
+    prop::collection::btree_map(prop::sample::select(NAMES.to_vec()), entry(), 0..8)
+        .prop_map(|files| files.into_iter().map(|(path, entry)| (path.to_vec(), entry)).collect())
+}
+
+/// A second tree near the first: some entries kept, some renamed, some replaced.
+fn pair() -> impl Strategy<Value = (Files, Files)> {
+    let moves = prop::collection::vec((any::<prop::sample::Index>(), 0..NAMES.len()), 0..3);
+    (files(), files(), moves, any::<bool>()).prop_map(|(old, other, moves, keep)| {
+        let mut new = if keep { old.clone() } else { BTreeMap::new() };
+        new.extend(other);
+        for (from, to) in moves {
+            if let Some(key) =
+                (!new.is_empty()).then(|| from.get(&new.keys().collect::<Vec<_>>()).to_vec())
+            {
+                let entry = new.remove(&key).expect("a key of the map");
+                new.insert(NAMES[to].to_vec(), entry);
+            }
+        }
+        (old, new)
+    })
+}
+
+fn patch(oracle: &Oracle, old: &Files, new: &Files) -> (CommitId, CommitId, Vec<u8>) {
+    let (from, to) = (oracle.tree(old), oracle.tree(new));
+    let diff = commits(&oracle.open(), &from, &to).expect("a diff");
+    let mut patch = Vec::new();
+    diff.write_unified(&mut patch);
+    (from, to, patch)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn git_apply_takes_our_patch_from_one_tree_to_the_other((old, new) in pair()) {
+        let oracle = Oracle::new();
+        let (from, to, patch) = patch(&oracle, &old, &new);
+        oracle.git(["read-tree", from.as_str()]);
+        if !patch.is_empty() {
+            let output = oracle.feed(["apply", "--cached", "-"], &patch);
+            prop_assert!(output.status.success(), "{}\n{}",
+                String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&patch));
+        }
+        prop_assert_eq!(oracle.git(["write-tree"]), to.as_str());
+    }
+}
+
+#[test]
+fn the_patch_equals_git_diff_but_for_the_headings_of_hunks() {
+    let text = |lines: &[&str]| (EntryKind::Blob, lines.join("\n").into_bytes());
+    let twenty: Vec<String> = (0..20).map(|line| format!("line {line}")).collect();
+    let mut changed = twenty.clone();
+    changed[4] = "changed".into();
+    changed.insert(17, "inserted".into());
+    let old: Files = BTreeMap::from([
+        (b"gone".to_vec(), text(&["a", "b", ""])),
+        (b"kept".to_vec(), (EntryKind::Blob, twenty.join("\n").into_bytes())),
+        (b"old name".to_vec(), text(&["moved", "as", "it", "is", ""])),
+        (b"script".to_vec(), text(&["#!/bin/sh", ""])),
+        (b"binary".to_vec(), (EntryKind::Blob, b"\0one".to_vec())),
+    ]);
+    let new: Files = BTreeMap::from([
+        (b"kept".to_vec(), (EntryKind::Blob, changed.join("\n").into_bytes())),
+        (b"new name".to_vec(), text(&["moved", "as", "it", "is", ""])),
+        (b"script".to_vec(), (EntryKind::BlobExecutable, b"#!/bin/sh\n".to_vec())),
+        (b"binary".to_vec(), (EntryKind::Blob, b"\0two".to_vec())),
+        (b"em\"pty".to_vec(), text(&[""])),
+        (b"link".to_vec(), (EntryKind::Link, b"kept".to_vec())),
+    ]);
+    let oracle = Oracle::new();
+    let (from, to, patch) = patch(&oracle, &old, &new);
+    let theirs =
+        oracle.git(["diff", "--full-index", "--histogram", "-M", from.as_str(), to.as_str()]);
+    let bare = |text: &str| -> Vec<String> {
+        let strip = |line: &str| match line.rfind(" @@ ") {
+            Some(at) if line.starts_with("@@ ") => line[..at + 3].to_owned(),
+            _ => line.to_owned(),
+        };
+        text.lines().map(strip).collect()
+    };
+    assert_eq!(bare(&String::from_utf8_lossy(&patch)), bare(&theirs));
+}
+
+#[test]
+fn binary_and_very_large_files_are_named_with_their_sizes() {
+    let one = |content: Vec<u8>| Files::from([(b"x".to_vec(), (EntryKind::Blob, content))]);
+    let oracle = Oracle::new();
+    let large = vec![b'x'; MAX_TEXT as usize + 1];
+    let (from, to) = (oracle.tree(&one(b"a\0b".to_vec())), oracle.tree(&one(large.clone())));
+    let binary = oracle.tree(&one(b"text".to_vec()));
+    let content =
+        |from, to| commits(&oracle.open(), from, to).expect("a diff").files.remove(0).content;
+    assert_eq!(content(&from, &binary), DiffContent::Binary { old: 3, new: 4 });
+    assert_eq!(content(&from, &to), DiffContent::TooLarge { old: 3, new: large.len() as u64 });
+}
