@@ -1,5 +1,7 @@
 //! Engines make boxes. One trait, and one conformance suite that every engine passes.
 
+pub mod docker;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

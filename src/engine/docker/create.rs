@@ -1,0 +1,336 @@
+//! Making a box, and starting one again: image, container, comparison, mounts, start, shim.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::body_full;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions,
+    UploadToContainerOptionsBuilder,
+};
+
+use super::accounts::{self, Accounts};
+use super::connect::Connection;
+use super::inspect;
+use super::lifecycle::{self, short};
+use super::mapped::{self, BoxUser, MappedMounts};
+use super::plan::{self, Bind, Image, SHIM_CONFIG};
+use super::problem::call;
+use super::{CALL_DEADLINE, Docker, image, kernel, probe};
+use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::IsolationRequest;
+
+/// From the container's start to the shim's socket; a few milliseconds on an idle machine.
+const SHIM_DEADLINE: Duration = Duration::from_secs(10);
+/// Between two looks for the shim's socket: short against the third of a second a start takes.
+const SHIM_POLL: Duration = Duration::from_millis(5);
+
+/// Makes a box; on failure its container is removed.
+pub(super) async fn create(
+    docker: &Docker,
+    plan: &BoxPlan,
+    progress: &ProgressSink,
+) -> Result<BoxRecord, Failure> {
+    if plan.isolation == IsolationRequest::Unisolated {
+        let message = "the docker engine has no unisolated boxes";
+        return Err(Failure::new(FailureKind::Invalid, message).hint("use --engine native for one"));
+    }
+    plan::check(plan)?;
+    let connection = docker.connection().await?;
+    probe::suitable(&connection.info)?;
+    let image = image::ensure(&connection.client, plan.image.as_deref(), progress).await?;
+    report(progress, "creating the container");
+    let user = BoxUser::here();
+    let binds = plan::binds(plan, user);
+    prepare_places(binds.clone()).await?;
+    let id = create_container(connection, plan, &image, user).await?;
+    let made = finish(docker, connection, plan, &image, user, &id, progress).await;
+    if made.is_err() {
+        // Found by the id that creating it returned, so it is ours whatever its labels say.
+        let found =
+            ContainerInspectResponse { id: Some(id), ..ContainerInspectResponse::default() };
+        if let Err(failure) = lifecycle::remove_found(connection, &found).await {
+            tracing::warn!("a container that was not finished stays: {failure}");
+        }
+    }
+    made
+}
+
+async fn finish(
+    docker: &Docker,
+    connection: &Connection,
+    plan: &BoxPlan,
+    image: &Image,
+    user: BoxUser,
+    id: &str,
+    progress: &ProgressSink,
+) -> Result<BoxRecord, Failure> {
+    let accounts = accounts_of(docker, connection, image, id).await?;
+    lay_accounts(connection, id, &accounts.with_agent(user.uid, user.gid)).await?;
+    let found = inspect_by_id(connection, id).await?;
+    require_as_planned(&found, plan, image, user)?;
+    report(progress, "starting the container");
+    start(connection, plan, image, user, &accounts.shell, id).await
+}
+
+/// Starts a stopped box, after comparing it with its plan again.
+pub(super) async fn start_again(
+    docker: &Docker,
+    plan: &BoxPlan,
+    record: &BoxRecord,
+) -> Result<BoxRecord, Failure> {
+    plan::check(plan)?;
+    let connection = docker.connection().await?;
+    let gone = || {
+        let message = format!("the container of environment {} is gone", plan.environment);
+        Failure::new(FailureKind::NotFound, message)
+            .hint("its files are kept; discard it, or start a new environment from its snapshot")
+    };
+    let found = lifecycle::find(connection, record).await?.ok_or_else(gone)?;
+    let id = found.id.clone().unwrap_or_default();
+    // The image may have lost its tag since; the container still names it by content.
+    let name = found.image.clone().unwrap_or_default();
+    let image = image::inspect(&connection.client, &name)
+        .await
+        .map_err(|problem| problem.during("looking for the container's image"))?;
+    let user = BoxUser::here();
+    require_as_planned(&found, plan, &image, user)?;
+    if lifecycle::is_running(&found) {
+        return running(connection, plan, user, &id).await;
+    }
+    let accounts = accounts_of(docker, connection, &image, &id).await?;
+    start(connection, plan, &image, user, &accounts.shell, &id).await
+}
+
+fn report(progress: &ProgressSink, step: &str) {
+    // A full channel means that the user sees a later report instead.
+    let _ = progress.try_send(Progress { step: step.to_owned(), done: 0, total: 0 });
+}
+
+/// Runs file work that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.unwrap_or_else(|error| Err(Failure::new(FailureKind::Internal, error.to_string())))
+}
+
+/// The engine refuses binds whose source is missing, before the mounts stand.
+async fn prepare_places(binds: Vec<Bind>) -> Result<(), Failure> {
+    blocking(move || {
+        for bind in binds.iter().filter(|bind| bind.mapped_from.is_some()) {
+            mapped::prepare_target(&bind.source)
+                .map_err(|error| unavailable(&bind.source, &error))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+fn unavailable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(FailureKind::Unavailable, format!("{}: {error}", path.display()))
+}
+
+async fn create_container(
+    connection: &Connection,
+    plan: &BoxPlan,
+    image: &Image,
+    user: BoxUser,
+) -> Result<String, Failure> {
+    let name = format!("agentdeck-{}-{}", plan.name, plan.environment);
+    let options = CreateContainerOptionsBuilder::new().name(&name).build();
+    let body = plan::container(plan, image, user);
+    let made = call(CALL_DEADLINE, connection.client.create_container(Some(options), body)).await;
+    let made = made.map_err(|problem| problem.during(&format!("creating container {name}")))?;
+    for warning in &made.warnings {
+        tracing::info!("creating container {name}: {}", super::problem::brief(warning));
+    }
+    Ok(made.id)
+}
+
+async fn accounts_of(
+    docker: &Docker,
+    connection: &Connection,
+    image: &Image,
+    container: &str,
+) -> Result<Arc<Accounts>, Failure> {
+    if let Some(known) = docker.remembered(&image.id) {
+        return Ok(known);
+    }
+    let read = image::accounts(&connection.client, container).await;
+    let read = read.map_err(|problem| problem.during("reading the image's users"))?;
+    let read = Arc::new(read);
+    docker.remember(&image.id, &read);
+    Ok(read)
+}
+
+/// Writes the accounts into the container's own layer, where installing packages can change them.
+async fn lay_accounts(
+    connection: &Connection,
+    id: &str,
+    accounts: &Accounts,
+) -> Result<(), Failure> {
+    let (passwd, group) = (accounts.passwd.as_bytes(), accounts.group.as_bytes());
+    let files = [("etc/passwd", passwd), ("etc/group", group)];
+    let archive = accounts::archive(&files)
+        .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+    // An image whose /etc is not a directory is refused rather than changed.
+    let options =
+        UploadToContainerOptionsBuilder::new().path("/").no_overwrite_dir_non_dir("true").build();
+    let body = body_full(archive.into());
+    let laid = connection.client.upload_to_container(id, Some(options), body);
+    call(CALL_DEADLINE, laid).await.map_err(|problem| problem.during("writing the box's users"))
+}
+
+async fn inspect_by_id(
+    connection: &Connection,
+    id: &str,
+) -> Result<ContainerInspectResponse, Failure> {
+    let request = connection.client.inspect_container(id, None::<InspectContainerOptions>);
+    let found = call(CALL_DEADLINE, request).await;
+    found.map_err(|problem| problem.during(&format!("looking at container {}", short(id))))
+}
+
+fn require_as_planned(
+    found: &ContainerInspectResponse,
+    plan: &BoxPlan,
+    image: &Image,
+    user: BoxUser,
+) -> Result<(), Failure> {
+    let differences = inspect::differences(found, plan, image, user);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("the engine's container is not what was planned: {}", differences.join("; "));
+    Err(Failure::new(FailureKind::Refused, message)
+        .hint("look for defaults in the engine's configuration, or lift the limit it cannot keep"))
+}
+
+/// Starts the container with its mounts standing, and waits for its shim.
+async fn start(
+    connection: &Connection,
+    plan: &BoxPlan,
+    image: &Image,
+    user: BoxUser,
+    shell: &str,
+    id: &str,
+) -> Result<BoxRecord, Failure> {
+    let config = plan::shim_config(plan, image, user, shell);
+    let (run, binds) = (plan.run.clone(), plan::binds(plan, user));
+    let mounts = blocking(move || {
+        write_config(&run, &config)?;
+        make_mounts(user, &binds)
+    })
+    .await?;
+    let request = connection.client.start_container(id, None::<StartContainerOptions>);
+    let started = call(CALL_DEADLINE, request).await;
+    // The container has its own copy of the mounts now; ours would only be in the way.
+    blocking(move || {
+        drop(mounts);
+        Ok(())
+    })
+    .await?;
+    started.map_err(|problem| problem.during(&format!("starting container {}", short(id))))?;
+    let record = running(connection, plan, user, id).await;
+    if record.is_err() {
+        // It runs, but not as planned or without its shim: it must not go on.
+        let _ = call(CALL_DEADLINE, connection.client.kill_container(id, None)).await;
+    }
+    record
+}
+
+/// Writes the shim's configuration, through a new file: what lies in the directory was reachable
+/// from the box.
+fn write_config(run: &Path, config: &crate::shim::config::ShimConfig) -> Result<(), Failure> {
+    let failed = |error: &std::io::Error| unavailable(run, error);
+    let json = serde_json::to_vec(config).expect("a configuration has no failing parts");
+    let mut file = tempfile::NamedTempFile::new_in(run).map_err(|error| failed(&error))?;
+    std::io::Write::write_all(&mut file, &json).map_err(|error| failed(&error))?;
+    file.persist(run.join(SHIM_CONFIG)).map_err(|error| failed(&error.error))?;
+    Ok(())
+}
+
+fn make_mounts(user: BoxUser, binds: &[Bind]) -> Result<MappedMounts, Failure> {
+    let pairs: Vec<(&Path, &Path)> = binds
+        .iter()
+        .filter_map(|bind| Some((bind.mapped_from.as_deref()?, bind.source.as_path())))
+        .collect();
+    if pairs.is_empty() {
+        return Ok(MappedMounts::default());
+    }
+    MappedMounts::make(user, &pairs).map_err(|error| {
+        let message = format!("root's files cannot be shown to the agent as its own: {error}");
+        Failure::new(FailureKind::Unavailable, message).hint(
+            "id-mapped mounts need Linux 5.12 and ext4, xfs or btrfs; set AGENTDECK_HOME to such a \
+             file system, or run agentdeck as an ordinary user",
+        )
+    })
+}
+
+/// The record of a container that runs, once its mounts are proven and its shim listens.
+async fn running(
+    connection: &Connection,
+    plan: &BoxPlan,
+    user: BoxUser,
+    id: &str,
+) -> Result<BoxRecord, Failure> {
+    let found = inspect_by_id(connection, id).await?;
+    let pid = found.state.as_ref().and_then(|state| state.pid).unwrap_or(0);
+    let pid = u32::try_from(pid).unwrap_or(0);
+    let Some(init_start) = kernel::start_time(pid).filter(|_| pid != 0) else {
+        return Err(ended(&found));
+    };
+    let record = BoxRecord {
+        environment: plan.environment.clone(),
+        init_pid: pid,
+        init_start,
+        container: Some(id.to_owned()),
+        boot: kernel::boot_id(),
+        run: plan.run.clone(),
+    };
+    for bind in plan::binds(plan, user).iter().filter(|bind| bind.mapped_from.is_some()) {
+        if !kernel::is_mapped(pid, &bind.target) {
+            let message = format!("{} is not the agent's in the box", bind.target.display());
+            return Err(Failure::new(FailureKind::Refused, message)
+                .hint("the engine must share the mounts of this process: see findmnt / on both"));
+        }
+    }
+    wait_for_shim(connection, &record).await?;
+    Ok(record)
+}
+
+async fn wait_for_shim(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
+    let listening = async {
+        loop {
+            match lifecycle::open_channel(record).await {
+                Ok(_) => return Ok(()),
+                Err(failure) if failure.kind == FailureKind::Refused => return Err(failure),
+                Err(_) if !kernel::is_alive(record) => {
+                    let id = record.container.as_deref().unwrap_or_default();
+                    return Err(ended(&inspect_by_id(connection, id).await?));
+                }
+                Err(_) => tokio::time::sleep(SHIM_POLL).await,
+            }
+        }
+    };
+    let waited = tokio::time::timeout(SHIM_DEADLINE, listening).await;
+    waited.unwrap_or_else(|_| {
+        let message = format!("the shim did not listen within {} s", SHIM_DEADLINE.as_secs());
+        Err(Failure::new(FailureKind::Timeout, message))
+    })
+}
+
+/// Why a container that was started does not run, in the engine's words.
+fn ended(found: &ContainerInspectResponse) -> Failure {
+    let state = found.state.clone().unwrap_or_default();
+    let code = state.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+    let said = super::problem::brief(&state.error.unwrap_or_default());
+    let message = format!("the box ended as soon as it was started, with status {code} {said}");
+    let message = message.trim_end().to_owned();
+    Failure::new(FailureKind::Unavailable, message)
+        .hint("an engine in a virtual machine is not usable; otherwise see the engine's log")
+}

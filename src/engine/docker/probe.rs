@@ -1,0 +1,182 @@
+//! What an engine can do here, and what holds a box it runs.
+
+use std::path::Path;
+
+use bollard::models::{ContainerInspectResponse, SystemInfo};
+
+use super::CALL_DEADLINE;
+use super::connect::Connection;
+use super::kernel;
+use super::lifecycle;
+use super::mapped::BoxUser;
+use super::problem::{brief, call};
+use crate::engine::BoxRecord;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::{EngineKind, EngineReport, Isolation, IsolationFact, IsolationLevel};
+
+/// Refuses engines whose containers cannot own their files as the user does.
+pub(super) fn suitable(info: &SystemInfo) -> Result<(), Failure> {
+    let refuse = |what: &str| {
+        Err(Failure::new(FailureKind::Unavailable, format!("{what} is not supported yet"))
+            .hint("use --engine native, or an engine run by root without user remapping"))
+    };
+    let has = |name: &str| {
+        let options = info.security_options.iter().flatten();
+        options
+            .into_iter()
+            .any(|option| option.split(',').any(|part| part == format!("name={name}")))
+    };
+    if info.os_type.as_deref().is_some_and(|system| system != "linux") {
+        return refuse("an engine for other containers than Linux ones");
+    }
+    if has("rootless") {
+        return refuse("a rootless engine");
+    }
+    if has("userns") {
+        return refuse("an engine that remaps users (userns-remap)");
+    }
+    Ok(())
+}
+
+/// Asks the engine what it is.
+pub(super) async fn probe(connection: Result<&Connection, Failure>, home: &Path) -> EngineReport {
+    let asked = async {
+        let connection = connection?;
+        let version = call(CALL_DEADLINE, connection.client.version()).await;
+        let version = version.map_err(|problem| problem.during("asking for the version"))?;
+        let info = call(CALL_DEADLINE, connection.client.info()).await;
+        let info = info.map_err(|problem| problem.during("asking about the engine"))?;
+        suitable(&info)?;
+        Ok::<_, Failure>((connection, version, info))
+    };
+    match asked.await {
+        Err(failure) => EngineReport {
+            engine: EngineKind::Docker,
+            usable: false,
+            summary: failure.message,
+            hint: failure.hint,
+            details: Vec::new(),
+        },
+        Ok((connection, version, info)) => {
+            let said = |text: Option<String>| brief(&text.unwrap_or_else(|| "unknown".to_owned()));
+            let mut details = details(&info, home);
+            let socket = &connection.candidate;
+            let place = format!("{} ({})", socket.socket.display(), socket.origin);
+            details.insert(0, ("endpoint".to_owned(), place));
+            EngineReport {
+                engine: EngineKind::Docker,
+                usable: true,
+                summary: format!(
+                    "version {}, API {}",
+                    said(version.version),
+                    connection.client.client_version()
+                ),
+                hint: None,
+                details,
+            }
+        }
+    }
+}
+
+fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
+    let said = |text: &Option<String>| brief(text.as_deref().unwrap_or("unknown"));
+    let live_restore = if info.live_restore_enabled == Some(true) {
+        "on: boxes live through a restart of the engine"
+    } else {
+        "off: a restart of the engine stops every box; agentdeck starts them again"
+    };
+    let mut runtimes: Vec<String> =
+        info.runtimes.iter().flatten().map(|(name, _)| brief(name)).collect();
+    runtimes.sort();
+    let security: Vec<String> = info.security_options.iter().flatten().map(|o| brief(o)).collect();
+    let process_limit = if info.pids_limit == Some(true) { "yes" } else { "no" };
+    let agent = BoxUser::here();
+    let runs_as = if agent.mapped {
+        format!("{} in the box; its files are stored as root's in {}", agent.uid, home.display())
+    } else {
+        format!("{}, as you", agent.uid)
+    };
+    [
+        ("storage driver", said(&info.driver)),
+        ("live restore", live_restore.to_owned()),
+        ("runtimes", runtimes.join(", ")),
+        ("default runtime", said(&info.default_runtime)),
+        ("security options", security.join(" ")),
+        ("rootless", "no".to_owned()),
+        ("process limit", process_limit.to_owned()),
+        ("agent's user", runs_as),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+/// Reads back what holds a box: the engine's inspect, and the kernel's view of its first process.
+pub(super) async fn isolation(
+    connection: &Connection,
+    record: &BoxRecord,
+) -> Result<Isolation, Failure> {
+    let found = lifecycle::find(connection, record).await?.ok_or_else(|| {
+        let message = format!("the container of environment {} is gone", record.environment);
+        Failure::new(FailureKind::NotFound, message)
+    })?;
+    if !lifecycle::is_running(&found) || !kernel::is_alive(record) {
+        let message = format!("the box of environment {} does not run", record.environment);
+        return Err(Failure::new(FailureKind::Unavailable, message).hint("start it first"));
+    }
+    let host = found.host_config.clone().unwrap_or_default();
+    let routed = host.network_mode.as_deref() != Some("none");
+    let mut facts = vec![privileges(&found), shown(&found)];
+    facts.extend(kernel::facts(record.init_pid, routed));
+    let level = if facts.iter().all(|fact| fact.holds) {
+        IsolationLevel::Isolated
+    } else {
+        IsolationLevel::Partial
+    };
+    Ok(Isolation { level, facts })
+}
+
+fn privileges(found: &ContainerInspectResponse) -> IsolationFact {
+    let host = found.host_config.clone().unwrap_or_default();
+    let devices = host.devices.unwrap_or_default().len();
+    let holds = host.privileged == Some(false) && devices == 0;
+    let evidence = format!("inspect: Privileged {:?}, {devices} devices", host.privileged);
+    IsolationFact { name: "not privileged".to_owned(), holds, evidence }
+}
+
+/// What of the host the box sees, and that no socket of the host is among it.
+fn shown(found: &ContainerInspectResponse) -> IsolationFact {
+    let binds: Vec<_> = found
+        .mounts
+        .iter()
+        .flatten()
+        .filter(|mount| mount.typ.as_deref() != Some("volume"))
+        .collect();
+    let is_socket = |source: &str| {
+        use std::os::unix::fs::FileTypeExt;
+        std::fs::symlink_metadata(source).is_ok_and(|file| file.file_type().is_socket())
+    };
+    let holds = !binds.iter().filter_map(|mount| mount.source.as_deref()).any(is_socket);
+    let places: Vec<String> =
+        binds.iter().filter_map(|mount| Some(brief(mount.destination.as_deref()?))).collect();
+    let evidence = format!("inspect: {}", places.join(", "));
+    IsolationFact { name: "only its own files of the host".to_owned(), holds, evidence }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_that_change_users_are_refused_by_name() {
+        let with = |options: &[&str]| SystemInfo {
+            security_options: Some(options.iter().map(|&option| option.to_owned()).collect()),
+            ..SystemInfo::default()
+        };
+        assert!(suitable(&with(&["name=seccomp,profile=default"])).is_ok());
+        for (option, word) in [("name=rootless", "rootless"), ("name=userns", "remaps users")] {
+            let failure =
+                suitable(&with(&["name=seccomp,profile=default", option])).expect_err("refused");
+            assert!(failure.message.contains(word), "{failure:?}");
+        }
+    }
+}
