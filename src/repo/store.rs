@@ -1,0 +1,190 @@
+//! The store of snapshots: one bare repository of ours beside each repository of a user.
+//!
+//! Reading falls back to the user's objects through an alternate. Writing goes straight to our own
+//! loose objects and never asks an alternate first: an object the user's repository could prune
+//! would otherwise be counted as kept. Objects reach the disk at milestones, by [`Store::sync`].
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context;
+use gix::ObjectId;
+use gix::objs::{Commit, Kind, Tree, Write};
+
+use crate::model::failure::Failure;
+use crate::model::id::CommitId;
+
+use super::rules::UserRules;
+use super::user::UserRepository;
+
+/// Above this many new objects one `syncfs` costs less than an `fsync` for each.
+const SYNC_EACH_LIMIT: usize = 64;
+
+/// Decoded objects a reader keeps, in bytes: enough for the trees of a large repository.
+const READER_CACHE_BYTES: usize = 16 << 20;
+
+/// Our own repository beside a user's, holding the snapshots of its environments.
+pub struct Store {
+    directory: PathBuf,
+    repository: gix::ThreadSafeRepository,
+    own: gix::odb::loose::Store,
+    /// Objects written since they were last made durable.
+    unsynced: Mutex<BTreeSet<ObjectId>>,
+    pub(super) rules: UserRules,
+}
+
+impl Store {
+    /// Opens the store in `directory` (`repositories/<id>` of our state directory), made when
+    /// missing, as `directory/snapshots.git`.
+    pub fn open(directory: &Path, user: &UserRepository) -> Result<Self, Failure> {
+        Ok(Self::open_inner(directory, user).with_context(|| {
+            format!("cannot open the snapshot store in {}", directory.display())
+        })?)
+    }
+
+    fn open_inner(directory: &Path, user: &UserRepository) -> anyhow::Result<Self> {
+        let bare = directory.join("snapshots.git");
+        fs::create_dir_all(directory)?;
+        create_bare(&bare, user)?;
+        let repository = gix::open::Options::isolated().open_path_as_is(true).open(&bare)?;
+        let hash = repository.to_thread_local().object_hash();
+        Ok(Self {
+            directory: directory.to_owned(),
+            own: gix::odb::loose::Store::at(bare.join("objects"), hash),
+            repository,
+            unsynced: Mutex::default(),
+            rules: user.rules()?,
+        })
+    }
+
+    /// A handle that reads our objects and, through the alternate, the user's. Cheap; one a thread.
+    pub(super) fn reader(&self) -> gix::Repository {
+        let mut repository = self.repository.to_thread_local();
+        repository.object_cache_size_if_unset(READER_CACHE_BYTES);
+        repository
+    }
+
+    /// The directory for what belongs to this store but is not git's.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn hash_kind(&self) -> gix::hash::Kind {
+        self.own.object_hash()
+    }
+
+    pub(super) fn write_blob(&self, bytes: &[u8]) -> anyhow::Result<ObjectId> {
+        self.write(Kind::Blob, bytes)
+    }
+
+    pub(super) fn write_tree(&self, tree: &Tree) -> anyhow::Result<ObjectId> {
+        self.write_object(tree)
+    }
+
+    pub(super) fn write_commit(&self, commit: &Commit) -> anyhow::Result<ObjectId> {
+        self.write_object(commit)
+    }
+
+    fn write_object(&self, object: &dyn gix::objs::WriteTo) -> anyhow::Result<ObjectId> {
+        let mut bytes = Vec::new();
+        object.write_to(&mut bytes)?;
+        self.write(object.kind(), &bytes)
+    }
+
+    fn write(&self, kind: Kind, bytes: &[u8]) -> anyhow::Result<ObjectId> {
+        let id = gix::objs::compute_hash(self.hash_kind(), kind, bytes)?;
+        if !self.own.contains(&id) {
+            self.own.write_buf_with_known_id(kind, bytes, id).context("cannot store an object")?;
+            self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        }
+        Ok(id)
+    }
+
+    /// The tree of a commit of ours or of the user's.
+    pub(super) fn tree_of(&self, commit: &CommitId) -> anyhow::Result<ObjectId> {
+        let id = object_id(commit)?;
+        let reader = self.reader();
+        let commit = reader.find_commit(id).with_context(|| format!("no commit {commit}"))?;
+        Ok(commit.tree_id()?.detach())
+    }
+
+    /// Makes every object written so far survive a power loss.
+    pub(super) fn sync(&self) -> anyhow::Result<()> {
+        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        if unsynced.len() > SYNC_EACH_LIMIT {
+            let objects = fs::File::open(self.own.path())?;
+            rustix::fs::syncfs(objects.as_fd())?;
+        } else {
+            let mut directories = BTreeSet::new();
+            for id in unsynced.iter() {
+                let path = self.own.object_path(id);
+                fs::File::open(&path)?.sync_all()?;
+                directories.extend(path.parent().map(Path::to_owned));
+            }
+            for directory in directories {
+                fs::File::open(directory)?.sync_all()?;
+            }
+        }
+        unsynced.clear();
+        Ok(())
+    }
+
+    /// Makes a ref of ours survive a power loss, after [`Store::sync`] did so for its objects.
+    pub(super) fn sync_ref(&self, name: &gix::refs::FullName) -> anyhow::Result<()> {
+        let path = self.repository.path().join(name.as_bstr().to_string());
+        fs::File::open(&path)?.sync_all()?;
+        if let Some(directory) = path.parent() {
+            fs::File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of an object as gix has it.
+pub(super) fn object_id(id: &CommitId) -> anyhow::Result<ObjectId> {
+    ObjectId::from_hex(id.as_str().as_bytes()).with_context(|| format!("{id} is no object name"))
+}
+
+/// The name of an object as the model has it.
+pub(super) fn commit_id(id: impl AsRef<gix::oid>) -> CommitId {
+    CommitId::parse(&id.as_ref().to_hex().to_string()).expect("a full object name")
+}
+
+/// Lays out a bare repository, or brings the alternate and the shallow list of one up to date.
+fn create_bare(bare: &Path, user: &UserRepository) -> anyhow::Result<()> {
+    for name in ["objects/info", "objects/pack", "refs"] {
+        fs::create_dir_all(bare.join(name))?;
+    }
+    let mut alternate = user.git_dir().join("objects").as_os_str().as_bytes().to_vec();
+    anyhow::ensure!(!alternate.contains(&b'\n'), "the repository's path has a line break in it");
+    alternate.push(b'\n');
+    write_if_different(&bare.join("objects/info/alternates"), &alternate)?;
+    match fs::read(user.git_dir().join("shallow")) {
+        Ok(shallow) => write_if_different(&bare.join("shallow"), &shallow)?,
+        Err(_) => drop(fs::remove_file(bare.join("shallow"))),
+    }
+    let format = match user.hash_kind() {
+        gix::hash::Kind::Sha1 => "[core]\n\trepositoryformatversion = 0\n",
+        _ => "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectFormat = sha256\n",
+    };
+    let config =
+        format!("{format}[core]\n\tbare = true\n\tlogAllRefUpdates = false\n[gc]\n\tauto = 0\n");
+    write_if_different(&bare.join("config"), config.as_bytes())?;
+    // Written last: a directory without HEAD is not a repository yet.
+    write_if_different(&bare.join("HEAD"), b"ref: refs/heads/none\n")
+}
+
+fn write_if_different(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if fs::read(path).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
+    let directory = path.parent().expect("a path inside the store");
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    std::io::Write::write_all(&mut file, content)?;
+    file.persist(path)?;
+    Ok(())
+}
