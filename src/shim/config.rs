@@ -1,6 +1,11 @@
-//! What an engine tells a shim about its box, as a file that the shim reads once at start.
+//! What an engine tells a shim about its box, as a file that the shim reads once at start, and
+//! what of it follows from the network policy.
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::model::policy::{HostPort, NetworkMode, NetworkPolicy};
 
 /// The configuration file's content, JSON. Unknown fields are ignored, so that an older shim
 /// binary can be started by a newer server.
@@ -31,6 +36,9 @@ pub struct RelayConfig {
     pub proxy_port: u16,
     /// Answer names on port 53 of 127.0.0.1 and take connections to the answers.
     pub names: bool,
+    /// Names, as the box says them, whose ports are taken besides the usual ones.
+    #[serde(default)]
+    pub destinations: Vec<HostPort>,
 }
 
 impl RelayConfig {
@@ -38,4 +46,134 @@ impl RelayConfig {
     pub const PROXY_PORT: u16 = 3128;
     /// The gateway's socket, made by the server.
     pub const SOCKET: &'static str = "egress.sock";
+}
+
+/// Where every box has the certificates it trusts, when the host has any.
+pub const CA_BUNDLE: &str = "/etc/agentdeck/ca.pem";
+
+/// Where distributions keep the bundle of trusted certificates, the most common first.
+const HOST_BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// What programs read to learn which certificates to trust.
+const BUNDLE_VARIABLES: [&str; 7] = [
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "CARGO_HTTP_CAINFO",
+    "PIP_CERT",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+];
+
+/// The relay a box needs under a policy; `None` where it has a route of its own or no way out.
+pub fn relay_for(policy: &NetworkPolicy) -> Option<RelayConfig> {
+    match policy.mode {
+        NetworkMode::Bridge => return None,
+        NetworkMode::None if policy.allow.is_empty() => return None,
+        NetworkMode::None | NetworkMode::Open => {}
+    }
+    let in_box = |entry: &HostPort| match entry.host.as_str() {
+        HostPort::HOST => HostPort { host: HostPort::HOST_IN_BOX.to_owned(), port: entry.port },
+        _ => entry.clone(),
+    };
+    Some(RelayConfig {
+        socket: RelayConfig::SOCKET.to_owned(),
+        proxy_port: RelayConfig::PROXY_PORT,
+        names: true,
+        destinations: policy.allow.iter().map(in_box).collect(),
+    })
+}
+
+/// The variables by which programs in a box find their way out. `ca` is the path, as the box sees
+/// it, of the certificates to trust; `None` leaves programs to those of the image.
+pub fn box_environment(policy: &NetworkPolicy, ca: Option<&str>) -> Vec<(String, String)> {
+    let mut variables = Vec::new();
+    if let Some(relay) = relay_for(policy) {
+        let proxy = format!("http://127.0.0.1:{}", relay.proxy_port);
+        let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, proxy.as_str()));
+        // Programs disagree about the case; curl reads `http_proxy` in lower case only.
+        for (name, value) in proxies.into_iter().chain([("NO_PROXY", "localhost,127.0.0.1,::1")]) {
+            variables.push((name.to_owned(), value.to_owned()));
+            variables.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+    }
+    if let Some(ca) = ca {
+        variables.extend(BUNDLE_VARIABLES.map(|name| (name.to_owned(), ca.to_owned())));
+    }
+    variables
+}
+
+/// The host's bundle of trusted certificates: what `SSL_CERT_FILE` names, else the usual places.
+/// Engines copy it into the box, so that a company's own authority is trusted there too.
+pub fn host_ca_bundle() -> Option<PathBuf> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    first_bundle(named.into_iter().chain(HOST_BUNDLES.iter().map(PathBuf::from)))
+}
+
+fn first_bundle(candidates: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    let is_bundle = |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
+    candidates.into_iter().find(|path| path.is_absolute() && is_bundle(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(mode: NetworkMode, allow: &[&str]) -> NetworkPolicy {
+        let allow = allow.iter().map(|entry| entry.parse().expect("a host and a port")).collect();
+        NetworkPolicy { mode, allow }
+    }
+
+    #[test]
+    fn only_a_box_with_a_gateway_is_given_a_relay_and_proxies() {
+        let closed = policy(NetworkMode::None, &[]);
+        let bridged = policy(NetworkMode::Bridge, &["host:80"]);
+        for without in [closed, bridged] {
+            assert_eq!(relay_for(&without), None);
+            assert_eq!(box_environment(&without, None), []);
+        }
+        let relay = relay_for(&policy(NetworkMode::None, &["host:8080", "db.example:5432"]));
+        let destinations = relay.expect("a relay").destinations;
+        let said: Vec<String> = destinations.iter().map(ToString::to_string).collect();
+        assert_eq!(said, ["host.agentdeck:8080", "db.example:5432"]);
+    }
+
+    #[test]
+    fn proxies_are_given_in_both_cases_and_certificates_to_every_program() {
+        let variables = box_environment(&policy(NetworkMode::Open, &[]), Some(CA_BUNDLE));
+        let value = |name: &str| {
+            variables.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        };
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "all_proxy"] {
+            assert_eq!(value(name), Some("http://127.0.0.1:3128"), "{name}");
+        }
+        assert_eq!(value("no_proxy"), Some("localhost,127.0.0.1,::1"));
+        for name in BUNDLE_VARIABLES {
+            assert_eq!(value(name), Some(CA_BUNDLE), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_bundle_with_something_in_it_is_taken() {
+        let root = tempfile::tempdir().expect("a directory");
+        let [absent, empty, good] = ["absent", "empty", "good"].map(|name| root.path().join(name));
+        std::fs::write(&empty, "").expect("written");
+        std::fs::write(&good, "-----BEGIN CERTIFICATE-----").expect("written");
+        let found = first_bundle([PathBuf::from("relative"), absent, empty, good.clone()].into_iter());
+        assert_eq!(found, Some(good));
+    }
+
+    #[test]
+    fn a_relay_without_destinations_is_read_as_an_older_server_wrote_it() {
+        let read: RelayConfig =
+            serde_json::from_str(r#"{"socket":"egress.sock","proxy_port":3128,"names":true}"#)
+                .expect("read");
+        assert_eq!(read, relay_for(&policy(NetworkMode::Open, &[])).expect("a relay"));
+    }
 }

@@ -14,7 +14,7 @@ use super::mapped::BoxUser;
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::NetworkMode;
-use crate::shim::config::{RelayConfig, ShimConfig};
+use crate::shim::config::{ShimConfig, relay_for};
 
 /// Labels by which our containers are found; nothing else makes a container ours.
 pub(super) const DECK_LABEL: &str = "agentdeck.deck";
@@ -230,11 +230,7 @@ pub(super) fn shim_config(plan: &BoxPlan, image: &Image, user: BoxUser, shell: &
         environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     }
     environment.extend(fixed.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
-    let relay = (plan.network.mode != NetworkMode::Bridge).then(|| RelayConfig {
-        socket: RelayConfig::SOCKET.to_owned(),
-        proxy_port: RelayConfig::PROXY_PORT,
-        names: true,
-    });
+    let relay = relay_for(&plan.network);
     ShimConfig {
         run_directory: RUN_DIRECTORY.to_owned(),
         workspace: plan.mount.to_string_lossy().into_owned(),
