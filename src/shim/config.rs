@@ -117,7 +117,8 @@ pub fn host_ca_bundle() -> Option<PathBuf> {
 }
 
 fn first_bundle(candidates: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
-    let is_bundle = |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
+    let is_bundle =
+        |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
     candidates.into_iter().find(|path| path.is_absolute() && is_bundle(path))
 }
 
@@ -165,7 +166,8 @@ mod tests {
         let [absent, empty, good] = ["absent", "empty", "good"].map(|name| root.path().join(name));
         std::fs::write(&empty, "").expect("written");
         std::fs::write(&good, "-----BEGIN CERTIFICATE-----").expect("written");
-        let found = first_bundle([PathBuf::from("relative"), absent, empty, good.clone()].into_iter());
+        let found =
+            first_bundle([PathBuf::from("relative"), absent, empty, good.clone()].into_iter());
         assert_eq!(found, Some(good));
     }
 
