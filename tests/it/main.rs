@@ -1,1 +1,3 @@
+//! Whole parts against the real world: engines, repositories, the binary.
 
+mod docker;

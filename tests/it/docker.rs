@@ -1,0 +1,407 @@
+//! The docker engine against a real Docker Engine.
+//!
+//! Where none answers these tests pass without a word, unless `AGENTDECK_REQUIRE_DOCKER=1` is set;
+//! `tests/setup` makes one answer. Everything made here is labelled, and removed again.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use agentdeck::engine::docker::Docker;
+use agentdeck::engine::{BoxPlan, BoxRecord, BoxState, Engine};
+use agentdeck::model::failure::FailureKind;
+use agentdeck::model::id::{EnvironmentId, EnvironmentName};
+use agentdeck::model::policy::{IsolationRequest, Limits, NetworkMode, NetworkPolicy};
+use agentdeck::model::repository::Identity;
+use agentdeck::shim::wire::{
+    Frame, Program, Role, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
+};
+
+const GRACE: Duration = Duration::from_secs(1);
+const TEST_LABEL: &str = "agentdeck.test=1";
+
+/// Numbers everything that needs a name of its own in this run.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+fn docker(arguments: &[&str]) -> Output {
+    Command::new("docker").args(arguments).output().expect("the docker command")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Whether an engine answers; where one is required and none does, the test fails.
+fn engine_answers() -> bool {
+    let asked = Command::new("docker").args(["version"]).stdout(Stdio::null()).status();
+    let answers = asked.is_ok_and(|status| status.success());
+    let required = std::env::var("AGENTDECK_REQUIRE_DOCKER").is_ok_and(|value| value == "1");
+    assert!(answers || !required, "no Docker Engine answers; run tests/setup");
+    answers
+}
+
+/// An image made of a few files, removed when dropped.
+struct Image(String);
+
+impl Image {
+    /// A static busybox under the names of its applets, without `/etc`.
+    fn busybox() -> Self {
+        let mut files = tar::Builder::new(Vec::new());
+        let binary = std::fs::read(busybox()).expect("busybox");
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o755);
+        header.set_size(binary.len() as u64);
+        files.append_data(&mut header, "bin/busybox", binary.as_slice()).expect("added");
+        let applets = Command::new(busybox()).arg("--list").output().expect("a list");
+        for applet in text(&applets).lines().filter(|applet| *applet != "busybox") {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            let link = format!("bin/{applet}");
+            files.append_link(&mut header, link, "/bin/busybox").expect("added");
+        }
+        Self::import(&files.into_inner().expect("an archive"))
+    }
+
+    /// An image that holds nothing at all.
+    fn empty() -> Self {
+        Self::import(&tar::Builder::new(Vec::new()).into_inner().expect("an archive"))
+    }
+
+    fn import(archive: &[u8]) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("agentdeck-test:{}-{number}", std::process::id());
+        let mut import = Command::new("docker")
+            .args(["import", "--change", &format!("LABEL {TEST_LABEL}"), "-", &name])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("docker import");
+        let mut input = import.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut input, archive).expect("written");
+        drop(input);
+        assert!(import.wait().expect("ended").success());
+        Self(name)
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        docker(&["rmi", "-f", &self.0]);
+    }
+}
+
+fn busybox() -> PathBuf {
+    let found = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
+    found.into_iter().find(|path| path.exists()).expect("busybox; run tests/setup")
+}
+
+/// A home with the directories of one environment, and the plan for its box.
+struct Place {
+    home: tempfile::TempDir,
+    plan: BoxPlan,
+}
+
+impl Place {
+    fn new(image: &str) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let mut seed = [0; 8];
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        seed[..4].copy_from_slice(&std::process::id().to_le_bytes());
+        seed[4..].copy_from_slice(&number.to_le_bytes());
+        let environment = EnvironmentId::from_random(seed.map(|byte| byte.wrapping_mul(37)));
+        let directory = home.path().join("environments").join(environment.as_str());
+        for name in ["workspace/.git", "git", "home", "run"] {
+            std::fs::create_dir_all(directory.join(name)).expect("made");
+        }
+        let plan = BoxPlan {
+            environment,
+            name: EnvironmentName::parse("test").expect("a name"),
+            deck: format!("test{:06}{number:06}", std::process::id()),
+            workspace: directory.join("workspace"),
+            git: directory.join("git"),
+            home: directory.join("home"),
+            run: directory.join("run"),
+            directory,
+            mount: "/home/me/project".into(),
+            shim: env!("CARGO_BIN_EXE_agentdeck").into(),
+            image: Some(image.to_owned()),
+            isolation: IsolationRequest::Required,
+            network: NetworkPolicy { mode: NetworkMode::None, allow: Vec::new() },
+            limits: Limits::default(),
+            identity: Identity { name: "Me".into(), email: "me@example.org".into() },
+            tools: Vec::new(),
+        };
+        Self { home, plan }
+    }
+
+    fn engine(&self) -> Docker {
+        Docker::connect(self.home.path())
+    }
+
+    async fn create(&self, engine: &Docker) -> BoxRecord {
+        let (progress, _) = tokio::sync::mpsc::channel(8);
+        engine.create(&self.plan, &progress).await.expect("a box")
+    }
+}
+
+impl Drop for Place {
+    /// A test that failed midway leaves no container behind.
+    fn drop(&mut self) {
+        let filter = format!("label=agentdeck.deck={}", self.plan.deck);
+        for id in text(&docker(&["ps", "-aq", "--filter", &filter])).lines() {
+            docker(&["rm", "-fv", id]);
+        }
+    }
+}
+
+/// Runs a command in the box through the shim: its exit code and what it printed.
+async fn run(engine: &Docker, record: &BoxRecord, role: Role, command: &[&str]) -> (i32, String) {
+    let mut channel = engine.open_channel(record).await.expect("a channel");
+    let program = Program {
+        command: command.iter().map(|&word| word.to_owned()).collect(),
+        environment: Vec::new(),
+        directory: None,
+        role,
+    };
+    for request in [ShimRequest::Hello { version: VERSION }, ShimRequest::Exec { program }] {
+        write_frame(&mut channel, &Frame::control(&request)).await.expect("sent");
+    }
+    let mut printed = Vec::new();
+    loop {
+        match read_frame(&mut channel).await.expect("a frame").expect("more frames") {
+            Frame::ExecOutput { bytes, .. } => printed.extend(bytes),
+            Frame::Control(json) => match serde_json::from_slice(&json).expect("an event") {
+                ShimEvent::ExecExited { code } => {
+                    return (code, String::from_utf8_lossy(&printed).trim().to_owned());
+                }
+                ShimEvent::Hello { .. } => {}
+                other => panic!("{other:?} after {}", String::from_utf8_lossy(&printed)),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn agent(engine: &Docker, record: &BoxRecord, script: &str) -> String {
+    let (code, printed) = run(engine, record, Role::Agent, &["/bin/sh", "-c", script]).await;
+    assert_eq!(code, 0, "{script}: {printed}");
+    printed
+}
+
+fn own_uid() -> u32 {
+    std::fs::metadata("/proc/self").expect("ourselves").uid()
+}
+
+#[tokio::test]
+async fn a_box_keeps_its_layer_and_gives_files_back_to_the_user() {
+    if !engine_answers() {
+        return;
+    }
+    let image = Image::busybox();
+    let place = Place::new(&image.0);
+    let engine = place.engine();
+    std::fs::write(place.plan.workspace.join("given"), "from the user\n").expect("written");
+    let record = place.create(&engine).await;
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
+    assert_eq!(engine.list(&place.plan.deck).await, Ok(vec![place.plan.environment.clone()]));
+
+    let printed = agent(&engine, &record, "pwd; cat given; id -un; echo $HOME; umask").await;
+    assert_eq!(printed, "/home/me/project\nfrom the user\nagent\n/home/agent\n0022");
+    agent(&engine, &record, "echo changed >given; echo made >made; mkdir -p d; echo x >.git/x")
+        .await;
+    agent(&engine, &record, "echo seed >~/.seed").await;
+    for path in ["workspace/given", "workspace/made", "workspace/d", "git/x", "home/.seed"] {
+        let file = std::fs::metadata(place.plan.directory.join(path)).expect(path);
+        assert_eq!(file.uid(), own_uid(), "{path}");
+    }
+    let (code, _) = run(&engine, &record, Role::Agent, &["/bin/rm", "-rf", ".git"]).await;
+    assert_ne!(code, 0, "the git directory is a mount and stays");
+
+    let (code, _) = run(&engine, &record, Role::Root, &["/bin/touch", "/kept"]).await;
+    assert_eq!(code, 0, "the box's root may change its layer");
+    let (code, _) = run(&engine, &record, Role::Agent, &["/bin/touch", "/refused"]).await;
+    assert_ne!(code, 0, "the agent may not");
+
+    engine.stop(&record, GRACE).await.expect("stopped");
+    engine.stop(&record, GRACE).await.expect("stopping twice is fine");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Stopped));
+    assert_eq!(
+        engine.open_channel(&record).await.expect_err("stopped").kind,
+        FailureKind::Unavailable
+    );
+    let again = engine.start(&place.plan, &record).await.expect("started");
+    assert_ne!(again.init_pid, record.init_pid);
+    assert_eq!(agent(&engine, &again, "ls /kept; cat made").await, "/kept\nmade");
+
+    engine.remove(&again).await.expect("removed");
+    engine.remove(&again).await.expect("removing twice is fine");
+    assert_eq!(engine.state(&again).await, Ok(BoxState::Gone));
+    assert_eq!(engine.list(&place.plan.deck).await, Ok(Vec::new()));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("the mount table");
+    let left = mounts.contains(place.plan.directory.to_str().expect("text"));
+    assert!(!left, "nothing stays mounted");
+}
+
+#[tokio::test]
+async fn a_box_of_an_empty_image_runs_a_static_program() {
+    if !engine_answers() {
+        return;
+    }
+    let image = Image::empty();
+    let place = Place::new(&image.0);
+    std::fs::copy(busybox(), place.plan.workspace.join("busybox")).expect("copied");
+    let engine = place.engine();
+    let record = place.create(&engine).await;
+    let inside = format!("{}/busybox", place.plan.mount.display());
+    let (code, printed) = run(&engine, &record, Role::Agent, &[&inside, "id", "-un"]).await;
+    assert_eq!((code, printed.as_str()), (0, "agent"));
+    let (_, names) =
+        run(&engine, &record, Role::Agent, &[&inside, "cat", "/etc/resolv.conf"]).await;
+    assert_eq!(names, "nameserver 127.0.0.1");
+    engine.remove(&record).await.expect("removed");
+}
+
+#[tokio::test]
+async fn an_agent_has_no_rights_that_a_plain_container_has() {
+    if !engine_answers() {
+        return;
+    }
+    let image = Image::busybox();
+    let place = Place::new(&image.0);
+    let engine = place.engine();
+    let record = place.create(&engine).await;
+    let attempts = "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'; \
+                    mknod /tmp-node c 1 3 2>/dev/null && echo made a device; \
+                    chown 1 /bin 2>/dev/null && echo changed an owner; \
+                    cat /proc/net/route | wc -l";
+    let plain =
+        docker(&["run", "--rm", "--label", TEST_LABEL, &image.0, "/bin/sh", "-c", attempts]);
+    let plain = text(&plain);
+    assert!(plain.contains("CapEff:00000000a80425fb"), "the control has rights: {plain}");
+    assert!(plain.contains("made a device") && plain.contains("changed an owner"), "{plain}");
+    let none = "0000000000000000";
+    let expected = format!("CapEff:{none}\nCapBnd:{none}\nNoNewPrivs:1\nSeccomp:2\n1");
+    assert_eq!(agent(&engine, &record, attempts).await, expected);
+
+    let isolation = engine.isolation(&record).await.expect("facts");
+    for fact in &isolation.facts {
+        assert!(fact.holds, "{fact:?}");
+    }
+    engine.remove(&record).await.expect("removed");
+}
+
+#[tokio::test]
+async fn a_box_that_cannot_be_made_leaves_nothing() {
+    if !engine_answers() {
+        return;
+    }
+    let (progress, _) = tokio::sync::mpsc::channel(8);
+    let image = Image::busybox();
+    let mut place = Place::new(&image.0);
+    place.plan.shim = "/bin/sh".into();
+    let engine = place.engine();
+    let failure = engine.create(&place.plan, &progress).await.expect_err("not our shim");
+    assert_eq!(failure.kind, FailureKind::Unavailable, "{failure:?}");
+    assert_eq!(engine.list(&place.plan.deck).await, Ok(Vec::new()));
+
+    place.plan.image = None;
+    let failure = engine.create(&place.plan, &progress).await.expect_err("no image");
+    assert!(failure.hint.expect("a hint").contains("--image"));
+    // No registry listens on the discard port, so the pull ends at once.
+    place.plan.image = Some("127.0.0.1:9/agentdeck/missing:1".to_owned());
+    let failure = engine.create(&place.plan, &progress).await.expect_err("no such image");
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert!(failure.message.contains("127.0.0.1:9/agentdeck/missing:1"), "{failure:?}");
+    assert_eq!(engine.list(&place.plan.deck).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_container_that_is_not_ours_is_left_alone() {
+    if !engine_answers() {
+        return;
+    }
+    let image = Image::busybox();
+    let place = Place::new(&image.0);
+    let engine = place.engine();
+    let record = place.create(&engine).await;
+    let foreign = docker(&["run", "-d", "--label", TEST_LABEL, &image.0, "/bin/sleep", "600"]);
+    let foreign = text(&foreign);
+    let mistaken = BoxRecord { container: Some(foreign.clone()), ..record.clone() };
+    assert_eq!(engine.state(&mistaken).await, Ok(BoxState::Gone));
+    engine.stop(&mistaken, GRACE).await.expect("nothing to stop");
+    engine.remove(&mistaken).await.expect("nothing to remove");
+    let running = docker(&["inspect", "-f", "{{.State.Running}}", &foreign]);
+    docker(&["rm", "-f", &foreign]);
+    assert_eq!(text(&running), "true");
+
+    let other = EnvironmentId::from_random([9; 8]);
+    engine.remove_orphan(&place.plan.deck, &other).await.expect("nothing to remove");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
+    engine.remove_orphan(&place.plan.deck, &place.plan.environment).await.expect("removed");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Gone));
+}
+
+/// Variables that make this program, started again, the process that creates a box and is killed.
+const CREATOR_PLAN: &str = "AGENTDECK_TEST_CREATOR_PLAN";
+const CREATOR_RECORD: &str = "AGENTDECK_TEST_CREATOR_RECORD";
+
+#[tokio::test]
+async fn creator() {
+    let Ok(plan) = std::env::var(CREATOR_PLAN) else { return };
+    let record = std::env::var(CREATOR_RECORD).expect("a place for the record");
+    let plan: BoxPlan = serde_json::from_str(&plan).expect("a plan");
+    let (progress, _) = tokio::sync::mpsc::channel(8);
+    let made = Docker::connect(Path::new("/")).create(&plan, &progress).await.expect("a box");
+    std::fs::write(&record, serde_json::to_vec(&made).expect("json")).expect("written");
+    std::fs::rename(&record, format!("{record}.done")).expect("renamed");
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_box_outlives_the_kill_of_the_process_that_made_it() {
+    if !engine_answers() {
+        return;
+    }
+    let image = Image::busybox();
+    let place = Place::new(&image.0);
+    let record = place.home.path().join("record");
+    let mut creator = Command::new(std::env::current_exe().expect("ourselves"))
+        .args(["--exact", "docker::creator", "--nocapture"])
+        .env(CREATOR_PLAN, serde_json::to_string(&place.plan).expect("json"))
+        .env(CREATOR_RECORD, &record)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("started");
+    let done = place.home.path().join("record.done");
+    let written = async {
+        while !done.exists() {
+            assert!(creator.try_wait().expect("waited").is_none(), "the creator ended early");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), written).await.expect("a box in time");
+    creator.kill().expect("killed");
+    creator.wait().expect("reaped");
+
+    let record = std::fs::read(done).expect("a record");
+    let record: BoxRecord = serde_json::from_slice(&record).expect("a record");
+    let engine = place.engine();
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
+    assert_eq!(agent(&engine, &record, "echo alive").await, "alive");
+    engine.remove(&record).await.expect("removed");
+}
+
+#[tokio::test]
+async fn the_engine_says_what_it_is() {
+    if !engine_answers() {
+        return;
+    }
+    let report = Docker::connect(Path::new("/")).probe().await;
+    assert!(report.usable, "{report:?}");
+    for name in ["endpoint", "live restore", "storage driver", "security options"] {
+        assert!(report.details.iter().any(|detail| detail.0 == name), "{name}: {report:?}");
+    }
+}
