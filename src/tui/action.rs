@@ -1,0 +1,199 @@
+//! The one table of what a person can do: name, keys, words and where it applies.
+//!
+//! Keymap, footer, help, palette and `docs/keys.md` are all made from it, so that they cannot
+//! disagree. It knows nothing of how an action is carried out.
+
+use crate::model::input::{Key, KeyCode, Modifiers};
+
+/// Something a person can ask for with one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Down,
+    Up,
+    Left,
+    Right,
+    First,
+    Last,
+    HalfPageDown,
+    HalfPageUp,
+    PageDown,
+    PageUp,
+    /// The environment with this number on the screen, from 1.
+    Pane(u8),
+    NextSession,
+    PreviousSession,
+    NextAttention,
+    TakeKeyboard,
+    GiveKeyboard,
+    Open,
+    Zoom,
+    Shell,
+    CloseShell,
+    New,
+    Diff,
+    Mark,
+    Compare,
+    History,
+    Apply,
+    Merge,
+    Discard,
+    Undo,
+    Stop,
+    Start,
+    Inspect,
+    SideBySide,
+    Search,
+    Next,
+    Previous,
+    Palette,
+    Help,
+    Back,
+    Leave,
+}
+
+/// Where keys have a meaning: a view, or a session whose keyboard is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Deck,
+    Diff,
+    Compare,
+    File,
+    History,
+    Inspect,
+    Keyboard,
+}
+
+impl Scope {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Deck,
+        Self::Diff,
+        Self::Compare,
+        Self::File,
+        Self::History,
+        Self::Inspect,
+        Self::Keyboard,
+    ];
+
+    /// The heading of its keys in help and docs.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Deck => "Deck",
+            Self::Diff => "Diff",
+            Self::Compare => "Compare",
+            Self::File => "Compared file",
+            Self::History => "History",
+            Self::Inspect => "Inspect",
+            Self::Keyboard => "While you hold the keyboard",
+        }
+    }
+}
+
+/// One row of the table.
+pub(crate) struct Entry {
+    pub(crate) action: Action,
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static [Key],
+    pub(crate) description: &'static str,
+    pub(crate) scopes: &'static [Scope],
+    /// The word beside its first key in the footer; without one it is only in help.
+    pub(crate) footer: Option<&'static str>,
+}
+
+const fn plain(code: KeyCode) -> Key {
+    Key { code, modifiers: Modifiers(0) }
+}
+
+const fn char(character: char) -> Key {
+    plain(KeyCode::Char(character))
+}
+
+const fn control(character: char) -> Key {
+    Key { code: KeyCode::Char(character), modifiers: Modifiers(Modifiers::CONTROL) }
+}
+
+const fn shift(code: KeyCode) -> Key {
+    Key { code, modifiers: Modifiers(Modifiers::SHIFT) }
+}
+
+const DECK: &[Scope] = &[Scope::Deck];
+const DIFF: &[Scope] = &[Scope::Diff];
+const FILES: &[Scope] = &[Scope::Diff, Scope::File];
+const LISTS: &[Scope] = &[Scope::Compare, Scope::History];
+const SIDEWAYS: &[Scope] = &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare];
+const LOOKING: &[Scope] =
+    &[Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect];
+const VIEWS: &[Scope] =
+    &[Scope::Deck, Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect];
+const SCROLLING: &[Scope] = &[
+    Scope::Deck,
+    Scope::Diff,
+    Scope::Compare,
+    Scope::File,
+    Scope::History,
+    Scope::Inspect,
+    Scope::Keyboard,
+];
+
+const fn entry(
+    action: Action,
+    name: &'static str,
+    keys: &'static [Key],
+    description: &'static str,
+    scopes: &'static [Scope],
+    footer: Option<&'static str>,
+) -> Entry {
+    Entry { action, name, keys, description, scopes, footer }
+}
+
+/// Every action, in the order help and footer show them.
+#[rustfmt::skip]
+pub(crate) const TABLE: &[Entry] = &[
+    entry(Action::GiveKeyboard, "give keyboard", &[control('q'), control('\\')], "Give the keyboard back; twice quickly sends the key through", &[Scope::Keyboard], Some("give the keyboard back")),
+    entry(Action::TakeKeyboard, "take keyboard", &[plain(KeyCode::Enter)], "Take the keyboard: every key goes to the session", DECK, Some("take over")),
+    entry(Action::Open, "open", &[plain(KeyCode::Enter)], "Open the chosen row", LISTS, Some("open")),
+    entry(Action::New, "new", &[char('n')], "Make an environment", DECK, Some("new")),
+    entry(Action::Diff, "diff", &[char('d')], "Show what changed since the base", DECK, Some("diff")),
+    entry(Action::History, "history", &[char('v')], "Show the snapshots, as they are taken", DECK, Some("history")),
+    entry(Action::Mark, "mark", &[char(' ')], "Mark or unmark for comparing", DECK, Some("mark")),
+    entry(Action::Compare, "compare", &[char('c')], "Compare the marked environments, two to four", DECK, Some("compare")),
+    entry(Action::Apply, "apply", &[char('a')], "Write the changes into your working tree", DECK, Some("apply")),
+    entry(Action::Merge, "merge", &[char('m')], "Make a merge commit on your current branch", DECK, Some("merge")),
+    entry(Action::Discard, "discard", &[char('D')], "Throw the environment away; asks first and can be undone", DECK, Some("discard")),
+    entry(Action::Undo, "undo", &[char('u')], "Take back the last apply, merge or discard", DECK, Some("undo")),
+    entry(Action::Shell, "shell", &[char('s')], "Open a shell in the same environment", DECK, Some("shell")),
+    entry(Action::CloseShell, "close shell", &[char('X')], "End the shell that is shown; never the agent", DECK, None),
+    entry(Action::Zoom, "zoom", &[char('z')], "Show one environment large, or all again", DECK, Some("zoom")),
+    entry(Action::NextSession, "next session", &[plain(KeyCode::Tab)], "Next session of the environment, or the next environment", DECK, None),
+    entry(Action::PreviousSession, "previous session", &[plain(KeyCode::BackTab)], "Previous session of the environment, or the previous environment", DECK, None),
+    entry(Action::NextAttention, "next attention", &[char('!')], "Go to the next environment that rang, ended or failed", DECK, None),
+    entry(Action::Inspect, "inspect", &[char('i')], "Show everything known of the environment", DECK, None),
+    entry(Action::Start, "start", &[char('S')], "Start a stopped environment again", DECK, None),
+    entry(Action::Stop, "stop", &[char('x')], "Stop the environment; its work stays", DECK, None),
+    entry(Action::SideBySide, "side by side", &[char('s')], "Switch between unified and side by side", DIFF, Some("side by side")),
+    entry(Action::Search, "search", &[char('/')], "Search the text of the file", DIFF, Some("search")),
+    entry(Action::Next, "next", &[char('n')], "Next match while searching, else the next file or change", FILES, Some("next")),
+    entry(Action::Previous, "previous", &[char('N')], "Previous match while searching, else the previous file or change", FILES, Some("previous")),
+    entry(Action::Down, "down", &[char('j'), plain(KeyCode::Down)], "Down", VIEWS, None),
+    entry(Action::Up, "up", &[char('k'), plain(KeyCode::Up)], "Up", VIEWS, None),
+    entry(Action::Left, "left", &[char('h'), plain(KeyCode::Left)], "Left, or the previous file or column", SIDEWAYS, None),
+    entry(Action::Right, "right", &[char('l'), plain(KeyCode::Right)], "Right, or the next file or column", SIDEWAYS, None),
+    entry(Action::First, "first", &[char('g'), plain(KeyCode::Home)], "First", VIEWS, None),
+    entry(Action::Last, "last", &[char('G'), plain(KeyCode::End)], "Last; in the deck with scrollback open, back to the live screen", VIEWS, None),
+    entry(Action::Pane(0), "pane", &[char('1'), char('2'), char('3'), char('4'), char('5'), char('6'), char('7'), char('8'), char('9')], "The environment with that number", DECK, None),
+    entry(Action::HalfPageDown, "half page down", &[control('d')], "Half a page down", VIEWS, None),
+    entry(Action::HalfPageUp, "half page up", &[control('u')], "Half a page up", VIEWS, None),
+    entry(Action::PageDown, "page down", &[plain(KeyCode::PageDown)], "A page down; in the deck through the scrollback", VIEWS, None),
+    entry(Action::PageUp, "page up", &[plain(KeyCode::PageUp)], "A page up; in the deck through the scrollback", VIEWS, None),
+    entry(Action::PageDown, "scroll down", &[shift(KeyCode::PageDown)], "A page down through the scrollback", SCROLLING, None),
+    entry(Action::PageUp, "scroll up", &[shift(KeyCode::PageUp)], "A page up through the scrollback", SCROLLING, None),
+    entry(Action::Back, "back", &[plain(KeyCode::Escape)], "Back one level; dismiss a message", VIEWS, None),
+    entry(Action::Palette, "palette", &[char(':')], "Choose an action by name", VIEWS, None),
+    entry(Action::Help, "help", &[char('?')], "Help for this view; type to filter", VIEWS, Some("help")),
+    entry(Action::Leave, "leave", &[char('q')], "Leave agentdeck; the agents go on", DECK, Some("leave")),
+    entry(Action::Back, "close", &[char('q')], "Close this view", LOOKING, Some("close")),
+];
+
+/// The rows that apply in a scope, in the table's order.
+pub(crate) fn entries(scope: Scope) -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().filter(move |entry| entry.scopes.contains(&scope))
+}

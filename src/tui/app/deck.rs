@@ -1,0 +1,264 @@
+//! What the deck's own keys do.
+
+use crate::model::environment::Variable;
+use crate::model::id::EnvironmentId;
+use crate::model::screen::Size;
+use crate::proto::{Request, Target};
+
+use super::super::action::Action;
+use super::super::panes::PaneKey;
+use super::{
+    App, CompareView, Confirm, DiffView, HistoryView, InspectView, NewForm, Overlay, Tag, View,
+};
+
+/// As many attempts as a comparison takes.
+const COMPARED: std::ops::RangeInclusive<usize> = 2..=4;
+
+impl App {
+    pub(super) fn act_on_deck(&mut self, action: Action) {
+        match action {
+            Action::Down | Action::Up | Action::Left | Action::Right => self.step(action),
+            Action::First => self.select(0),
+            Action::Last => self.last(),
+            Action::Pane(number) => self.select_shown(usize::from(number)),
+            Action::NextSession => self.cycle(1),
+            Action::PreviousSession => self.cycle(-1),
+            Action::NextAttention => self.next_attention(),
+            Action::HalfPageDown | Action::PageDown | Action::HalfPageUp | Action::PageUp => {
+                self.scroll_selected(action);
+            }
+            Action::TakeKeyboard => self.take_keyboard(),
+            Action::Zoom => self.zoomed = !self.zoomed && !self.environments.is_empty(),
+            Action::New => {
+                self.overlay = Some(Overlay::New(Box::new(NewForm::new(&self.settings))))
+            }
+            Action::Undo => self.undo(),
+            Action::Compare => self.compare(),
+            action => self.act_on_selected(action),
+        }
+    }
+
+    /// Actions that need a chosen environment.
+    fn act_on_selected(&mut self, action: Action) {
+        let Some(environment) = self.selected_environment() else {
+            self.say_with_hint("there is no environment yet", "n makes one");
+            return;
+        };
+        let (id, name) = (environment.id.clone(), environment.name.clone());
+        let target = Target::Id(id.clone());
+        match action {
+            Action::Shell => self.shell(id),
+            Action::CloseShell => self.close_shell(),
+            Action::Diff => self.open_diff(id),
+            Action::Mark => self.mark(id),
+            Action::History => self.open_history(id),
+            Action::Inspect => self.open_inspection(id),
+            Action::Apply => {
+                self.say(format!("applying {name} to your working tree …"));
+                self.send(Request::Apply { target }, Tag::Decide);
+            }
+            Action::Merge => {
+                self.say(format!("drafting a message for {name} …"));
+                self.send(Request::DraftMergeMessage { target }, Tag::MergeMessage(id));
+            }
+            Action::Discard => {
+                let change = environment.divergence.change;
+                self.overlay = Some(Overlay::Confirm(Confirm::discard(id, name, change)));
+            }
+            Action::Stop => {
+                self.say(format!("stopping {name} …"));
+                self.send(Request::StopEnvironment { target }, Tag::Say(format!("stopped {name}")));
+            }
+            Action::Start => {
+                self.say(format!("starting {name} …"));
+                let variables = self.agent_variables(&id);
+                let request = Request::StartEnvironment { target, variables };
+                self.send(request, Tag::Say(format!("started {name}")));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn select(&mut self, index: usize) {
+        let last = self.environments.len().saturating_sub(1);
+        self.selected = self.environments.get(index.min(last)).map(|found| found.id.clone());
+        self.dirty = true;
+    }
+
+    fn step(&mut self, action: Action) {
+        let index = self.selected_index();
+        let layout = self.layout();
+        let in_list = layout.list.is_some() || self.zoomed;
+        let across = if in_list { 1 } else { layout.columns };
+        let next = match action {
+            Action::Down if index + across < self.environments.len() || in_list => index + across,
+            // The last row may be shorter than the one above it.
+            Action::Down if index / across < (self.environments.len() - 1) / across => {
+                self.environments.len() - 1
+            }
+            Action::Up => index.checked_sub(across).unwrap_or(if in_list { 0 } else { index }),
+            Action::Left => index.saturating_sub(1),
+            Action::Right => index + 1,
+            _ => index,
+        };
+        if !self.environments.is_empty() {
+            self.select(next);
+        }
+    }
+
+    fn last(&mut self) {
+        let pane = self.selected_pane();
+        let scrolled = pane.and_then(|pane| self.panes.get_mut(&pane)?.scroll.take());
+        if scrolled.is_none() {
+            self.select(usize::MAX);
+        }
+    }
+
+    /// Numbers count what is on the screen.
+    fn select_shown(&mut self, number: usize) {
+        let first = match self.layout().tiles.as_slice() {
+            tiles if tiles.len() > 1 => tiles[0].index,
+            _ => 0,
+        };
+        let index = first + number.saturating_sub(1);
+        if index < self.environments.len() {
+            self.select(index);
+        }
+    }
+
+    /// The environment's next session, or where it has only one, the next environment.
+    fn cycle(&mut self, step: isize) {
+        let Some(environment) = self.selected_environment() else { return };
+        let around = |index: usize, count: usize| {
+            (index as isize + step).rem_euclid(count.max(1) as isize) as usize
+        };
+        if environment.sessions.len() < 2 {
+            self.select(around(self.selected_index(), self.environments.len()));
+            return;
+        }
+        let shown = self.shown_session(environment).session;
+        let at = environment.sessions.iter().position(|session| session.id == shown).unwrap_or(0);
+        let next = environment.sessions[around(at, environment.sessions.len())].id;
+        let id = environment.id.clone();
+        self.shown.insert(id, next);
+    }
+
+    fn next_attention(&mut self) {
+        let from = self.selected_index() + 1;
+        let count = self.environments.len();
+        let found = (0..count)
+            .map(|offset| (from + offset) % count)
+            .find(|index| self.attention.contains(&self.environments[*index].id));
+        match found {
+            Some(index) => {
+                self.select(index);
+                let id = self.environments[index].id.clone();
+                self.attention.remove(&id);
+            }
+            None => self.say("no environment needs you"),
+        }
+    }
+
+    /// Pages go through the scrollback of the chosen pane.
+    pub(super) fn scroll_selected(&mut self, action: Action) {
+        let (Some(pane), Some(tile)) = (self.selected_pane(), self.selected_tile()) else { return };
+        let page = i64::from(tile.inner.height.max(2));
+        let lines = match action {
+            Action::PageUp => -(page - 1),
+            Action::PageDown => page - 1,
+            Action::HalfPageUp => -(page / 2),
+            _ => page / 2,
+        };
+        self.scroll_session(&pane, lines, tile.inner.height);
+    }
+
+    fn shell(&mut self, id: EnvironmentId) {
+        let tile = self.selected_tile().map(|tile| tile.session_size());
+        let size = tile.unwrap_or(Size { columns: self.size.columns, rows: self.size.rows });
+        let variables = self.agent_variables(&id);
+        let request = Request::StartShell { target: Target::Id(id.clone()), size, variables };
+        self.send(request, Tag::Shell(id));
+    }
+
+    fn agent_variables(&self, id: &EnvironmentId) -> Vec<Variable> {
+        let agent = self.environment(id).map(|environment| environment.agent.as_str());
+        agent.map(|agent| self.settings.variables_of(agent)).unwrap_or_default()
+    }
+
+    fn close_shell(&mut self) {
+        let Some(PaneKey { environment, session }) = self.selected_pane() else { return };
+        if session == crate::model::id::SessionId::AGENT {
+            self.say_with_hint("this is the agent's session", "x stops the environment");
+            return;
+        }
+        self.send(Request::CloseSession { environment, session }, Tag::Quiet);
+    }
+
+    fn open_diff(&mut self, environment: EnvironmentId) {
+        let ticket = self.ticket();
+        let view = DiffView::since_base(environment, self.selected_name(), ticket);
+        self.send(view.request(), Tag::View(ticket));
+        self.views.push(View::Diff(view));
+    }
+
+    fn selected_name(&self) -> String {
+        self.selected_environment().map(|found| found.name.to_string()).unwrap_or_default()
+    }
+
+    fn open_history(&mut self, environment: EnvironmentId) {
+        let ticket = self.ticket();
+        let target = Target::Id(environment.clone());
+        self.send(Request::ReadHistory { target }, Tag::View(ticket));
+        self.views.push(View::History(HistoryView::new(environment, ticket)));
+    }
+
+    fn open_inspection(&mut self, environment: EnvironmentId) {
+        let ticket = self.ticket();
+        let target = Target::Id(environment.clone());
+        self.send(Request::InspectEnvironment { target }, Tag::View(ticket));
+        let view = InspectView { environment, ticket, inspection: None, top: 0 };
+        self.views.push(View::Inspect(view));
+    }
+
+    fn mark(&mut self, id: EnvironmentId) {
+        match self.marked.iter().position(|marked| *marked == id) {
+            Some(index) => {
+                self.marked.remove(index);
+            }
+            None if self.marked.len() == *COMPARED.end() => {
+                self.say("at most four environments are compared at once");
+            }
+            None => self.marked.push(id),
+        }
+    }
+
+    fn compare(&mut self) {
+        let mut chosen = self.marked.clone();
+        // One mark means: that one against the one I am on.
+        if let Some(selected) = self.selected.clone()
+            && chosen.len() == 1
+            && !chosen.contains(&selected)
+        {
+            chosen.push(selected);
+        }
+        if !COMPARED.contains(&chosen.len()) {
+            self.say_with_hint(
+                "comparing takes two to four environments",
+                "Space marks one, then c compares",
+            );
+            return;
+        }
+        let ticket = self.ticket();
+        let targets: Vec<Target> = chosen.into_iter().map(Target::Id).collect();
+        self.send(Request::Compare { targets: targets.clone() }, Tag::View(ticket));
+        self.views.push(View::Compare(CompareView::new(targets, ticket)));
+    }
+
+    fn undo(&mut self) {
+        let chosen = self.selected_environment().map(|found| found.repository.clone());
+        match self.settings.repository.clone().or(chosen) {
+            Some(repository) => self.send(Request::Undo { repository }, Tag::Undo),
+            None => self.say("there is no repository whose decision could be undone"),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The form for a new environment: what is typed and chosen, and the spec it makes.
+
+use crate::model::environment::{EnvironmentSpec, Work};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentName;
+use crate::model::input::{Input, KeyCode};
+use crate::model::policy::{EngineKind, IsolationRequest, NetworkMode, NetworkPolicy};
+use crate::model::screen::Size;
+
+use super::super::widget::Field;
+use super::Settings;
+
+/// The word that stands for a command instead of a profile.
+const COMMAND: &str = "command";
+
+/// One of a few words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) words: Vec<String>,
+    pub(crate) chosen: usize,
+}
+
+impl Choice {
+    fn new<Word: Into<String>>(words: impl IntoIterator<Item = Word>) -> Self {
+        Self { words: words.into_iter().map(Into::into).collect(), chosen: 0 }
+    }
+
+    pub(crate) fn word(&self) -> &str {
+        self.words.get(self.chosen).map_or("", String::as_str)
+    }
+
+    fn step(&mut self, forward: bool) {
+        let count = self.words.len().max(1);
+        self.chosen = (self.chosen + if forward { 1 } else { count - 1 }) % count;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FormField {
+    Name,
+    Agent,
+    Command,
+    Engine,
+    Image,
+    Base,
+    Network,
+    Allow,
+}
+
+impl FormField {
+    const ALL: [Self; 8] = [
+        Self::Name,
+        Self::Agent,
+        Self::Command,
+        Self::Engine,
+        Self::Image,
+        Self::Base,
+        Self::Network,
+        Self::Allow,
+    ];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Name => "Name",
+            Self::Agent => "Agent",
+            Self::Command => "Command",
+            Self::Engine => "Engine",
+            Self::Image => "Image",
+            Self::Base => "Base",
+            Self::Network => "Network",
+            Self::Allow => "Allow",
+        }
+    }
+
+    /// What an empty field means, or how to fill it.
+    pub(crate) fn placeholder(self) -> &'static str {
+        match self {
+            Self::Name => "made up for you",
+            Self::Command => "program and arguments",
+            Self::Image => "the engine's own",
+            Self::Base => "HEAD",
+            Self::Allow => "HOST:PORT, more after a blank",
+            Self::Agent | Self::Engine | Self::Network => "",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct NewForm {
+    pub(crate) focus: FormField,
+    pub(crate) name: Field,
+    pub(crate) agent: Choice,
+    pub(crate) command: Field,
+    pub(crate) engine: Choice,
+    pub(crate) image: Field,
+    pub(crate) base: Field,
+    pub(crate) network: Choice,
+    pub(crate) allow: Field,
+    pub(crate) error: Option<Failure>,
+}
+
+impl NewForm {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let profiles = settings.profiles.iter().map(|profile| profile.name.as_str());
+        Self {
+            focus: FormField::Name,
+            name: Field::default(),
+            agent: Choice::new(profiles.chain([COMMAND])),
+            command: Field::default(),
+            engine: Choice::new(
+                [EngineKind::Native, EngineKind::Docker].map(|kind| kind.to_string()),
+            ),
+            image: Field::default(),
+            base: Field::default(),
+            network: Choice::new(
+                [NetworkMode::Open, NetworkMode::None, NetworkMode::Bridge]
+                    .map(|mode| mode.to_string()),
+            ),
+            allow: Field::default(),
+            error: None,
+        }
+    }
+
+    /// The fields that matter for what is chosen so far.
+    pub(crate) fn fields(&self) -> Vec<FormField> {
+        let asks = |field: &FormField| match field {
+            FormField::Command => self.agent.word() == COMMAND,
+            FormField::Image => self.engine.word() == EngineKind::Docker.to_string(),
+            _ => true,
+        };
+        FormField::ALL.into_iter().filter(asks).collect()
+    }
+
+    pub(crate) fn field(&self, field: FormField) -> Option<&Field> {
+        match field {
+            FormField::Name => Some(&self.name),
+            FormField::Command => Some(&self.command),
+            FormField::Image => Some(&self.image),
+            FormField::Base => Some(&self.base),
+            FormField::Allow => Some(&self.allow),
+            FormField::Agent | FormField::Engine | FormField::Network => None,
+        }
+    }
+
+    pub(crate) fn choice(&self, field: FormField) -> Option<&Choice> {
+        match field {
+            FormField::Agent => Some(&self.agent),
+            FormField::Engine => Some(&self.engine),
+            FormField::Network => Some(&self.network),
+            _ => None,
+        }
+    }
+
+    pub(super) fn take(&mut self, input: &Input) {
+        self.error = None;
+        if let Input::Key(key) = input {
+            match key.code {
+                KeyCode::Tab | KeyCode::Down => return self.move_focus(true),
+                KeyCode::BackTab | KeyCode::Up => return self.move_focus(false),
+                _ => {}
+            }
+        }
+        let field = match self.focus {
+            FormField::Name => &mut self.name,
+            FormField::Command => &mut self.command,
+            FormField::Image => &mut self.image,
+            FormField::Base => &mut self.base,
+            FormField::Allow => &mut self.allow,
+            FormField::Agent => return step(&mut self.agent, input),
+            FormField::Engine => return step(&mut self.engine, input),
+            FormField::Network => return step(&mut self.network, input),
+        };
+        field.take(input);
+    }
+
+    fn move_focus(&mut self, forward: bool) {
+        let fields = self.fields();
+        let at = fields.iter().position(|field| *field == self.focus).unwrap_or(0);
+        let step = if forward { 1 } else { fields.len() - 1 };
+        self.focus = fields[(at + step) % fields.len()];
+    }
+
+    /// What is asked for, or which field is wrong and why; that field gets the focus.
+    pub(super) fn spec(
+        &mut self,
+        settings: &Settings,
+        size: Size,
+    ) -> Result<EnvironmentSpec, Failure> {
+        let repository = settings.repository.clone().ok_or_else(|| {
+            Failure::new(FailureKind::Invalid, "an environment needs a git repository")
+                .hint("leave with q and start agentdeck inside one")
+        })?;
+        let text =
+            |field: &Field| Some(field.text().trim().to_owned()).filter(|text| !text.is_empty());
+        let name = text(&self.name).map(|name| EnvironmentName::parse(&name)).transpose();
+        let name = name.inspect_err(|_| self.focus = FormField::Name)?;
+        let work = if self.agent.word() == COMMAND {
+            let words = split_words(self.command.text());
+            let words = words.inspect_err(|_| self.focus = FormField::Command)?;
+            Work::Command(words)
+        } else {
+            Work::Profile(self.agent.word().to_owned())
+        };
+        let engine: EngineKind = self.engine.word().parse()?;
+        let allow = self.allow.text().split_whitespace().map(str::parse).collect::<Result<_, _>>();
+        let allow = allow.inspect_err(|_| self.focus = FormField::Allow)?;
+        Ok(EnvironmentSpec {
+            repository,
+            name,
+            base: text(&self.base),
+            work,
+            engine: Some(engine),
+            image: text(&self.image).filter(|_| engine == EngineKind::Docker),
+            isolation: IsolationRequest::Required,
+            network: NetworkPolicy { mode: self.network.word().parse()?, allow },
+            variables: settings.variables_of(self.agent.word()),
+            size,
+        })
+    }
+}
+
+fn step(choice: &mut Choice, input: &Input) {
+    let Input::Key(key) = input else { return };
+    match key.code {
+        KeyCode::Right | KeyCode::Char(' ' | 'l') => choice.step(true),
+        KeyCode::Left | KeyCode::Char('h') => choice.step(false),
+        KeyCode::Char(first) => {
+            let starts = |word: &String| word.starts_with(first);
+            choice.chosen = choice.words.iter().position(starts).unwrap_or(choice.chosen);
+        }
+        _ => {}
+    }
+}
+
+/// Splits a command into words at blanks outside quotes; a backslash keeps the next character.
+fn split_words(text: &str) -> Result<Vec<String>, Failure> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some(open), close) if open == close => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => {
+                word.get_or_insert_default().extend(characters.next());
+            }
+            (None, blank) if blank.is_whitespace() => words.extend(word.take()),
+            (_, other) => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    let wrong = match (quote, words.is_empty()) {
+        (Some(open), _) => format!("the command has an open {open}"),
+        (None, true) => "the command is empty".to_owned(),
+        (None, false) => return Ok(words),
+    };
+    Err(Failure::new(FailureKind::Invalid, wrong).hint("write it as for a shell, as in: vim a.txt"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_split_as_a_shell_would() {
+        let words = |text| split_words(text).map_err(|failure| failure.message);
+        let expected = ["sh", "-c", "echo 'a b'", ""].map(str::to_owned).to_vec();
+        assert_eq!(words(r#"sh -c "echo 'a b'" ''"#), Ok(expected));
+        assert_eq!(words(r"a\ b"), Ok(vec!["a b".to_owned()]));
+        assert_eq!(words("'a"), Err("the command has an open '".to_owned()));
+        assert!(words("  ").is_err());
+    }
+}

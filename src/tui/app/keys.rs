@@ -1,0 +1,136 @@
+//! From what is typed to what is done: first the session whose keyboard is held, then what lies
+//! over the view, then the table of actions.
+
+use crate::model::input::{Input, Key, KeyCode};
+
+use super::super::action::{Action, Scope};
+use super::super::keymap;
+use super::{App, Message, Overlay, View};
+
+/// A second press of the way out within this long goes to the session, in milliseconds.
+const TWICE: u64 = 500;
+
+impl App {
+    pub(super) fn take_input(&mut self, input: Input) {
+        match input {
+            Input::Mouse(mouse) => self.take_mouse(mouse),
+            Input::Focus(focused) => self.take_focus(focused),
+            input if self.overlay.is_some() => self.take_overlay_input(&input),
+            Input::Key(key) if self.keyboard.is_some() => self.take_held_key(key),
+            Input::Key(key) => self.take_key(key),
+            Input::Paste(text) => {
+                if let Some(pane) = self.keyboard.clone() {
+                    self.type_into(&pane, Input::Paste(text));
+                } else if let Some(View::Diff(view)) = self.views.last_mut() {
+                    self.dirty |= view.search_input(&Input::Paste(text));
+                }
+            }
+        }
+    }
+
+    /// The outer terminal got or lost the focus: the held session is told, and the branch may
+    /// have changed meanwhile.
+    fn take_focus(&mut self, focused: bool) {
+        if let Some(pane) = self.keyboard.clone() {
+            self.type_into(&pane, Input::Focus(focused));
+        }
+        if focused {
+            self.read_repository();
+        }
+    }
+
+    fn take_held_key(&mut self, key: Key) {
+        let Some(pane) = self.keyboard.clone() else { return };
+        match keymap::lookup(Scope::Keyboard, key) {
+            Some(Action::GiveKeyboard) => {
+                self.released = Some((self.now, key, pane));
+                self.give_keyboard();
+            }
+            Some(action) => self.act(action),
+            None => self.type_into(&pane, Input::Key(key)),
+        }
+    }
+
+    fn take_key(&mut self, key: Key) {
+        if let Some((at, released, pane)) = self.released.take()
+            && released == key
+            && self.now.0 <= at.0 + TWICE
+            && self.selected_pane().as_ref() == Some(&pane)
+        {
+            self.take_keyboard();
+            self.type_into(&pane, Input::Key(key));
+            return;
+        }
+        if let Some(View::Diff(view)) = self.views.last_mut()
+            && view.search_input(&Input::Key(key))
+        {
+            self.dirty = true;
+            return;
+        }
+        if let Some(action) = keymap::lookup(self.scope(), key) {
+            self.act(action);
+        } else if key.code == KeyCode::Char('q') || key.code == KeyCode::Char('\\') {
+            // The way out of a session, pressed where there is nothing to leave.
+            self.dismiss();
+        }
+    }
+
+    /// Carries an action out and returns what follows from it.
+    #[cfg(test)]
+    pub(crate) fn update(&mut self, action: Action) -> Vec<super::Effect> {
+        self.act(action);
+        self.settle();
+        std::mem::take(&mut self.outbox)
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        self.dirty = true;
+        // What was said in passing is over with the next action; failures stay.
+        self.message.take_if(|message: &mut Message| !message.failed);
+        match action {
+            Action::Help => self.overlay = Some(Overlay::help(self.scope())),
+            Action::Palette => self.overlay = Some(Overlay::palette(self.scope())),
+            Action::Back => self.back(),
+            Action::Leave => self.leave(),
+            action => match self.views.last_mut() {
+                None => self.act_on_deck(action),
+                Some(View::Diff(view)) => view.act(action, self.size),
+                Some(View::File(view)) => view.act(action, self.size),
+                Some(View::Compare(_)) => self.act_on_comparison(action),
+                Some(View::History(_)) => self.act_on_history(action),
+                Some(View::Inspect(view)) => view.act(action, self.size),
+            },
+        }
+    }
+
+    /// One level at a time: message, search, view, scrollback, zoom, marks.
+    fn back(&mut self) {
+        if self.dismiss() {
+            return;
+        }
+        if let Some(View::Diff(view)) = self.views.last_mut()
+            && view.end_search()
+        {
+            return;
+        }
+        if self.views.pop().is_some() {
+            return;
+        }
+        let scrolled = self.selected_pane().and_then(|pane| self.panes.get_mut(&pane));
+        if scrolled.is_some_and(|pane| pane.scroll.take().is_some()) {
+            return;
+        }
+        if self.zoomed {
+            self.zoomed = false;
+        } else {
+            self.marked.clear();
+        }
+    }
+}
+
+impl super::InspectView {
+    fn act(&mut self, action: Action, size: crate::model::screen::Size) {
+        let page = usize::from(size.rows.saturating_sub(4)).max(1);
+        self.top = super::scrolled(self.top, action, page, usize::MAX / 2);
+    }
+}

@@ -1,0 +1,367 @@
+//! All state of this client, and what each happening does to it.
+//!
+//! Nothing here waits or writes: a happening goes in, effects come out, and the loop performs
+//! them. What is shared with other clients changes only when the server says so.
+
+mod compare;
+mod deck;
+mod diff;
+mod events;
+mod form;
+mod history;
+mod keys;
+mod mouse;
+mod overlay;
+mod replies;
+mod sessions;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use crate::model::environment::{Environment, Variable};
+use crate::model::failure::Failure;
+use crate::model::id::{EnvironmentId, SessionId, Timestamp};
+use crate::model::input::{Input, Key};
+use crate::model::profile::AgentProfile;
+use crate::model::repository::RepositoryState;
+use crate::model::screen::Size;
+use crate::proto::{Event, Reply, Request};
+
+use super::action::{Action, Scope};
+use super::layout;
+use super::panes::{PaneKey, Panes};
+use super::theme::Theme;
+
+pub(crate) use compare::{CompareView, FileView};
+pub(crate) use diff::{DiffRow, DiffView, Search};
+pub(crate) use form::{Choice, FormField, NewForm};
+pub(crate) use history::HistoryView;
+pub(crate) use overlay::{Confirm, Filter, MergeForm, Overlay};
+
+use sessions::WantedSize;
+
+/// How long a word of success stays, in milliseconds.
+const NOTICE_STAYS: u64 = 8_000;
+/// Failures stay until they are dismissed, and a dismissing key counts only after this long, in
+/// milliseconds: a key meant for something else must not take away what was not yet read.
+const FAILURE_STAYS: u64 = 1_500;
+
+/// What the loop must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Send(Request, Tag),
+    Leave,
+}
+
+/// What a reply is for. Views carry a ticket, so that an answer to a closed one is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// Only its failure matters.
+    Quiet,
+    /// Its success is said in these words.
+    Say(String),
+    Repository,
+    Created,
+    Shell(EnvironmentId),
+    Watch(PaneKey),
+    Keyboard(PaneKey),
+    Scrollback(PaneKey),
+    Decide,
+    Undo,
+    MergeMessage(EnvironmentId),
+    View(u64),
+}
+
+/// What can happen to the client.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Input(Input),
+    Resized(Size),
+    Event(Event),
+    Reply(Tag, Result<Reply, Failure>),
+    /// A deadline of the app's own came.
+    Tick,
+}
+
+/// Over the deck, the last one on top.
+#[derive(Debug)]
+pub(crate) enum View {
+    Diff(DiffView),
+    Compare(CompareView),
+    File(FileView),
+    History(HistoryView),
+    Inspect(InspectView),
+}
+
+#[derive(Debug)]
+pub(crate) struct InspectView {
+    pub(crate) environment: EnvironmentId,
+    pub(crate) ticket: u64,
+    pub(crate) inspection: Option<Box<crate::proto::Inspection>>,
+    pub(crate) top: usize,
+}
+
+/// A line for the user above the footer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) text: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) paths: Vec<String>,
+    pub(crate) failed: bool,
+    pub(crate) at: Timestamp,
+}
+
+/// What does not change while the client runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The repository the client was started in.
+    pub(crate) repository: Option<PathBuf>,
+    /// Whether environments of every repository are shown.
+    pub(crate) all: bool,
+    pub(crate) profiles: Vec<AgentProfile>,
+    /// Variables that profiles ask for, as they are set for this client.
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) theme: Theme,
+}
+
+impl Settings {
+    /// The variables an agent of this name is given; a plain command is given none.
+    pub(crate) fn variables_of(&self, agent: &str) -> Vec<Variable> {
+        let profile = self.profiles.iter().find(|profile| profile.name == agent);
+        let names = profile.map(|profile| profile.variables.as_slice()).unwrap_or_default();
+        let asked = |variable: &&Variable| names.contains(&variable.name);
+        self.variables.iter().filter(asked).cloned().collect()
+    }
+}
+
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) size: Size,
+    pub(crate) now: Timestamp,
+    pub(crate) repository: Option<RepositoryState>,
+    /// In the order they were made.
+    pub(crate) environments: Vec<Environment>,
+    pub(crate) selected: Option<EnvironmentId>,
+    /// The session shown of an environment, where it is not the agent's.
+    shown: HashMap<EnvironmentId, SessionId>,
+    /// In the order they were marked, which is the order of columns in a comparison.
+    pub(crate) marked: Vec<EnvironmentId>,
+    /// Rang, ended or failed since the user last looked.
+    pub(crate) attention: BTreeSet<EnvironmentId>,
+    pub(crate) panes: Panes,
+    pub(crate) zoomed: bool,
+    /// The session every key goes to.
+    pub(crate) keyboard: Option<PaneKey>,
+    /// When the keyboard was given back last, with which key, from which session.
+    released: Option<(Timestamp, Key, PaneKey)>,
+    /// Set when only one session is shown.
+    pub(super) attached: Option<super::attach::Attached>,
+    pub(crate) views: Vec<View>,
+    pub(crate) overlay: Option<Overlay>,
+    pub(crate) message: Option<Message>,
+    watched: BTreeSet<PaneKey>,
+    wanted_size: Option<WantedSize>,
+    /// What the focused session was last told, so that two clients do not fight over its size.
+    sent_size: Option<(PaneKey, Size)>,
+    tickets: u64,
+    outbox: Vec<Effect>,
+    /// Something visible changed since the last frame.
+    pub(crate) dirty: bool,
+}
+
+impl App {
+    pub(crate) fn new(settings: Settings, size: Size, now: Timestamp) -> Self {
+        Self {
+            settings,
+            size,
+            now,
+            repository: None,
+            environments: Vec::new(),
+            selected: None,
+            shown: HashMap::new(),
+            marked: Vec::new(),
+            attention: BTreeSet::new(),
+            panes: Panes::default(),
+            zoomed: false,
+            keyboard: None,
+            released: None,
+            attached: None,
+            views: Vec::new(),
+            overlay: None,
+            message: None,
+            watched: BTreeSet::new(),
+            wanted_size: None,
+            sent_size: None,
+            tickets: 0,
+            outbox: Vec::new(),
+            dirty: true,
+        }
+    }
+
+    /// The first requests.
+    pub(crate) fn start(&mut self) -> Vec<Effect> {
+        let repository = self.settings.repository.clone().filter(|_| !self.settings.all);
+        self.send(Request::FollowDeck { repository }, Tag::Quiet);
+        self.read_repository();
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Takes what happened at `now` and returns what is to be done.
+    pub(crate) fn happen(&mut self, happening: Happening, now: Timestamp) -> Vec<Effect> {
+        self.now = now;
+        match happening {
+            Happening::Input(input) => self.take_input(input),
+            Happening::Resized(size) => {
+                self.size = size;
+                self.dirty = true;
+            }
+            Happening::Event(event) => self.take_event(event),
+            Happening::Reply(tag, reply) => self.take_reply(tag, reply),
+            Happening::Tick => self.tick(),
+        }
+        self.settle();
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// When `Tick` is due next, if ever: ages on screen, a message's end, a size to send.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let message = self.message.as_ref().filter(|message| !message.failed);
+        let notice = message.map(|message| Timestamp(message.at.0 + NOTICE_STAYS));
+        let size = self.wanted_size.as_ref().map(|wanted| wanted.due);
+        let ages = self.ages_change();
+        [notice, size, ages].into_iter().flatten().min()
+    }
+
+    fn tick(&mut self) {
+        let over = |message: &Message| !message.failed && self.now.0 >= message.at.0 + NOTICE_STAYS;
+        if self.message.as_ref().is_some_and(over) {
+            self.message = None;
+        }
+        self.dirty = true;
+    }
+
+    /// When the first age on screen changes. Only the deck and the history show ages.
+    fn ages_change(&self) -> Option<Timestamp> {
+        let mut since: Vec<Timestamp> = Vec::new();
+        match self.views.last() {
+            None => {
+                let shown = |environment: &Environment| super::status::read(environment).since;
+                since.extend(self.environments.iter().map(shown));
+            }
+            Some(View::History(view)) => since.extend(view.newest()),
+            Some(_) => return None,
+        }
+        let next = |at: Timestamp| super::widget::age(at.age_seconds(self.now)).1;
+        // A moment after the step, so that it has surely been passed.
+        since.into_iter().map(next).min().map(|seconds| Timestamp(self.now.0 + seconds * 1000 + 20))
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        match self.views.last() {
+            _ if self.keyboard.is_some() => Scope::Keyboard,
+            None => Scope::Deck,
+            Some(View::Diff(_)) => Scope::Diff,
+            Some(View::Compare(_)) => Scope::Compare,
+            Some(View::File(_)) => Scope::File,
+            Some(View::History(_)) => Scope::History,
+            Some(View::Inspect(_)) => Scope::Inspect,
+        }
+    }
+
+    pub(crate) fn selected_index(&self) -> usize {
+        let is_selected =
+            |environment: &Environment| Some(&environment.id) == self.selected.as_ref();
+        self.environments.iter().position(is_selected).unwrap_or(0)
+    }
+
+    pub(crate) fn selected_environment(&self) -> Option<&Environment> {
+        self.environments.get(self.selected_index())
+    }
+
+    pub(crate) fn environment(&self, id: &EnvironmentId) -> Option<&Environment> {
+        self.environments.iter().find(|environment| environment.id == *id)
+    }
+
+    /// An environment's name, for words about it.
+    pub(crate) fn name(&self, id: &EnvironmentId) -> String {
+        self.environment(id).map_or_else(|| id.to_string(), |found| found.name.to_string())
+    }
+
+    pub(crate) fn layout(&self) -> layout::Deck {
+        layout::deck(self.size, self.environments.len(), self.selected_index(), self.zoomed)
+    }
+
+    /// Ends this client; the agents go on.
+    pub(super) fn leave(&mut self) {
+        self.give_keyboard();
+        self.outbox.push(Effect::Leave);
+    }
+
+    fn send(&mut self, request: Request, tag: Tag) {
+        self.outbox.push(Effect::Send(request, tag));
+    }
+
+    /// Numbers a view, so that the reply to its request reaches it and no other.
+    fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    fn read_repository(&mut self) {
+        if let Some(path) = self.settings.repository.clone() {
+            self.send(Request::ReadRepository { path }, Tag::Repository);
+        }
+    }
+
+    /// Says that something went well, or goes on.
+    fn say(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        let message = Message { text, hint: None, paths: Vec::new(), failed: false, at: self.now };
+        self.message = Some(message);
+        self.dirty = true;
+    }
+
+    fn say_with_hint(&mut self, text: impl Into<String>, hint: impl Into<String>) {
+        self.say(text);
+        if let Some(message) = &mut self.message {
+            message.hint = Some(hint.into());
+        }
+    }
+
+    /// Shows a failure until it is dismissed.
+    fn fail(&mut self, failure: &Failure) {
+        let foreign = super::widget::foreign;
+        self.message = Some(Message {
+            text: foreign(&failure.message),
+            hint: failure.hint.as_deref().map(foreign),
+            paths: failure.paths.iter().map(ToString::to_string).collect(),
+            failed: true,
+            at: self.now,
+        });
+        self.dirty = true;
+    }
+
+    /// Takes a message away, unless it is a failure that cannot have been read yet.
+    fn dismiss(&mut self) -> bool {
+        let young = |message: &Message| message.failed && self.now.0 < message.at.0 + FAILURE_STAYS;
+        let dismissed = self.message.take_if(|message| !young(message)).is_some();
+        self.dirty |= dismissed;
+        dismissed
+    }
+}
+
+/// Where a list or text of `count` rows stands after a movement, `page` rows being visible.
+fn scrolled(at: usize, action: Action, page: usize, count: usize) -> usize {
+    let moved = match action {
+        Action::Down => at + 1,
+        Action::Up => at.saturating_sub(1),
+        Action::HalfPageDown => at + page.div_ceil(2),
+        Action::HalfPageUp => at.saturating_sub(page.div_ceil(2)),
+        Action::PageDown => at + page,
+        Action::PageUp => at.saturating_sub(page),
+        Action::First => 0,
+        Action::Last => count,
+        _ => at,
+    };
+    moved.min(count.saturating_sub(1))
+}

@@ -1,0 +1,88 @@
+//! The mouse: a click focuses, the wheel scrolls or goes to the program that asked for it.
+
+use ratatui::layout::Position;
+
+use crate::model::input::{Input, Mouse, MouseButton, MouseKind};
+
+use super::super::action::Action;
+use super::super::layout::Tile;
+use super::super::panes::PaneKey;
+use super::super::view;
+use super::App;
+
+/// Lines a turn of the wheel moves, as terminals have it.
+const WHEEL_LINES: i64 = 3;
+
+impl App {
+    pub(super) fn take_mouse(&mut self, mouse: Mouse) {
+        let wheel = match mouse.kind {
+            MouseKind::ScrollUp => Some(-WHEEL_LINES),
+            MouseKind::ScrollDown => Some(WHEEL_LINES),
+            _ => None,
+        };
+        if self.overlay.is_some() {
+            return;
+        }
+        if !self.views.is_empty() {
+            if let Some(lines) = wheel {
+                let action = if lines < 0 { Action::Up } else { Action::Down };
+                (0..WHEEL_LINES).for_each(|_| self.act(action));
+            }
+            return;
+        }
+        let at = Position::new(mouse.column, mouse.row);
+        let tile = self.layout().tiles.into_iter().find(|tile| tile.area.contains(at));
+        let pane = tile.and_then(|tile| {
+            self.environments.get(tile.index).map(|found| (tile, self.shown_session(found)))
+        });
+        if let Some((tile, pane)) = &pane
+            && self.goes_to_program(tile, pane, &mouse, at)
+        {
+            return;
+        }
+        match (pane, wheel) {
+            (Some((tile, pane)), Some(lines)) => {
+                self.scroll_session(&pane, lines, tile.inner.height);
+            }
+            (pane, None) if mouse.kind == MouseKind::Press && mouse.button == MouseButton::Left => {
+                self.click(at, pane.map(|(tile, _)| tile.index));
+            }
+            _ => {}
+        }
+    }
+
+    /// A program that asked for the mouse gets the wheel, and while its keyboard is held, all.
+    fn goes_to_program(
+        &mut self,
+        tile: &Tile,
+        pane: &PaneKey,
+        mouse: &Mouse,
+        at: Position,
+    ) -> bool {
+        let asked = self.panes.get(pane).is_some_and(|shown| shown.screen.modes.mouse);
+        let wheel = matches!(mouse.kind, MouseKind::ScrollUp | MouseKind::ScrollDown);
+        let held = self.keyboard.as_ref() == Some(pane);
+        if !asked || !(held || wheel) || !tile.inner.contains(at) {
+            return false;
+        }
+        let Some(shown) = self.panes.get(pane) else { return false };
+        let (left, top) = view::crop(&shown.screen, tile.inner, held);
+        let column = at.x - tile.inner.x + left;
+        let row = at.y - tile.inner.y + top;
+        self.type_into(pane, Input::Mouse(Mouse { column, row, ..*mouse }));
+        true
+    }
+
+    /// Another pane than the one whose keyboard is held gives the keyboard back.
+    fn click(&mut self, at: Position, tile: Option<usize>) {
+        let row = self.layout().list.filter(|list| list.contains(at)).and_then(|list| {
+            view::list_row(list, self.environments.len(), self.selected_index(), at.y)
+        });
+        if let Some(index) = tile.or(row).filter(|index| *index < self.environments.len()) {
+            if index != self.selected_index() {
+                self.give_keyboard();
+            }
+            self.select(index);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What lies over a view and takes its keys: help, palette, a question, a form.
+
+use crate::model::id::{EnvironmentId, EnvironmentName};
+use crate::model::input::{Input, Key, KeyCode, Modifiers};
+use crate::model::snapshot::ChangeCount;
+use crate::proto::{Request, Target};
+
+use super::super::action::{Entry, Scope, entries};
+use super::super::keymap::keys_name;
+use super::super::widget::Field;
+use super::{App, NewForm, Tag};
+
+#[derive(Debug)]
+pub(crate) enum Overlay {
+    Help(Filter),
+    Palette(Filter),
+    Confirm(Confirm),
+    Merge(MergeForm),
+    New(Box<NewForm>),
+}
+
+impl Overlay {
+    pub(crate) fn help(scope: Scope) -> Self {
+        Self::Help(Filter { scope, field: Field::default(), row: 0 })
+    }
+
+    pub(crate) fn palette(scope: Scope) -> Self {
+        Self::Palette(Filter { scope, field: Field::default(), row: 0 })
+    }
+}
+
+/// A list of the table's rows, filtered by what is typed.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    pub(crate) scope: Scope,
+    pub(crate) field: Field,
+    pub(crate) row: usize,
+}
+
+impl Filter {
+    /// Rows whose keys, name or description hold every word typed.
+    pub(crate) fn found(&self) -> Vec<&'static Entry> {
+        let typed = self.field.text().to_lowercase();
+        let matches = |entry: &&Entry| {
+            let text = format!("{} {} {}", keys_name(entry), entry.name, entry.description);
+            let text = text.to_lowercase();
+            typed.split_whitespace().all(|word| text.contains(word))
+        };
+        let mut found: Vec<_> = entries(self.scope).filter(matches).collect();
+        // What is called so comes before what only mentions it.
+        found.sort_by_key(|entry| !entry.name.starts_with(typed.trim()));
+        found
+    }
+
+    fn take(&mut self, input: &Input) {
+        let last = self.found().len().saturating_sub(1);
+        match input {
+            Input::Key(Key { code: KeyCode::Down, .. }) => self.row = (self.row + 1).min(last),
+            Input::Key(Key { code: KeyCode::Up, .. }) => self.row = self.row.saturating_sub(1),
+            input => {
+                if self.field.take(input) {
+                    self.row = 0;
+                }
+            }
+        }
+    }
+}
+
+/// A question before something is thrown away. Keeping is what Enter does first.
+#[derive(Debug)]
+pub(crate) struct Confirm {
+    pub(crate) environment: EnvironmentId,
+    pub(crate) name: EnvironmentName,
+    pub(crate) change: ChangeCount,
+    /// Whether the button that acts is chosen.
+    pub(crate) act: bool,
+}
+
+impl Confirm {
+    pub(crate) fn discard(
+        environment: EnvironmentId,
+        name: EnvironmentName,
+        change: ChangeCount,
+    ) -> Self {
+        Self { environment, name, change, act: false }
+    }
+}
+
+/// The message of a merge: the first line is edited, the rest is kept.
+#[derive(Debug)]
+pub(crate) struct MergeForm {
+    pub(crate) environment: EnvironmentId,
+    pub(crate) name: String,
+    pub(crate) subject: Field,
+    pub(crate) rest: Vec<String>,
+}
+
+impl MergeForm {
+    pub(crate) fn new(environment: EnvironmentId, name: String, draft: &str) -> Self {
+        let mut lines = draft.trim_end().lines().map(super::super::widget::foreign);
+        let subject = Field::new(lines.next().unwrap_or_default());
+        Self { environment, name, subject, rest: lines.collect() }
+    }
+
+    fn message(&self) -> String {
+        let mut message = self.subject.text().trim().to_owned();
+        for line in &self.rest {
+            message.push('\n');
+            message.push_str(line);
+        }
+        message
+    }
+}
+
+/// What an overlay asks the app to do after an input.
+enum Outcome {
+    Stay,
+    Close,
+    Run(super::Action),
+    Send(Request, Tag, String),
+}
+
+impl App {
+    pub(super) fn take_overlay_input(&mut self, input: &Input) {
+        self.dirty = true;
+        let Some(mut overlay) = self.overlay.take() else { return };
+        let escape = matches!(input, Input::Key(key) if leaves(*key));
+        let outcome = match &mut overlay {
+            _ if escape => Outcome::Close,
+            Overlay::Help(filter) => help_input(filter, input),
+            Overlay::Palette(filter) => palette_input(filter, input),
+            Overlay::Confirm(confirm) => confirm_input(confirm, input),
+            Overlay::Merge(form) => merge_input(form, input),
+            Overlay::New(form) => self.form_input(form, input),
+        };
+        match outcome {
+            Outcome::Stay => self.overlay = Some(overlay),
+            Outcome::Close => {}
+            Outcome::Run(action) => self.act(action),
+            Outcome::Send(request, tag, text) => {
+                self.say(text);
+                self.send(request, tag);
+            }
+        }
+    }
+
+    fn form_input(&self, form: &mut NewForm, input: &Input) -> Outcome {
+        if !is(input, KeyCode::Enter) {
+            form.take(input);
+            return Outcome::Stay;
+        }
+        let tile = super::layout::deck(
+            self.size,
+            self.environments.len() + 1,
+            self.environments.len(),
+            self.zoomed,
+        );
+        let size = tile.tiles.last().map_or(self.size, super::super::layout::Tile::session_size);
+        match form.spec(&self.settings, size) {
+            Ok(spec) => Outcome::Send(
+                Request::CreateEnvironment { spec },
+                Tag::Created,
+                "making the environment …".to_owned(),
+            ),
+            Err(failure) => {
+                form.error = Some(failure);
+                Outcome::Stay
+            }
+        }
+    }
+}
+
+fn is(input: &Input, code: KeyCode) -> bool {
+    matches!(input, Input::Key(key) if key.code == code && key.modifiers == Modifiers(0))
+}
+
+/// `Esc`, or `Ctrl+C`, which people press to get out of anything.
+fn leaves(key: Key) -> bool {
+    key.code == KeyCode::Escape
+        || (key.code == KeyCode::Char('c') && key.modifiers.has(Modifiers::CONTROL))
+}
+
+fn help_input(filter: &mut Filter, input: &Input) -> Outcome {
+    if is(input, KeyCode::Enter)
+        || (filter.field.text().is_empty() && is(input, KeyCode::Char('?')))
+    {
+        return Outcome::Close;
+    }
+    filter.take(input);
+    Outcome::Stay
+}
+
+fn palette_input(filter: &mut Filter, input: &Input) -> Outcome {
+    if !is(input, KeyCode::Enter) {
+        filter.take(input);
+        return Outcome::Stay;
+    }
+    match filter.found().get(filter.row) {
+        // The number is part of the key; there is none here.
+        Some(Entry { action: super::Action::Pane(_), .. }) | None => Outcome::Stay,
+        Some(entry) => Outcome::Run(entry.action),
+    }
+}
+
+fn confirm_input(confirm: &mut Confirm, input: &Input) -> Outcome {
+    let Input::Key(key) = input else { return Outcome::Stay };
+    let acts = match key.code {
+        KeyCode::Char('y') => true,
+        KeyCode::Enter => confirm.act,
+        KeyCode::Char('n' | 'q') => return Outcome::Close,
+        KeyCode::Left
+        | KeyCode::Right
+        | KeyCode::Tab
+        | KeyCode::BackTab
+        | KeyCode::Char('h' | 'l') => {
+            confirm.act = !confirm.act;
+            return Outcome::Stay;
+        }
+        _ => return Outcome::Stay,
+    };
+    if !acts {
+        return Outcome::Close;
+    }
+    let target = Target::Id(confirm.environment.clone());
+    let text = format!("discarding {} …", confirm.name);
+    Outcome::Send(Request::Discard { target }, Tag::Decide, text)
+}
+
+fn merge_input(form: &mut MergeForm, input: &Input) -> Outcome {
+    if !is(input, KeyCode::Enter) {
+        form.subject.take(input);
+        return Outcome::Stay;
+    }
+    if form.subject.text().trim().is_empty() {
+        return Outcome::Stay;
+    }
+    let target = Target::Id(form.environment.clone());
+    let text = format!("merging {} …", form.name);
+    let message = Some(form.message());
+    Outcome::Send(Request::Merge { target, message }, Tag::Decide, text)
+}

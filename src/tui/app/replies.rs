@@ -1,0 +1,132 @@
+//! Answers to what this client asked.
+
+use crate::model::decision::{Decision, DecisionKind};
+use crate::model::failure::{Failure, FailureKind};
+use crate::proto::Reply;
+
+use super::super::panes::PaneKey;
+use super::{App, MergeForm, Message, Overlay, Tag, View};
+
+impl App {
+    pub(super) fn take_reply(&mut self, tag: Tag, reply: Result<Reply, Failure>) {
+        match reply {
+            Ok(reply) => self.take_answer(tag, reply),
+            Err(failure) => self.take_failure(tag, &failure),
+        }
+    }
+
+    fn take_answer(&mut self, tag: Tag, reply: Reply) {
+        match (tag, reply) {
+            (Tag::Repository, Reply::RepositoryState(state)) => {
+                self.dirty |= self.repository.as_ref() != Some(&state);
+                self.repository = Some(state);
+            }
+            (Tag::Created, Reply::Environment(environment)) => {
+                self.selected = Some(environment.id.clone());
+                self.take_event(crate::proto::Event::EnvironmentChanged(environment));
+            }
+            (Tag::Shell(id), Reply::SessionStarted { session, .. }) => {
+                self.shown.insert(id, session);
+                self.dirty = true;
+            }
+            (Tag::Scrollback(pane), Reply::Scrollback { start, rows }) => {
+                if let Some(shown) = self.panes.get_mut(&pane) {
+                    shown.fill_scrollback(start, rows);
+                    self.dirty = true;
+                }
+            }
+            (Tag::MergeMessage(environment), Reply::MergeMessage(draft)) => {
+                self.message = None;
+                let name = self.name(&environment);
+                self.overlay = Some(Overlay::Merge(MergeForm::new(environment, name, &draft)));
+                self.dirty = true;
+            }
+            (Tag::Decide, Reply::Decided(decision)) => self.say_decided(&decision),
+            (Tag::Undo, Reply::Decided(decision)) => self.say_undone(&decision),
+            (Tag::Say(text), _) => self.say(text),
+            (Tag::View(ticket), reply) => self.fill_view(ticket, reply),
+            _ => {}
+        }
+    }
+
+    fn say_decided(&mut self, decision: &Decision) {
+        let Decision { name, paths, .. } = decision;
+        let files = files(paths.len());
+        let text = match decision.kind {
+            DecisionKind::Apply => format!("applied {name}: {files} in your working tree"),
+            DecisionKind::Merge => {
+                let commit = decision.commit.as_ref().map(|id| format!(" as {}", id.short()));
+                format!("merged {name}{}: {files}", commit.unwrap_or_default())
+            }
+            DecisionKind::Discard => format!("discarded {name}"),
+        };
+        self.say_with_hint(text, "u takes it back");
+        self.read_repository();
+    }
+
+    fn say_undone(&mut self, decision: &Decision) {
+        let Decision { name, paths, .. } = decision;
+        let text = match decision.kind {
+            DecisionKind::Apply => {
+                format!("undid the apply of {name}: {} as before", files(paths.len()))
+            }
+            DecisionKind::Merge => {
+                format!("undid the merge of {name}: your branch is where it was")
+            }
+            DecisionKind::Discard => format!("undid the discard of {name}: it is back"),
+        };
+        self.say(text);
+        self.read_repository();
+    }
+
+    fn take_failure(&mut self, tag: Tag, failure: &Failure) {
+        match tag {
+            // The branch in the header is a courtesy.
+            Tag::Repository => return,
+            // What was to be watched ended meanwhile; its event says so.
+            Tag::Watch(_) if failure.kind == FailureKind::NotFound => return,
+            Tag::Keyboard(pane) => self.lose_keyboard(&pane),
+            Tag::View(ticket) => self.views.retain(|view| view.ticket() != ticket),
+            _ => {}
+        }
+        self.fail(failure);
+    }
+
+    fn lose_keyboard(&mut self, pane: &PaneKey) {
+        self.keyboard.take_if(|held| held == pane);
+    }
+
+    fn fill_view(&mut self, ticket: u64, reply: Reply) {
+        let Some(view) = self.views.iter_mut().find(|view| view.ticket() == ticket) else { return };
+        match (view, reply) {
+            (View::Diff(view), Reply::Diff(diff)) => view.fill(diff),
+            (View::Compare(view), Reply::Comparison(comparison)) => {
+                view.comparison = Some(comparison);
+            }
+            (View::File(view), Reply::AlignedFile(file)) => view.fill(file),
+            (View::History(view), Reply::History(snapshots)) => view.fill(snapshots),
+            (View::Inspect(view), Reply::Inspection(inspection)) => {
+                view.inspection = Some(inspection);
+            }
+            _ => {}
+        }
+        self.message.take_if(|message: &mut Message| !message.failed);
+        self.dirty = true;
+    }
+}
+
+impl View {
+    pub(crate) fn ticket(&self) -> u64 {
+        match self {
+            Self::Diff(view) => view.ticket,
+            Self::Compare(view) => view.ticket,
+            Self::File(view) => view.ticket,
+            Self::History(view) => view.ticket,
+            Self::Inspect(view) => view.ticket,
+        }
+    }
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}

@@ -1,0 +1,255 @@
+//! The loop around the app: waits for keys, replies, events and deadlines, hands them over, performs
+//! the effects, and draws when something changed, at most once a frame.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use crossterm::event::{Event as TerminalEvent, EventStream};
+use futures_util::future::Map;
+use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::{FutureExt, StreamExt};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::Timestamp;
+use crate::model::input::Input;
+use crate::model::screen::Size;
+use crate::proto::{Event, Reply, Request};
+
+use super::app::{App, Effect, Happening, Settings, Tag};
+use super::input;
+use super::terminal::Guard;
+use super::view;
+
+/// Sixty frames a second; more cannot be seen.
+const FRAME: Duration = Duration::from_millis(16);
+/// What is drawn this soon after a key is likely its echo and is drawn at once.
+const ECHO: Duration = Duration::from_millis(100);
+/// Requests not yet answered, above which no more keys are read: a server that hangs must not
+/// fill our memory.
+const MOST_IN_FLIGHT: usize = 1024;
+/// Happenings taken before a frame is drawn, so that a flood cannot keep the screen still.
+const MOST_DRAINED: usize = 512;
+
+type Answered = (Tag, Result<Reply, Failure>);
+type Tagged<Answer> = Map<Answer, Box<dyn FnOnce(Result<Reply, Failure>) -> Answered>>;
+
+/// What woke the loop.
+enum Woken {
+    Typed(Option<io::Result<TerminalEvent>>),
+    Answered(Answered),
+    Told(Option<Event>),
+    Tick,
+    Frame,
+    Ended,
+}
+
+struct Loop<Ask, Answer: Future, Told> {
+    app: App,
+    guard: Guard,
+    typed: EventStream,
+    ask: Ask,
+    in_flight: FuturesUnordered<Tagged<Answer>>,
+    told: Told,
+    signals: [Signal; 3],
+    last_frame: Instant,
+    last_key: Option<Instant>,
+    leaving: bool,
+}
+
+/// Shows the app until the user leaves or the server goes. `ask` must hand its requests on in the
+/// order it is called in, since keys are requests.
+pub(crate) async fn run<Ask, Answer, Told>(
+    make: impl FnOnce(Settings, Size, Timestamp) -> App,
+    settings: Settings,
+    ask: Ask,
+    told: Told,
+) -> Result<(), Failure>
+where
+    Ask: Fn(Request) -> Answer,
+    Answer: Future<Output = Result<Reply, Failure>>,
+    Told: Stream<Item = Event> + Unpin,
+{
+    let (columns, rows) = crossterm::terminal::size().map_err(no_terminal)?;
+    let app = make(settings, Size { columns, rows }, now());
+    let signals = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()];
+    let [terminate, hangup, interrupt] = signals.map(signal);
+    let signals = [
+        terminate.map_err(no_terminal)?,
+        hangup.map_err(no_terminal)?,
+        interrupt.map_err(no_terminal)?,
+    ];
+    let guard = Guard::enter().map_err(no_terminal)?;
+    let mut driver = Loop {
+        app,
+        guard,
+        typed: EventStream::new(),
+        ask,
+        in_flight: FuturesUnordered::new(),
+        told,
+        signals,
+        last_frame: Instant::now(),
+        last_key: None,
+        leaving: false,
+    };
+    let ended = driver.run().await;
+    // The terminal is given back before anyone prints why.
+    drop(driver);
+    ended
+}
+
+fn no_terminal(error: io::Error) -> Failure {
+    Failure::new(FailureKind::Unavailable, format!("the terminal cannot be used: {error}"))
+        .hint("agentdeck needs a terminal; in scripts use its verbs with --json")
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_millis() as u64)
+}
+
+impl<Ask, Answer, Told> Loop<Ask, Answer, Told>
+where
+    Ask: Fn(Request) -> Answer,
+    Answer: Future<Output = Result<Reply, Failure>>,
+    Told: Stream<Item = Event> + Unpin,
+{
+    async fn run(&mut self) -> Result<(), Failure> {
+        let effects = self.app.start();
+        self.perform(effects);
+        self.draw()?;
+        while !self.leaving {
+            let woken = self.wait().await;
+            self.take(woken)?;
+            self.drain().await?;
+            if self.app.dirty && self.frame_is_due() {
+                self.draw()?;
+            }
+        }
+        // The keyboard's return is on its way; it need not be waited for.
+        self.drain().await
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let frame = self.app.dirty.then(|| self.last_frame + FRAME);
+        let tick = self
+            .app
+            .deadline()
+            .map(|at| Instant::now() + Duration::from_millis(at.0.saturating_sub(now().0)));
+        let reads = self.in_flight.len() < MOST_IN_FLIGHT;
+        let [terminate, hangup, interrupt] = &mut self.signals;
+        let far = Instant::now() + Duration::from_secs(3600);
+        tokio::select! {
+            biased;
+            typed = self.typed.next(), if reads => Woken::Typed(typed),
+            Some(answered) = self.in_flight.next() => Woken::Answered(answered),
+            told = self.told.next() => Woken::Told(told),
+            () = sleep_until(frame.unwrap_or(far)), if frame.is_some() => Woken::Frame,
+            () = sleep_until(tick.unwrap_or(far)), if tick.is_some() => Woken::Tick,
+            _ = terminate.recv() => Woken::Ended,
+            _ = hangup.recv() => Woken::Ended,
+            _ = interrupt.recv() => Woken::Ended,
+        }
+    }
+
+    /// Takes all that is waiting, so that one frame shows it together.
+    async fn drain(&mut self) -> Result<(), Failure> {
+        for _ in 0..MOST_DRAINED {
+            let reads = self.in_flight.len() < MOST_IN_FLIGHT;
+            if reads && let Some(typed) = ready(&mut self.typed).await {
+                self.take(Woken::Typed(typed))?;
+            } else if let Some(Some(answered)) = ready(&mut self.in_flight).await {
+                self.take(Woken::Answered(answered))?;
+            } else if let Some(told) = ready(&mut self.told).await {
+                self.take(Woken::Told(told))?;
+            } else {
+                break;
+            }
+            if self.leaving {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, woken: Woken) -> Result<(), Failure> {
+        let happening = match woken {
+            Woken::Typed(Some(Ok(event))) => match self.typed(event) {
+                Some(happening) => happening,
+                None => return Ok(()),
+            },
+            // The terminal is gone, or someone wants us gone.
+            Woken::Typed(_) | Woken::Ended => {
+                self.leaving = true;
+                return Ok(());
+            }
+            Woken::Answered((tag, reply)) => Happening::Reply(tag, reply),
+            Woken::Told(Some(event)) => Happening::Event(event),
+            Woken::Told(None) => {
+                return Err(Failure::new(FailureKind::Unavailable, "the server ended")
+                    .hint("the agents go on; agentdeck opens the deck again"));
+            }
+            Woken::Tick => Happening::Tick,
+            Woken::Frame => return Ok(()),
+        };
+        let effects = self.app.happen(happening, now());
+        self.perform(effects);
+        Ok(())
+    }
+
+    fn typed(&mut self, event: TerminalEvent) -> Option<Happening> {
+        match event {
+            TerminalEvent::Key(key) => {
+                self.last_key = Some(Instant::now());
+                input::key(key).map(|key| Happening::Input(Input::Key(key)))
+            }
+            TerminalEvent::Mouse(mouse) => {
+                input::mouse(mouse).map(|mouse| Happening::Input(Input::Mouse(mouse)))
+            }
+            TerminalEvent::Paste(text) => Some(Happening::Input(Input::Paste(text))),
+            TerminalEvent::FocusGained => Some(Happening::Input(Input::Focus(true))),
+            TerminalEvent::FocusLost => Some(Happening::Input(Input::Focus(false))),
+            TerminalEvent::Resize(columns, rows) => {
+                Some(Happening::Resized(Size { columns, rows }))
+            }
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Leave => self.leaving = true,
+                Effect::Send(request, tag) => {
+                    let tagged: Box<dyn FnOnce(_) -> _> = Box::new(move |reply| (tag, reply));
+                    self.in_flight.push((self.ask)(request).map(tagged));
+                }
+            }
+        }
+    }
+
+    fn frame_is_due(&self) -> bool {
+        let echo = self.last_key.is_some_and(|key| key.elapsed() < ECHO);
+        echo || self.last_frame.elapsed() >= FRAME
+    }
+
+    fn draw(&mut self) -> Result<(), Failure> {
+        let app = &self.app;
+        self.guard.draw(|area, buffer| view::draw(app, area, buffer)).map_err(no_terminal)?;
+        self.app.dirty = false;
+        self.last_frame = Instant::now();
+        Ok(())
+    }
+}
+
+/// What a stream has ready now: `None` when nothing, `Some(None)` when it ended. The task's own
+/// waker is used, so that a stream that keeps only its first one still wakes the loop.
+async fn ready<Items: Stream + Unpin>(stream: &mut Items) -> Option<Option<Items::Item>> {
+    poll_fn(|context| match stream.poll_next_unpin(context) {
+        Poll::Ready(item) => Poll::Ready(Some(item)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

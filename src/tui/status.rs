@@ -1,0 +1,88 @@
+//! An environment's state as people read it: one word, one shape, one tone, and since when.
+
+use crate::model::environment::{Environment, EnvironmentState, SessionState};
+use crate::model::id::{SessionId, Timestamp};
+use crate::model::policy::IsolationLevel;
+
+use super::widget::foreign;
+
+/// The kinds of state, each with a shape of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Creating,
+    Running,
+    Done,
+    Failed,
+    Stopped,
+    Unreachable,
+}
+
+impl Status {
+    pub(crate) fn glyph(self) -> &'static str {
+        match self {
+            Self::Creating => "◌",
+            Self::Running => "●",
+            Self::Done => "✓",
+            Self::Failed => "✗",
+            Self::Stopped => "■",
+            Self::Unreachable => "?",
+        }
+    }
+}
+
+/// A status, its word and since when it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) status: Status,
+    pub(crate) word: String,
+    pub(crate) since: Timestamp,
+}
+
+pub(crate) fn read(environment: &Environment) -> Reading {
+    let since = environment.state_since;
+    let (status, word, since) = match &environment.state {
+        EnvironmentState::Creating { step, done, total } => {
+            (Status::Creating, progress(step, *done, *total), since)
+        }
+        EnvironmentState::Running => return read_agent(environment),
+        EnvironmentState::Stopped => (Status::Stopped, "stopped".to_owned(), since),
+        EnvironmentState::Failed { .. } => (Status::Failed, "failed".to_owned(), since),
+        EnvironmentState::EngineUnreachable { since, .. } => {
+            (Status::Unreachable, "engine unreachable".to_owned(), *since)
+        }
+    };
+    Reading { status, word, since }
+}
+
+/// In a running box the agent's own end is what matters.
+fn read_agent(environment: &Environment) -> Reading {
+    let agent = environment.session(SessionId::AGENT);
+    let (status, word, since) = match agent.map(|session| &session.state) {
+        Some(SessionState::Exited { code: 0, at }) => (Status::Done, "done".to_owned(), *at),
+        Some(SessionState::Exited { code, at }) => (Status::Failed, format!("exit {code}"), *at),
+        Some(SessionState::Failed { .. }) => {
+            (Status::Failed, "not started".to_owned(), environment.state_since)
+        }
+        Some(SessionState::Running) | None => {
+            (Status::Running, "running".to_owned(), environment.state_since)
+        }
+    };
+    Reading { status, word, since }
+}
+
+fn progress(step: &str, done: u64, total: u64) -> String {
+    let step = foreign(step);
+    match (done * 100).checked_div(total) {
+        Some(percent) => format!("{step} {} %", percent.min(100)),
+        None => step,
+    }
+}
+
+/// What must be said of a box that does not hold as planned.
+pub(crate) fn warning(environment: &Environment) -> Option<&'static str> {
+    match environment.isolation.as_ref()?.level {
+        IsolationLevel::Isolated => None,
+        IsolationLevel::Partial => Some("partly isolated"),
+        IsolationLevel::Unisolated => Some("unisolated"),
+    }
+}

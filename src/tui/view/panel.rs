@@ -1,0 +1,103 @@
+//! Small panels: the welcome of an empty deck, a question, the message of a merge.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+
+use super::super::app::{App, Confirm, MergeForm};
+use super::super::layout::centered;
+use super::super::widget::{Frame, clear, fit, put};
+
+pub(super) fn welcome(app: &App, body: Rect, buffer: &mut Buffer) {
+    let theme = app.settings.theme;
+    let key = |key: &'static str, words: &'static str| {
+        Line::from(vec![Span::styled(format!("  {key}  "), theme.accent()), Span::raw(words)])
+    };
+    let lines = [
+        Line::styled("No environments yet", theme.strong()),
+        Line::default(),
+        Line::raw("An environment is a private copy of this repository in a box of its own."),
+        Line::raw("An agent works in it; your files stay as they are until you take its work."),
+        Line::default(),
+        key("n", "make one"),
+        key("?", "all keys"),
+        key("q", "leave"),
+    ];
+    let area = centered(body, 76, lines.len() as u16);
+    for (line, y) in lines.into_iter().zip(area.y..area.bottom()) {
+        put(buffer, Rect { y, height: 1, ..area }, line);
+    }
+}
+
+pub(super) fn confirm(app: &App, confirm: &Confirm, body: Rect, buffer: &mut Buffer) {
+    let theme = app.settings.theme;
+    let area = centered(body, 60, 8);
+    clear(buffer, area);
+    let title = Line::styled(format!(" Discard {}? ", confirm.name), theme.strong());
+    let inner = Frame::new(theme.bad(), title).draw(buffer, area);
+    let change = confirm.change;
+    let noun = if change.files == 1 { "file" } else { "files" };
+    let lost = if change.files == 0 {
+        "  It has no changes.".to_owned()
+    } else {
+        format!(
+            "  +{} −{} in {} {noun} that you may not have taken.",
+            change.added, change.removed, change.files
+        )
+    };
+    let button = |words: &'static str, chosen: bool| {
+        Span::styled(words, if chosen { theme.chip() } else { theme.quiet() })
+    };
+    let lines = [
+        Line::default(),
+        Line::raw(lost),
+        Line::styled("  Its programs are stopped. u brings it back.", theme.quiet()),
+        Line::default(),
+        Line::from(vec![
+            Span::raw("  "),
+            button(" Keep (n) ", !confirm.act),
+            Span::raw("   "),
+            button(" Discard (y) ", confirm.act),
+        ]),
+    ];
+    // In a very low terminal the buttons matter most.
+    let skip = lines.len().saturating_sub(usize::from(inner.height));
+    for (line, y) in lines.into_iter().skip(skip).zip(inner.y..inner.bottom()) {
+        put(buffer, Rect { y, height: 1, ..inner }, line);
+    }
+}
+
+pub(super) fn merge(
+    app: &App,
+    form: &MergeForm,
+    body: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
+    let theme = app.settings.theme;
+    let shown = form.rest.len().min(12) as u16;
+    let area = centered(body, 84, shown + 6);
+    clear(buffer, area);
+    let branch = app.repository.as_ref().and_then(|state| state.branch.as_deref());
+    let branch = branch.map_or_else(|| "HEAD".to_owned(), super::super::widget::foreign);
+    let title = Line::styled(format!(" Merge {} into {branch} ", form.name), theme.strong());
+    let mut frame = Frame::new(theme.accent(), title);
+    frame.corner = Line::styled(" Esc cancels ", theme.quiet());
+    let inner = frame.draw(buffer, area);
+    if inner.height < 3 {
+        return None;
+    }
+    let width = usize::from(inner.width.saturating_sub(4));
+    let (text, column) = form.subject.window(width);
+    let subject = Rect { x: inner.x + 2, y: inner.y + 1, width: inner.width - 2, height: 1 };
+    put(buffer, subject, Line::styled(text.to_owned(), theme.strong()));
+    let rest = form.rest.iter().take(usize::from(shown));
+    for (line, y) in rest.zip(subject.y + 1..inner.bottom() - 1) {
+        put(buffer, Rect { y, ..subject }, Line::styled(fit(line, width), theme.quiet()));
+    }
+    let keys = Line::from(vec![
+        Span::styled("  Enter", theme.accent()),
+        Span::styled(" merges with this message", theme.quiet()),
+    ]);
+    put(buffer, Rect { y: inner.bottom() - 1, height: 1, ..inner }, keys);
+    Some(Position::new(subject.x + column as u16, subject.y))
+}

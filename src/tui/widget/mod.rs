@@ -1,0 +1,9 @@
+//! Small parts that views are made of. They know buffers and styles, nothing of the deck.
+
+mod field;
+mod frame;
+mod text;
+
+pub(crate) use field::Field;
+pub(crate) use frame::{Frame, Weight};
+pub(crate) use text::{age, clear, fit, foreign, left_and_right, line_text, put};

@@ -1,0 +1,119 @@
+//! Words on cells: cut to fit, made safe, and ages that seldom change.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+use crate::model::path::printable;
+
+/// Columns a tab moves to a multiple of, in text that is not a terminal's.
+const TAB: usize = 4;
+
+/// Text that others wrote, made safe to show.
+pub(crate) fn foreign(text: &str) -> String {
+    printable(text.as_bytes())
+}
+
+/// A line of a file, made safe to show, tabs as blanks.
+pub(crate) fn line_text(bytes: &[u8]) -> String {
+    if !bytes.contains(&b'\t') {
+        return printable(bytes);
+    }
+    let mut text = String::new();
+    for (index, part) in bytes.split(|byte| *byte == b'\t').enumerate() {
+        if index > 0 {
+            let blanks = TAB - text.width() % TAB;
+            text.extend(std::iter::repeat_n(' ', blanks));
+        }
+        text.push_str(&printable(part));
+    }
+    text
+}
+
+/// The text in at most `width` columns, `…` where something was cut.
+pub(crate) fn fit(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut used = 0;
+    for cluster in text.graphemes(true) {
+        used += cluster.width();
+        if used >= width {
+            break;
+        }
+        kept.push_str(cluster);
+    }
+    if width > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+/// Writes a line into the first row of an area.
+pub(crate) fn put<'a>(buffer: &mut Buffer, area: Rect, line: impl Into<Line<'a>>) {
+    let area = area.intersection(buffer.area);
+    if !area.is_empty() {
+        buffer.set_line(area.x, area.y, &line.into(), area.width);
+    }
+}
+
+/// Writes one line from the left and one from the right; the left one wins where they meet.
+pub(crate) fn left_and_right(buffer: &mut Buffer, area: Rect, left: Line<'_>, right: Line<'_>) {
+    let (left_width, right_width) = (left.width() as u16, right.width() as u16);
+    if left_width + right_width < area.width {
+        let x = area.x + area.width - right_width;
+        put(buffer, Rect { x, width: right_width, ..area }, right);
+    }
+    put(buffer, area, left);
+}
+
+/// Blanks an area that something is drawn over.
+pub(crate) fn clear(buffer: &mut Buffer, area: Rect) {
+    let area = area.intersection(buffer.area);
+    for position in area.positions() {
+        buffer[position].reset();
+    }
+}
+
+/// An age in words that change every ten seconds, then every minute, then every hour, with the
+/// number of seconds until they change.
+pub(crate) fn age(seconds: u64) -> (String, u64) {
+    let step = |unit: u64| unit - seconds % unit;
+    match seconds {
+        0..10 => ("now".to_owned(), step(10)),
+        10..60 => (format!("{} s", seconds / 10 * 10), step(10)),
+        60..3600 => (format!("{} min", seconds / 60), step(60)),
+        3600..172_800 => (format!("{} h", seconds / 3600), step(3600)),
+        _ => (format!("{} d", seconds / 86_400), step(3600)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_between_clusters_and_says_so() {
+        assert_eq!(fit("brave-otter", 11), "brave-otter");
+        assert_eq!(fit("brave-otter", 6), "brave…");
+        assert_eq!(fit("日本語", 4), "日…");
+        assert_eq!(fit("x", 0), "");
+    }
+
+    #[test]
+    fn tabs_stand_on_columns_and_escapes_are_words() {
+        assert_eq!(line_text(b"\tab\tc"), "    ab  c");
+        assert_eq!(line_text(b"a\x1b[2Jb"), "a\\u{1b}[2Jb");
+    }
+
+    #[test]
+    fn an_age_says_when_it_changes() {
+        assert_eq!(age(3), ("now".to_owned(), 7));
+        assert_eq!(age(47), ("40 s".to_owned(), 3));
+        assert_eq!(age(61), ("1 min".to_owned(), 59));
+        assert_eq!(age(7200), ("2 h".to_owned(), 3600));
+    }
+}
