@@ -22,6 +22,9 @@ use crate::model::snapshot::Snapshot;
 /// Raised when a message changes so that an older peer would misread it.
 pub const VERSION: u32 = 1;
 
+/// The name of the server's socket in its home.
+pub const SOCKET: &str = "server.sock";
+
 /// From a client. The first message is `Hello`; the server answers with `Welcome` or closes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientMessage {
