@@ -1,1 +1,213 @@
-//! To be written.
+//! A connection to the server: requests by number, events in order.
+
+mod spawn;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::model::failure::{Failure, FailureKind};
+use crate::proto::conn::{Receiver, Sender};
+use crate::proto::{ClientMessage, Event, Reply, Request, SOCKET, ServerMessage, VERSION};
+
+/// How long a server may take to say hello. A fresh one reads its records first.
+const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// Requests written ahead of the socket before the next one waits.
+const MAX_REQUESTS: usize = 256;
+/// Events read ahead of whoever shows them; then the server sends fewer, larger ones.
+const MAX_EVENTS: usize = 256;
+
+/// A handle for requests; clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    requests: mpsc::Sender<ClientMessage>,
+    waiting: Arc<Waiting>,
+    server_pid: u32,
+}
+
+/// What the server tells by itself.
+#[derive(Debug)]
+pub struct Events {
+    events: mpsc::Receiver<Event>,
+}
+
+/// Requests that have no answer yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    next: AtomicU64,
+    answers: Mutex<Answers>,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    closed: bool,
+    by_id: HashMap<u64, oneshot::Sender<Result<Reply, Failure>>>,
+}
+
+impl Client {
+    /// Connects to the server of a home, starting one when there is none.
+    pub async fn connect_or_start(home: &Path) -> Result<(Self, Events), Failure> {
+        spawn::connect_or_start(home).await
+    }
+
+    /// Connects to a server that runs.
+    pub async fn connect(home: &Path) -> Result<(Self, Events), Failure> {
+        let stream = open(home).map_err(|error| {
+            let message = format!("no server answers in {}: {error}", home.display());
+            Failure::new(FailureKind::Unavailable, message)
+                .hint("start one with agentdeck server start")
+        })?;
+        Self::from_stream(stream).await
+    }
+
+    /// Says hello over any stream and goes on from there.
+    pub async fn from_stream<S>(stream: S) -> Result<(Self, Events), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (reader, writer) = tokio::io::split(stream);
+        let mut receiver = Receiver::<_, ServerMessage>::new(reader);
+        let mut sender = Sender::new(writer);
+        sender.send(&ClientMessage::Hello { version: VERSION }).await?;
+        let server_pid = match timeout(HELLO_DEADLINE, receiver.receive()).await {
+            Ok(Ok(Some(ServerMessage::Welcome { version: VERSION, pid }))) => pid,
+            Ok(Ok(Some(ServerMessage::Welcome { version, .. }))) => {
+                return Err(other_version(version));
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Ok(Ok(_)) => return Err(lost()),
+            Err(_) => {
+                let message = "the server does not answer";
+                return Err(Failure::new(FailureKind::Timeout, message)
+                    .hint("its log, server.log in the state directory, may say why"));
+            }
+        };
+        let (requests, mut to_send) = mpsc::channel(MAX_REQUESTS);
+        let (events, received) = mpsc::channel(MAX_EVENTS);
+        let waiting = Arc::new(Waiting::default());
+        let answers = waiting.clone();
+        tokio::spawn(async move {
+            let writing = async {
+                while let Some(message) = to_send.recv().await {
+                    if sender.send(&message).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                () = writing => {}
+                () = read(receiver, &answers, events) => {}
+            }
+            answers.close();
+        });
+        Ok((Self { requests, waiting, server_pid }, Events { events: received }))
+    }
+
+    /// Asks, and waits for the answer.
+    pub async fn request(&self, request: Request) -> Result<Reply, Failure> {
+        let (id, answer) = self.waiting.expect_answer()?;
+        self.requests.send(ClientMessage::Request { id, request }).await.map_err(|_| lost())?;
+        answer.await.map_err(|_| lost())?
+    }
+
+    /// Asks without waiting; what was queued before is sent before. Fails when the queue is full.
+    pub fn post(&self, request: Request) -> Result<(), Failure> {
+        let id = self.waiting.next.fetch_add(1, Ordering::Relaxed);
+        self.requests.try_send(ClientMessage::Request { id, request }).map_err(
+            |error| match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    Failure::new(FailureKind::Unavailable, "the server does not keep up")
+                }
+                mpsc::error::TrySendError::Closed(_) => lost(),
+            },
+        )
+    }
+
+    /// The process id that the server told.
+    pub fn server_pid(&self) -> u32 {
+        self.server_pid
+    }
+}
+
+impl Events {
+    /// The next event; `None` when the connection ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// An event that is there already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+}
+
+impl Waiting {
+    fn expect_answer(&self) -> Result<(u64, oneshot::Receiver<Result<Reply, Failure>>), Failure> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.closed {
+            return Err(lost());
+        }
+        answers.by_id.insert(id, sender);
+        Ok((id, receiver))
+    }
+
+    fn answer(&self, id: u64, reply: Result<Reply, Failure>) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiting) = answers.by_id.remove(&id) {
+            // Whoever asked may have gone on without the answer.
+            let _ = waiting.send(reply);
+        }
+    }
+
+    /// Fails everything that still waits.
+    fn close(&self) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.closed = true;
+        answers.by_id.clear();
+    }
+}
+
+/// Reaches the socket of a home's server.
+fn open(home: &Path) -> std::io::Result<UnixStream> {
+    let stream = crate::socket::connect(home, SOCKET)?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+async fn read<R: AsyncRead + Unpin>(
+    mut receiver: Receiver<R, ServerMessage>,
+    waiting: &Waiting,
+    events: mpsc::Sender<Event>,
+) {
+    loop {
+        match receiver.receive().await {
+            Ok(Some(ServerMessage::Reply { id, reply })) => waiting.answer(id, reply),
+            // Nobody may listen for events; the answers still count.
+            Ok(Some(ServerMessage::Event(event))) => {
+                let _ = events.send(event).await;
+            }
+            Ok(Some(ServerMessage::Welcome { .. })) => {}
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+fn lost() -> Failure {
+    Failure::new(FailureKind::Unavailable, "the connection to the server was lost")
+        .hint("run the command again; agents are not affected")
+}
+
+fn other_version(version: u32) -> Failure {
+    let message = format!("the server speaks version {version}, this program version {VERSION}");
+    Failure::new(FailureKind::Unavailable, message)
+        .hint("stop it with agentdeck server stop; agents go on, and a new one starts by itself")
+}

@@ -1,1 +1,6 @@
-//! To be written.
+//! Rails read from files and merged: where the home is, what the user configured, which agents
+//! are known. The values themselves are `model`'s.
+
+pub mod file;
+pub mod home;
+pub mod profiles;

@@ -25,6 +25,9 @@ pub const VERSION: u32 = 1;
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
 
+/// The variable that names the home, for a server that is started.
+pub const HOME_VARIABLE: &str = "AGENTDECK_HOME";
+
 /// From a client. The first message is `Hello`; the server answers with `Welcome` or closes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientMessage {

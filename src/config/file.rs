@@ -1,0 +1,152 @@
+//! The user's own file, `config.toml`: defaults for new environments, and agents of their own.
+//!
+//! An unknown key is refused by name: a misspelt rail that is silently ignored is no rail.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+use serde::Deserialize;
+
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::{EngineKind, HostPort, NetworkMode};
+use crate::model::profile::AgentProfile;
+
+/// What the user configured; everything may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub engine: Option<EngineKind>,
+    pub image: Option<String>,
+    pub network: Option<NetworkMode>,
+    pub allow: Vec<HostPort>,
+    /// Agents by name, before the built-in ones.
+    pub agents: BTreeMap<String, AgentProfile>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    environment: Environment,
+    network: Network,
+    agents: BTreeMap<String, Agent>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Environment {
+    engine: Option<EngineKind>,
+    image: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Network {
+    mode: Option<NetworkMode>,
+    allow: Vec<HostPort>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Agent {
+    /// Program and arguments.
+    command: Vec<String>,
+    /// Commands run as the box's root when the program is missing.
+    #[serde(default)]
+    install: Vec<Vec<String>>,
+    /// Names of variables passed on from the shell that starts the environment.
+    #[serde(default)]
+    variables: Vec<String>,
+    /// Directories of the user's home shown read-only in a native box.
+    #[serde(default)]
+    tools: Vec<String>,
+}
+
+/// Where the file lies: in the home that `AGENTDECK_HOME` names, else in the user's configuration
+/// directory.
+pub fn path(home: &Path) -> PathBuf {
+    let named = std::env::var_os(super::home::VARIABLE).is_some_and(|value| !value.is_empty());
+    let directories = ProjectDirs::from("", "", "agentdeck");
+    match directories.filter(|_| !named) {
+        Some(directories) => directories.config_dir().join("config.toml"),
+        None => home.join("config.toml"),
+    }
+}
+
+/// Reads the file; a missing one is an empty one.
+pub fn read(home: &Path) -> Result<Settings, Failure> {
+    let path = path(home);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parse(&text, &path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
+        Err(error) => Err(Failure::new(
+            FailureKind::Unavailable,
+            format!("{} could not be read: {error}", path.display()),
+        )),
+    }
+}
+
+fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let message = format!("{}: {}", path.display(), error.to_string().trim());
+        Failure::new(FailureKind::Invalid, message).hint("the keys are listed in docs/config.md")
+    })?;
+    let mut agents = BTreeMap::new();
+    for (name, agent) in file.agents {
+        let Some(probe) = agent.command.first().cloned() else {
+            let message = format!("{}: the command of agent {name} is empty", path.display());
+            return Err(Failure::new(FailureKind::Invalid, message));
+        };
+        let profile = AgentProfile {
+            name: name.clone(),
+            command: agent.command,
+            install: agent.install,
+            probe,
+            variables: agent.variables,
+            environment: Vec::new(),
+            seeds: Vec::new(),
+            tools: agent.tools,
+        };
+        agents.insert(name, profile);
+    }
+    Ok(Settings {
+        engine: file.environment.engine,
+        image: file.environment.image,
+        network: file.network.mode,
+        allow: file.network.allow,
+        agents,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_read() {
+        let text = r#"
+            [environment]
+            engine = "docker"
+            image = "debian:trixie-slim"
+            [network]
+            mode = "none"
+            allow = ["host:8080", "Example.org:443"]
+            [agents.mine]
+            command = ["mine", "--yes"]
+            variables = ["MINE_KEY"]
+        "#;
+        let settings = parse(text, Path::new("config.toml")).expect("read");
+        assert_eq!(settings.engine, Some(EngineKind::Docker));
+        assert_eq!(settings.network, Some(NetworkMode::None));
+        assert_eq!(settings.allow[1].to_string(), "example.org:443");
+        assert_eq!(settings.agents["mine"].command, ["mine", "--yes"]);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_by_name() {
+        let failure = parse("[network]\nmodes = \"none\"\n", Path::new("config.toml"));
+        let failure = failure.expect_err("refused");
+        assert!(failure.message.contains("modes"), "{failure}");
+        assert!(failure.message.contains("config.toml"), "{failure}");
+        assert!(failure.message.contains("mode"), "what was expected is named: {failure}");
+    }
+}
