@@ -1,1 +1,140 @@
-//! To be written.
+//! The gateway: what a box may reach, and the only way it gets there.
+//!
+//! A box has no route. Its relay carries bytes to a unix socket of its own; behind it this module
+//! speaks HTTP proxy and SOCKS5, decides by the environment's policy and dials. It trusts nothing
+//! that arrives there. Each socket serves one environment, so a policy needs no identification.
+
+mod activity;
+mod address;
+mod dial;
+mod http;
+mod policy;
+mod resolve;
+mod socks;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+use tokio::io::Interest;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::model::failure::Failure;
+use crate::model::policy::NetworkPolicy;
+
+use activity::Activity;
+use dial::Dialer;
+use resolve::Resolver;
+use upstream::Upstream;
+
+/// Connections one box may have at a time; a package manager opens about 50. Further ones wait.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How long a client may take to send its first byte.
+const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a connection may carry nothing. A model may think for many minutes before it answers.
+const IDLE_DEADLINE: Duration = Duration::from_secs(60 * 60);
+
+/// How long accepting rests after an error: without descriptors, the next try fails at once too.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The way out for every environment of a server.
+pub struct Gateway {
+    dialer: Arc<Dialer>,
+}
+
+/// What is behind one environment's socket.
+#[derive(Clone)]
+struct Session {
+    dialer: Arc<Dialer>,
+    policy: Arc<NetworkPolicy>,
+}
+
+impl Gateway {
+    /// Fails when the host's own proxy, as the server's environment names it, cannot be used.
+    pub fn new() -> Result<Arc<Self>, Failure> {
+        let upstream = Upstream::from_environment(|name| std::env::var(name).ok())?;
+        Ok(Self::with(Dialer {
+            resolver: Resolver::system(),
+            upstream,
+            #[cfg(test)]
+            detours: std::collections::HashMap::new(),
+        }))
+    }
+
+    fn with(dialer: Dialer) -> Arc<Self> {
+        Arc::new(Self { dialer: Arc::new(dialer) })
+    }
+
+    /// Serves one environment until the task is aborted, which ends its connections too.
+    pub fn serve(
+        self: &Arc<Self>,
+        listener: UnixListener,
+        policy: Arc<NetworkPolicy>,
+    ) -> JoinHandle<()> {
+        let session = Session { dialer: Arc::clone(&self.dialer), policy };
+        tokio::spawn(accept(listener, session))
+    }
+}
+
+async fn accept(listener: UnixListener, session: Session) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let session = session.clone();
+                connections.spawn(async move {
+                    if let Err(error) = serve_connection(stream, &session).await {
+                        tracing::debug!(%error, "a box's connection ended");
+                    }
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the gateway cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: UnixStream, session: &Session) -> io::Result<()> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let first = timeout(FIRST_BYTE_DEADLINE, first_byte(&stream)).await.map_err(late)??;
+    let activity = Activity::default();
+    let stream = activity.watch(stream);
+    let served = async {
+        match first {
+            None => Ok(()),
+            Some(socks::VERSION) => socks::serve(stream, session).await,
+            Some(_) => http::serve(stream, session).await,
+        }
+    };
+    tokio::select! {
+        result = served => result,
+        () = activity.ceased(IDLE_DEADLINE) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// The byte a client begins with, left where it is; `None` when it sends none.
+async fn first_byte(stream: &UnixStream) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    let peek = || {
+        let (read, _) = rustix::net::recv(stream.as_fd(), &mut byte[..], RecvFlags::PEEK)?;
+        Ok(read)
+    };
+    let read = stream.async_io(Interest::READABLE, peek).await?;
+    Ok((read > 0).then_some(byte[0]))
+}

@@ -1,0 +1,185 @@
+//! From a destination a box asked for to a connection, or to the reason why there is none.
+//!
+//! Both halves of the policy are applied here, and the address that was judged is the one dialled.
+
+#[cfg(test)]
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::model::policy::NetworkPolicy;
+
+use super::address::Host;
+use super::policy::{self, Refusal, Way};
+use super::resolve::{ResolveError, Resolver};
+use super::upstream::{Proxy, Upstream};
+
+/// How long one address may take to answer: four of the kernel's first tries.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a destination may take in all, name, addresses and proxy together.
+const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Unresolved(#[from] ResolveError),
+    #[error("{destination} cannot be reached: {error}")]
+    Unreachable { destination: String, error: io::Error },
+    #[error("{0} did not answer in time")]
+    Late(String),
+}
+
+/// Opens connections for every environment.
+pub(super) struct Dialer {
+    pub(super) resolver: Resolver,
+    pub(super) upstream: Upstream,
+    /// Addresses that stand for others once they were judged.
+    #[cfg(test)]
+    pub(super) detours: HashMap<IpAddr, IpAddr>,
+}
+
+impl Dialer {
+    /// Connects to a destination as a box spelled it.
+    pub(super) async fn open(
+        &self,
+        policy: &NetworkPolicy,
+        host: &[u8],
+        port: u16,
+    ) -> Result<TcpStream, DialError> {
+        let host = Host::parse(host).filter(|_| port != 0).ok_or(Refusal::Unreadable)?;
+        let late = |_| DialError::Late(format!("{host}:{port}"));
+        let opened = timeout(OPEN_DEADLINE, self.open_host(policy, &host, port));
+        let opened = opened.await.map_err(late).and_then(|result| result);
+        if let Err(error) = &opened {
+            tracing::info!(%host, port, %error, "a box was not connected");
+        }
+        opened
+    }
+
+    async fn open_host(
+        &self,
+        policy: &NetworkPolicy,
+        host: &Host,
+        port: u16,
+    ) -> Result<TcpStream, DialError> {
+        let destination = format!("{host}:{port}");
+        let proxy = self.upstream.proxy_for(host, port);
+        let addresses = match policy::decide(policy, host, port)? {
+            Way::HostLoopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            Way::Address { address, named } => {
+                let address = self.judge(vec![address], port, named)?;
+                if let Some(proxy) = proxy {
+                    return through(&self.resolver, proxy, host, port).await;
+                }
+                address
+            }
+            Way::Name(name) => {
+                if let Some(proxy) = proxy {
+                    return through(&self.resolver, proxy, host, port).await;
+                }
+                self.judge(self.resolver.resolve(&name).await?, port, false)?
+            }
+        };
+        connect(&addresses, port)
+            .await
+            .map_err(|error| DialError::Unreachable { destination, error })
+    }
+
+    /// The addresses that may be dialled; when none may, why the first may not.
+    fn judge(&self, found: Vec<IpAddr>, port: u16, named: bool) -> Result<Vec<IpAddr>, Refusal> {
+        let mut refusal = Refusal::Unreadable;
+        let mut admitted = Vec::new();
+        for address in found.into_iter().rev() {
+            let own = || match is_own(address, port) {
+                true => Err(Refusal::OwnHost(Host::address(address).to_string())),
+                false => Ok(()),
+            };
+            match policy::admit(address, port, named).and_then(|()| own()) {
+                Ok(()) => admitted.insert(0, self.detour(address)),
+                Err(reason) => refusal = reason,
+            }
+        }
+        if admitted.is_empty() { Err(refusal) } else { Ok(admitted) }
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "only tests have detours")]
+    fn detour(&self, address: IpAddr) -> IpAddr {
+        address
+    }
+
+    #[cfg(test)]
+    fn detour(&self, address: IpAddr) -> IpAddr {
+        self.detours.get(&address).copied().unwrap_or(address)
+    }
+}
+
+/// Whether an address is one of this host's, on whatever interface: then the kernel would send from
+/// that address itself or from loopback. Connecting a datagram socket sends nothing.
+fn is_own(address: IpAddr, port: u16) -> bool {
+    let unspecified: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = UdpSocket::bind((unspecified, 0)).and_then(|socket| {
+        socket.connect((address, port))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == address || source.ip().is_loopback())
+}
+
+/// Connects to the first address that answers.
+async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for &address in addresses {
+        match timeout(CONNECT_DEADLINE, TcpStream::connect(SocketAddr::new(address, port))).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
+}
+
+/// Connects through the host's own proxy, which is dialled wherever it is.
+async fn through(
+    resolver: &Resolver,
+    proxy: &Proxy,
+    host: &Host,
+    port: u16,
+) -> Result<TcpStream, DialError> {
+    let addresses = match proxy.host.parse() {
+        Ok(address) => vec![address],
+        Err(_) => resolver.resolve(&proxy.host).await?,
+    };
+    let reached = async {
+        let mut stream = connect(&addresses, proxy.port).await?;
+        proxy.tunnel(&mut stream, host, port).await?;
+        Ok(stream)
+    };
+    let destination = format!("{host}:{port} through the host's proxy {proxy:?}");
+    reached.await.map_err(|error| DialError::Unreachable { destination, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_knows_its_own_addresses() {
+        assert!(is_own(Ipv4Addr::LOCALHOST.into(), 80));
+        assert!(is_own(Ipv4Addr::new(127, 9, 9, 9).into(), 80));
+        assert!(!is_own(Ipv4Addr::new(203, 0, 113, 5).into(), 80));
+    }
+}
