@@ -382,7 +382,7 @@ async fn a_box_outlives_the_kill_of_the_process_that_made_it() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), written).await.expect("a box in time");
+    tokio::time::timeout(Duration::from_mins(1), written).await.expect("a box in time");
     creator.kill().expect("killed");
     creator.wait().expect("reaped");
 

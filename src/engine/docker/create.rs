@@ -1,5 +1,8 @@
 //! Making a box, and starting one again: image, container, comparison, mounts, start, shim.
 
+use std::fs::Permissions;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +19,18 @@ use super::connect::Connection;
 use super::inspect;
 use super::lifecycle::{self, short};
 use super::mapped::{self, BoxUser, MappedMounts};
-use super::plan::{self, Bind, Image, SHIM_CONFIG};
+use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
 use super::problem::call;
 use super::{CALL_DEADLINE, Docker, image, kernel, probe};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::IsolationRequest;
+use crate::shim::config::{ShimConfig, host_ca_bundle};
 
 /// From the container's start to the shim's socket; a few milliseconds on an idle machine.
 const SHIM_DEADLINE: Duration = Duration::from_secs(10);
+/// Largest bundle of certificates that is copied, in bytes; those of distributions have 0.2 MiB.
+const MAX_CERTIFICATES: usize = 4 << 20;
 /// Between two looks for the shim's socket: short against the third of a second a start takes.
 const SHIM_POLL: Duration = Duration::from_millis(5);
 
@@ -44,8 +50,7 @@ pub(super) async fn create(
     let image = image::ensure(&connection.client, plan.image.as_deref(), progress).await?;
     report(progress, "creating the container");
     let user = BoxUser::here();
-    let binds = plan::binds(plan, user);
-    prepare_places(binds.clone()).await?;
+    prepare_places(plan, user).await?;
     let id = create_container(connection, plan, &image, user).await?;
     let made = finish(docker, connection, plan, &image, user, &id, progress).await;
     if made.is_err() {
@@ -119,15 +124,33 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// The engine refuses binds whose source is missing, before the mounts stand.
-async fn prepare_places(binds: Vec<Bind>) -> Result<(), Failure> {
+async fn prepare_places(plan: &BoxPlan, user: BoxUser) -> Result<(), Failure> {
+    let (binds, certificates) = (plan::binds(plan, user), plan::certificates(plan));
     blocking(move || {
         for bind in binds.iter().filter(|bind| bind.mapped_from.is_some()) {
             mapped::prepare_target(&bind.source)
                 .map_err(|error| unavailable(&bind.source, &error))?;
         }
-        Ok(())
+        copy_certificates(&certificates).map(drop)
     })
     .await
+}
+
+/// Brings the environment's copy of the trusted certificates up to date, and says whether there
+/// are any. A new file takes the place of the old one, which a box may still have open.
+fn copy_certificates(place: &Path) -> Result<bool, Failure> {
+    let bundle = host_ca_bundle().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    let bundle = if bundle.len() > MAX_CERTIFICATES { Vec::new() } else { bundle };
+    let directory = place.parent().expect("the copy is in a directory");
+    let write = || {
+        std::fs::create_dir_all(directory)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(&bundle)?;
+        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+        file.persist(place).map_err(|error| error.error)
+    };
+    write().map_err(|error: std::io::Error| unavailable(place, &error))?;
+    Ok(!bundle.is_empty())
 }
 
 fn unavailable(path: &Path, error: &std::io::Error) -> Failure {
@@ -219,11 +242,12 @@ async fn start(
     shell: &str,
     id: &str,
 ) -> Result<BoxRecord, Failure> {
-    let config = plan::shim_config(plan, image, user, shell);
-    let (run, binds) = (plan.run.clone(), plan::binds(plan, user));
+    let (planned, image, shell) = (plan.clone(), image.clone(), shell.to_owned());
     let mounts = blocking(move || {
-        write_config(&run, &config)?;
-        make_mounts(user, &binds)
+        let certificates = copy_certificates(&plan::certificates(&planned))?;
+        let moment = Moment { shell, certificates };
+        write_config(&planned.run, &plan::shim_config(&planned, &image, user, &moment))?;
+        make_mounts(user, &plan::binds(&planned, user))
     })
     .await?;
     let request = connection.client.start_container(id, None::<StartContainerOptions>);
@@ -245,11 +269,11 @@ async fn start(
 
 /// Writes the shim's configuration, through a new file: what lies in the directory was reachable
 /// from the box.
-fn write_config(run: &Path, config: &crate::shim::config::ShimConfig) -> Result<(), Failure> {
+fn write_config(run: &Path, config: &ShimConfig) -> Result<(), Failure> {
     let failed = |error: &std::io::Error| unavailable(run, error);
     let json = serde_json::to_vec(config).expect("a configuration has no failing parts");
     let mut file = tempfile::NamedTempFile::new_in(run).map_err(|error| failed(&error))?;
-    std::io::Write::write_all(&mut file, &json).map_err(|error| failed(&error))?;
+    file.write_all(&json).map_err(|error| failed(&error))?;
     file.persist(run.join(SHIM_CONFIG)).map_err(|error| failed(&error.error))?;
     Ok(())
 }

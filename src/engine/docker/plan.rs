@@ -14,7 +14,7 @@ use super::mapped::BoxUser;
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::NetworkMode;
-use crate::shim::config::{ShimConfig, relay_for};
+use crate::shim::config::{CA_BUNDLE, ShimConfig, box_environment, relay_for};
 
 /// Labels by which our containers are found; nothing else makes a container ours.
 pub(super) const DECK_LABEL: &str = "agentdeck.deck";
@@ -92,7 +92,13 @@ pub(super) fn binds(plan: &BoxPlan, user: BoxUser) -> Vec<Bind> {
         of_agent(&plan.home, "home", accounts::HOME.into()),
         ours(&plan.run, RUN_DIRECTORY, false),
         ours(&plan.shim, SHIM, true),
+        ours(&certificates(plan), CA_BUNDLE, true),
     ]
+}
+
+/// The environment's copy of the host's trusted certificates; empty where the host has none.
+pub(super) fn certificates(plan: &BoxPlan) -> PathBuf {
+    plan.directory.join("layer/ca.pem")
 }
 
 /// Refuses a plan that would hide the box's own system, or could not be written down exactly.
@@ -207,13 +213,27 @@ fn mount(bind: &Bind) -> Mount {
     }
 }
 
+/// What of a box is known only when it starts.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    /// The best shell of the image.
+    pub(super) shell: String,
+    /// The host has trusted certificates, and the box a copy of them.
+    pub(super) certificates: bool,
+}
+
 /// What the shim of the box is told.
-pub(super) fn shim_config(plan: &BoxPlan, image: &Image, user: BoxUser, shell: &str) -> ShimConfig {
+pub(super) fn shim_config(
+    plan: &BoxPlan,
+    image: &Image,
+    user: BoxUser,
+    moment: &Moment,
+) -> ShimConfig {
     let fixed = [
         ("HOME", accounts::HOME),
         ("USER", accounts::NAME),
         ("LOGNAME", accounts::NAME),
-        ("SHELL", shell),
+        ("SHELL", moment.shell.as_str()),
         ("TERM", "xterm-256color"),
         ("COLORTERM", "truecolor"),
         ("LANG", "C.UTF-8"),
@@ -229,6 +249,7 @@ pub(super) fn shim_config(plan: &BoxPlan, image: &Image, user: BoxUser, shell: &
     if !environment.iter().any(|(name, _)| name == "PATH") {
         environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     }
+    environment.extend(box_environment(&plan.network, moment.certificates.then_some(CA_BUNDLE)));
     environment.extend(fixed.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
     let relay = relay_for(&plan.network);
     ShimConfig {
@@ -276,6 +297,10 @@ pub(super) mod tests {
         Image { id: "sha256:1".to_owned(), environment }
     }
 
+    fn moment() -> Moment {
+        Moment { shell: "/bin/bash".to_owned(), certificates: true }
+    }
+
     #[test]
     fn an_ordinary_user_s_directories_are_bound_as_they_are() {
         let binds = binds(&plan(), BoxUser::of(501, 20));
@@ -292,6 +317,7 @@ pub(super) mod tests {
             ("/state/environments/e/home", "/home/agent", false),
             ("/state/environments/e/run", "/run/agentdeck", false),
             ("/state/bin/agentdeck-1", "/agentdeck-shim", true),
+            ("/state/environments/e/layer/ca.pem", "/etc/agentdeck/ca.pem", true),
         ]
         .map(|(source, target, read_only)| (source.to_owned(), target.to_owned(), read_only));
         assert_eq!(pairs, expected);
@@ -311,10 +337,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_mode_without_route_has_no_network_and_a_relay() {
+    fn only_a_bridge_gives_a_box_a_route_of_its_own() {
         for (mode, network, relayed) in [
             (NetworkMode::Open, "none", true),
-            (NetworkMode::None, "none", true),
+            (NetworkMode::None, "none", false),
             (NetworkMode::Bridge, "bridge", false),
         ] {
             let mut plan = plan();
@@ -322,8 +348,8 @@ pub(super) mod tests {
             let user = BoxUser::of(501, 20);
             let host = container(&plan, &image(), user).host_config.expect("a host part");
             assert_eq!(host.network_mode.as_deref(), Some(network));
-            assert_eq!(host.dns.is_some(), relayed);
-            assert_eq!(shim_config(&plan, &image(), user, "/bin/sh").relay.is_some(), relayed);
+            assert_eq!(host.dns.is_some(), network == "none");
+            assert_eq!(shim_config(&plan, &image(), user, &moment()).relay.is_some(), relayed);
         }
     }
 
@@ -338,7 +364,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_image_s_variables_reach_programs_and_the_box_s_own_win() {
-        let config = shim_config(&plan(), &image(), BoxUser::of(501, 20), "/bin/bash");
+        let config = shim_config(&plan(), &image(), BoxUser::of(501, 20), &moment());
         let get = |name: &str| {
             let found: Vec<_> = config.environment.iter().filter(|pair| pair.0 == name).collect();
             assert_eq!(found.len(), 1, "{name}");
@@ -346,6 +372,8 @@ pub(super) mod tests {
         };
         assert_eq!(get("PATH"), "/opt/bin:/bin");
         assert_eq!(get("HOME"), "/home/agent");
+        assert_eq!(get("SHELL"), "/bin/bash");
+        assert_eq!(get("SSL_CERT_FILE"), CA_BUNDLE);
         assert_eq!((config.agent_user, config.agent_group), (501, 20));
         assert!(config.drop_privileges);
     }
