@@ -110,24 +110,28 @@ impl Client {
         Ok((Self { requests, waiting, server_pid }, Events { events: received }))
     }
 
-    /// Asks, and waits for the answer.
-    pub async fn request(&self, request: Request) -> Result<Reply, Failure> {
-        let (id, answer) = self.waiting.expect_answer()?;
-        self.requests.send(ClientMessage::Request { id, request }).await.map_err(|_| lost())?;
-        answer.await.map_err(|_| lost())?
-    }
-
-    /// Asks without waiting; what was queued before is sent before. Fails when the queue is full.
-    pub fn post(&self, request: Request) -> Result<(), Failure> {
-        let id = self.waiting.next.fetch_add(1, Ordering::Relaxed);
-        self.requests.try_send(ClientMessage::Request { id, request }).map_err(
-            |error| match error {
-                mpsc::error::TrySendError::Full(_) => {
-                    Failure::new(FailureKind::Unavailable, "the server does not keep up")
+    /// Asks, and waits for the answer. Requests reach the server in the order of these calls,
+    /// whatever the order in which their answers are waited for.
+    pub fn request(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
+        let requests = self.requests.clone();
+        let expected = self.waiting.expect_answer();
+        let queued = expected.map(|(id, answer)| {
+            (requests.try_send(ClientMessage::Request { id, request }), answer)
+        });
+        async move {
+            let (sent, answer) = queued?;
+            match sent {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(message)) => {
+                    requests.send(message).await.map_err(|_| lost())?;
                 }
-                mpsc::error::TrySendError::Closed(_) => lost(),
-            },
-        )
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err(lost()),
+            }
+            answer.await.map_err(|_| lost())?
+        }
     }
 
     /// The process id that the server told.
