@@ -17,16 +17,16 @@ mod theme;
 mod view;
 mod widget;
 
-use std::future::Future;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
-use futures_util::stream::Stream;
-
+use crate::client::{Client, Events};
 use crate::model::environment::Variable;
 use crate::model::failure::Failure;
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::profile::AgentProfile;
-use crate::proto::{Event, Reply, Request};
 
 pub use keymap::reference as keys_reference;
 
@@ -60,28 +60,18 @@ impl Options {
 }
 
 /// Shows the deck until the user leaves.
-pub async fn run<Ask, Answer, Told>(ask: Ask, told: Told, options: Options) -> Result<(), Failure>
-where
-    Ask: Fn(Request) -> Answer,
-    Answer: Future<Output = Result<Reply, Failure>>,
-    Told: Stream<Item = Event> + Unpin,
-{
-    run::run(app::App::new, options.settings(), ask, told).await
+pub async fn run(client: Client, events: Events, options: Options) -> Result<(), Failure> {
+    run::run(app::App::new, options.settings(), client, events).await
 }
 
 /// Shows one session until the user gives its keyboard back.
-pub async fn attach<Ask, Answer, Told>(
-    ask: Ask,
-    told: Told,
+pub async fn attach(
+    client: Client,
+    events: Events,
     environment: EnvironmentId,
     session: SessionId,
-) -> Result<(), Failure>
-where
-    Ask: Fn(Request) -> Answer,
-    Answer: Future<Output = Result<Reply, Failure>>,
-    Told: Stream<Item = Event> + Unpin,
-{
+) -> Result<(), Failure> {
     let pane = panes::PaneKey { environment, session };
     let make = |settings, size, now| app::App::new(settings, size, now).attached_to(pane);
-    run::run(make, Options::default().settings(), ask, told).await
+    run::run(make, Options::default().settings(), client, events).await
 }

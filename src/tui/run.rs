@@ -3,21 +3,22 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use crossterm::event::{Event as TerminalEvent, EventStream};
-use futures_util::future::Map;
-use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::stream::{self, FuturesUnordered, Stream};
 use futures_util::{FutureExt, StreamExt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+use crate::client::{Client, Events};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::Timestamp;
 use crate::model::input::Input;
 use crate::model::screen::Size;
-use crate::proto::{Event, Reply, Request};
+use crate::proto::{Event, Reply};
 
 use super::app::{App, Effect, Happening, Settings, Tag};
 use super::input;
@@ -35,7 +36,8 @@ const MOST_IN_FLIGHT: usize = 1024;
 const MOST_DRAINED: usize = 512;
 
 type Answered = (Tag, Result<Reply, Failure>);
-type Tagged<Answer> = Map<Answer, Box<dyn FnOnce(Result<Reply, Failure>) -> Answered>>;
+/// A request on its way. They are first polled, and so sent, in the order they are pushed.
+type Asked = Pin<Box<dyn Future<Output = Answered>>>;
 
 /// What woke the loop.
 enum Woken {
@@ -47,12 +49,12 @@ enum Woken {
     Ended,
 }
 
-struct Loop<Ask, Answer: Future, Told> {
+struct Loop<Told> {
     app: App,
     guard: Guard,
     typed: EventStream,
-    ask: Ask,
-    in_flight: FuturesUnordered<Tagged<Answer>>,
+    client: Client,
+    in_flight: FuturesUnordered<Asked>,
     told: Told,
     signals: [Signal; 3],
     last_frame: Instant,
@@ -60,19 +62,13 @@ struct Loop<Ask, Answer: Future, Told> {
     leaving: bool,
 }
 
-/// Shows the app until the user leaves or the server goes. `ask` must hand its requests on in the
-/// order it is called in, since keys are requests.
-pub(crate) async fn run<Ask, Answer, Told>(
+/// Shows the app until the user leaves or the server goes.
+pub(crate) async fn run(
     make: impl FnOnce(Settings, Size, Timestamp) -> App,
     settings: Settings,
-    ask: Ask,
-    told: Told,
-) -> Result<(), Failure>
-where
-    Ask: Fn(Request) -> Answer,
-    Answer: Future<Output = Result<Reply, Failure>>,
-    Told: Stream<Item = Event> + Unpin,
-{
+    client: Client,
+    events: Events,
+) -> Result<(), Failure> {
     let (columns, rows) = crossterm::terminal::size().map_err(no_terminal)?;
     let app = make(settings, Size { columns, rows }, now());
     let signals = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()];
@@ -83,13 +79,17 @@ where
         interrupt.map_err(no_terminal)?,
     ];
     let guard = Guard::enter().map_err(no_terminal)?;
+    let told = stream::unfold(events, async |mut events| {
+        let event = events.next().await?;
+        Some((event, events))
+    });
     let mut driver = Loop {
         app,
         guard,
         typed: EventStream::new(),
-        ask,
+        client,
         in_flight: FuturesUnordered::new(),
-        told,
+        told: Box::pin(told),
         signals,
         last_frame: Instant::now(),
         last_key: None,
@@ -111,12 +111,7 @@ fn now() -> Timestamp {
     Timestamp(since.as_millis() as u64)
 }
 
-impl<Ask, Answer, Told> Loop<Ask, Answer, Told>
-where
-    Ask: Fn(Request) -> Answer,
-    Answer: Future<Output = Result<Reply, Failure>>,
-    Told: Stream<Item = Event> + Unpin,
-{
+impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
     async fn run(&mut self) -> Result<(), Failure> {
         let effects = self.app.start();
         self.perform(effects);
@@ -223,8 +218,9 @@ where
             match effect {
                 Effect::Leave => self.leaving = true,
                 Effect::Send(request, tag) => {
-                    let tagged: Box<dyn FnOnce(_) -> _> = Box::new(move |reply| (tag, reply));
-                    self.in_flight.push((self.ask)(request).map(tagged));
+                    let client = self.client.clone();
+                    let asked = async move { (tag, client.request(request).await) };
+                    self.in_flight.push(asked.boxed_local());
                 }
             }
         }

@@ -52,7 +52,7 @@ impl Theme {
 
     #[allow(clippy::unused_self, reason = "every role is asked of the theme in the same way")]
     pub(crate) fn text(self) -> Style {
-        Style::new()
+        Style::new().fg(Color::Reset)
     }
 
     pub(crate) fn strong(self) -> Style {

@@ -149,11 +149,7 @@ fn draw_cell(
     area: Rect,
     buffer: &mut Buffer,
 ) {
-    let Some(cell) = cell else {
-        let stripe = "╱".repeat(usize::from(area.width.saturating_sub(2)));
-        put(buffer, Rect { x: area.x + 1, ..area }, Line::styled(stripe, theme.frame()));
-        return;
-    };
+    let Some(cell) = cell else { return };
     let (sign, tone) = match (cell.changed, base) {
         (false, _) => (" ", theme.text()),
         (true, true) => ("−", theme.bad()),

@@ -174,11 +174,7 @@ fn side(
     area: Rect,
     buffer: &mut Buffer,
 ) {
-    let Some((at, changed, text)) = line else {
-        let stripe = "╱".repeat(usize::from(area.width.saturating_sub(1)));
-        put(buffer, area, Line::styled(stripe, theme.frame()));
-        return;
-    };
+    let Some((at, changed, text)) = line else { return };
     let (sign, tone) = if *changed { (sign, tone) } else { (" ", theme.text()) };
     let mut spans = vec![Span::styled(number(Some(*at)), theme.quiet()), Span::styled(sign, tone)];
     let text = fit(text, usize::from(area.width).saturating_sub(NUMBER + 2));

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::text::put;
+use super::text::{clear, put};
 
 /// How heavy the lines are, so that it reads without colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +46,10 @@ impl<'a> Frame<'a> {
         let (title, corner) = (self.title.width() as u16, self.corner.width() as u16);
         if corner > 0 && title + corner < top.width {
             let x = top.right() - corner;
-            put(buffer, Rect { x, width: corner, ..top }, self.corner);
+            words(buffer, Rect { x, width: corner, ..top }, self.corner);
         }
-        put(buffer, top, self.title);
-        put(buffer, Rect { y: area.bottom() - 1, ..top }, self.bottom);
+        words(buffer, top, self.title);
+        words(buffer, Rect { y: area.bottom() - 1, ..top }, self.bottom);
         Rect::new(area.x + 1, area.y + 1, area.width - 2, area.height - 2)
     }
 
@@ -75,4 +75,11 @@ impl<'a> Frame<'a> {
             set(x, y, symbol);
         }
     }
+}
+
+/// Writes over a border, whose style must not show through.
+fn words(buffer: &mut Buffer, area: Rect, line: Line<'_>) {
+    let width = area.width.min(line.width() as u16);
+    clear(buffer, Rect { width, ..area });
+    put(buffer, area, line);
 }

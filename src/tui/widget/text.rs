@@ -63,7 +63,7 @@ pub(crate) fn put<'a>(buffer: &mut Buffer, area: Rect, line: impl Into<Line<'a>>
 /// Writes one line from the left and one from the right; the left one wins where they meet.
 pub(crate) fn left_and_right(buffer: &mut Buffer, area: Rect, left: Line<'_>, right: Line<'_>) {
     let (left_width, right_width) = (left.width() as u16, right.width() as u16);
-    if left_width + right_width < area.width {
+    if right_width > 0 && left_width + right_width <= area.width {
         let x = area.x + area.width - right_width;
         put(buffer, Rect { x, width: right_width, ..area }, right);
     }

@@ -1,0 +1,377 @@
+//! What the app does with what happens.
+
+use super::super::action::Action;
+use super::super::app::{Effect, Happening, Overlay, Tag, View};
+use super::super::panes::PaneKey;
+use super::sample;
+use super::{
+    Input, Key, KeyCode, MIDDLE, Modifiers, NOW, SMALL, Size, TINY, Timestamp, answer, control, key,
+    picture, requests, type_keys,
+};
+use crate::model::decision::{Decision, DecisionKind};
+use crate::model::environment::{SessionKind, SessionState};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{DecisionId, EnvironmentName, SessionId};
+use crate::model::input::{Mouse, MouseButton, MouseKind};
+use crate::model::path::RepoPath;
+use crate::model::policy::EngineKind;
+use crate::proto::{DiffSide, Event, Reply, Request, Target};
+
+fn agent(number: u8) -> PaneKey {
+    PaneKey { environment: sample::id(number), session: SessionId::AGENT }
+}
+
+fn typed(code: KeyCode, modifiers: u8) -> Request {
+    let PaneKey { environment, session } = agent(1);
+    let input = Input::Key(Key { code, modifiers: Modifiers(modifiers) });
+    Request::SendInput { environment, session, input }
+}
+
+#[test]
+fn a_held_keyboard_sends_every_key_until_it_is_given_back() {
+    let mut app = sample::deck(MIDDLE);
+    let taken = requests(app.happen(key(KeyCode::Enter), NOW));
+    let PaneKey { environment, session } = agent(1);
+    assert!(taken.contains(&Request::TakeKeyboard { environment, session }), "{taken:?}");
+    assert!(picture(&app).contains("yours · Ctrl+Q"));
+
+    assert_eq!(requests(app.happen(key(KeyCode::Escape), NOW)), [typed(KeyCode::Escape, 0)]);
+    let interrupt = typed(KeyCode::Char('c'), Modifiers::CONTROL);
+    assert_eq!(requests(app.happen(control('c'), NOW)), [interrupt]);
+    assert_eq!(requests(type_keys(&mut app, "q")), [typed(KeyCode::Char('q'), 0)]);
+
+    let PaneKey { environment, session } = agent(1);
+    let given = requests(app.happen(control('q'), NOW));
+    assert_eq!(given, [Request::GiveKeyboard { environment, session }]);
+    assert_eq!(app.keyboard, None);
+}
+
+#[test]
+fn the_second_way_out_works_too() {
+    let mut app = sample::deck(MIDDLE);
+    app.happen(key(KeyCode::Enter), NOW);
+    app.happen(control('\\'), NOW);
+    assert_eq!(app.keyboard, None);
+}
+
+#[test]
+fn the_way_out_pressed_twice_quickly_goes_through() {
+    let mut app = sample::deck(MIDDLE);
+    app.happen(key(KeyCode::Enter), NOW);
+    app.happen(control('q'), NOW);
+    let again = requests(app.happen(control('q'), Timestamp(NOW.0 + 200)));
+    assert!(again.contains(&typed(KeyCode::Char('q'), Modifiers::CONTROL)), "{again:?}");
+    assert_eq!(app.keyboard, Some(agent(1)));
+
+    app.happen(control('q'), Timestamp(NOW.0 + 900));
+    let late = requests(app.happen(control('q'), Timestamp(NOW.0 + 2000)));
+    assert_eq!((late, app.keyboard), (Vec::new(), None));
+}
+
+#[test]
+fn only_what_is_seen_is_watched() {
+    let mut app = sample::deck(SMALL);
+    let effects = requests(type_keys(&mut app, "j"));
+    let PaneKey { environment, session } = agent(1);
+    assert!(effects.contains(&Request::UnwatchScreen { environment, session }), "{effects:?}");
+    let PaneKey { environment, session } = agent(2);
+    assert!(effects.contains(&Request::WatchScreen { environment, session }), "{effects:?}");
+
+    let effects = requests(type_keys(&mut app, "v"));
+    let PaneKey { environment, session } = agent(2);
+    assert!(effects.contains(&Request::UnwatchScreen { environment, session }), "{effects:?}");
+}
+
+#[test]
+fn a_session_gets_the_size_of_its_tile_once_the_window_is_quiet() {
+    let mut app = sample::deck(MIDDLE);
+    app.happen(Happening::Tick, Timestamp(NOW.0 + 500));
+    let resized = Happening::Resized(Size { columns: 140, rows: 40 });
+    assert_eq!(requests(app.happen(resized, Timestamp(NOW.0 + 1000))), []);
+    let resized = Happening::Resized(Size { columns: 150, rows: 40 });
+    assert_eq!(requests(app.happen(resized, Timestamp(NOW.0 + 1050))), []);
+    assert_eq!(app.deadline(), Some(Timestamp(NOW.0 + 1130)));
+    assert_eq!(requests(app.happen(Happening::Tick, Timestamp(NOW.0 + 1100))), []);
+    let sent = requests(app.happen(Happening::Tick, Timestamp(NOW.0 + 1130)));
+    let PaneKey { environment, session } = agent(1);
+    let size = Size { columns: 73, rows: 17 };
+    assert_eq!(sent, [Request::ResizeSession { environment, session, size }]);
+    assert_eq!(requests(app.happen(Happening::Tick, Timestamp(NOW.0 + 1300))), []);
+}
+
+#[test]
+fn what_is_not_seen_does_not_cause_a_frame() {
+    let mut app = sample::deck(SMALL);
+    app.dirty = false;
+    app.happen(Happening::Event(sample::screen(2, 0, b"flood")), NOW);
+    assert!(!app.dirty);
+    app.happen(Happening::Event(sample::screen(1, 0, b"seen")), NOW);
+    assert!(app.dirty);
+}
+
+#[test]
+fn tab_goes_through_the_sessions_of_an_environment() {
+    let mut app = sample::deck(MIDDLE);
+    let shell = PaneKey { environment: sample::id(1), session: SessionId(1) };
+    app.update(Action::NextSession);
+    assert_eq!(app.selected_pane(), Some(shell.clone()));
+    app.update(Action::NextSession);
+    assert_eq!(app.selected_pane(), Some(agent(1)));
+    type_keys(&mut app, "l");
+    app.update(Action::NextSession);
+    assert_eq!(app.selected_pane(), Some(agent(3)));
+}
+
+#[test]
+fn a_shell_opens_in_the_chosen_environment_and_is_shown() {
+    let mut app = sample::deck(MIDDLE);
+    let effects = type_keys(&mut app, "2s");
+    let [Effect::Send(Request::StartShell { target, size, .. }, tag)] = effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Send(Request::StartShell { .. }, _)))
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*target, Target::Id(sample::id(2)));
+    assert_eq!(*size, Size { columns: 58, rows: 17 });
+    let mut changed = sample::environment(2, "calm-heron", "codex");
+    changed.sessions.push(sample::session(1, SessionKind::Shell));
+    app.happen(Happening::Event(Event::EnvironmentChanged(Box::new(changed))), NOW);
+    let started =
+        Reply::SessionStarted { environment: sample::id(2), session: SessionId(1) };
+    let effects = requests(app.happen(Happening::Reply(tag.clone(), Ok(started)), NOW));
+    let watch = Request::WatchScreen { environment: sample::id(2), session: SessionId(1) };
+    assert!(effects.contains(&watch), "{effects:?}");
+}
+
+#[test]
+fn discarding_asks_and_keeping_is_what_enter_does() {
+    let mut app = sample::deck(MIDDLE);
+    assert_eq!(requests(type_keys(&mut app, "D")), []);
+    assert!(picture(&app).contains("Discard brave-otter?"));
+    assert_eq!(requests(app.happen(key(KeyCode::Enter), NOW)), []);
+    assert!(app.overlay.is_none());
+    let target = Target::Id(sample::id(1));
+    assert_eq!(requests(type_keys(&mut app, "Dy")), [Request::Discard { target }]);
+}
+
+#[test]
+fn a_merge_shows_its_message_before_it_is_made() {
+    let mut app = sample::deck(MIDDLE);
+    let target = Target::Id(sample::id(1));
+    let drafted = requests(type_keys(&mut app, "m"));
+    assert_eq!(drafted, [Request::DraftMergeMessage { target: target.clone() }]);
+    let reply = Reply::MergeMessage("limit checkout\n\n- add limiter\n".to_owned());
+    app.happen(Happening::Reply(Tag::MergeMessage(sample::id(1)), Ok(reply)), NOW);
+    assert!(picture(&app).contains("Merge brave-otter into main"));
+    type_keys(&mut app, "s");
+    let merged = requests(app.happen(key(KeyCode::Enter), NOW));
+    let message = Some("limit checkouts\n\n- add limiter".to_owned());
+    assert_eq!(merged, [Request::Merge { target, message }]);
+}
+
+#[test]
+fn a_refusal_names_its_paths_and_stays_until_it_was_readable() {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, "a");
+    let failure = Failure::new(FailureKind::WouldOverwrite, "uncommitted work is in the way")
+        .hint("commit or stash it, then apply again")
+        .paths(vec![RepoPath::new("src/a b.rs"), RepoPath::new("notes.txt")]);
+    app.happen(Happening::Reply(Tag::Decide, Err(failure)), NOW);
+    let seen = picture(&app);
+    for words in ["✗ uncommitted work", "src/a b.rs\n", "notes.txt\n", "commit or stash it"] {
+        assert!(seen.contains(words), "{words}: {seen}");
+    }
+    app.happen(key(KeyCode::Escape), Timestamp(NOW.0 + 300));
+    app.happen(Happening::Tick, Timestamp(NOW.0 + 60_000));
+    type_keys(&mut app, "j");
+    assert!(picture(&app).contains("notes.txt"), "it does not go by itself");
+    app.happen(key(KeyCode::Escape), Timestamp(NOW.0 + 61_000));
+    assert!(!picture(&app).contains("notes.txt"));
+}
+
+#[test]
+fn an_undo_says_what_it_undid() {
+    let mut app = sample::deck(MIDDLE);
+    let repository = app.settings.repository.clone().expect("the sample has one");
+    assert_eq!(requests(type_keys(&mut app, "u")), [Request::Undo { repository: repository.clone() }]);
+    let decision = Decision {
+        id: DecisionId(4),
+        kind: DecisionKind::Apply,
+        environment: sample::id(1),
+        name: EnvironmentName::parse("brave-otter").expect("a good name"),
+        repository,
+        at: NOW,
+        snapshot: None,
+        commit: None,
+        paths: vec![RepoPath::new("a"), RepoPath::new("b")],
+        undone: true,
+    };
+    app.happen(Happening::Reply(Tag::Undo, Ok(Reply::Decided(Box::new(decision)))), NOW);
+    assert!(picture(&app).contains("undid the apply of brave-otter: 2 files as before"));
+}
+
+#[test]
+fn the_form_makes_what_was_asked_for() {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, "nswift-heron");
+    app.happen(key(KeyCode::Tab), NOW);
+    type_keys(&mut app, "lll");
+    app.happen(key(KeyCode::Tab), NOW);
+    type_keys(&mut app, "vim 'a b'");
+    let made = requests(app.happen(key(KeyCode::Enter), NOW));
+    let [Request::CreateEnvironment { spec }] = &made[..] else { panic!("{made:?}") };
+    assert_eq!(spec.name.as_ref().map(EnvironmentName::as_str), Some("swift-heron"));
+    let command = ["vim", "a b"].map(str::to_owned).to_vec();
+    assert_eq!(spec.work, crate::model::environment::Work::Command(command));
+    assert_eq!((spec.engine, spec.image.as_ref()), (Some(EngineKind::Native), None));
+    assert_eq!(spec.size, Size { columns: 118, rows: 17 }, "the tile it will have");
+}
+
+#[test]
+fn a_bad_name_keeps_the_form_open_and_says_why() {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, "nBad Name");
+    assert_eq!(requests(app.happen(key(KeyCode::Enter), NOW)), []);
+    assert!(matches!(app.overlay, Some(Overlay::New(_))));
+    assert!(picture(&app).contains("is not a name"), "{}", picture(&app));
+}
+
+#[test]
+fn a_snapshot_opens_its_difference_to_the_one_before() {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, "v");
+    answer(&mut app, Reply::History(sample::history()));
+    type_keys(&mut app, "j");
+    let opened = requests(app.happen(key(KeyCode::Enter), NOW));
+    let expected = Request::ReadDiff {
+        target: Target::Id(sample::id(1)),
+        from: DiffSide::Snapshot(sample::commit(11)),
+        to: DiffSide::Snapshot(sample::commit(12)),
+    };
+    assert!(opened.contains(&expected), "{opened:?}");
+}
+
+#[test]
+fn a_history_grows_while_it_is_open_and_keeps_the_chosen_row() {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, "v");
+    let mut taken = sample::history();
+    let newest = taken.pop().expect("there are some");
+    answer(&mut app, Reply::History(taken));
+    type_keys(&mut app, "j");
+    let event =
+        Event::SnapshotTaken { environment: sample::id(1), snapshot: Box::new(newest.clone()) };
+    app.happen(Happening::Event(event), NOW);
+    let Some(View::History(view)) = app.views.last() else { panic!("the history is open") };
+    let snapshots = view.snapshots.as_ref().expect("it was answered");
+    assert_eq!((snapshots[0].id.clone(), view.row), (newest.id, 2));
+}
+
+#[test]
+fn searching_goes_through_matches_and_ends_with_escape() {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, "d");
+    answer(&mut app, Reply::Diff(sample::diff()));
+    type_keys(&mut app, "/CART");
+    app.happen(key(KeyCode::Enter), NOW);
+    let top = |app: &super::super::app::App| match app.views.last() {
+        Some(View::Diff(view)) => view.top,
+        _ => panic!("the diff is open"),
+    };
+    assert_eq!(top(&app), 6);
+    type_keys(&mut app, "n");
+    assert_eq!(top(&app), 7);
+    type_keys(&mut app, "N");
+    assert_eq!(top(&app), 6);
+    app.happen(key(KeyCode::Escape), NOW);
+    type_keys(&mut app, "n");
+    assert!(picture(&app).contains("file 2 of 3"));
+}
+
+#[test]
+fn a_click_chooses_and_gives_the_keyboard_back() {
+    let mut app = sample::deck(MIDDLE);
+    app.happen(key(KeyCode::Enter), NOW);
+    let click = Mouse {
+        kind: MouseKind::Press,
+        button: MouseButton::Left,
+        column: 80,
+        row: 10,
+        modifiers: Modifiers(0),
+    };
+    app.happen(Happening::Input(Input::Mouse(click)), NOW);
+    assert_eq!((app.keyboard.clone(), app.selected_pane()), (None, Some(agent(2))));
+}
+
+#[test]
+fn the_wheel_goes_to_a_program_that_asked_for_it() {
+    let mut app = sample::deck(MIDDLE);
+    app.happen(Happening::Event(sample::screen(1, 0, b"\x1b[?1000h\x1b[?1006hvim")), NOW);
+    let wheel = Mouse {
+        kind: MouseKind::ScrollUp,
+        button: MouseButton::None,
+        column: 11,
+        row: 7,
+        modifiers: Modifiers(0),
+    };
+    let sent = requests(app.happen(Happening::Input(Input::Mouse(wheel)), NOW));
+    let PaneKey { environment, session } = agent(1);
+    let input = Input::Mouse(Mouse { column: 10, row: 5, ..wheel });
+    assert_eq!(sent, [Request::SendInput { environment, session, input }]);
+}
+
+#[test]
+fn an_ended_agent_needs_the_user_until_looked_at() {
+    let mut app = sample::deck(MIDDLE);
+    let mut ended = sample::environment(2, "calm-heron", "codex");
+    ended.sessions[0].state = SessionState::Exited { code: 1, at: NOW };
+    app.happen(Happening::Event(Event::EnvironmentChanged(Box::new(ended))), NOW);
+    assert!(picture(&app).contains("▲ 1 needs you"));
+    type_keys(&mut app, "!");
+    assert_eq!(app.selected_pane(), Some(agent(2)));
+    assert!(!picture(&app).contains('▲'));
+}
+
+#[test]
+fn a_removed_environment_takes_its_keyboard_and_marks_along() {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, " ");
+    app.happen(key(KeyCode::Enter), NOW);
+    let removed = Event::EnvironmentRemoved { environment: sample::id(1) };
+    app.happen(Happening::Event(removed), NOW);
+    assert_eq!((app.keyboard.clone(), app.marked.clone()), (None, Vec::new()));
+    assert_eq!(app.selected_pane(), Some(agent(2)));
+}
+
+#[test]
+fn taking_over_from_a_bare_list_shows_the_session() {
+    let mut app = sample::deck(TINY);
+    app.happen(key(KeyCode::Enter), NOW);
+    assert!(app.zoomed && app.keyboard.is_some());
+}
+
+#[test]
+fn leaving_leaves_the_agents_alone() {
+    let mut app = sample::deck(MIDDLE);
+    assert_eq!(type_keys(&mut app, "q"), [Effect::Leave]);
+}
+
+#[test]
+fn an_idle_deck_is_not_drawn_more_often_than_its_ages_change() {
+    let app = sample::deck(MIDDLE);
+    let due = app.deadline().expect("ages change");
+    assert!(due.0 >= NOW.0 + 80, "{due:?}");
+}
+
+#[test]
+fn an_attached_client_takes_the_keyboard_and_leaves_with_it() {
+    let app = super::super::app::App::new(sample::settings(), SMALL, NOW);
+    let mut app = app.attached_to(agent(1));
+    let known = sample::environment(1, "brave-otter", "claude");
+    app.happen(Happening::Event(Event::EnvironmentChanged(Box::new(known))), NOW);
+    assert_eq!(app.keyboard, Some(agent(1)));
+    let effects = app.happen(control('q'), NOW);
+    assert!(effects.contains(&Effect::Leave), "{effects:?}");
+}
