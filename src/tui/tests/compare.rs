@@ -24,40 +24,306 @@ fn file(size: Size) -> App {
 
 #[test]
 fn the_matrix_in_a_tiny_terminal() {
-    insta::assert_snapshot!(picture(&matrix(TINY)), @"");
+    insta::assert_snapshot!(picture(&matrix(TINY)), @r"
+     agentdeck  shop · 6
+    ┌ Compare 2 attempt┐
+    │                  │
+    └──────────────────┘
+     ? help  q close
+    ");
 }
 
 #[test]
 fn the_matrix_at_80_by_24() {
-    insta::assert_snapshot!(picture(&matrix(SMALL)), @"");
+    insta::assert_snapshot!(picture(&matrix(SMALL)), @r"
+     agentdeck  shop · 6 environments · 2 marked            main ↑2 · 1 uncommitted
+    ┌ Compare 2 attempts ──────────────────────────────────────────────────────────┐
+    │  file                        brave-otter             calm-heron              │
+    │▌ Cargo.toml                  +1 −1 same              +1 −1 same              │
+    │  src/api/checkout.rs         +12 −1                  +31 −1                  │
+    │  src/api/limit.rs            ·                       +80 −0 new              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    └──────────────────────────────────────────────────────────────────────────────┘
+     Enter open  ? help  q close
+    ");
 }
 
 #[test]
 fn the_matrix_at_120_by_40() {
-    insta::assert_snapshot!(picture(&matrix(MIDDLE)), @"");
+    insta::assert_snapshot!(picture(&matrix(MIDDLE)), @r"
+     agentdeck  shop · 6 environments · 2 marked                                                    main ↑2 · 1 uncommitted
+    ┌ Compare 2 attempts ──────────────────────────────────────────────────────────────────────────────────────────────────┐
+    │  file                                                                brave-otter             calm-heron              │
+    │▌ Cargo.toml                                                          +1 −1 same              +1 −1 same              │
+    │  src/api/checkout.rs                                                 +12 −1                  +31 −1                  │
+    │  src/api/limit.rs                                                    ·                       +80 −0 new              │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     Enter open  ? help  q close
+    ");
 }
 
 #[test]
 fn the_matrix_at_200_by_60() {
-    insta::assert_snapshot!(picture(&matrix(LARGE)), @"");
+    insta::assert_snapshot!(picture(&matrix(LARGE)), @r"
+     agentdeck  shop · 6 environments · 2 marked                                                                                                                                    main ↑2 · 1 uncommitted
+    ┌ Compare 2 attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┐
+    │  file                                                                                                                                                brave-otter             calm-heron              │
+    │▌ Cargo.toml                                                                                                                                          +1 −1 same              +1 −1 same              │
+    │  src/api/checkout.rs                                                                                                                                 +12 −1                  +31 −1                  │
+    │  src/api/limit.rs                                                                                                                                    ·                       +80 −0 new              │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    │                                                                                                                                                                                                      │
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     Enter open  ? help  q close
+    ");
 }
 
 #[test]
 fn one_file_in_a_tiny_terminal() {
-    insta::assert_snapshot!(picture(&file(TINY)), @"");
+    insta::assert_snapshot!(picture(&file(TINY)), @r"
+     agentdeck  shop · 6
+    ┌ …i/checkout.rs ──┐
+    │                  │
+    └──────────────────┘
+     ? help  q close
+    ");
 }
 
 #[test]
 fn one_file_at_80_by_24() {
-    insta::assert_snapshot!(picture(&file(SMALL)), @"");
+    insta::assert_snapshot!(picture(&file(SMALL)), @r"
+     agentdeck  shop · 6 environments · 2 marked            main ↑2 · 1 uncommitted
+    ┌ src/api/checkout.rs ─────────────────────────────────────────────────────────┐
+    │      base                             │     brave-otter                      │
+    │     1  use web;                       │    1  use web;                       │
+    │                                       │    2 +use limit;                     │
+    │     2 −const MAX: u32 = 1;            │    3  const MAX: u32 = 1;            │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    │                                       │                                      │
+    └──────────────────────────────────────────────────────────────────────────────┘
+     n next  N previous  ? help  q close
+    ");
 }
 
 #[test]
 fn one_file_at_120_by_40() {
-    insta::assert_snapshot!(picture(&file(MIDDLE)), @"");
+    insta::assert_snapshot!(picture(&file(MIDDLE)), @r"
+     agentdeck  shop · 6 environments · 2 marked                                                    main ↑2 · 1 uncommitted
+    ┌ src/api/checkout.rs ─────────────────────────────────────────────────────────────────────────────────────────────────┐
+    │      base                             │     brave-otter                      │     calm-heron                        │
+    │     1  use web;                       │    1  use web;                       │    1  use web;                        │
+    │                                       │    2 +use limit;                     │                                       │
+    │     2 −const MAX: u32 = 1;            │    3  const MAX: u32 = 1;            │    2 +const MAX: u32 = 64;            │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    │                                       │                                      │                                       │
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     n next  N previous  ? help  q close
+    ");
 }
 
 #[test]
 fn one_file_at_200_by_60() {
-    insta::assert_snapshot!(picture(&file(LARGE)), @"");
+    insta::assert_snapshot!(picture(&file(LARGE)), @r"
+     agentdeck  shop · 6 environments · 2 marked                                                                                                                                    main ↑2 · 1 uncommitted
+    ┌ src/api/checkout.rs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┐
+    │      base                                                        │     brave-otter                                                 │     calm-heron                                                  │
+    │     1  use web;                                                  │    1  use web;                                                  │    1  use web;                                                  │
+    │                                                                  │    2 +use limit;                                                │                                                                 │
+    │     2 −const MAX: u32 = 1;                                       │    3  const MAX: u32 = 1;                                       │    2 +const MAX: u32 = 64;                                      │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    │                                                                  │                                                                 │                                                                 │
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     n next  N previous  ? help  q close
+    ");
 }

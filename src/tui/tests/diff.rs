@@ -15,20 +15,153 @@ fn opened(size: Size) -> App {
 
 #[test]
 fn the_diff_in_a_tiny_terminal() {
-    insta::assert_snapshot!(picture(&opened(TINY)), @"");
+    insta::assert_snapshot!(picture(&opened(TINY)), @r"
+     agentdeck  shop · 6
+    ┌ brave-otter since┐
+    │ M …i/checkout.rs │
+    └──────────────────┘
+     ? help  q close
+    ");
 }
 
 #[test]
 fn the_diff_at_80_by_24() {
-    insta::assert_snapshot!(picture(&opened(SMALL)), @"");
+    insta::assert_snapshot!(picture(&opened(SMALL)), @r"
+     agentdeck  shop · 6 environments                       main ↑2 · 1 uncommitted
+    ┌ brave-otter since its base · +9 −3 ───────────────────────────── file 1 of 3 ┐
+    │ M src/api/checkout.rs                                                        │
+    │ @@ -10,5 +10,7 @@                                                            │
+    │   10    10  pub fn checkout(request: Request) -> Response {                  │
+    │   11       −    let user = request.user();                                   │
+    │         11 +    let Some(user) = request.user() else {                       │
+    │         12 +        return Response::unauthorized();                         │
+    │         13 +    };                                                           │
+    │   12    14      let cart = Cart::of(user);                                   │
+    │   13    15      cart.total()                                                 │
+    │   14    16  }                                                                │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    └──────────────────────────────────────────────────────────────────────────────┘
+     s side by side  / search  n next  N previous  ? help  q close
+    ");
 }
 
 #[test]
 fn the_diff_at_120_by_40() {
-    insta::assert_snapshot!(picture(&opened(MIDDLE)), @"");
+    insta::assert_snapshot!(picture(&opened(MIDDLE)), @r"
+     agentdeck  shop · 6 environments                                                               main ↑2 · 1 uncommitted
+    ┌ brave-otter since its base · +9 −3 ───────────────────────────────────────────────────────────────────── file 1 of 3 ┐
+    │▌M src/api/checkout.rs +3 −1 │ M src/api/checkout.rs                                                                  │
+    │ A …tory-name/limit.rs +3 −1 │ @@ -10,5 +10,7 @@                                                                      │
+    │ M web/logo.png        +3 −1 │   10    10  pub fn checkout(request: Request) -> Response {                            │
+    │                             │   11       −    let user = request.user();                                             │
+    │                             │         11 +    let Some(user) = request.user() else {                                 │
+    │                             │         12 +        return Response::unauthorized();                                   │
+    │                             │         13 +    };                                                                     │
+    │                             │   12    14      let cart = Cart::of(user);                                             │
+    │                             │   13    15      cart.total()                                                           │
+    │                             │   14    16  }                                                                          │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    │                             │                                                                                        │
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     s side by side  / search  n next  N previous  ? help  q close
+    ");
 }
 
 #[test]
 fn the_diff_at_200_by_60() {
-    insta::assert_snapshot!(picture(&opened(LARGE)), @"");
+    insta::assert_snapshot!(picture(&opened(LARGE)), @r"
+     agentdeck  shop · 6 environments                                                                                                                                               main ↑2 · 1 uncommitted
+    ┌ brave-otter since its base · +9 −3 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── file 1 of 3 ┐
+    │▌M src/api/checkout.rs                    +3 −1 │ M src/api/checkout.rs                                                                                                                               │
+    │ A …a-rather-long-directory-name/limit.rs +3 −1 │ @@ -10,5 +10,7 @@                                                                                                                                   │
+    │ M web/logo.png                           +3 −1 │   10  pub fn checkout(request: Request) -> Response {                       10  pub fn checkout(request: Request) -> Response {                     │
+    │                                                │   11 −    let user = request.user();                                        11 +    let Some(user) = request.user() else {                          │
+    │                                                │                                                                             12 +        return Response::unauthorized();                            │
+    │                                                │                                                                             13 +    };                                                              │
+    │                                                │   12      let cart = Cart::of(user);                                        14      let cart = Cart::of(user);                                      │
+    │                                                │   13      cart.total()                                                      15      cart.total()                                                    │
+    │                                                │   14  }                                                                     16  }                                                                   │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    │                                                │                                                                                                                                                     │
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     s side by side  / search  n next  N previous  ? help  q close
+    ");
 }

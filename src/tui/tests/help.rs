@@ -12,20 +12,153 @@ fn opened(size: Size) -> App {
 
 #[test]
 fn help_in_a_tiny_terminal() {
-    insta::assert_snapshot!(picture(&opened(TINY)), @"");
+    insta::assert_snapshot!(picture(&opened(TINY)), @r"
+     agentdeck  shop · 6
+    ┌ Keys · deck ─────┐
+    │                  │
+    └──────────────────┘
+     ? help  q leave
+    ");
 }
 
 #[test]
 fn help_at_80_by_24() {
-    insta::assert_snapshot!(picture(&opened(SMALL)), @"");
+    insta::assert_snapshot!(picture(&opened(SMALL)), @r"
+     agentdeck  shop · 6 environments                       main ↑2 · 1 uncommitted
+    ┌ Keys · deck ───────────────────────────────────────────────────── Esc closes ┐
+    │ › type to filter                                                             │
+    │                                                                              │
+    │▌Enter           take keyboard       Take the keyboard: every key goes to the │
+    │ n               new                 Make an environment                      │
+    │ d               diff                Show what changed since the base         │
+    │ v               history             Show the snapshots, as they are taken    │
+    │ Space           mark                Mark or unmark for comparing             │
+    │ c               compare             Compare the marked environments, two to f│
+    │ a               apply               Write the changes into your working tree │
+    │ m               merge               Make a merge commit on your current branc│
+    │ D               discard             Throw the environment away; asks, and can│
+    │ u               undo                Take back the last apply, merge or discar│
+    │ s               shell               Open a shell in the same environment     │
+    │ X               close shell         End the shell that is shown; never the ag│
+    │ z               zoom                Show one environment large, or all again │
+    │ Tab             next session        Next session here, or the next environmen│
+    │ Shift+Tab       previous session    Previous session here, or the previous en│
+    │ !               next attention      Go to the next that rang, ended or failed│
+    │ i               inspect             Show everything known of the environment │
+    │ S               start               Start a stopped environment again        │
+    └──────────────────────────────────────────────────────────────────────────────┘
+     Enter take over  n new  d diff  v history  Space mark  ? help  q leave
+    ");
 }
 
 #[test]
 fn help_at_120_by_40() {
-    insta::assert_snapshot!(picture(&opened(MIDDLE)), @"");
+    insta::assert_snapshot!(picture(&opened(MIDDLE)), @r"
+     agentdeck  shop · 6 environments                                                               main ↑2 · 1 uncommitted
+    ┌ 1 ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐───┐
+    │✻ W│ › type to filter                                                                                             │   │
+    │   │                                                                                                              │   │
+    │> A│▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │   │
+    │   │ n               new                 Make an environment                                                      │   │
+    │● R│ d               diff                Show what changed since the base                                         │   │
+    │  └│ v               history             Show the snapshots, as they are taken                                    │   │
+    │   │ Space           mark                Mark or unmark for comparing                                             │   │
+    │● U│ c               compare             Compare the marked environments, two to four                             │   │
+    │  └│ a               apply               Write the changes into your working tree                                 │   │
+    │   │ m               merge               Make a merge commit on your current branch                               │   │
+    │Do │ D               discard             Throw the environment away; asks, and can be undone                      │   │
+    │❯ 1│ u               undo                Take back the last apply, merge or discard                               │   │
+    │  2│ s               shell               Open a shell in the same environment                                     │   │
+    │   │ X               close shell         End the shell that is shown; never the agent                             │   │
+    │   │ z               zoom                Show one environment large, or all again                                 │   │
+    │   │ Tab             next session        Next session here, or the next environment                               │   │
+    │   │ Shift+Tab       previous session    Previous session here, or the previous environment                       │   │
+    └ +4│ !               next attention      Go to the next that rang, ended or failed                                │───┘
+    ┌ 3 │ i               inspect             Show everything known of the environment                                 │───┐
+    │$ a│ S               start               Start a stopped environment again                                        │   │
+    │App│ x               stop                Stop the environment; its work stays                                     │   │
+    │   │ j ↓             down                Down                                                                     │   │
+    │   │ k ↑             up                  Up                                                                       │   │
+    │   │ h ←             left                Left, or the previous file or column                                     │   │
+    │   │ l →             right               Right, or the next file or column                                        │   │
+    │   │ g Home          first               First                                                                    │   │
+    │   │ G End           last                Last; in scrollback, back to the live screen                             │   │
+    │   │ 1–9             pane                The environment with that number                                         │   │
+    │   │ Ctrl+D          half page down      Half a page down                                                         │   │
+    │   │ Ctrl+U          half page up        Half a page up                                                           │   │
+    │   │ PageDown        page down           A page down; in the deck, of scrollback                                  │   │
+    │   │ PageUp          page up             A page up; in the deck, of scrollback                                    │   │
+    │   │ Shift+PageDown  scroll down         A page down in the scrollback                                            │   │
+    │   │ Shift+PageUp    scroll up           A page up in the scrollback                                              │   │
+    │   │ Esc             back                Back one level; dismiss a message                                        │   │
+    │   │ :               palette             Choose an action by name                                                 │   │
+    └ +1└──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘───┘
+     Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  ? help  q leave
+    ");
 }
 
 #[test]
 fn help_at_200_by_60() {
-    insta::assert_snapshot!(picture(&opened(LARGE)), @"");
+    insta::assert_snapshot!(picture(&opened(LARGE)), @r"
+     agentdeck  shop · 6 environments                                                                                                                                               main ↑2 · 1 uncommitted
+    ┌ 1 ● brave-otter · claude 1/2 · 1 min ──────────────────────────┐┌ 2 ● calm-heron · codex · 2 min ─────────────────────────────────┐┌ 3 ✓ dry-fox · aider · done · 1 min ─────────────────────────────┐
+    │✻ Welcome back                                                  ││› make the tests for 日本語 names pass                           ││$ aider --yes                                                    │
+    │                                                                ││                                                                 ││Applied edit to README.md                                        │
+    │> Add a rate limiter to the checkout API                        ││• Running cargo test names                                       ││                                                                 │
+    │                                                                ││  running 12 tests                                               ││                                                                 │
+    │● Read(src/api/checkout.rs)                                     ││  test names::empty ... ok                                       ││                                                                 │
+    │  └ 214 lines                                                   ││  test names::wide ... ok                                        ││                                                                 │
+    │                                                                ││                                                                 ││                                                                 │
+    │● Update(src/api/limit.rs)                                      ││                                                                 ││                                                                 │
+    │  └ 41 additions and 7 removals            ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
+    │                                           │ › type to filter                                                                                             │                                           │
+    │Do you want to run `cargo test`?           │                                                                                                              │                                           │
+    │❯ 1. Yes                                   │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
+    │  2. No                                    │ n               new                 Make an environment                                                      │                                           │
+    │                                           │ d               diff                Show what changed since the base                                         │                                           │
+    │                                           │ v               history             Show the snapshots, as they are taken                                    │                                           │
+    │                                           │ Space           mark                Mark or unmark for comparing                                             │                                           │
+    │                                           │ c               compare             Compare the marked environments, two to four                             │                                           │
+    │                                           │ a               apply               Write the changes into your working tree                                 │                                           │
+    │                                           │ m               merge               Make a merge commit on your current branch                               │                                           │
+    │                                           │ D               discard             Throw the environment away; asks, and can be undone                      │                                           │
+    │                                           │ u               undo                Take back the last apply, merge or discard                               │                                           │
+    │                                           │ s               shell               Open a shell in the same environment                                     │                                           │
+    │                                           │ X               close shell         End the shell that is shown; never the agent                             │                                           │
+    │                                           │ z               zoom                Show one environment large, or all again                                 │                                           │
+    │                                           │ Tab             next session        Next session here, or the next environment                               │                                           │
+    │                                           │ Shift+Tab       previous session    Previous session here, or the previous environment                       │                                           │
+    │                                           │ !               next attention      Go to the next that rang, ended or failed                                │                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ i               inspect             Show everything known of the environment                                 │───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ S               start               Start a stopped environment again                                        │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ x               stop                Stop the environment; its work stays                                     │                                           │
+    │main.c:3:1: error: expected ';'            │ j ↓             down                Down                                                                     │t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ k ↑             up                  Up                                                                       │                                           │
+    │                                           │ h ←             left                Left, or the previous file or column                                     │                                           │
+    │                                           │ l →             right               Right, or the next file or column                                        │                                           │
+    │                                           │ g Home          first               First                                                                    │                                           │
+    │                                           │ G End           last                Last; in scrollback, back to the live screen                             │                                           │
+    │                                           │ 1–9             pane                The environment with that number                                         │                                           │
+    │                                           │ Ctrl+D          half page down      Half a page down                                                         │                                           │
+    │                                           │ Ctrl+U          half page up        Half a page up                                                           │                                           │
+    │                                           │ PageDown        page down           A page down; in the deck, of scrollback                                  │                                           │
+    │                                           │ PageUp          page up             A page up; in the deck, of scrollback                                    │                                           │
+    │                                           │ Shift+PageDown  scroll down         A page down in the scrollback                                            │                                           │
+    │                                           │ Shift+PageUp    scroll up           A page up in the scrollback                                              │                                           │
+    │                                           │ Esc             back                Back one level; dismiss a message                                        │                                           │
+    │                                           │ :               palette             Choose an action by name                                                 │                                           │
+    │                                           │ ?               help                Help for this view; type to filter                                       │                                           │
+    │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
+    │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
+    │                                                                ││                                                                 ││                                                                 │
+    │                                                                ││                                                                 ││                                                                 │
+    │                                                                ││                                                                 ││                                                                 │
+    │                                                                ││                                                                 ││                                                                 │
+    │                                                                ││                                                                 ││                                                                 │
+    │                                                                ││                                                                 ││                                                                 │
+    │                                                                ││                                                                 ││                                                                 │
+    │                                                                ││                                                                 ││                                                                 │
+    └────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────┘
+     Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  s shell  z zoom  ? help  q leave
+    ");
 }

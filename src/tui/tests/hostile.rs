@@ -55,7 +55,10 @@ fn no_view_breaks_in_any_terminal() {
 #[test]
 fn a_wide_character_does_not_move_a_frame() {
     let mut app = sample::deck(super::MIDDLE);
-    app.happen(Happening::Event(sample::screen(1, 0, "日本語 e\u{301} 👩‍💻 ❤️|".as_bytes())), app.now);
+    app.happen(
+        Happening::Event(sample::screen(1, 0, "日本語 e\u{301} 👩‍💻 ❤️|".as_bytes())),
+        app.now,
+    );
     let frame = buffer(&app);
     for y in 2..18 {
         assert_eq!(frame[(59, y)].symbol(), "│", "row {y}");

@@ -97,11 +97,8 @@ pub(super) fn session(number: u32, kind: SessionKind) -> Session {
 
 fn environments() -> Vec<Environment> {
     let mut otter = environment(1, "brave-otter", "claude");
-    otter.divergence = Divergence {
-        change: ChangeCount { added: 41, removed: 7, files: 5 },
-        ahead: 2,
-        behind: 3,
-    };
+    otter.divergence =
+        Divergence { change: ChangeCount { added: 41, removed: 7, files: 5 }, ahead: 2, behind: 3 };
     otter.sessions.push(session(1, SessionKind::Shell));
     let mut heron = environment(2, "calm-heron", "codex");
     heron.divergence.change = ChangeCount { added: 120, removed: 12, files: 9 };
@@ -240,7 +237,11 @@ pub(super) fn aligned() -> AlignedFile {
         path: RepoPath::new("src/api/checkout.rs"),
         columns: ["base", "brave-otter", "calm-heron"].map(str::to_owned).to_vec(),
         rows: vec![
-            row(vec![cell(1, "use web;", false), cell(1, "use web;", false), cell(1, "use web;", false)]),
+            row(vec![
+                cell(1, "use web;", false),
+                cell(1, "use web;", false),
+                cell(1, "use web;", false),
+            ]),
             row(vec![None, cell(2, "use limit;", true), None]),
             row(vec![
                 cell(2, "const MAX: u32 = 1;", true),

@@ -5,8 +5,8 @@ use super::super::app::{Effect, Happening, Overlay, Tag, View};
 use super::super::panes::PaneKey;
 use super::sample;
 use super::{
-    Input, Key, KeyCode, MIDDLE, Modifiers, NOW, SMALL, Size, TINY, Timestamp, answer, control, key,
-    picture, requests, type_keys,
+    Input, Key, KeyCode, MIDDLE, Modifiers, NOW, SMALL, Size, TINY, Timestamp, answer, control,
+    key, picture, requests, type_keys,
 };
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::environment::{SessionKind, SessionState};
@@ -138,8 +138,7 @@ fn a_shell_opens_in_the_chosen_environment_and_is_shown() {
     let mut changed = sample::environment(2, "calm-heron", "codex");
     changed.sessions.push(sample::session(1, SessionKind::Shell));
     app.happen(Happening::Event(Event::EnvironmentChanged(Box::new(changed))), NOW);
-    let started =
-        Reply::SessionStarted { environment: sample::id(2), session: SessionId(1) };
+    let started = Reply::SessionStarted { environment: sample::id(2), session: SessionId(1) };
     let effects = requests(app.happen(Happening::Reply(tag.clone(), Ok(started)), NOW));
     let watch = Request::WatchScreen { environment: sample::id(2), session: SessionId(1) };
     assert!(effects.contains(&watch), "{effects:?}");
@@ -195,7 +194,10 @@ fn a_refusal_names_its_paths_and_stays_until_it_was_readable() {
 fn an_undo_says_what_it_undid() {
     let mut app = sample::deck(MIDDLE);
     let repository = app.settings.repository.clone().expect("the sample has one");
-    assert_eq!(requests(type_keys(&mut app, "u")), [Request::Undo { repository: repository.clone() }]);
+    assert_eq!(
+        requests(type_keys(&mut app, "u")),
+        [Request::Undo { repository: repository.clone() }]
+    );
     let decision = Decision {
         id: DecisionId(4),
         kind: DecisionKind::Apply,

@@ -10,7 +10,7 @@ use super::super::layout::centered;
 use super::super::widget::{Frame, Weight, clear, put};
 
 /// Wide enough for the longest description.
-const WIDTH: u16 = 92;
+const WIDTH: u16 = 112;
 const KEYS: usize = 16;
 const NAMES: usize = 20;
 
