@@ -6,15 +6,31 @@
 //! bare repository of our own, the [`Store`].
 
 pub mod diff;
+pub mod divergence;
+pub mod history;
+pub mod snapshot;
+pub mod workspace;
 
+mod base;
+mod convert;
+mod edit;
 mod lines;
+mod message;
 mod object;
 #[cfg(test)]
 mod oracle;
+mod populate;
+mod private;
 mod refs;
 mod rules;
+mod scan;
+mod stat;
+mod status;
 mod store;
+#[cfg(test)]
+mod tests;
 mod user;
+mod walk;
 
 pub use store::Store;
 pub use user::UserRepository;

@@ -16,7 +16,6 @@ use gix::ObjectId;
 use gix::objs::{Commit, Kind, Tree, Write};
 
 use crate::model::failure::Failure;
-use crate::model::id::CommitId;
 
 use super::rules::UserRules;
 use super::user::UserRepository;
@@ -104,14 +103,6 @@ impl Store {
         Ok(id)
     }
 
-    /// The tree of a commit of ours or of the user's.
-    pub(super) fn tree_of(&self, commit: &CommitId) -> anyhow::Result<ObjectId> {
-        let id = object_id(commit)?;
-        let reader = self.reader();
-        let commit = reader.find_commit(id).with_context(|| format!("no commit {commit}"))?;
-        Ok(commit.tree_id()?.detach())
-    }
-
     /// Makes every object written so far survive a power loss.
     pub(super) fn sync(&self) -> anyhow::Result<()> {
         let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,16 +133,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The name of an object as gix has it.
-pub(super) fn object_id(id: &CommitId) -> anyhow::Result<ObjectId> {
-    ObjectId::from_hex(id.as_str().as_bytes()).with_context(|| format!("{id} is no object name"))
-}
-
-/// The name of an object as the model has it.
-pub(super) fn commit_id(id: impl AsRef<gix::oid>) -> CommitId {
-    CommitId::parse(&id.as_ref().to_hex().to_string()).expect("a full object name")
 }
 
 /// Lays out a bare repository, or brings the alternate and the shallow list of one up to date.

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, RepositoryId};
-use crate::model::repository::Identity;
+use crate::model::repository::{Identity, RepositoryState};
 
 use super::rules::UserRules;
-use super::store::commit_id;
+use super::{divergence, object, status};
 
 /// Who commits when the user's git does not know the user.
 const FALLBACK_NAME: &str = "agentdeck";
@@ -89,7 +89,36 @@ impl UserRepository {
             Some(String::from_utf8_lossy(name).into_owned())
         });
         let commit = head.peel_to_commit().context("HEAD does not lead to a commit")?;
-        Ok((commit_id(commit.id), branch))
+        Ok((object::name(commit.id), branch))
+    }
+
+    /// Branch, commit and uncommitted work as they are now. Runs no program and no filter.
+    pub fn state(&self) -> Result<RepositoryState, Failure> {
+        let (head, branch) = self.head()?;
+        let unpushed = match &branch {
+            Some(branch) => self.unpushed(branch, &head)?,
+            None => None,
+        };
+        let uncommitted = status::uncommitted(self)
+            .with_context(|| format!("cannot look for changes in {}", self.root.display()))?;
+        Ok(RepositoryState { root: self.root.clone(), head, branch, unpushed, uncommitted })
+    }
+
+    /// Commits of a branch that its upstream lacks; `None` without an upstream.
+    fn unpushed(&self, branch: &str, head: &CommitId) -> anyhow::Result<Option<u32>> {
+        let repository = self.reader();
+        let name = gix::refs::FullName::try_from(format!("refs/heads/{branch}"))?;
+        let direction = gix::remote::Direction::Fetch;
+        let Some(Ok(upstream)) =
+            repository.branch_remote_tracking_ref_name(name.as_ref(), direction)
+        else {
+            return Ok(None);
+        };
+        let Some(mut upstream) = repository.try_find_reference(upstream.as_ref())? else {
+            return Ok(None);
+        };
+        let upstream = object::name(upstream.peel_to_id()?.detach());
+        divergence::commits_between(&repository, &upstream, head).map(Some)
     }
 
     /// The commit a revision names, as `git rev-parse` has it.
@@ -99,7 +128,7 @@ impl UserRepository {
             .rev_parse_single(revision)
             .map_err(anyhow::Error::from)
             .and_then(|id| Ok(id.object()?.peel_to_commit()?));
-        found.map(|commit| commit_id(commit.id)).map_err(|_| {
+        found.map(|commit| object::name(commit.id)).map_err(|_| {
             Failure::new(
                 FailureKind::NotFound,
                 format!("{revision:?} is no commit of {}", self.root.display()),

@@ -1,0 +1,155 @@
+//! A snapshot from hints: only the paths that were touched are read, the rest of the last tree
+//! stays. What it costs follows the number of paths and the depth of the tree, not its size.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::Context;
+use gix::bstr::BStr;
+use gix::objs::tree::Editor;
+use rustix::io::Errno;
+
+use crate::model::path::RepoPath;
+
+use super::convert::join;
+use super::scan::{Scan, refused_by_git};
+use super::snapshot::{Previous, Taken};
+use super::store::Store;
+use super::walk::{self, Found};
+
+/// Takes the touched paths into the last snapshot's tree.
+pub(super) fn paths(
+    store: &Store,
+    repository: &gix::Repository,
+    previous: &Previous,
+    workspace: &Path,
+    paths: &BTreeSet<RepoPath>,
+) -> anyhow::Result<Taken> {
+    let root = walk::open_root(workspace)
+        .with_context(|| format!("cannot open the workspace {}", workspace.display()))?;
+    let tree = repository.find_tree(previous.tree)?.decode()?.into_owned();
+    let mut scan = Scan::new(store, repository, previous.base_tree, None);
+    scan.enter(root.as_fd(), b"");
+    let mut edit = Edit {
+        scan,
+        editor: Editor::new(tree, &repository.objects, store.hash_kind()),
+        levels: vec![Level { path: Vec::new(), directory: root, ignored: false }],
+    };
+    let mut settled: Option<Vec<u8>> = None;
+    for path in paths {
+        let path = path.as_bytes();
+        if settled.as_deref().is_some_and(|directory| is_beneath(path, directory)) {
+            continue;
+        }
+        settled = edit.path(path)?;
+    }
+    let tree = edit.editor.write(|tree| store.write_tree(tree))?;
+    let (_, skipped) = edit.scan.into_cache();
+    let mut all: Vec<_> = previous
+        .skipped
+        .iter()
+        .filter(|old| {
+            let old = old.path.as_bytes();
+            !paths.iter().any(|path| old == path.as_bytes() || is_beneath(old, path.as_bytes()))
+        })
+        .cloned()
+        .collect();
+    all.extend(skipped);
+    Ok(Taken { tree, skipped: all })
+}
+
+struct Edit<'s, 'e> {
+    scan: Scan<'s>,
+    editor: Editor<'e>,
+    /// The open directories from the root to the last path's; their rules are entered.
+    levels: Vec<Level>,
+}
+
+struct Level {
+    path: Vec<u8>,
+    directory: OwnedFd,
+    ignored: bool,
+}
+
+impl Edit<'_, '_> {
+    /// Takes one path; gives back the path up to which everything beneath is settled by it.
+    fn path(&mut self, path: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
+        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        if names.iter().any(|name| *name == b".git") {
+            return Ok(None);
+        }
+        if names.iter().any(|name| refused_by_git(name)) {
+            self.scan.skip(path, "git refuses this name");
+            return Ok(None);
+        }
+        let reached = self.descend(&names[..names.len() - 1])?;
+        // Where a parent is no directory any more, that parent is what changed.
+        let path = names[..=reached].join(&b'/');
+        self.leaf(&path, names[reached])?;
+        Ok(Some(path))
+    }
+
+    /// Opens the directories named, reusing those open already; how many could be opened.
+    fn descend(&mut self, names: &[&[u8]]) -> anyhow::Result<usize> {
+        let mut path = Vec::new();
+        for (depth, name) in names.iter().enumerate() {
+            path = join(&path, name);
+            if self.levels.get(depth + 1).is_some_and(|level| level.path == path) {
+                continue;
+            }
+            self.ascend(depth + 1);
+            let parent = self.levels.last().expect("the root stays open");
+            let directory = match walk::open_directory(parent.directory.as_fd(), name) {
+                Ok(directory) => directory,
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::ACCESS) => {
+                    return Ok(depth);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let ignored = parent.ignored || self.scan.rules.is_ignored(&path, true);
+            self.scan.enter(directory.as_fd(), &path);
+            self.levels.push(Level { path: path.clone(), directory, ignored });
+        }
+        self.ascend(names.len() + 1);
+        Ok(names.len())
+    }
+
+    fn ascend(&mut self, levels: usize) {
+        while self.levels.len() > levels {
+            self.levels.pop();
+            self.scan.rules.leave();
+        }
+    }
+
+    fn leaf(&mut self, path: &[u8], name: &[u8]) -> anyhow::Result<()> {
+        let level = self.levels.last().expect("the root stays open");
+        let directory = &level.directory;
+        let found = match walk::look(directory.as_fd(), name) {
+            Ok(Found::Directory) => {
+                let ignored = level.ignored || self.scan.rules.is_ignored(path, true);
+                match walk::open_directory(directory.as_fd(), name) {
+                    Ok(inner) => self.scan.directory(&inner, path, ignored)?,
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => None,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(found) => {
+                let ignored = level.ignored || self.scan.rules.is_ignored(path, false);
+                self.scan.file(directory, name, path, found, ignored)?
+            }
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let names = || path.split(|byte| *byte == b'/').map(BStr::new);
+        self.editor.remove(names())?;
+        if let Some((mode, id)) = found {
+            self.editor.upsert(names(), mode.kind(), id)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_beneath(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.first() == Some(&b'/'))
+}

@@ -1,0 +1,322 @@
+//! From a workspace to git trees: what is taken, what is left out and why.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use gix::ObjectId;
+use gix::bstr::BStr;
+use gix::objs::tree::{Entry, EntryKind, EntryMode};
+use rustix::io::Errno;
+
+use crate::model::path::RepoPath;
+use crate::model::snapshot::Skipped;
+
+use super::base::BaseTree;
+use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE, Rules, join};
+use super::stat::StatCache;
+use super::store::Store;
+use super::walk::{self, Content, Found};
+
+/// Larger files are skipped, in bytes, unless the base has a file there.
+const FILE_LIMIT: u64 = 10 << 20;
+
+/// Even a file of the base is skipped above this, in bytes: it is read into memory whole.
+const TRACKED_FILE_LIMIT: u64 = 256 << 20;
+
+/// A rules file above this, in bytes, is taken as a file but its rules are not read.
+const RULES_LIMIT: u64 = 1 << 20;
+
+/// Directories nested deeper are skipped: one descriptor is open for each level.
+const DEPTH_LIMIT: usize = 128;
+
+/// At most this many skipped paths are named.
+const SKIPPED_LIMIT: usize = 1000;
+
+/// Turns a workspace, or parts of one, into trees in the store.
+pub(super) struct Scan<'s> {
+    store: &'s Store,
+    repository: &'s gix::Repository,
+    base: BaseTree<'s>,
+    pub rules: Rules,
+    cache: Option<StatCache>,
+    pub skipped: Vec<Skipped>,
+}
+
+/// A directory while it is being read.
+struct Place<'f> {
+    directory: BorrowedFd<'f>,
+    path: &'f [u8],
+    /// It, or a parent, is ignored: only what the base tracks is taken.
+    ignored: bool,
+    /// Attributes are as when the cache was written, so that its blobs are what git would store.
+    cached: bool,
+}
+
+impl<'s> Scan<'s> {
+    pub fn new(
+        store: &'s Store,
+        repository: &'s gix::Repository,
+        base: ObjectId,
+        cache: Option<StatCache>,
+    ) -> Self {
+        Self {
+            store,
+            repository,
+            base: BaseTree::new(repository, base),
+            rules: Rules::new(&store.rules),
+            cache,
+            skipped: Vec::new(),
+        }
+    }
+
+    pub fn into_cache(self) -> (Option<StatCache>, Vec<Skipped>) {
+        (self.cache, self.skipped)
+    }
+
+    /// Takes a directory whose parents' rules were entered. `None` when nothing in it is taken.
+    pub fn directory(
+        &mut self,
+        directory: &OwnedFd,
+        path: &[u8],
+        ignored: bool,
+    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
+        let place = Place { directory: directory.as_fd(), path, ignored, cached: true };
+        self.tree(&place, path.iter().filter(|byte| **byte == b'/').count())
+    }
+
+    /// Enters the rules of a directory; whether its attributes are those the cache knows.
+    pub fn enter(&mut self, directory: BorrowedFd<'_>, path: &[u8]) -> bool {
+        let ignore = read_rules(directory, IGNORE_FILE);
+        let attributes = read_rules(directory, ATTRIBUTES_FILE);
+        self.rules.enter(path, ignore.as_deref(), attributes.as_deref());
+        let Some(cache) = &self.cache else { return false };
+        let now = attributes.and_then(|bytes| {
+            gix::objs::compute_hash(self.store.hash_kind(), gix::objs::Kind::Blob, &bytes).ok()
+        });
+        cache.last_blob(&join(path, ATTRIBUTES_FILE)) == now
+    }
+
+    fn tree(
+        &mut self,
+        place: &Place<'_>,
+        depth: usize,
+    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
+        let mut names = walk::names(place.directory)?;
+        if !place.path.is_empty() && names.iter().any(|name| name == b".git") {
+            if let Some(gitlink) = self.gitlink(place.path) {
+                return Ok(Some(gitlink));
+            }
+            self.skip(&join(place.path, b".git"), "the inside of a nested repository");
+        }
+        names.retain(|name| name != b".git");
+        if names.is_empty() {
+            return Ok(self.gitlink(place.path));
+        }
+        let same_attributes = self.enter(place.directory, place.path);
+        let place = Place { cached: place.cached && same_attributes, ..*place };
+        let mut entries = Vec::with_capacity(names.len());
+        let mut result = Ok(());
+        for name in names {
+            match self.entry(&place, &name, depth) {
+                Ok(Some((mode, oid))) => entries.push(Entry { mode, filename: name.into(), oid }),
+                Ok(None) => {}
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.rules.leave();
+        result?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        entries.sort();
+        let id = self.store.write_tree(&gix::objs::Tree { entries })?;
+        Ok(Some((EntryKind::Tree.into(), id)))
+    }
+
+    /// A submodule of the base stays what it was: its files are another repository's.
+    fn gitlink(&mut self, path: &[u8]) -> Option<(EntryMode, ObjectId)> {
+        self.base.entry(path).filter(|(mode, _)| mode.is_commit())
+    }
+
+    fn entry(
+        &mut self,
+        place: &Place<'_>,
+        name: &[u8],
+        depth: usize,
+    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
+        let path = join(place.path, name);
+        let found = match walk::look(place.directory, name) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Ok(self.unreadable(&path, error)),
+        };
+        let is_directory = found == Found::Directory;
+        let ignored = place.ignored || self.rules.is_ignored(&path, is_directory);
+        if ignored && self.base.entry(&path).is_none() {
+            return Ok(None);
+        }
+        if refused_by_git(name) {
+            self.skip(&path, "git refuses this name");
+            return Ok(None);
+        }
+        if !is_directory {
+            return self.leaf(place, name, &path, found);
+        }
+        if depth >= DEPTH_LIMIT {
+            self.skip(&path, "nested too deeply");
+            return Ok(self.base.entry(&path));
+        }
+        match walk::open_directory(place.directory, name) {
+            Ok(directory) => {
+                let inner = Place {
+                    directory: directory.as_fd(),
+                    path: &path,
+                    ignored,
+                    cached: place.cached,
+                };
+                self.tree(&inner, depth + 1)
+            }
+            // It went, or something else came into its place; a notice of that follows.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
+            Err(error) => Ok(self.unreadable(&path, error)),
+        }
+    }
+
+    /// Takes what is not a directory, in a directory whose rules were entered.
+    pub fn file(
+        &mut self,
+        directory: &OwnedFd,
+        name: &[u8],
+        path: &[u8],
+        found: Found,
+        ignored: bool,
+    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
+        if ignored && self.base.entry(path).is_none() {
+            return Ok(None);
+        }
+        let place = Place { directory: directory.as_fd(), path: b"", ignored, cached: false };
+        self.leaf(&place, name, path, found)
+    }
+
+    fn leaf(
+        &mut self,
+        place: &Place<'_>,
+        name: &[u8],
+        path: &[u8],
+        found: Found,
+    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
+        match found {
+            Found::Special(what) => {
+                self.skip(path, what);
+                Ok(None)
+            }
+            Found::Link { .. } => match walk::read_link(place.directory, name) {
+                Ok(target) => Ok(Some((EntryKind::Link.into(), self.store.write_blob(&target)?))),
+                Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+                Err(error) => Ok(self.unreadable(path, error)),
+            },
+            Found::File { executable, stat, .. } => {
+                if place.cached
+                    && let Some(cache) = &mut self.cache
+                    && let Some(id) = cache.unchanged(path, &stat)
+                {
+                    cache.keep(path, stat, id);
+                    return Ok(Some((file_mode(executable), id)));
+                }
+                self.read(place, name, path)
+            }
+            Found::Directory => unreachable!("directories are taken by `tree`"),
+        }
+    }
+
+    fn read(
+        &mut self,
+        place: &Place<'_>,
+        name: &[u8],
+        path: &[u8],
+    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
+        let mut content = walk::read_file(place.directory, name, FILE_LIMIT);
+        if matches!(content, Ok(Content::TooLarge)) {
+            let Some(base) = self.base.entry(path) else {
+                self.skip(path, "larger than 10 MB");
+                return Ok(None);
+            };
+            content = walk::read_file(place.directory, name, TRACKED_FILE_LIMIT);
+            if matches!(content, Ok(Content::TooLarge)) {
+                self.skip(path, "larger than 256 MB");
+                return Ok(Some(base));
+            }
+        }
+        match content {
+            Ok(Content::Bytes { bytes, executable, stat }) => {
+                let id = self.store_file(path, &bytes)?;
+                if let Some(cache) = &mut self.cache {
+                    cache.remember(path, stat, id);
+                }
+                Ok(Some((file_mode(executable), id)))
+            }
+            Ok(Content::Changed | Content::TooLarge) | Err(Errno::NOENT) => Ok(None),
+            Err(error) => Ok(self.unreadable(path, error)),
+        }
+    }
+
+    /// Stores a file as git would. Bytes that are what git would check out for the base's blob are
+    /// that blob, also where storing them again would give another.
+    fn store_file(&mut self, path: &[u8], bytes: &[u8]) -> anyhow::Result<ObjectId> {
+        let Self { base, repository, rules, store, .. } = self;
+        let mut stored = || {
+            let (mode, id) = base.entry(path)?;
+            if !mode.is_blob() {
+                return None;
+            }
+            Some(repository.find_blob(id).ok()?.detach().data)
+        };
+        let converted = rules.to_git(path, bytes, &mut stored);
+        if *converted == *bytes {
+            return store.write_blob(bytes);
+        }
+        let converted = converted.into_owned();
+        if let Some(blob) = stored()
+            && blob != converted
+            && *rules.to_worktree(path, &blob) == *bytes
+        {
+            return store.write_blob(&blob);
+        }
+        store.write_blob(&converted)
+    }
+
+    /// What cannot be read keeps the state the base has for it.
+    fn unreadable(&mut self, path: &[u8], error: Errno) -> Option<(EntryMode, ObjectId)> {
+        self.skip(path, &format!("cannot be read: {error}"));
+        self.base.entry(path)
+    }
+
+    pub fn skip(&mut self, path: &[u8], reason: &str) {
+        if self.skipped.len() < SKIPPED_LIMIT {
+            self.skipped.push(Skipped { path: RepoPath::new(path), reason: reason.to_owned() });
+        }
+    }
+}
+
+/// Whether git would never check such a name out: forms of `.git` on any file system.
+pub(super) fn refused_by_git(name: &[u8]) -> bool {
+    let options = gix::validate::path::component::Options {
+        protect_windows: false,
+        protect_hfs: true,
+        protect_ntfs: true,
+    };
+    gix::validate::path::component(BStr::new(name), None, options).is_err()
+}
+
+fn read_rules(directory: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    match walk::read_file(directory, name, RULES_LIMIT) {
+        Ok(Content::Bytes { bytes, .. }) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn file_mode(executable: bool) -> EntryMode {
+    if executable { EntryKind::BlobExecutable.into() } else { EntryKind::Blob.into() }
+}

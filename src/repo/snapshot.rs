@@ -1,0 +1,209 @@
+//! Taking a snapshot: a workspace becomes a commit under a ref of ours, or nothing when nothing
+//! changed.
+//!
+//! What a snapshot holds depends on the base and the workspace alone, not on how it was taken:
+//! tracked is what the base has, everything else is subject to the workspace's ignore rules.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context;
+use gix::ObjectId;
+use gix::bstr::BString;
+use gix::objs::Commit;
+
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EnvironmentId, Timestamp};
+use crate::model::path::RepoPath;
+use crate::model::snapshot::{ChangeCount, Skipped, Snapshot, SnapshotCause};
+
+use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE};
+use super::diff::{self, Counts, Renames};
+use super::edit;
+use super::message::Message;
+use super::scan::Scan;
+use super::stat::StatCache;
+use super::store::Store;
+use super::{object, refs, walk};
+
+/// What may have changed in a workspace since the last snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// These files, links and directories, and no others.
+    Paths(BTreeSet<RepoPath>),
+    Everything,
+}
+
+impl Touched {
+    /// Whether the paths alone cannot tell what changes: rules decide about other files.
+    fn needs_everything(&self) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Paths(paths) => paths.iter().any(|path| {
+                let name = path.file_name();
+                name.is_empty() || name == IGNORE_FILE || name == ATTRIBUTES_FILE
+            }),
+        }
+    }
+}
+
+/// Takes the workspace as it is now; `None` when it is as the last snapshot has it.
+///
+/// One caller at a time for each environment: a second one fails to move the ref.
+pub fn take(
+    store: &Store,
+    environment: &EnvironmentId,
+    workspace: &Path,
+    touched: &Touched,
+    cause: SnapshotCause,
+    at: Timestamp,
+) -> Result<Option<Snapshot>, Failure> {
+    let repository = store.reader();
+    let previous = previous(&repository, environment)?;
+    let taken = if touched.needs_everything() {
+        everything(store, &repository, environment, &previous, workspace)?
+    } else {
+        let Touched::Paths(paths) = touched else { unreachable!("everything was handled above") };
+        edit::paths(store, &repository, &previous, workspace, paths)?
+    };
+    if taken.tree == previous.tree {
+        if cause == SnapshotCause::Decision {
+            store.sync()?;
+            store.sync_ref(&refs::snapshot(environment))?;
+        }
+        return Ok(None);
+    }
+    let change = count(&repository, previous.tree, taken.tree)?;
+    let message = Message { cause, at, change, skipped: taken.skipped };
+    let parent = Some(previous.commit);
+    let id = commit(store, &repository, environment, taken.tree, parent, parent, &message)?;
+    Ok(Some(snapshot(id, taken.tree, parent, message)))
+}
+
+/// The newest snapshot, as far as the next one needs it.
+pub(super) struct Previous {
+    pub commit: ObjectId,
+    pub tree: ObjectId,
+    pub base_tree: ObjectId,
+    pub skipped: Vec<Skipped>,
+}
+
+/// What a workspace holds.
+pub(super) struct Taken {
+    pub tree: ObjectId,
+    pub skipped: Vec<Skipped>,
+}
+
+fn previous(
+    repository: &gix::Repository,
+    environment: &EnvironmentId,
+) -> Result<Previous, Failure> {
+    let missing = || {
+        let text = format!("environment {environment} has no snapshots");
+        Failure::new(FailureKind::NotFound, text)
+    };
+    let commit = refs::read(repository, &refs::snapshot(environment))?.ok_or_else(missing)?;
+    let base = refs::read(repository, &refs::base(environment))?.ok_or_else(missing)?;
+    let found = repository.find_commit(commit).context("cannot read the last snapshot")?;
+    let decoded = found.decode().context("cannot read the last snapshot")?;
+    let message = Message::read(decoded.message);
+    Ok(Previous {
+        commit,
+        tree: decoded.tree(),
+        base_tree: object::tree_of(repository, &object::name(base))?,
+        skipped: message.map(|message| message.skipped).unwrap_or_default(),
+    })
+}
+
+/// Walks the whole workspace; files whose status is as last seen are not read.
+fn everything(
+    store: &Store,
+    repository: &gix::Repository,
+    environment: &EnvironmentId,
+    previous: &Previous,
+    workspace: &Path,
+) -> anyhow::Result<Taken> {
+    let root = walk::open_root(workspace)
+        .with_context(|| format!("cannot open the workspace {}", workspace.display()))?;
+    let cache = Some(StatCache::open(store, environment));
+    let mut scan = Scan::new(store, repository, previous.base_tree, cache);
+    let found = scan.directory(&root, b"", false)?;
+    let tree = match found {
+        Some((_, id)) => id,
+        None => store.write_tree(&gix::objs::Tree::empty())?,
+    };
+    let (cache, skipped) = scan.into_cache();
+    if let Some(cache) = cache {
+        cache.save()?;
+    }
+    Ok(Taken { tree, skipped })
+}
+
+/// Lines and files that differ between two trees, renamed files counted as such.
+pub(super) fn count(
+    repository: &gix::Repository,
+    from: ObjectId,
+    to: ObjectId,
+) -> Result<ChangeCount, Failure> {
+    let mut total = ChangeCount::default();
+    let mut counts = Counts::default();
+    for change in diff::changes(repository, from, to, Renames::Find)? {
+        let (added, removed) = counts.of(repository, &change)?;
+        total.added += added;
+        total.removed += removed;
+        total.files += 1;
+    }
+    Ok(total)
+}
+
+/// Writes a snapshot's commit and moves the environment's ref to it from `expected`.
+pub(super) fn commit(
+    store: &Store,
+    repository: &gix::Repository,
+    environment: &EnvironmentId,
+    tree: ObjectId,
+    parent: Option<ObjectId>,
+    expected: Option<ObjectId>,
+    message: &Message,
+) -> anyhow::Result<ObjectId> {
+    let signature = gix::actor::Signature {
+        name: BString::from("agentdeck"),
+        email: BString::from("agentdeck@localhost"),
+        time: gix::date::Time::new((message.at.0 / 1000) as i64, 0),
+    };
+    let id = store.write_commit(&Commit {
+        tree,
+        parents: parent.into_iter().collect(),
+        author: signature.clone(),
+        committer: signature,
+        encoding: None,
+        message: message.write().into(),
+        extra_headers: Vec::new(),
+    })?;
+    let milestone = message.cause != SnapshotCause::Change;
+    if milestone {
+        store.sync()?;
+    }
+    refs::set(repository, refs::snapshot(environment), id, expected)?;
+    if milestone {
+        store.sync_ref(&refs::snapshot(environment))?;
+    }
+    Ok(id)
+}
+
+pub(super) fn snapshot(
+    id: ObjectId,
+    tree: ObjectId,
+    parent: Option<ObjectId>,
+    message: Message,
+) -> Snapshot {
+    Snapshot {
+        id: object::name(id),
+        tree: object::name(tree),
+        parent: parent.map(object::name),
+        at: message.at,
+        cause: message.cause,
+        change: message.change,
+        skipped: message.skipped,
+    }
+}

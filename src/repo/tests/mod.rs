@@ -1,0 +1,142 @@
+//! The rooms of this module together, on real repositories, measured against the git program.
+
+mod hostile;
+mod property;
+mod take;
+mod user;
+mod workspace;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::model::id::{CommitId, EnvironmentId, Timestamp};
+use crate::model::path::RepoPath;
+use crate::model::snapshot::{Snapshot, SnapshotCause};
+
+use super::oracle::Oracle;
+use super::snapshot::{self, Touched};
+use super::workspace::{self as workspaces, Places};
+use super::{Store, UserRepository};
+
+/// A user's repository and one environment made from it.
+struct Fixture {
+    oracle: Oracle,
+    store: Store,
+    user: UserRepository,
+    environment: EnvironmentId,
+    base: CommitId,
+    first: Snapshot,
+}
+
+impl Fixture {
+    /// Commits what `fill` writes into the repository and makes an environment of it.
+    fn new(fill: impl FnOnce(&Path)) -> Self {
+        let oracle = Oracle::new();
+        fill(&oracle.root());
+        oracle.git(["add", "-A"]);
+        oracle.git(["commit", "-q", "--allow-empty", "-m", "base"]);
+        Self::over(oracle)
+    }
+
+    fn over(oracle: Oracle) -> Self {
+        let user = UserRepository::discover(&oracle.root()).expect("a repository");
+        let store = Store::open(&oracle.outside().join("store"), &user).expect("a store");
+        let environment = EnvironmentId::from_random([7; 8]);
+        let (base, _) = user.head().expect("a head");
+        let places = oracle.outside().join("environment");
+        let first = workspaces::create(
+            &user,
+            &store,
+            &environment,
+            &base,
+            &Places { workspace: &places.join("workspace"), git: &places.join("git") },
+            &user.identity(),
+            Timestamp(1_700_000_000_000),
+            &mut |_, _| {},
+        )
+        .expect("a workspace");
+        Self { oracle, store, user, environment, base, first }
+    }
+
+    fn workspace(&self) -> PathBuf {
+        self.oracle.outside().join("environment/workspace")
+    }
+
+    fn git_directory(&self) -> PathBuf {
+        self.oracle.outside().join("environment/git")
+    }
+
+    fn take(&self, touched: &Touched) -> Option<Snapshot> {
+        let (cause, at) = (SnapshotCause::Change, Timestamp(1_700_000_001_000));
+        snapshot::take(&self.store, &self.environment, &self.workspace(), touched, cause, at)
+            .expect("a snapshot can be taken")
+    }
+
+    fn take_paths(&self, paths: &[&str]) -> Option<Snapshot> {
+        self.take(&touched(paths))
+    }
+
+    /// Runs git in the workspace as an agent does in its box.
+    fn git_inside(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command
+            .args(arguments)
+            .current_dir(self.workspace())
+            .env("GIT_DIR", self.git_directory())
+            .env("GIT_WORK_TREE", self.workspace())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("HOME", self.oracle.outside());
+        let output = command.output().expect("git runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The paths of a snapshot's tree, as git lists them.
+    fn listing(&self, snapshot: &Snapshot) -> Vec<String> {
+        let store = self.oracle.outside().join("store/snapshots.git");
+        let text = self.oracle.git([
+            "--git-dir",
+            store.to_str().expect("a plain path"),
+            "ls-tree",
+            "-r",
+            "--name-only",
+            snapshot.tree.as_str(),
+        ]);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The tree that git itself makes of the workspace, over the base.
+    fn tree_by_git(&self) -> String {
+        let scratch = self.oracle.outside().join("scratch");
+        let _ = std::fs::remove_dir_all(&scratch);
+        let root = self.oracle.root();
+        let root = root.to_str().expect("a plain path");
+        let at = scratch.to_str().expect("a plain path");
+        self.oracle.git(["clone", "-q", "--no-checkout", root, at]);
+        let workspace = self.workspace();
+        let run = |arguments: &[&str]| {
+            let mut all = vec!["--git-dir", "../../scratch/.git", "--work-tree", "."];
+            all.extend(arguments);
+            let output =
+                self.oracle.command(all).current_dir(&workspace).output().expect("git runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        };
+        // Git sees the empty `.git` of the workspace as no repository and leaves it out.
+        run(&["read-tree", self.base.as_str()]);
+        run(&["add", "-A"]);
+        run(&["write-tree"])
+    }
+}
+
+fn touched(paths: &[&str]) -> Touched {
+    Touched::Paths(paths.iter().map(|path| RepoPath::new(path.as_bytes())).collect::<BTreeSet<_>>())
+}
+
+fn write(root: &Path, path: &str, content: &[u8]) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    std::fs::write(path, content).expect("a file");
+}

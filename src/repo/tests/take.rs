@@ -1,0 +1,118 @@
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::model::snapshot::ChangeCount;
+use crate::repo::{divergence, history};
+
+fn small() -> Fixture {
+    Fixture::new(|root| {
+        write(root, "a.txt", b"a\n");
+        write(root, "dir/b.txt", b"b\n");
+        write(root, "dir/deep/c.txt", b"c\n");
+        write(root, ".gitignore", b"*.log\n/target/\n");
+    })
+}
+
+#[test]
+fn an_unchanged_tree_is_not_snapshotted() {
+    let fixture = small();
+    assert_eq!(fixture.take(&Touched::Everything), None);
+    assert_eq!(fixture.take_paths(&["a.txt", "dir", "nowhere/at/all"]), None);
+}
+
+#[test]
+fn paths_and_a_whole_walk_take_the_same_tree() {
+    let fixture = small();
+    let root = fixture.workspace();
+    write(&root, "a.txt", b"changed\n");
+    write(&root, "new/one/two.txt", b"two\n");
+    write(&root, "noise.log", b"noise\n");
+    write(&root, "target/out.o", b"out\n");
+    std::fs::remove_dir_all(root.join("dir")).expect("removed");
+    symlink("a.txt", root.join("dir")).expect("a link");
+    let paths = ["a.txt", "new", "noise.log", "target/out.o", "dir/b.txt", "dir/deep/c.txt"];
+    let taken = fixture.take_paths(&paths).expect("a change");
+    assert_eq!(fixture.listing(&taken), [".gitignore", "a.txt", "dir", "new/one/two.txt"]);
+    assert_eq!(taken.tree.as_str(), fixture.tree_by_git());
+    assert_eq!(fixture.take(&Touched::Everything), None);
+    assert_eq!(taken.change, ChangeCount { added: 3, removed: 3, files: 5 });
+    assert_eq!(taken.parent, Some(fixture.first.id.clone()));
+
+    let read = history::read(&fixture.store, &fixture.environment).expect("a history");
+    assert_eq!(read, [fixture.first.clone(), taken.clone()]);
+    let since = divergence::since_base(&fixture.store, &fixture.environment).expect("a count");
+    assert_eq!(since, taken.change);
+}
+
+#[test]
+fn new_ignore_rules_leave_out_what_the_base_does_not_track() {
+    let fixture = small();
+    let root = fixture.workspace();
+    write(&root, "made.tmp", b"1\n");
+    write(&root, "dir/b.txt", b"changed\n");
+    let first = fixture.take(&Touched::Everything).expect("a change");
+    assert!(fixture.listing(&first).contains(&"made.tmp".to_owned()));
+
+    write(&root, ".gitignore", b"*.tmp\n*.txt\n");
+    let second = fixture.take_paths(&[".gitignore"]).expect("a change");
+    let listing = fixture.listing(&second);
+    assert_eq!(listing, [".gitignore", "a.txt", "dir/b.txt", "dir/deep/c.txt"]);
+    write(&root, "dir/b.txt", b"still tracked\n");
+    assert!(fixture.take_paths(&["dir/b.txt"]).is_some());
+}
+
+#[test]
+fn a_file_changed_within_one_tick_of_the_clock_is_seen() {
+    let fixture = small();
+    let file = fixture.workspace().join("a.txt");
+    for number in 0..50_u32 {
+        std::fs::write(&file, format!("{:02}\n", number % 100)).expect("a file");
+        assert!(fixture.take(&Touched::Everything).is_some(), "change {number} was missed");
+    }
+}
+
+#[test]
+fn new_attributes_apply_to_files_whose_status_is_unchanged() {
+    let fixture = small();
+    let root = fixture.workspace();
+    write(&root, "crlf.txt", b"one\r\n");
+    fixture.take(&Touched::Everything).expect("a change");
+    write(&root, ".gitattributes", b"*.txt text\n");
+    let taken = fixture.take(&Touched::Everything).expect("a change");
+    assert_eq!(taken.tree.as_str(), fixture.tree_by_git());
+}
+
+#[test]
+fn the_snapshot_of_a_decision_is_found_after_reopening() {
+    let fixture = small();
+    write(&fixture.workspace(), "a.txt", b"decided\n");
+    let (cause, at) = (SnapshotCause::Decision, Timestamp(5));
+    let workspace = fixture.workspace();
+    let taken = snapshot::take(
+        &fixture.store,
+        &fixture.environment,
+        &workspace,
+        &Touched::Everything,
+        cause,
+        at,
+    );
+    let taken = taken.expect("taken").expect("a change");
+    let store = Store::open(&fixture.oracle.outside().join("store"), &fixture.user);
+    let head = history::head(&store.expect("a store"), &fixture.environment);
+    assert_eq!(head, Ok(taken.id));
+}
+
+#[test]
+fn objects_that_only_the_users_repository_has_are_stored_again() {
+    let fixture = small();
+    let blob = fixture.oracle.feed(["hash-object", "-w", "--stdin"], b"unreachable\n");
+    assert!(blob.status.success());
+    write(&fixture.workspace(), "same.txt", b"unreachable\n");
+    let taken = fixture.take_paths(&["same.txt"]).expect("a change");
+    fixture.oracle.git(["gc", "-q", "--prune=now"]);
+    let store = Store::open(&fixture.oracle.outside().join("store"), &fixture.user);
+    let reader = store.expect("a store").reader();
+    let tree = reader.find_tree(crate::repo::object::id(&taken.tree)).expect("a tree");
+    let entry = tree.lookup_entry_by_path("same.txt").expect("a tree").expect("an entry");
+    assert_eq!(entry.object().expect("it was kept").data, b"unreachable\n");
+}

@@ -1,0 +1,129 @@
+//! Making an environment's workspace: the base's files in a plain directory, and beside it the
+//! private git directory that is mounted over the workspace's empty `.git` inside the box.
+
+use std::path::Path;
+
+use anyhow::Context;
+use gix::ObjectId;
+
+use crate::model::failure::Failure;
+use crate::model::id::{CommitId, EnvironmentId, Timestamp};
+use crate::model::repository::Identity;
+use crate::model::snapshot::{ChangeCount, Snapshot, SnapshotCause};
+
+use super::message::Message;
+use super::private::Private;
+use super::store::Store;
+use super::user::UserRepository;
+use super::{object, populate, private, refs, snapshot, stat};
+
+/// Where the two directories of an environment are made. Neither may hold anything yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    pub workspace: &'a Path,
+    /// The private git directory; the host never opens it as a repository.
+    pub git: &'a Path,
+}
+
+/// Checks the base out, makes the private git directory and records the first snapshot.
+///
+/// `progress` is told files written and files in all. What a failure leaves in the two directories
+/// is the caller's to remove; refs are taken back here.
+#[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename them")]
+pub fn create(
+    user: &UserRepository,
+    store: &Store,
+    environment: &EnvironmentId,
+    base: &CommitId,
+    places: &Places<'_>,
+    identity: &Identity,
+    at: Timestamp,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Snapshot, Failure> {
+    let base_id = object::id(base);
+    pin(user, environment, base_id)?;
+    let created = create_pinned(user, store, environment, base_id, places, identity, at, progress);
+    if created.is_err() {
+        // The failure that is reported is the first one.
+        let _ = unpin(user, store, environment);
+    }
+    Ok(created?)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the body of `create`")]
+fn create_pinned(
+    user: &UserRepository,
+    store: &Store,
+    environment: &EnvironmentId,
+    base: ObjectId,
+    places: &Places<'_>,
+    identity: &Identity,
+    at: Timestamp,
+    progress: &mut dyn FnMut(u64, u64),
+) -> anyhow::Result<Snapshot> {
+    let repository = store.reader();
+    let tree = object::tree_of(&repository, &object::name(base))?;
+    let (_, branch) = user.head()?;
+    let private =
+        Private { user, base, branch: branch.as_deref(), identity, directory: places.git };
+    // Copying the objects is input and output, writing the files is system calls: side by side.
+    let state = std::thread::scope(|scope| {
+        let objects = scope.spawn(|| private.create(&store.reader()));
+        let state = populate::populate(store, &repository, tree, places.workspace, progress);
+        let objects = objects.join().expect("copying objects does not panic");
+        state.and_then(|state| objects.map(|()| state))
+    })?;
+    private::write_index(places.git, state.clone())?;
+    stat::seed(store, environment, state)?;
+
+    refs::set(&repository, refs::base(environment), base, None)?;
+    let message = Message {
+        cause: SnapshotCause::Base,
+        at,
+        change: ChangeCount::default(),
+        skipped: Vec::new(),
+    };
+    let id = snapshot::commit(store, &repository, environment, tree, Some(base), None, &message)?;
+    Ok(snapshot::snapshot(id, tree, None, message))
+}
+
+/// Keeps the base from being pruned out of the user's repository: the only write there.
+fn pin(user: &UserRepository, environment: &EnvironmentId, base: ObjectId) -> anyhow::Result<()> {
+    let repository = user.reader();
+    let name = refs::pin(environment);
+    if refs::read(&repository, &name)? == Some(base) {
+        return Ok(());
+    }
+    refs::set(&repository, name, base, None).context("cannot pin the base in your repository")
+}
+
+/// Forgets an environment for good: its pin in the user's repository, its refs in the store and
+/// what is remembered of its files. What is gone already is no failure.
+pub fn unpin(
+    user: &UserRepository,
+    store: &Store,
+    environment: &EnvironmentId,
+) -> Result<(), Failure> {
+    let repository = user.reader();
+    let name = refs::pin(environment);
+    if let Some(id) = refs::read(&repository, &name)? {
+        refs::remove(&repository, name, id)?;
+        remove_empty(user.git_dir(), &["refs/agentdeck/pin", "refs/agentdeck"]);
+    }
+    let repository = store.reader();
+    for name in [refs::snapshot(environment), refs::base(environment)] {
+        if let Some(id) = refs::read(&repository, &name)? {
+            refs::remove(&repository, name, id)?;
+        }
+    }
+    stat::forget(store, environment);
+    Ok(())
+}
+
+/// Removes directories that our ref was the last in.
+fn remove_empty(git_dir: &Path, directories: &[&str]) {
+    for directory in directories {
+        // It stays when other pins are in it.
+        let _ = std::fs::remove_dir(git_dir.join(directory));
+    }
+}
