@@ -1,6 +1,8 @@
 //! Engines make boxes. One trait, and one conformance suite that every engine passes.
 
 pub mod docker;
+pub mod native;
+mod place;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use crate::model::policy::{
     EngineKind, EngineReport, Isolation, IsolationRequest, Limits, NetworkPolicy,
 };
 use crate::model::repository::Identity;
+
+pub use place::place_binary;
 
 /// The directory inside every box that holds the shim's and the gateway's sockets.
 pub const RUN_DIRECTORY: &str = "/run/agentdeck";

@@ -27,6 +27,9 @@ pub struct ShimConfig {
     pub relay: Option<RelayConfig>,
 }
 
+/// The argument that makes the shim's binary wait under an agent's rights, to be looked at.
+pub const HOLD: &str = "shim-hold";
+
 /// The way out of the box: a gateway behind a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayConfig {

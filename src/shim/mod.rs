@@ -24,6 +24,14 @@ use anyhow::Context;
 
 use config::ShimConfig;
 
+/// Says that it is there, then does nothing until its input ends. A process of this kind is what
+/// an engine reads an agent's rights from.
+pub fn hold() -> ExitCode {
+    let told = std::io::stdout().write_all(b".");
+    let waited = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    if told.and(waited).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// Runs the shim with the configuration file at `config_path` until it is told to stop.
 pub fn run(config_path: &Path) -> ExitCode {
     match try_run(config_path) {

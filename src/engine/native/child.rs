@@ -1,0 +1,250 @@
+//! The re-executed child that makes a box.
+//!
+//! Three processes take part. The *keeper* prepares the layer, writes the id maps and answers the
+//! engine. It forks the *founder*, which leaves the host's namespaces and forks the *first
+//! process*, which builds the box's root and becomes the shim. Until the keeper gives the word the
+//! first process does nothing, so that a keeper that dies leaves nothing behind.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::thread::{Gid, Uid, UnshareFlags};
+
+use super::order::{Answer, Order};
+use super::{kernel, layer, process, root};
+use crate::engine::{BoxPlan, RUN_DIRECTORY};
+use crate::model::failure::Failure;
+
+/// Every kind of namespace but time.
+const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
+    .union(UnshareFlags::NEWNS)
+    .union(UnshareFlags::NEWPID)
+    .union(UnshareFlags::NEWNET)
+    .union(UnshareFlags::NEWIPC)
+    .union(UnshareFlags::NEWUTS)
+    .union(UnshareFlags::NEWCGROUP);
+
+/// The word that a step is done, through a pipe.
+const DONE: [u8; 1] = [1];
+
+/// Reads an order from standard input, carries it out, and answers on standard output.
+pub fn run() -> ExitCode {
+    let answer = carry_out().unwrap_or_else(|error| Answer::Failed(Failure::from(error)));
+    let told = serde_json::to_vec(&answer)
+        .map_err(io::Error::from)
+        .and_then(|text| io::stdout().write_all(&text));
+    if told.is_ok() && !matches!(answer, Answer::Failed(_)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn carry_out() -> anyhow::Result<Answer> {
+    let mut text = Vec::new();
+    io::stdin().read_to_end(&mut text).context("cannot read the order")?;
+    match serde_json::from_slice(&text).context("the order is malformed")? {
+        Order::Isolate { plan, home_in_box } => {
+            let layer = layer::prepare(&plan)?;
+            let first = found(|| root::build(&plan, &home_in_box, &layer), || become_shim(&plan))?;
+            Ok(Answer::Made { pid: first.pid, start: first.start })
+        }
+        Order::Detach { plan } => {
+            let first = detach(&plan)?;
+            Ok(Answer::Made { pid: first.pid, start: first.start })
+        }
+        Order::Probe { directory } => {
+            found(|| root::try_out(&directory), || Ok(()))?;
+            Ok(Answer::Works)
+        }
+    }
+}
+
+struct First {
+    pid: u32,
+    start: u64,
+}
+
+/// Both ends of a pipe that no program inherits.
+struct Pipe {
+    reader: File,
+    writer: File,
+}
+
+impl Pipe {
+    fn new() -> io::Result<Self> {
+        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        Ok(Self { reader: reader.into(), writer: writer.into() })
+    }
+}
+
+/// Makes the namespaces and runs `build`, then `finish`, in their first process.
+fn found(
+    build: impl FnOnce() -> anyhow::Result<()>,
+    finish: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<First> {
+    let (mut from_founder, mut to_founder) = (Pipe::new()?, Pipe::new()?);
+    let (mut from_first, mut to_first) = (Pipe::new()?, Pipe::new()?);
+    let founder = match fork()? {
+        Some(founder) => founder,
+        None => {
+            drop((from_founder.reader, to_founder.writer, from_first.reader, to_first.writer));
+            match leave_host(&mut from_founder.writer, &mut to_founder.reader) {
+                Ok(Some(first)) => report_first(&mut from_founder.writer, first),
+                Ok(None) => {
+                    // The keeper waits for the founder's pipe to close.
+                    drop((from_founder.writer, to_founder.reader));
+                    let built = wait_for_word(&mut to_first.reader)
+                        .and_then(|()| build())
+                        .and_then(|()| finish());
+                    report(&mut from_first.writer, built)
+                }
+                Err(error) => report(&mut from_founder.writer, Err(error)),
+            }
+        }
+    };
+    drop((from_founder.writer, to_founder.reader, from_first.writer, to_first.reader));
+    let result = attend(founder, &mut from_founder.reader, &mut to_founder.writer);
+    let _ = rustix::process::waitpid(Some(founder), WaitOptions::empty());
+    let pid = result?;
+    let start = process::start_time(pid).context("the box's first process ended at once")?;
+    to_first.writer.write_all(&DONE)?;
+    let mut failure = Vec::new();
+    from_first.reader.read_to_end(&mut failure)?;
+    if failure.is_empty() {
+        return Ok(First { pid, start });
+    }
+    Err(serde_json::from_slice::<Failure>(&failure).context("the box's first process failed")?.into())
+}
+
+/// The keeper's part while the founder works: the id maps, then the first process's id.
+fn attend(founder: Pid, from: &mut File, to: &mut File) -> anyhow::Result<u32> {
+    let unshared = read_word_or_failure(from)?;
+    anyhow::ensure!(unshared == DONE, "the founder of the box said something else");
+    if let Err(error) = kernel::write_id_maps(founder) {
+        let _ = rustix::process::kill_process(founder, Signal::KILL);
+        return Err(error);
+    }
+    to.write_all(&DONE)?;
+    let mut rest = Vec::new();
+    from.read_to_end(&mut rest)?;
+    match <[u8; 4]>::try_from(rest.as_slice()) {
+        Ok(pid) => Ok(u32::from_ne_bytes(pid)),
+        Err(_) => Err(serde_json::from_slice::<Failure>(&rest)
+            .context("the founder of the box ended early")?
+            .into()),
+    }
+}
+
+fn read_word_or_failure(from: &mut File) -> anyhow::Result<[u8; 1]> {
+    let mut word = [0];
+    from.read_exact(&mut word).context("the founder of the box ended early")?;
+    if word == DONE {
+        return Ok(word);
+    }
+    let mut text = word.to_vec();
+    from.read_to_end(&mut text)?;
+    Err(serde_json::from_slice::<Failure>(&text).context("the founder of the box failed")?.into())
+}
+
+/// The founder's part: new namespaces, their root's identity, and the fork of the first process,
+/// in which this returns `None`.
+fn leave_host(to: &mut File, from: &mut File) -> anyhow::Result<Option<Pid>> {
+    // SAFETY: this process has one thread, and no flag parts it from memory it shares.
+    unsafe { rustix::thread::unshare_unsafe(NAMESPACES) }
+        .map_err(|error| kernel::explain("cannot make namespaces", error.into()))?;
+    to.write_all(&DONE)?;
+    wait_for_word(from)?;
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
+    Ok(fork()?)
+}
+
+fn report_first(to: &mut File, first: Pid) -> ! {
+    let pid = (first.as_raw_nonzero().get() as u32).to_ne_bytes();
+    let told = to.write_all(&pid).map_err(anyhow::Error::from);
+    report(to, told)
+}
+
+fn wait_for_word(from: &mut File) -> anyhow::Result<()> {
+    let mut word = [0];
+    from.read_exact(&mut word).context("the engine's child ended early")
+}
+
+/// Ends a forked process, telling what went wrong if anything did.
+fn report(to: &mut File, result: anyhow::Result<()>) -> ! {
+    let code = match result {
+        Ok(()) => 0,
+        Err(error) => {
+            let failure = Failure::from(error);
+            let text = serde_json::to_vec(&failure).unwrap_or_default();
+            // Nobody is left to tell when the keeper is gone.
+            let _ = to.write_all(&text);
+            1
+        }
+    };
+    // SAFETY: leaves at once, without the exit handlers of the process it was forked from.
+    unsafe { libc::_exit(code) }
+}
+
+fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: this program was re-executed for this and has one thread.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// Replaces the first process by the shim, whose place in the box is `root::SHIM`.
+fn become_shim(plan: &BoxPlan) -> anyhow::Result<()> {
+    kernel::limit_processes(&plan.limits)?;
+    let mut shim = Command::new(root::SHIM);
+    shim.arg("shim").arg(Path::new(RUN_DIRECTORY).join(super::CONFIG)).env_clear().current_dir("/");
+    Err(shim.exec()).context("cannot start the shim")
+}
+
+/// Starts the shim without isolation, in a session of its own, with no parent to wait for it.
+fn detach(plan: &BoxPlan) -> anyhow::Result<First> {
+    let log = layer::open_log(&plan.directory)?;
+    let (mut pid_pipe, mut error_pipe) = (Pipe::new()?, Pipe::new()?);
+    let config = plan.run.join(super::CONFIG);
+    if let Some(middle) = fork()? {
+        drop((pid_pipe.writer, error_pipe.writer));
+        rustix::process::waitpid(Some(middle), WaitOptions::empty())?;
+        let mut pid = [0; 4];
+        pid_pipe.reader.read_exact(&mut pid).context("cannot start a process")?;
+        let pid = u32::from_ne_bytes(pid);
+        let start = process::start_time(pid).context("the shim ended at once")?;
+        let mut failure = Vec::new();
+        error_pipe.reader.read_to_end(&mut failure)?;
+        if failure.is_empty() {
+            return Ok(First { pid, start });
+        }
+        return Err(serde_json::from_slice::<Failure>(&failure)?.into());
+    }
+    let started = start_detached(&plan.shim, &config, log, &mut pid_pipe.writer);
+    report(&mut error_pipe.writer, started)
+}
+
+fn start_detached(
+    shim: &Path,
+    config: &Path,
+    log: OwnedFd,
+    to: &mut File,
+) -> anyhow::Result<()> {
+    rustix::process::setsid()?;
+    if let Some(pid) = fork()? {
+        return Ok(to.write_all(&(pid.as_raw_nonzero().get() as u32).to_ne_bytes())?);
+    }
+    layer::use_as_output(&log)?;
+    let arguments = [PathBuf::from("shim"), config.to_owned()];
+    Err(Command::new(shim).args(arguments).env_clear().current_dir("/").exec())
+        .context("cannot start the shim")
+}

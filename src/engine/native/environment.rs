@@ -1,0 +1,107 @@
+//! The variables of every program in a box.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::engine::BoxPlan;
+use crate::shim::config::{CA_BUNDLE, box_environment, host_ca_bundle};
+
+/// The box's home, unless the workspace stands there.
+const HOME: &str = "/root";
+const OTHER_HOME: &str = "/home/agent";
+
+const STANDARD_PATH: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Beginnings of the host's search path that a box has too.
+const SHARED: [&str; 3] = ["/usr", "/opt", "/nix"];
+
+/// Where the environment's home stands in its box.
+pub(super) fn home(plan: &BoxPlan) -> PathBuf {
+    let taken = plan.mount == Path::new(HOME);
+    PathBuf::from(if taken { OTHER_HOME } else { HOME })
+}
+
+/// The variables of a box.
+pub(super) fn isolated(plan: &BoxPlan) -> Vec<(String, String)> {
+    let home = home(plan);
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let path = search_path(&home, &plan.tools, &own);
+    let mut variables = terminal_variables();
+    variables.extend(pairs(&[
+        ("HOME", &home.to_string_lossy()),
+        ("PATH", &path),
+        ("USER", "root"),
+        ("LOGNAME", "root"),
+        ("SHELL", "/bin/bash"),
+    ]));
+    let toolchains = plan.tools.iter().find(|tool| tool.ends_with(".rustup"));
+    variables.extend(
+        toolchains.map(|tool| ("RUSTUP_HOME".to_owned(), tool.to_string_lossy().into_owned())),
+    );
+    let certificates = host_ca_bundle().map(|_| CA_BUNDLE);
+    variables.extend(box_environment(&plan.network, certificates));
+    variables
+}
+
+/// The variables of an unisolated environment, whose git directory cannot be mounted anywhere.
+pub(super) fn unisolated(plan: &BoxPlan) -> Vec<(String, String)> {
+    let inherited = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    let mut variables = terminal_variables();
+    variables.extend(["PATH", "USER", "LOGNAME", "SHELL"].into_iter().filter_map(inherited));
+    variables.extend(pairs(&[
+        ("HOME", &plan.home.to_string_lossy()),
+        ("GIT_DIR", &plan.git.to_string_lossy()),
+        ("GIT_WORK_TREE", &plan.workspace.to_string_lossy()),
+    ]));
+    variables
+}
+
+fn terminal_variables() -> Vec<(String, String)> {
+    pairs(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "C.UTF-8")])
+}
+
+fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Programs of the tools first, then the home's, the host's own order, and the standard places.
+fn search_path(home: &Path, tools: &[PathBuf], own: &OsStr) -> String {
+    let mut entries: Vec<PathBuf> = tools.iter().filter_map(|tool| programs_of(tool)).collect();
+    entries.push(home.join(".local/bin"));
+    let is_shared = |entry: &PathBuf| SHARED.iter().any(|shared| entry.starts_with(shared));
+    entries.extend(std::env::split_paths(own).filter(is_shared));
+    entries.extend(STANDARD_PATH.map(PathBuf::from));
+    let mut path: Vec<String> = Vec::new();
+    for entry in entries.iter().map(|entry| entry.to_string_lossy().into_owned()) {
+        if !path.contains(&entry) {
+            path.push(entry);
+        }
+    }
+    path.join(":")
+}
+
+/// The directory of a tool's programs: itself, when that is what it is called, or its `bin`.
+fn programs_of(tool: &Path) -> Option<PathBuf> {
+    if tool.ends_with("bin") || tool.ends_with("shims") {
+        return Some(tool.to_owned());
+    }
+    let programs = tool.join("bin");
+    programs.is_dir().then_some(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_path_has_only_what_the_box_can_see() {
+        let tools = [PathBuf::from("/home/jo/.cargo/bin")];
+        let own = OsStr::new("/home/jo/bin:/usr/games:/usr/bin");
+        assert_eq!(
+            search_path(Path::new("/root"), &tools, own),
+            "/home/jo/.cargo/bin:/root/.local/bin:/usr/games:/usr/bin:/usr/local/sbin:\
+             /usr/local/bin:/usr/sbin:/sbin:/bin"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! A box's own layer: what it changed of the system, kept over stop and start.
+//!
+//! Everything here is written before the box first runs. Afterwards the box owns the files, and
+//! nothing on the host may write by path among them again.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::system_files;
+use crate::engine::BoxPlan;
+use crate::model::failure::{Failure, FailureKind};
+
+/// The layer's directory in the environment's.
+pub(super) const DIRECTORY: &str = "layer";
+
+/// Directories of `/var` that programs expect, beside those that show the host's.
+const VARIABLE: [&str; 12] = [
+    "backups",
+    "cache/apt/archives/partial",
+    "cache/debconf",
+    "lib/apt",
+    "lib/dpkg",
+    "lib/misc",
+    "local",
+    "log/apt",
+    "mail",
+    "opt",
+    "spool",
+    "tmp",
+];
+
+/// A layer that is ready and, until the box ends, locked.
+pub(super) struct Layer {
+    pub(super) directory: PathBuf,
+    pub(super) log: OwnedFd,
+    /// Kept open by the box's first process: the kernel leaves it undefined what two overlays on
+    /// one upper directory do.
+    _lock: OwnedFd,
+}
+
+impl Layer {
+    /// Where the box's root is put together; empty on disk.
+    pub(super) fn root(&self) -> PathBuf {
+        self.directory.join("root")
+    }
+}
+
+/// Locks the layer of `plan` and makes what it lacks.
+pub(super) fn prepare(plan: &BoxPlan) -> anyhow::Result<Layer> {
+    let directory = plan.directory.join(DIRECTORY);
+    std::fs::create_dir_all(directory.join("root"))
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let lock = lock(&directory)?;
+    fill(&directory, "etc", |etc| system_files::write(etc, plan))?;
+    fill(&directory, "var", write_variable)?;
+    Ok(Layer { log: open_log(&plan.directory)?, directory, _lock: lock })
+}
+
+fn lock(directory: &Path) -> anyhow::Result<OwnedFd> {
+    // Inherited on purpose: the lock lives as long as the box's first process.
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW;
+    let lock = rustix::fs::open(directory.join("lock"), flags, Mode::RUSR | Mode::WUSR)
+        .context("cannot open the layer's lock")?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(Errno::WOULDBLOCK) => {
+            let message = format!("the box over {} runs already", directory.display());
+            Err(Failure::new(FailureKind::AlreadyExists, message).into())
+        }
+        Err(error) => Err(error).context("cannot lock the layer"),
+    }
+}
+
+/// Makes a part of the layer whole or not at all; one that exists is the box's own.
+fn fill(
+    directory: &Path,
+    name: &str,
+    write: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let whole = directory.join(name);
+    if whole.exists() {
+        return Ok(());
+    }
+    let partial = directory.join(format!("{name}.partial"));
+    if partial.exists() {
+        std::fs::remove_dir_all(&partial).context("cannot clear an interrupted layer")?;
+    }
+    std::fs::create_dir(&partial)?;
+    write(&partial).with_context(|| format!("cannot make the box's /{name}"))?;
+    Ok(std::fs::rename(&partial, &whole)?)
+}
+
+fn write_variable(directory: &Path) -> anyhow::Result<()> {
+    for name in VARIABLE {
+        std::fs::create_dir_all(directory.join(name))?;
+    }
+    std::fs::set_permissions(directory.join("tmp"), std::fs::Permissions::from_mode(0o1777))?;
+    symlink("/run", directory.join("run"))?;
+    Ok(symlink("/run/lock", directory.join("lock"))?)
+}
+
+/// What the shim has to say when it cannot serve, in the environment's directory.
+pub(super) fn open_log(directory: &Path) -> anyhow::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(directory.join("shim.log"), flags, Mode::RUSR | Mode::WUSR)
+        .context("cannot open the shim's log")
+}
+
+/// Makes `log` the standard output and error of this process, and nothing its input.
+pub(super) fn use_as_output(log: &OwnedFd) -> anyhow::Result<()> {
+    let nothing = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(log)?;
+    Ok(rustix::stdio::dup2_stderr(log)?)
+}
