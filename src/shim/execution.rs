@@ -21,6 +21,9 @@ const CHUNK: usize = 64 << 10;
 /// holds it; such a process must not keep the caller waiting for ever.
 const LAST_OUTPUT: Duration = Duration::from_millis(250);
 
+/// How long a peer that was told the result may keep its connection open.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Runs `program` to its end, or until the peer leaves.
 pub(super) async fn run(
     shim: &Shim,
@@ -57,10 +60,14 @@ pub(super) async fn run(
         let exited = Frame::control(&ShimEvent::ExecExited { code });
         let _ = write_frame(&mut *writer.lock().await, &exited).await;
     };
+    let mut fed = std::pin::pin!(feed(reader, input));
     tokio::select! {
         () = work => {}
-        () = feed(reader, input) => {}
+        () = &mut fed => return,
     }
+    // Closed from this side at once, a peer that is still sending input would see a broken pipe
+    // in the place of the result.
+    let _ = tokio::time::timeout(FAREWELL, fed).await;
 }
 
 /// The command's process group, killed when its connection goes first.

@@ -27,7 +27,7 @@ use config::ShimConfig;
 /// Says that it is there, then does nothing until its input ends. A process of this kind is what
 /// an engine reads an agent's rights from.
 pub fn hold() -> ExitCode {
-    let told = std::io::stdout().write_all(b".");
+    let told = std::io::stdout().write_all(b".\n");
     let waited = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
     if told.and(waited).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

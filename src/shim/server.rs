@@ -67,7 +67,19 @@ pub(super) fn bind(directory: &Path) -> io::Result<StdListener> {
         std::os::unix::fs::lchown(socket, Some(owner.uid()), Some(owner.gid()))?;
     }
     listener.set_nonblocking(true)?;
+    if is_first() {
+        seal(directory);
+    }
     Ok(listener)
+}
+
+/// Makes the run directory read-only inside the box, so that no program there takes the socket's
+/// place. Where this process may not, as in a container, a peer that looks at who listens is what
+/// is left.
+fn seal(directory: &Path) {
+    use rustix::mount::MountFlags;
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    let _ = rustix::mount::mount_remount(directory, flags, "");
 }
 
 /// Serves until a peer or a signal ends the box.

@@ -48,6 +48,7 @@ pub fn run() -> ExitCode {
 }
 
 fn carry_out() -> anyhow::Result<Answer> {
+    forget_inherited()?;
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text).context("cannot read the order")?;
     match serde_json::from_slice(&text).context("the order is malformed")? {
@@ -65,6 +66,13 @@ fn carry_out() -> anyhow::Result<Answer> {
             Ok(Answer::Works)
         }
     }
+}
+
+/// Closes what the server had open for others, which a box would else hold for its life.
+fn forget_inherited() -> io::Result<()> {
+    // SAFETY: runs before anything of this process is opened; only the standard streams are kept.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 struct First {
@@ -121,7 +129,9 @@ fn found(
     if failure.is_empty() {
         return Ok(First { pid, start });
     }
-    Err(serde_json::from_slice::<Failure>(&failure).context("the box's first process failed")?.into())
+    Err(serde_json::from_slice::<Failure>(&failure)
+        .context("the box's first process failed")?
+        .into())
 }
 
 /// The keeper's part while the founder works: the id maps, then the first process's id.
@@ -233,12 +243,7 @@ fn detach(plan: &BoxPlan) -> anyhow::Result<First> {
     report(&mut error_pipe.writer, started)
 }
 
-fn start_detached(
-    shim: &Path,
-    config: &Path,
-    log: OwnedFd,
-    to: &mut File,
-) -> anyhow::Result<()> {
+fn start_detached(shim: &Path, config: &Path, log: OwnedFd, to: &mut File) -> anyhow::Result<()> {
     rustix::process::setsid()?;
     if let Some(pid) = fork()? {
         return Ok(to.write_all(&(pid.as_raw_nonzero().get() as u32).to_ne_bytes())?);

@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn the_kernels_tables_are_read() {
-        let info = "9 1 0:2 /a /proc rw - proc proc rw\n8 1 0:9 / / rw shared:1 - tmpfs agentdeck rw";
+        let info =
+            "9 1 0:2 /a /proc rw - proc proc rw\n8 1 0:9 / / rw shared:1 - tmpfs agentdeck rw";
         assert_eq!(root_file_system(info), "tmpfs");
         let devices = "Inter-|   Receive\n face |bytes\n    lo:   0 0\n  eth0: 1 2";
         assert_eq!(interfaces(devices), ["lo", "eth0"]);

@@ -36,8 +36,9 @@ const QUOTAS: [(&str, &str); 9] = [
 pub(super) fn write_id_maps(process: Pid) -> anyhow::Result<()> {
     let directory = format!("/proc/{}", process.as_raw_nonzero());
     let write = |file: &str, text: &str| {
-        std::fs::write(format!("{directory}/{file}"), text)
-            .map_err(|error| explain(&format!("cannot write the {file} of a user namespace"), error))
+        std::fs::write(format!("{directory}/{file}"), text).map_err(|error| {
+            explain(&format!("cannot write the {file} of a user namespace"), error)
+        })
     };
     if rustix::process::geteuid().is_root() {
         write("uid_map", &identity_map("/proc/self/uid_map")?)?;
@@ -136,8 +137,9 @@ fn forbidding_setting() -> Option<String> {
     SETTINGS.iter().find_map(|(name, forbidding, allowing)| {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         let value = std::fs::read_to_string(path).ok()?;
-        (value.trim() == *forbidding)
-            .then(|| format!("{name} is {forbidding}; allow it with: sudo sysctl {name}={allowing}"))
+        (value.trim() == *forbidding).then(|| {
+            format!("{name} is {forbidding}; allow it with: sudo sysctl {name}={allowing}")
+        })
     })
 }
 

@@ -106,7 +106,8 @@ fn write_variable(directory: &Path) -> anyhow::Result<()> {
 
 /// What the shim has to say when it cannot serve, in the environment's directory.
 pub(super) fn open_log(directory: &Path) -> anyhow::Result<OwnedFd> {
-    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags =
+        OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(directory.join("shim.log"), flags, Mode::RUSR | Mode::WUSR)
         .context("cannot open the shim's log")
 }

@@ -30,9 +30,7 @@ use tokio::net::UnixStream;
 use super::{BoxPlan, BoxRecord, BoxState, Engine, ProgressSink, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
-use crate::model::policy::{
-    EngineKind, EngineReport, Isolation, IsolationRequest, NetworkMode,
-};
+use crate::model::policy::{EngineKind, EngineReport, Isolation, IsolationRequest, NetworkMode};
 use crate::shim::config::{ShimConfig, relay_for};
 use order::{Answer, Order};
 
@@ -239,9 +237,8 @@ impl Native {
 }
 
 fn refuse_impossible(plan: &BoxPlan) -> Result<(), Failure> {
-    let refused = |message: &str, hint: &str| {
-        Err(Failure::new(FailureKind::Refused, message).hint(hint))
-    };
+    let refused =
+        |message: &str, hint: &str| Err(Failure::new(FailureKind::Refused, message).hint(hint));
     if plan.network.mode == NetworkMode::Bridge && plan.isolation == IsolationRequest::Required {
         return refused(
             "the native engine has no bridge network",

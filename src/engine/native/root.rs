@@ -66,7 +66,12 @@ pub(super) fn build(plan: &BoxPlan, home: &Path, layer: &Layer) -> anyhow::Resul
     let tree = start(&layer.root())?;
     // A deck's own directory is never part of what a box sees of the host.
     let deck = plan.directory.ancestors().nth(2).unwrap_or(&plan.directory);
-    let host = Host { tree: &tree, layers: layer.directory.join("layers"), hidden: deck, mounts: tree::mount_points()? };
+    let host = Host {
+        tree: &tree,
+        layers: layer.directory.join("layers"),
+        hidden: deck,
+        mounts: tree::mount_points()?,
+    };
     host.show_system()?;
     private_places(&tree, layer)?;
     for path in PACKAGES.iter().map(Path::new).filter(|path| path.is_dir()) {
@@ -75,7 +80,8 @@ pub(super) fn build(plan: &BoxPlan, home: &Path, layer: &Layer) -> anyhow::Resul
     environment(&tree, plan, home)?;
     kernel::write_quotas(&Tree::path_of(&tree.directory(Path::new("/proc"))?))?;
     hide_parts_of_proc(&tree)?;
-    rustix::system::sethostname(plan.name.as_str().as_bytes()).context("cannot set the host name")?;
+    rustix::system::sethostname(plan.name.as_str().as_bytes())
+        .context("cannot set the host name")?;
     kernel::raise_loopback().context("cannot bring the loopback interface up")?;
     tree.become_root().context("cannot change to the box's root")
 }
@@ -233,12 +239,20 @@ pub(super) fn refuse_mount(mount: &Path) -> Option<Failure> {
     let mut parts = mount.components().skip(1).map(|part| part.as_os_str());
     let (first, second) = (parts.next(), parts.next());
     let whole = |name: &str| first == Some(OsStr::new(name)) && second.is_none();
-    let taken = ["dev", "etc", "proc", "run", "sys"].iter().any(|name| first == Some(OsStr::new(name)));
-    if mount.is_absolute() && first.is_some() && !taken && !["bin", "sbin", "tmp", "usr", "var"].iter().any(|name| whole(name)) {
+    let taken =
+        ["dev", "etc", "proc", "run", "sys"].iter().any(|name| first == Some(OsStr::new(name)));
+    if mount.is_absolute()
+        && first.is_some()
+        && !taken
+        && !["bin", "sbin", "tmp", "usr", "var"].iter().any(|name| whole(name))
+    {
         return None;
     }
     let message = format!("a repository at {} cannot be shown in a box", mount.display());
-    Some(Failure::new(FailureKind::Refused, message).hint("move the repository below a home directory"))
+    Some(
+        Failure::new(FailureKind::Refused, message)
+            .hint("move the repository below a home directory"),
+    )
 }
 
 #[cfg(test)]

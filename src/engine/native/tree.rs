@@ -11,9 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags};
 
 /// A root under construction.
 pub(super) struct Tree {
@@ -33,7 +31,11 @@ impl Tree {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         // The root itself holds directories and links only.
         rustix::mount::mount("agentdeck", place, "tmpfs", flags, Some(c"mode=755,size=16m"))?;
-        let root = rustix::fs::open(place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root = rustix::fs::open(
+            place,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         Ok(Self { root })
     }
 
@@ -45,7 +47,7 @@ impl Tree {
         Ok(rustix::process::chdir("/")?)
     }
 
-    /// The path through which system calls reach an open place.
+    /// The path through which system calls reach an open place, as long as it is open.
     pub(super) fn path_of(place: &OwnedFd) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", place.as_raw_fd()))
     }
@@ -90,7 +92,8 @@ impl Tree {
             .with_context(|| format!("cannot find {}", source.display()))?
             .is_dir();
         let open = || if is_directory { self.directory(path) } else { self.file(path) };
-        let place = Self::path_of(&open()?);
+        let opened = open()?;
+        let place = Self::path_of(&opened);
         let shown = || format!("cannot show {} in the box", source.display());
         match rustix::mount::mount_bind(source, &place) {
             // Mounts below must come along where this user may not look under them.
@@ -120,7 +123,8 @@ impl Tree {
 
     /// Makes `path` of the box read-only where it stands, with what is mounted there.
     pub(super) fn seal(&self, path: &Path) -> anyhow::Result<()> {
-        let through = Self::path_of(&open_existing(&self.root, path)?);
+        let place = open_existing(&self.root, path)?;
+        let through = Self::path_of(&place);
         rustix::mount::mount_bind_recursive(&through, &through)?;
         Ok(make_read_only(&open_existing(&self.root, path)?)?)
     }
@@ -146,7 +150,8 @@ impl Tree {
         }
         std::fs::set_permissions(&upper, std::fs::metadata(source)?.permissions())?;
         // Through descriptors, because the options give a meaning to `:` and `\` in paths.
-        let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let open =
+            |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let (lower, upper, work) = (open(source)?, open(&upper)?, open(&work)?);
         let system = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         rustix::mount::fsconfig_set_string(&system, "source", "agentdeck")?;
@@ -219,9 +224,10 @@ fn mount_point(line: &[u8]) -> Option<PathBuf> {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
-            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
-        });
+        let octal = after
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
         path.push(octal.unwrap_or(*first));
         rest = if octal.is_some() { &after[3..] } else { after };
     }

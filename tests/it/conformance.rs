@@ -1,0 +1,171 @@
+//! What every engine's boxes must do. Scripts here need a POSIX shell and small tools only.
+
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use agentdeck::engine::{BoxState, Engine};
+use agentdeck::model::id::SessionId;
+use agentdeck::model::policy::IsolationLevel;
+use agentdeck::model::screen::Size;
+use agentdeck::shim::wire::{Frame, Role, ShimEvent, ShimRequest};
+
+use crate::common::place::Place;
+use crate::common::talk::{Outcome, SIZE, Talk, program, run, script};
+
+const GRACE: Duration = Duration::from_secs(1);
+
+const SHELL: SessionId = SessionId(1);
+
+/// Created, listed, stopped, started with its layer, removed.
+pub async fn a_box_lives_and_keeps_its_layer(engine: &dyn Engine, place: &Place) {
+    let plan = &place.plan;
+    let record = place.create(engine).await;
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
+    assert_eq!(engine.list(&plan.deck).await, Ok(vec![plan.environment.clone()]));
+    assert_eq!(engine.list("0123456789abcdef").await, Ok(Vec::new()));
+    script(engine, &record, Role::Root, "echo kept >/usr/kept; echo kept >/etc/kept").await;
+    engine.stop(&record, GRACE).await.expect("stopped");
+    engine.stop(&record, GRACE).await.expect("stopping twice is fine");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Stopped));
+    let record = engine.start(plan, &record).await.expect("started");
+    assert_eq!(script(engine, &record, Role::Agent, "cat /usr/kept /etc/kept").await, "kept\nkept");
+    engine.remove(&record).await.expect("removed");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Gone));
+    assert_eq!(engine.list(&plan.deck).await, Ok(Vec::new()));
+}
+
+/// A terminal echoes, knows its size, and tells the exit code after its last output.
+pub async fn a_session_is_a_terminal(engine: &dyn Engine, place: &Place) {
+    let record = place.create(engine).await;
+    let mut talk = Talk::with(engine, &record).await;
+    talk.start(SHELL, &["sh"]).await;
+    talk.keys(SHELL, "stty size; pwd; echo a$((20+22))\n").await;
+    talk.see("a42").await;
+    assert!(talk.text().contains("24 80"), "{}", talk.text());
+    assert!(talk.text().contains(&place.plan.mount.display().to_string()), "{}", talk.text());
+    let size = Size { columns: 100, rows: 30 };
+    talk.ask(&ShimRequest::Resize { session: SHELL, size }).await;
+    talk.keys(SHELL, "stty size; echo b$((20+22))\n").await;
+    talk.see("b42").await;
+    assert!(talk.text().contains("30 100"), "{}", talk.text());
+    talk.keys(SHELL, "echo last; exit 7\n").await;
+    let exited = loop {
+        if let Some(event) = talk.next().await {
+            break event;
+        }
+    };
+    assert_eq!(exited, ShimEvent::Exited { session: SHELL, code: 7 });
+    assert!(talk.text().ends_with("last\r\n"), "{}", talk.text());
+    let again = Talk::with(engine, &record).await;
+    assert_eq!(again.sessions.len(), 1, "the ring stays until the session is closed");
+    assert_eq!(again.sessions[0].ring_end, talk.output.len() as u64);
+    assert_eq!((again.sessions[0].size, again.sessions[0].exited), (size, Some(7)));
+    engine.remove(&record).await.expect("removed");
+}
+
+/// Exit codes, standard input and standard error arrive; what does not exist is named.
+pub async fn a_command_has_pipes(engine: &dyn Engine, place: &Place) {
+    let record = place.create(engine).await;
+    let shell = ["sh", "-c", "cat; echo e >&2; exit 3"];
+    let large = vec![b'x'; 300_000];
+    let outcome = run(engine, &record, Role::Agent, &shell, &large).await.expect("started");
+    assert_eq!((outcome.code, outcome.output.len()), (3, large.len()));
+    assert_eq!(outcome.errors, "e");
+    let killed = run(engine, &record, Role::Agent, &["sh", "-c", "kill -9 $$"], b"").await;
+    assert_eq!(killed, Ok(Outcome { code: 137, output: String::new(), errors: String::new() }));
+    let unknown = run(engine, &record, Role::Agent, &["no-such-program"], b"").await;
+    assert_eq!(unknown, Err("command not found: no-such-program".to_owned()));
+    let mut talk = Talk::with(engine, &record).await;
+    let program = program(Role::Agent, &["no-such-program"]);
+    talk.ask(&ShimRequest::Start { session: SHELL, program, size: SIZE }).await;
+    let failed = ShimEvent::StartFailed {
+        session: SHELL,
+        message: "command not found: no-such-program".to_owned(),
+        not_found: true,
+    };
+    assert_eq!(talk.next().await, Some(failed));
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
+    engine.remove(&record).await.expect("removed");
+}
+
+/// A command ends when its connection does.
+pub async fn a_command_dies_with_its_connection(engine: &dyn Engine, place: &Place) {
+    let record = place.create(engine).await;
+    let mut talk = Talk::with(engine, &record).await;
+    let sleeper = program(Role::Agent, &["sh", "-c", "echo on; sleep 1234 & wait"]);
+    talk.ask(&ShimRequest::Exec { program: sleeper }).await;
+    assert!(matches!(talk.frame().await, Some(Frame::ExecOutput { .. })));
+    drop(talk);
+    let gone = "while cat /proc/[0-9]*/cmdline 2>/dev/null | grep -q 'sleep.123[4]'; do :; done; echo gone";
+    assert_eq!(script(engine, &record, Role::Agent, gone).await, "gone");
+    engine.remove(&record).await.expect("removed");
+}
+
+/// The agent has no capability, the box's root a container's.
+pub async fn rights_follow_the_role(engine: &dyn Engine, place: &Place) {
+    let record = place.create(engine).await;
+    let read = "grep -E '^(CapPrm|CapBnd|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status";
+    let agent = script(engine, &record, Role::Agent, read).await;
+    assert_eq!(
+        agent,
+        "CapPrm:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\n\
+         NoNewPrivs:\t1\nSeccomp:\t2"
+    );
+    let root = script(engine, &record, Role::Root, read).await;
+    assert!(root.contains("CapPrm:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"), "{root}");
+    let isolation = engine.isolation(&record).await.expect("read back");
+    assert_eq!(isolation.level, IsolationLevel::Isolated, "{isolation:#?}");
+    engine.remove(&record).await.expect("removed");
+}
+
+/// What is made in the workspace is the user's outside, and the git directory cannot be taken away.
+pub async fn the_workspace_is_the_users(engine: &dyn Engine, place: &Place) {
+    let record = place.create(engine).await;
+    let work = "cat hello; echo new >made; mkdir deep; echo x >deep/er; rm -rf .git 2>/dev/null; \
+                test -d .git && echo still";
+    assert_eq!(script(engine, &record, Role::Agent, work).await, "hello\nstill");
+    for name in ["made", "deep", "deep/er"] {
+        let made = std::fs::metadata(place.plan.workspace.join(name)).expect("made");
+        assert_eq!(made.uid(), rustix::process::geteuid().as_raw(), "{name}");
+    }
+    assert!(place.plan.workspace.join(".git").read_dir().expect("there").next().is_none());
+    engine.remove(&record).await.expect("removed");
+}
+
+/// A reader that leaves in the middle of a flood loses nothing that the ring still has, and a
+/// reader that stands still does not hold the program up.
+pub async fn a_reader_never_holds_a_program_up(engine: &dyn Engine, place: &Place) {
+    const LINES: usize = 60_000;
+    let record = place.create(engine).await;
+    let mut idle = Talk::with(engine, &record).await;
+    let flood =
+        format!("i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line-$i; done; echo all");
+    idle.start(SHELL, &["sh", "-c", &flood]).await;
+    let mut leaving = Talk::with(engine, &record).await;
+    leaving.ask(&ShimRequest::Follow { session: SHELL, from: 0 }).await;
+    leaving.see("line-100\r").await;
+    let mut offset = leaving.output.len() as u64;
+    let mut seen = std::mem::take(&mut leaving.output);
+    drop(leaving);
+    // `idle` followed and never reads; the program must come to its end all the same.
+    let mut back = Talk::with(engine, &record).await;
+    back.ask(&ShimRequest::Follow { session: SHELL, from: offset }).await;
+    loop {
+        match back.frame().await.expect("a frame") {
+            Frame::Output { offset: at, bytes, .. } => {
+                assert_eq!(at, offset, "nothing is lost or told twice");
+                offset += bytes.len() as u64;
+                seen.extend(bytes);
+            }
+            Frame::Control(json) => {
+                let event: ShimEvent = serde_json::from_slice(&json).expect("an event");
+                assert_eq!(event, ShimEvent::Exited { session: SHELL, code: 0 });
+                break;
+            }
+            other => panic!("{other:?} was not asked for"),
+        }
+    }
+    let wanted: String = (1..=LINES).map(|line| format!("line-{line}\r\n")).collect();
+    assert!(String::from_utf8_lossy(&seen) == wanted + "all\r\n", "every line, in order, once");
+    engine.remove(&record).await.expect("removed");
+}
