@@ -101,6 +101,7 @@ pub(crate) async fn run(
     ended
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn no_terminal(error: io::Error) -> Failure {
     Failure::new(FailureKind::Unavailable, format!("the terminal cannot be used: {error}"))
         .hint("agentdeck needs a terminal; in scripts use its verbs with --json")
@@ -136,7 +137,7 @@ impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
             .map(|at| Instant::now() + Duration::from_millis(at.0.saturating_sub(now().0)));
         let reads = self.in_flight.len() < MOST_IN_FLIGHT;
         let [terminate, hangup, interrupt] = &mut self.signals;
-        let far = Instant::now() + Duration::from_secs(3600);
+        let far = Instant::now() + Duration::from_hours(1);
         tokio::select! {
             biased;
             typed = self.typed.next(), if reads => Woken::Typed(typed),

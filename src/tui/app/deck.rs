@@ -30,7 +30,7 @@ impl App {
             Action::TakeKeyboard => self.take_keyboard(),
             Action::Zoom => self.zoomed = !self.zoomed && !self.environments.is_empty(),
             Action::New => {
-                self.overlay = Some(Overlay::New(Box::new(NewForm::new(&self.settings))))
+                self.overlay = Some(Overlay::New(Box::new(NewForm::new(&self.settings))));
             }
             Action::Undo => self.undo(),
             Action::Compare => self.compare(),
@@ -196,7 +196,7 @@ impl App {
 
     fn open_diff(&mut self, environment: EnvironmentId) {
         let ticket = self.ticket();
-        let view = DiffView::since_base(environment, self.selected_name(), ticket);
+        let view = DiffView::since_base(environment, &self.selected_name(), ticket);
         self.send(view.request(), Tag::View(ticket));
         self.views.push(View::Diff(view));
     }

@@ -85,7 +85,7 @@ impl Search {
 }
 
 impl DiffView {
-    pub(crate) fn since_base(environment: EnvironmentId, name: String, ticket: u64) -> Self {
+    pub(crate) fn since_base(environment: EnvironmentId, name: &str, ticket: u64) -> Self {
         let title = format!("{name} since its base");
         Self::between(environment, title, ticket, DiffSide::Base, DiffSide::Head)
     }

@@ -48,6 +48,7 @@ const FAILURE_STAYS: u64 = 1_500;
 
 /// What the loop must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "effects are few and performed at once")]
 pub(crate) enum Effect {
     Send(Request, Tag),
     Leave,

@@ -36,7 +36,7 @@ impl App {
             self.environments.get(tile.index).map(|found| (tile, self.shown_session(found)))
         });
         if let Some((tile, pane)) = &pane
-            && self.goes_to_program(tile, pane, &mouse, at)
+            && self.goes_to_program(tile, pane, mouse, at)
         {
             return;
         }
@@ -52,13 +52,7 @@ impl App {
     }
 
     /// A program that asked for the mouse gets the wheel, and while its keyboard is held, all.
-    fn goes_to_program(
-        &mut self,
-        tile: &Tile,
-        pane: &PaneKey,
-        mouse: &Mouse,
-        at: Position,
-    ) -> bool {
+    fn goes_to_program(&mut self, tile: &Tile, pane: &PaneKey, mouse: Mouse, at: Position) -> bool {
         let asked = self.panes.get(pane).is_some_and(|shown| shown.screen.modes.mouse);
         let wheel = matches!(mouse.kind, MouseKind::ScrollUp | MouseKind::ScrollDown);
         let held = self.keyboard.as_ref() == Some(pane);
@@ -69,7 +63,7 @@ impl App {
         let (left, top) = view::crop(&shown.screen, tile.inner, held);
         let column = at.x - tile.inner.x + left;
         let row = at.y - tile.inner.y + top;
-        self.type_into(pane, Input::Mouse(Mouse { column, row, ..*mouse }));
+        self.type_into(pane, Input::Mouse(Mouse { column, row, ..mouse }));
         true
     }
 

@@ -113,6 +113,7 @@ impl MergeForm {
 }
 
 /// What an overlay asks the app to do after an input.
+#[allow(clippy::large_enum_variant, reason = "one at a time, for the length of a call")]
 enum Outcome {
     Stay,
     Close,

@@ -26,9 +26,9 @@ fn file(size: Size) -> App {
 fn the_matrix_in_a_tiny_terminal() {
     insta::assert_snapshot!(picture(&matrix(TINY)), @r"
      agentdeck  shop · 6
-    ┌ Compare 2 attempt┐
-    │                  │
-    └──────────────────┘
+     Compare 2 attempts
+      fibrave-… calm-h…
+    ▌ … +1 −1 sa+1 −1 sa
      ? help  q close
     ");
 }
@@ -178,11 +178,11 @@ fn the_matrix_at_200_by_60() {
 #[test]
 fn one_file_in_a_tiny_terminal() {
     insta::assert_snapshot!(picture(&file(TINY)), @r"
-     agentdeck  shop · 6
-    ┌ …i/checkout.rs ──┐
-    │                  │
-    └──────────────────┘
-     ? help  q close
+    agentdeck  shop · 6
+    …i/checkout.rs
+         base│     brav
+        1  … │    1  …
+    ? help  q close
     ");
 }
 

@@ -16,11 +16,11 @@ fn opened(size: Size) -> App {
 #[test]
 fn the_diff_in_a_tiny_terminal() {
     insta::assert_snapshot!(picture(&opened(TINY)), @r"
-     agentdeck  shop · 6
-    ┌ brave-otter since┐
-    │ M …i/checkout.rs │
-    └──────────────────┘
-     ? help  q close
+    agentdeck  shop · 6
+    brave-otter since i
+    M …api/checkout.rs
+    @@ -10,5 +10,7 @@
+    ? help  q close
     ");
 }
 

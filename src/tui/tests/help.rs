@@ -14,9 +14,9 @@ fn opened(size: Size) -> App {
 fn help_in_a_tiny_terminal() {
     insta::assert_snapshot!(picture(&opened(TINY)), @r"
      agentdeck  shop · 6
-    ┌ Keys · deck ─────┐
-    │                  │
-    └──────────────────┘
+     Keys · deck
+     › type to filter
+    ▌Enter           tak
      ? help  q leave
     ");
 }

@@ -16,9 +16,9 @@ fn opened(size: Size) -> App {
 fn the_history_in_a_tiny_terminal() {
     insta::assert_snapshot!(picture(&opened(TINY)), @r"
      agentdeck  shop · 6
-    ┌ brave-otter · his┐
-    │                  │
-    └──────────────────┘
+     brave-otter · histo
+      snapshot  age
+    ▌ 0d0d0d0d  now
      ? help  q close
     ");
 }

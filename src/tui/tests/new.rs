@@ -14,9 +14,9 @@ fn opened(size: Size) -> App {
 fn the_form_in_a_tiny_terminal() {
     insta::assert_snapshot!(picture(&opened(TINY)), @r"
      agentdeck  shop · 6
-    ┌ New environment ─┐
-    │ Enter make it  Ta│
-    └──────────────────┘
+     New environment
+    ▌ Name      -heron
+      Agent     ● shell
      ? help  q leave
     ");
 }

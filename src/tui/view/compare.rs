@@ -28,7 +28,7 @@ pub(super) fn matrix(app: &App, view: &CompareView, area: Rect, buffer: &mut Buf
     let each = (inner.width * 2 / 3 / attempts).clamp(8, 24);
     let paths = inner.width.saturating_sub(each * attempts);
     let head = Rect { height: 1, ..inner };
-    put(buffer, head, Line::styled("  file", theme.quiet()));
+    put(buffer, Rect { width: paths, ..head }, Line::styled("  file", theme.quiet()));
     for (index, attempt) in comparison.attempts.iter().enumerate() {
         let name = fit(attempt.name.as_str(), usize::from(each) - 1);
         put(buffer, column(head, paths, each, index), Line::styled(name, theme.strong()));

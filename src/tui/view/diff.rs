@@ -42,7 +42,7 @@ pub(super) fn draw(
         }
         text = Rect { x: inner.x + width + 1, width: inner.width - width - 1, ..inner };
     }
-    let Some(file) = diff.files.get(view.file) else { return None };
+    let file = diff.files.get(view.file)?;
     put(buffer, Rect { height: text.height.min(1), ..text }, heading(theme, file, text.width));
     let text = Rect { y: text.y + 1, height: text.height.saturating_sub(1), ..text };
     let rows = view.rows(app.size.columns).iter().skip(view.top);

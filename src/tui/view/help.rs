@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::super::app::{App, Filter};
 use super::super::keymap::keys_name;
 use super::super::layout::centered;
-use super::super::widget::{Frame, Weight, clear, put};
+use super::super::widget::{Frame, clear, put};
 
 /// Wide enough for the longest description.
 const WIDTH: u16 = 112;
@@ -46,12 +46,12 @@ fn table(
     let area = centered(body, WIDTH, all + 4);
     clear(buffer, area);
     let mut frame = Frame::new(theme.accent(), Line::styled(title.to_owned(), theme.strong()));
-    frame.weight = Weight::Light;
     frame.corner = Line::styled(" Esc closes ", theme.quiet());
     let inner = frame.draw(buffer, area);
-    if inner.height < 3 {
+    if inner.height < 2 {
         return None;
     }
+    let gap = if inner.height > 6 { 2 } else { 1 };
     let line = Rect { height: 1, ..inner };
     let (text, column) = filter.field.window(usize::from(inner.width.saturating_sub(4)));
     let prompt = if text.is_empty() {
@@ -63,7 +63,7 @@ fn table(
         Line::from(vec![Span::styled(" › ", theme.accent()), Span::raw(text.to_owned())])
     };
     put(buffer, line, prompt);
-    let list = Rect { y: inner.y + 2, height: inner.height - 2, ..inner };
+    let list = Rect { y: inner.y + gap, height: inner.height - gap, ..inner };
     let first = (filter.row + 1).saturating_sub(usize::from(list.height));
     for ((index, entry), y) in found.iter().enumerate().skip(first).zip(list.y..list.bottom()) {
         let chosen = index == filter.row;

@@ -25,7 +25,8 @@ pub(super) fn draw(app: &App, form: &NewForm, body: Rect, buffer: &mut Buffer) -
     let inner = frame.draw(buffer, area);
     let mut cursor = None;
     // Where not every field fits, those up to the focus are scrolled away.
-    let room = usize::from(inner.height.saturating_sub(1) / step).max(1);
+    let hint = inner.height > 2 || form.error.is_some();
+    let room = usize::from(inner.height.saturating_sub(u16::from(hint)) / step).max(1);
     let at = fields.iter().position(|field| *field == form.focus).unwrap_or(0);
     let first = (at + 1).saturating_sub(room);
     let mut y = inner.y + u16::from(roomy);
@@ -37,8 +38,11 @@ pub(super) fn draw(app: &App, form: &NewForm, body: Rect, buffer: &mut Buffer) -
         cursor = cursor.or(draw_field(theme, form, field, row, buffer));
         y += step;
     }
-    let last = Rect { y: inner.bottom().saturating_sub(1), height: inner.height.min(1), ..inner };
-    put(buffer, last, last_line(theme, form));
+    if hint {
+        let y = inner.bottom().saturating_sub(1);
+        let last = Rect { y, height: inner.height.min(1), ..inner };
+        put(buffer, last, last_line(theme, form));
+    }
     cursor
 }
 

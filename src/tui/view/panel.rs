@@ -83,12 +83,13 @@ pub(super) fn merge(
     let mut frame = Frame::new(theme.accent(), title);
     frame.corner = Line::styled(" Esc cancels ", theme.quiet());
     let inner = frame.draw(buffer, area);
-    if inner.height < 3 {
+    if inner.height < 2 || inner.width < 4 {
         return None;
     }
     let width = usize::from(inner.width.saturating_sub(4));
     let (text, column) = form.subject.window(width);
-    let subject = Rect { x: inner.x + 2, y: inner.y + 1, width: inner.width - 2, height: 1 };
+    let y = inner.y + u16::from(inner.height > 2);
+    let subject = Rect { x: inner.x + 2, y, width: inner.width - 2, height: 1 };
     put(buffer, subject, Line::styled(text.to_owned(), theme.strong()));
     let rest = form.rest.iter().take(usize::from(shown));
     for (line, y) in rest.zip(subject.y + 1..inner.bottom() - 1) {

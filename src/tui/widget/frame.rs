@@ -7,6 +7,9 @@ use ratatui::text::Line;
 
 use super::text::{clear, put};
 
+/// Two rows of lines are too many of fewer rows than this.
+const LOWEST: u16 = 6;
+
 /// How heavy the lines are, so that it reads without colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
@@ -35,11 +38,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Draws it and returns the area inside.
+    /// Draws it and returns the area inside. In a low area there is only the title.
     pub(crate) fn draw(self, buffer: &mut Buffer, area: Rect) -> Rect {
         let area = area.intersection(buffer.area);
-        if area.width < 2 || area.height < 2 {
-            return Rect::default();
+        if area.width < 2 || area.height < LOWEST {
+            put(buffer, area, self.title);
+            let height = area.height.saturating_sub(1);
+            return Rect { y: area.y + area.height.min(1), height, ..area };
         }
         self.lines(buffer, area);
         let top = Rect { x: area.x + 1, width: area.width - 2, height: 1, ..area };
