@@ -19,8 +19,10 @@ const SOFT_RESET: &[u8] =
 
 impl Terminal {
     pub(super) fn escape(&mut self, intermediates: &[u8], last: u8, raw: &[u8]) {
+        self.preceding = None;
         match (intermediates, last) {
             ([], b'Z') => self.identify(),
+            ([], b'8') => self.restore_cursor(),
             ([], b'c') => {
                 self.pass(raw);
                 self.keyboards = Default::default();
@@ -33,19 +35,27 @@ impl Terminal {
     }
 
     pub(super) fn control(&mut self, control: Control<'_>) {
+        if (control.private, control.intermediates, control.last) == (0, &[][..], b'b') {
+            return self.repeat(control.number(0));
+        }
+        self.preceding = None;
         if self.answer(&control) || self.keyboard_control(&control) {
             return;
         }
         match (control.private, control.intermediates, control.last) {
-            (0, [], b'b') => self.repeat(control.number(0)),
             (0, [], b'P') => self.delete_cells(control.number(0)),
             (0, [], b'I') => self.term.move_forward_tabs(self.at_most_columns(control.number(0))),
-            (0, [], b'Z') => self.term.move_backward_tabs(self.at_most_columns(control.number(0))),
+            (0, [], b'Z') => self.move_backward_tabs(self.at_most_columns(control.number(0))),
             (0, [], b'J') => self.erase_screen(&control),
+            (0, [], b'@' | b'K' | b'X') => {
+                self.pass(control.raw);
+                self.mend_row();
+            }
             (0, [], b'r') => self.set_region(control.number(0), control.number(1)),
             (0, [], b's') if control.parameters.is_empty() => self.pass(control.raw),
             // With parameters it sets margins, which are not there.
             (0, [], b's') => {}
+            (0, [], b'u') => self.restore_cursor(),
             (0, [b'!'], b'p') => self.soft_reset(),
             (b'?', [], b'h' | b'l') => self.private_modes(&control),
             (0, [], last) if self.is(TermMode::ORIGIN) && b"ABEFGae`".contains(&last) => {
@@ -73,11 +83,25 @@ impl Terminal {
         count.clamp(1, self.size().columns)
     }
 
+    /// Where no tab stop is left, the row's beginning is one.
+    fn move_backward_tabs(&mut self, count: u16) {
+        // A cursor that waits to wrap stands in the last column; it stops waiting when it moves.
+        self.term.grid_mut().cursor.input_needs_wrap = false;
+        for _ in 0..count {
+            let before = self.term.grid().cursor.point.column;
+            self.term.move_backward_tabs(1);
+            if self.term.grid().cursor.point.column == before {
+                return self.term.carriage_return();
+            }
+        }
+    }
+
     /// A count past the row's end would erase cells before the cursor.
     fn delete_cells(&mut self, count: u16) {
         let column = self.term.grid().cursor.point.column.0;
         let room = usize::from(self.size().columns) - column;
         self.term.delete_chars(usize::from(count.max(1)).min(room));
+        self.mend_row();
     }
 
     fn erase_screen(&mut self, control: &Control<'_>) {
@@ -86,6 +110,7 @@ impl Terminal {
             self.term.grid_mut().reset_region(..Line(1));
         }
         self.pass(control.raw);
+        self.mend_row();
     }
 
     fn set_region(&mut self, top: u16, bottom: u16) {
@@ -111,9 +136,16 @@ impl Terminal {
         let set = control.last == b'h';
         for mode in control.numbers() {
             match mode {
-                47 | 1047 => self.alternate_screen(set),
+                47 | 1047 => {
+                    // Unlike with mode 1049 the cursor stays where it is.
+                    let cursor = self.term.grid().cursor.clone();
+                    self.alternate_screen(set);
+                    self.term.grid_mut().cursor = cursor;
+                    self.keep_in_region();
+                }
+                1049 => self.alternate_screen(set),
                 1048 if set => self.term.save_cursor_position(),
-                1048 => self.term.restore_cursor_position(),
+                1048 => self.restore_cursor(),
                 // Column mode also clears: only the region is ours to follow.
                 3 => {
                     self.pass(if set { b"\x1b[?3h" } else { b"\x1b[?3l" });
@@ -129,14 +161,32 @@ impl Terminal {
         }
     }
 
-    /// The older ways to change screens: unlike with mode 1049 the cursor stays where it is.
+    /// Changes screens. What belongs to the alternate screen begins anew each time, so that
+    /// nothing of it is left behind by a program that ends without cleaning up.
     fn alternate_screen(&mut self, set: bool) {
         if set == self.is(TermMode::ALT_SCREEN) {
             return;
         }
-        let cursor = self.term.grid().cursor.clone();
-        self.pass(if set { b"\x1b[?1049h" } else { b"\x1b[?1049l" });
-        self.term.grid_mut().cursor = cursor;
+        self.term.swap_alt();
+        self.keyboards[1] = KeyboardStack::default();
+        if set {
+            self.term.grid_mut().saved_cursor = Cursor::default();
+        }
+        self.keep_in_region();
+    }
+
+    fn restore_cursor(&mut self) {
+        self.term.restore_cursor_position();
+        self.keep_in_region();
+    }
+
+    /// In origin mode the cursor never leaves the region, wherever it came from.
+    fn keep_in_region(&mut self) {
+        let (top, bottom) = (i32::from(self.region.0), i32::from(self.region.1));
+        let point = self.term.grid().cursor.point;
+        if self.is(TermMode::ORIGIN) && !(top..bottom).contains(&point.line.0) {
+            self.term.goto((point.line.0 - top).max(0), point.column.0);
+        }
     }
 
     /// Relative and column moves count from the screen's top, also while addresses do not.

@@ -344,6 +344,8 @@ fn scan(bytes: &[u8]) -> Scan {
         b']' => Scan::String(StringKind::Command),
         b'P' => Scan::String(StringKind::Device),
         b'X' | b'^' | b'_' => Scan::String(StringKind::Other),
+        // Nobody writes a control inside so short a sequence: a stray ESC is let go of.
+        0..0x20 | 0x7f => Scan::Abandoned(1),
         _ => scan_body(bytes, 1, 0x20..=0x2f, 0x30..=0x7e),
     }
 }

@@ -49,9 +49,11 @@ impl Hold {
         }
     }
 
-    /// Passes on everything held.
+    /// Ends an update that is being held.
     pub(super) fn release(&mut self, pass: &mut impl FnMut(&[u8])) {
-        self.since = None;
+        if self.since.take().is_none() {
+            return;
+        }
         pass(&std::mem::take(&mut self.held));
     }
 

@@ -19,7 +19,7 @@ impl KeyboardFlags {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct KeyboardStack {
     current: KeyboardFlags,
     /// What was current before each push.

@@ -6,12 +6,14 @@
 //! here: none of them is ever handed on as an escape sequence. This room does not know who looks,
 //! where the bytes come from, or what an agent is.
 
+mod checkpoint;
 mod controls;
 mod emulator;
 mod encode;
 mod filter;
 mod hold;
 mod keyboard;
+mod paint;
 mod replies;
 mod rows;
 mod terminal;
@@ -19,3 +21,6 @@ mod text;
 mod title;
 
 pub use emulator::Emulator;
+
+#[cfg(test)]
+mod tests;

@@ -14,14 +14,14 @@ const SEEN_ON_BLANK: u8 = Attributes::INVERSE | Attributes::UNDERLINE | Attribut
 pub(super) fn row(grid: &GridRow<Cell>) -> Row {
     let cells = &grid[..];
     let wrapped = cells.last().is_some_and(|cell| cell.flags.contains(Flags::WRAPLINE));
-    let length = cells.iter().rposition(is_seen).map_or(0, |last| last + 1);
+    let seen = |column: &usize| is_wide(cells, *column) || is_seen(&cells[*column]);
+    let length = (0..cells.len()).rev().find(seen).map_or(0, |last| last + 1);
     let mut runs = Vec::new();
     let mut plain = Plain::default();
     let mut column = 0;
     while column < length {
         let cell = &grid[Column(column)];
-        let wide =
-            cell.flags.contains(Flags::WIDE_CHAR) && cells.get(column + 1).is_some_and(is_spacer);
+        let wide = is_wide(cells, column);
         if wide || has_marks(cell) {
             plain.end(&mut runs);
             runs.push(cluster(cell, wide));
@@ -73,19 +73,20 @@ fn character(cell: &Cell) -> char {
     if cell.c == '\t' || cell.flags.intersects(half) { ' ' } else { cell.c }
 }
 
-fn is_spacer(cell: &Cell) -> bool {
-    cell.flags.contains(Flags::WIDE_CHAR_SPACER)
+/// Whether both halves of a wide character stand at a column.
+fn is_wide(cells: &[Cell], column: usize) -> bool {
+    cells[column].flags.contains(Flags::WIDE_CHAR)
+        && cells.get(column + 1).is_some_and(|next| next.flags.contains(Flags::WIDE_CHAR_SPACER))
 }
 
 fn has_marks(cell: &Cell) -> bool {
     cell.zerowidth().is_some_and(|marks| !marks.is_empty())
 }
 
+/// Whether a one-cell place differs from a blank in the default style to the eye.
 fn is_seen(cell: &Cell) -> bool {
-    let spacer = Flags::WIDE_CHAR_SPACER;
-    !matches!(cell.c, ' ' | '\t')
+    character(cell) != ' '
         || cell.bg != GridColor::Named(NamedColor::Background)
-        || cell.flags.contains(spacer)
         || attributes(cell.flags).0 & SEEN_ON_BLANK != 0
         || has_marks(cell)
 }

@@ -6,6 +6,7 @@ use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::term::{Config, TermMode};
 use alacritty_terminal::vte::ansi::{CharsetIndex, Processor, StdSyncHandler};
 
+use super::checkpoint::with_main_screen;
 use super::filter::Token;
 use super::keyboard::{KeyboardFlags, KeyboardStack};
 use super::replies::Replies;
@@ -32,7 +33,7 @@ pub(super) struct Terminal {
     pub(super) region: (u16, u16),
     /// The character set in use; the grid keeps this to itself.
     pub(super) charset: CharsetIndex,
-    /// The character a repeat sequence repeats.
+    /// The character a repeat sequence repeats: only what was printed just before it.
     pub(super) preceding: Option<char>,
 }
 
@@ -70,6 +71,11 @@ impl Terminal {
     pub(super) fn resize(&mut self, size: Size) {
         let size = usable(size);
         self.term.resize(Cells(size));
+        if self.is(TermMode::ALT_SCREEN) {
+            // The main screen's cursor moved with its text: the saved one goes along.
+            with_main_screen(&mut self.term, |_| {});
+        }
+        self.preceding = None;
         self.region = (0, size.rows);
     }
 

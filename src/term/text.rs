@@ -19,6 +19,49 @@ const MAX_MARKS: usize = 8;
 impl Terminal {
     /// Writes text that holds no ESC.
     pub(super) fn text(&mut self, text: &[u8]) {
+        if self.is(TermMode::INSERT) {
+            return self.insert(text);
+        }
+        self.write(text);
+    }
+
+    /// Writes text in insert mode, where each character can push another apart.
+    fn insert(&mut self, text: &[u8]) {
+        for chunk in text.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                self.write(character.encode_utf8(&mut [0; 4]).as_bytes());
+                self.mend_row();
+            }
+            if !chunk.invalid().is_empty() {
+                self.write(chunk.invalid());
+                self.mend_row();
+            }
+        }
+    }
+
+    /// Blanks halves of wide characters in the cursor's row whose other half is gone.
+    pub(super) fn mend_row(&mut self) {
+        let grid = self.term.grid_mut();
+        let line = grid.cursor.point.line;
+        let (wide, spacer) = (Flags::WIDE_CHAR, Flags::WIDE_CHAR_SPACER);
+        let halves = wide | spacer;
+        if !grid[line][..].iter().any(|cell| cell.flags.intersects(halves)) {
+            return;
+        }
+        for column in 0..grid.columns() {
+            let row = &grid[line];
+            let flags = row[Column(column)].flags;
+            let next = row[..].get(column + 1).is_some_and(|cell| cell.flags.contains(spacer));
+            let before = column > 0 && row[Column(column - 1)].flags.contains(wide);
+            if flags.contains(wide) && !next {
+                grid[line][Column(column)].clear_wide();
+            } else if flags.contains(spacer) && !before {
+                grid[line][Column(column)].flags.remove(spacer);
+            }
+        }
+    }
+
+    fn write(&mut self, text: &[u8]) {
         let mut rest = text;
         while let Some(&first) = rest.first() {
             let length = if is_plain(first) {
@@ -37,18 +80,22 @@ impl Terminal {
         }
     }
 
-    /// Repeats the last character, at most as often as fills the screen.
+    /// Repeats the character just before, if it was one, at most as often as fills the screen.
     pub(super) fn repeat(&mut self, count: u16) {
         let size = self.size();
         let most = usize::from(size.columns) * usize::from(size.rows);
         if let Some(character) = self.preceding {
             for _ in 0..usize::from(count.max(1)).min(most) {
                 self.term.input(character);
+                if self.is(TermMode::INSERT) {
+                    self.mend_row();
+                }
             }
         }
     }
 
     fn execute(&mut self, byte: u8) {
+        self.preceding = None;
         match byte {
             0x07 => self.bell = true,
             0x08 => self.term.backspace(),
@@ -81,6 +128,7 @@ impl Terminal {
         match character.width() {
             None => return,
             Some(0) => {
+                self.preceding = None;
                 if !is_disguise(character) && self.marks_under_cursor() < MAX_MARKS {
                     self.term.input(character);
                 }

@@ -1,0 +1,216 @@
+//! Output as real agents wrote it.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::seen;
+use crate::model::screen::{Screen, Size};
+use crate::term::Emulator;
+
+/// What happens in a recording, in order.
+enum Event {
+    Output(Vec<u8>),
+    Resize(Size),
+    Mark(String),
+}
+
+struct Recording {
+    size: Size,
+    events: Vec<Event>,
+}
+
+fn recording(name: &str) -> Recording {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut lines = text.lines();
+    let header: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+    let side = |name: &str| header[name].as_u64().unwrap() as u16;
+    let events = lines.filter_map(|line| {
+        let (_, kind, data): (f64, String, String) = serde_json::from_str(line).unwrap();
+        Some(match kind.as_str() {
+            "o" => Event::Output(data.into_bytes()),
+            "m" => Event::Mark(data),
+            "r" => {
+                let (columns, rows) = data.split_once('x').unwrap();
+                let size = Size { columns: columns.parse().unwrap(), rows: rows.parse().unwrap() };
+                Event::Resize(size)
+            }
+            _ => return None,
+        })
+    });
+    Recording {
+        size: Size { columns: side("width"), rows: side("height") },
+        events: events.collect(),
+    }
+}
+
+/// Plays a recording up to a mark, or whole.
+fn play(recording: &Recording, until: &str) -> Emulator {
+    let mut emulator = Emulator::new(recording.size);
+    for event in &recording.events {
+        match event {
+            Event::Output(bytes) => emulator.feed(bytes),
+            Event::Resize(size) => emulator.resize(*size),
+            Event::Mark(mark) if mark == until => break,
+            Event::Mark(_) => {}
+        }
+    }
+    emulator
+}
+
+fn picture(emulator: &mut Emulator) -> String {
+    let (screen, _) = seen(emulator);
+    let rows: Vec<String> = screen.rows.iter().map(crate::model::screen::Row::text).collect();
+    format!("{}\n{}", screen.title, rows.join("\n"))
+}
+
+#[test]
+fn claude_code_at_its_question() {
+    insta::assert_snapshot!(picture(&mut play(&recording("claude.cast"), "approval asked")), @r#"
+    Claude Code
+
+     ▐▛███▛█   Claude Code v2.1.330
+    ▝▜██████▀  Opus 5.5 · API Usage Billing
+     ▝▝   ▝▝   ~/proj
+
+
+    ❯ make the hello file
+
+    ● I will look at the project first.
+
+      Listed 1 directory
+
+    ● Now I create the file.
+
+    ● Write(hello.txt)
+
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     Create file
+     hello.txt
+    ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌
+      1 hello from the fake model
+    ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌
+     Do you want to create hello.txt?
+     ❯ 1. Yes
+       2. Yes, and switch to accept edits (auto-approve file edits and common file commands) for this session
+          (shift+tab)
+       3. No
+
+     Esc to cancel · Tab to amend
+    "#);
+}
+
+#[test]
+fn codex_after_a_turn() {
+    insta::assert_snapshot!(picture(&mut play(&recording("codex.cast"), "turn done")), @r#"
+    proj
+
+      >_ OpenAI Codex (v0.169.0)
+         ~/proj
+
+
+    › FAKE:[{"say":"I need to install something.","shell":"echo hello > hello.txt","args":
+      {"sandbox_permissions":"require_escalated","justification":"May I write the file outside the sandbox?"}},
+      {"say":"Done: wrote the file."}]
+
+
+    • I need to install something.
+
+    ✔ You approved codex to run echo hello > hello.txt this time
+
+    • Ran echo hello > hello.txt
+      └ (no output)
+
+    • Done: wrote the file.
+
+      Worked for 20s • 12:24
+
+
+
+
+
+
+
+
+    › Ask Codex to do anything
+
+      fake-model default · ~/proj
+      ← for agents · ? for shortcuts                                                     ⚠ 1 warning · f2 to view
+    "#);
+}
+
+#[test]
+fn agents_leave_the_screen_as_they_found_it() {
+    for name in ["claude.cast", "codex.cast"] {
+        let mut emulator = play(&recording(name), "");
+        let (screen, _) = seen(&mut emulator);
+        assert!(!screen.modes.alternate_screen && !screen.modes.mouse, "{name}");
+        assert!(screen.cursor.visible, "{name}");
+    }
+}
+
+#[test]
+fn a_checkpoint_anywhere_in_a_recording_changes_nothing() {
+    for name in ["claude.cast", "codex.cast"] {
+        let recording = recording(name);
+        let mut original = Emulator::new(recording.size);
+        let mut rebuilt = Emulator::new(recording.size);
+        for (index, event) in recording.events.iter().enumerate() {
+            match event {
+                Event::Output(bytes) => {
+                    original.feed(bytes);
+                    rebuilt.feed(bytes);
+                }
+                Event::Resize(size) => {
+                    original.resize(*size);
+                    rebuilt.resize(*size);
+                }
+                Event::Mark(_) => {}
+            }
+            if index % 50 == 0 {
+                let checkpoint = rebuilt.checkpoint();
+                rebuilt = Emulator::new(rebuilt.size());
+                rebuilt.feed(&checkpoint);
+            }
+        }
+        assert_eq!(seen(&mut original), seen(&mut rebuilt), "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_recording_looks_the_same_in_any_split(
+        name in prop::sample::select(vec!["claude.cast", "codex.cast"]),
+        cuts in prop::collection::vec(any::<Index>(), 0..8),
+    ) {
+        let recording = recording(name);
+        let mut split = Emulator::new(recording.size);
+        let mut client = Screen::blank(recording.size);
+        for event in &recording.events {
+            match event {
+                Event::Output(bytes) => {
+                    let mut rest = &bytes[..];
+                    for cut in &cuts {
+                        let (part, after) = rest.split_at(cut.index(rest.len() + 1));
+                        split.feed(part);
+                        rest = after;
+                    }
+                    split.feed(rest);
+                }
+                Event::Resize(size) => split.resize(*size),
+                Event::Mark(_) => {}
+            }
+            if let Some(delta) = split.delta_since(client.sequence) {
+                client.apply(delta);
+            }
+        }
+        client.sequence = 0;
+        let mut whole = play(&recording, "");
+        prop_assert_eq!(&client, &seen(&mut split).0);
+        prop_assert_eq!(seen(&mut whole), seen(&mut split));
+    }
+}
