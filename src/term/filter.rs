@@ -20,7 +20,7 @@ const SUBSTITUTE: u8 = 0x1a;
 const ESCAPE: u8 = 0x1b;
 
 /// A piece of output that can be acted on by itself.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     /// UTF-8 text and C0 controls, without ESC. Never ends inside a character that goes on.
     Text(&'a [u8]),

@@ -23,4 +23,5 @@ mod title;
 pub use emulator::Emulator;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;

@@ -67,7 +67,7 @@ impl Painter {
             let written = row[..].iter().rposition(|cell| *cell != Cell::default());
             written.map_or(0, |last| last + 1).max(usize::from(continued))
         };
-        let leading = wrapped && below.is_some_and(begins_wide);
+        let leading = wrapped && below.is_some_and(|below| wraps_wide(row, below));
         self.cells(row, 0, length, leading);
         if continued && length < row.len() {
             // The wrap may have scrolled in a row of the first character's background.
@@ -119,8 +119,9 @@ pub(super) fn is_wrapped(row: &Row<Cell>) -> bool {
     row[Column(row.len() - 1)].flags.contains(Flags::WRAPLINE)
 }
 
-fn begins_wide(row: &Row<Cell>) -> bool {
-    is_wide(row, 0)
+/// Whether the wide character below will itself leave the last blank as it is.
+fn wraps_wide(row: &Row<Cell>, below: &Row<Cell>) -> bool {
+    is_wide(below, 0) && sequence(&row[Column(row.len() - 1)]) == sequence(&below[Column(0)])
 }
 
 /// Whether both halves of a wide character stand at a column.

@@ -7,7 +7,7 @@ use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::Column;
 use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::Flags;
-use alacritty_terminal::vte::ansi::{CharsetIndex, Handler, StandardCharset};
+use alacritty_terminal::vte::ansi::{CharsetIndex, Handler, Mode, NamedMode, StandardCharset};
 use unicode_width::UnicodeWidthChar;
 
 use super::terminal::Terminal;
@@ -25,17 +25,41 @@ impl Terminal {
         self.write(text);
     }
 
-    /// Writes text in insert mode, where each character can push another apart.
+    /// Writes text in insert mode: room is made for each character, then it is written as ever.
+    ///
+    /// The grid's own insert mode loses wide characters that are pushed apart.
     fn insert(&mut self, text: &[u8]) {
+        let mode = Mode::Named(NamedMode::Insert);
+        self.term.unset_mode(mode);
         for chunk in text.utf8_chunks() {
             for character in chunk.valid().chars() {
+                if !character.is_control() {
+                    self.make_room(character.width().unwrap_or(0));
+                }
                 self.write(character.encode_utf8(&mut [0; 4]).as_bytes());
-                self.mend_row();
             }
             if !chunk.invalid().is_empty() {
+                self.make_room(1);
                 self.write(chunk.invalid());
-                self.mend_row();
             }
+        }
+        self.term.set_mode(mode);
+    }
+
+    /// Moves the rest of the cursor's row, where the next character will stand in it.
+    fn make_room(&mut self, width: usize) {
+        if width == 0 {
+            return;
+        }
+        if self.term.grid().cursor.input_needs_wrap && self.is(TermMode::LINE_WRAP) {
+            self.term.grid_mut().cursor_cell().flags.insert(Flags::WRAPLINE);
+            self.term.linefeed();
+            self.term.carriage_return();
+        }
+        let cursor = &self.term.grid().cursor;
+        if !cursor.input_needs_wrap && cursor.point.column.0 + width <= self.term.columns() {
+            self.term.insert_blank(width);
+            self.mend_row();
         }
     }
 
@@ -85,11 +109,10 @@ impl Terminal {
         let size = self.size();
         let most = usize::from(size.columns) * usize::from(size.rows);
         if let Some(character) = self.preceding {
+            let mut buffer = [0; 4];
+            let character = character.encode_utf8(&mut buffer).as_bytes();
             for _ in 0..usize::from(count.max(1)).min(most) {
-                self.term.input(character);
-                if self.is(TermMode::INSERT) {
-                    self.mend_row();
-                }
+                self.text(character);
             }
         }
     }

@@ -72,13 +72,10 @@ fn functional(code: KeyCode, modifiers: Modifiers, application: bool) -> Vec<u8>
 
 fn character(character: char, modifiers: Modifiers) -> Vec<u8> {
     let control = if modifiers.has(Modifiers::CONTROL) { control(character) } else { None };
-    match control {
-        Some(byte) => with_alt(&[byte], modifiers),
-        None => {
-            let mut buffer = [0; 4];
-            with_alt(character.encode_utf8(&mut buffer).as_bytes(), modifiers)
-        }
+    if let Some(byte) = control {
+        return with_alt(&[byte], modifiers);
     }
+    with_alt(character.encode_utf8(&mut [0; 4]).as_bytes(), modifiers)
 }
 
 /// The control code a character makes with Control, as on a VT220's keyboard.
