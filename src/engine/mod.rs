@@ -3,6 +3,7 @@
 pub mod docker;
 pub mod native;
 mod place;
+mod removal;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::model::policy::{
 use crate::model::repository::Identity;
 
 pub use place::place_binary;
+pub use removal::remove_tree;
 
 /// The directory inside every box that holds the shim's and the gateway's sockets.
 pub const RUN_DIRECTORY: &str = "/run/agentdeck";

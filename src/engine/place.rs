@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::model::failure::{Failure, FailureKind};
 
-/// Digits of the content's digest in the file's name: no two builds of one user ever meet.
-const NAME_DIGITS: usize = 16;
+/// Bytes of the content's digest in the file's name: no two builds of one user ever meet.
+const NAME_BYTES: usize = 8;
 
 /// Program header type of a dynamic interpreter (elf.h, `PT_INTERP`).
 const INTERPRETER: u64 = 3;
@@ -33,9 +33,9 @@ pub fn place_binary(home: &Path) -> Result<PathBuf, Failure> {
 
 fn place(home: &Path, content: &[u8]) -> anyhow::Result<PathBuf> {
     let digest = Sha256::digest(content);
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let directory = home.join("bin");
-    let path = directory.join(format!("agentdeck-{}", &digits[..NAME_DIGITS]));
+    let path = directory.join(format!("agentdeck-{}", digits[..NAME_BYTES].concat()));
     let whole = std::fs::metadata(&path).is_ok_and(|found| found.len() == content.len() as u64);
     if whole {
         return Ok(path);

@@ -27,10 +27,7 @@ const EVENT_BOUND: usize = 1024;
 /// Serves one peer until it leaves or breaks the protocol.
 pub(super) async fn serve(shim: Rc<Shim>, stream: UnixStream) {
     let (mut reader, mut writer) = stream.into_split();
-    let first = match greet(&shim, &mut reader, &mut writer).await {
-        Ok(Some(first)) => first,
-        Ok(None) | Err(_) => return,
-    };
+    let Ok(Some(first)) = greet(&shim, &mut reader, &mut writer).await else { return };
     if let Request::Known(ShimRequest::Exec { program }) = first {
         return execution::run(&shim, reader, writer, &program).await;
     }

@@ -129,14 +129,14 @@ impl Shim {
     }
 
     fn welcome(self: &Rc<Self>, stream: UnixStream) {
-        if let Some(stream) = self.from_outside(stream) {
+        if let Some(stream) = self.admit(stream) {
             tokio::task::spawn_local(connection::serve(Rc::clone(self), stream));
         }
     }
 
     /// Lets only peers from outside the box pass. Inside it every peer has a process id that this
     /// namespace knows; the kernel shows a foreign one as 0. Unisolated, the user is the boundary.
-    fn from_outside(&self, stream: UnixStream) -> Option<UnixStream> {
+    fn admit(&self, stream: UnixStream) -> Option<UnixStream> {
         let stream = stream.into_std().ok()?;
         let (process, user) = crate::socket::peer(&stream).ok()?;
         let welcome = if self.config.drop_privileges {

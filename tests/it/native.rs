@@ -186,7 +186,7 @@ async fn a_box_outlives_the_kill_of_the_process_that_made_it() {
     assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
     assert_eq!(script(&engine, &record, Role::Agent, "echo on").await, "on");
     engine.remove(&record).await.expect("removed");
-    std::fs::remove_dir_all(home).expect("removed");
+    agentdeck::engine::remove_tree(&home).expect("removed");
 }
 
 #[tokio::test]

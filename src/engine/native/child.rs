@@ -100,22 +100,19 @@ fn found(
 ) -> anyhow::Result<First> {
     let (mut from_founder, mut to_founder) = (Pipe::new()?, Pipe::new()?);
     let (mut from_first, mut to_first) = (Pipe::new()?, Pipe::new()?);
-    let founder = match fork()? {
-        Some(founder) => founder,
-        None => {
-            drop((from_founder.reader, to_founder.writer, from_first.reader, to_first.writer));
-            match leave_host(&mut from_founder.writer, &mut to_founder.reader) {
-                Ok(Some(first)) => report_first(&mut from_founder.writer, first),
-                Ok(None) => {
-                    // The keeper waits for the founder's pipe to close.
-                    drop((from_founder.writer, to_founder.reader));
-                    let built = wait_for_word(&mut to_first.reader)
-                        .and_then(|()| build())
-                        .and_then(|()| finish());
-                    report(&mut from_first.writer, built)
-                }
-                Err(error) => report(&mut from_founder.writer, Err(error)),
+    let Some(founder) = fork()? else {
+        drop((from_founder.reader, to_founder.writer, from_first.reader, to_first.writer));
+        match leave_host(&mut from_founder.writer, &mut to_founder.reader) {
+            Ok(Some(first)) => report_first(&mut from_founder.writer, first),
+            Ok(None) => {
+                // The keeper waits for the founder's pipe to close.
+                drop((from_founder.writer, to_founder.reader));
+                let built = wait_for_word(&mut to_first.reader)
+                    .and_then(|()| build())
+                    .and_then(|()| finish());
+                report(&mut from_first.writer, built)
             }
+            Err(error) => report(&mut from_founder.writer, Err(error)),
         }
     };
     drop((from_founder.writer, to_founder.reader, from_first.writer, to_first.reader));
@@ -169,7 +166,7 @@ fn read_word_or_failure(from: &mut File) -> anyhow::Result<[u8; 1]> {
 fn leave_host(to: &mut File, from: &mut File) -> anyhow::Result<Option<Pid>> {
     // SAFETY: this process has one thread, and no flag parts it from memory it shares.
     unsafe { rustix::thread::unshare_unsafe(NAMESPACES) }
-        .map_err(|error| kernel::explain("cannot make namespaces", error.into()))?;
+        .map_err(|error| kernel::explain("cannot make namespaces", &error.into()))?;
     to.write_all(&DONE)?;
     wait_for_word(from)?;
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
@@ -239,16 +236,16 @@ fn detach(plan: &BoxPlan) -> anyhow::Result<First> {
         }
         return Err(serde_json::from_slice::<Failure>(&failure)?.into());
     }
-    let started = start_detached(&plan.shim, &config, log, &mut pid_pipe.writer);
+    let started = start_detached(&plan.shim, &config, &log, &mut pid_pipe.writer);
     report(&mut error_pipe.writer, started)
 }
 
-fn start_detached(shim: &Path, config: &Path, log: OwnedFd, to: &mut File) -> anyhow::Result<()> {
+fn start_detached(shim: &Path, config: &Path, log: &OwnedFd, to: &mut File) -> anyhow::Result<()> {
     rustix::process::setsid()?;
     if let Some(pid) = fork()? {
         return Ok(to.write_all(&(pid.as_raw_nonzero().get() as u32).to_ne_bytes())?);
     }
-    layer::use_as_output(&log)?;
+    layer::use_as_output(log)?;
     let arguments = [PathBuf::from("shim"), config.to_owned()];
     Err(Command::new(shim).args(arguments).env_clear().current_dir("/").exec())
         .context("cannot start the shim")

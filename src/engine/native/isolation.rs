@@ -25,8 +25,11 @@ pub(super) async fn read(record: &BoxRecord) -> anyhow::Result<Isolation> {
     Ok(Isolation { level, facts })
 }
 
+/// Whether a process is numbered in no more namespaces than this one is. Its links in `/proc`
+/// would tell too, but those of a process that cannot be inspected are hidden from its own user.
 fn shares_namespaces(pid: u32) -> anyhow::Result<bool> {
-    Ok(link(pid, "pid")? == link(std::process::id(), "pid")?)
+    let depth = |status: &str| field_of(status, "NSpid").split_ascii_whitespace().count();
+    Ok(depth(&read_of(pid, "status")?) == depth(&read_of(std::process::id(), "status")?))
 }
 
 fn unisolated(pid: u32) -> Isolation {

@@ -37,7 +37,7 @@ pub(super) fn write_id_maps(process: Pid) -> anyhow::Result<()> {
     let directory = format!("/proc/{}", process.as_raw_nonzero());
     let write = |file: &str, text: &str| {
         std::fs::write(format!("{directory}/{file}"), text).map_err(|error| {
-            explain(&format!("cannot write the {file} of a user namespace"), error)
+            explain(&format!("cannot write the {file} of a user namespace"), &error)
         })
     };
     if rustix::process::geteuid().is_root() {
@@ -56,19 +56,13 @@ fn identity_map(own: &str) -> anyhow::Result<String> {
 
 /// The ids below `IDS` of an id map, each mapped to itself.
 fn identity_lines(map: &str) -> String {
-    let mut lines = String::new();
-    for line in map.lines() {
+    let line = |line: &str| {
         let mut fields = line.split_ascii_whitespace().map(str::parse::<u64>);
-        let (Some(Ok(first)), _, Some(Ok(count))) = (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let count = count.min(IDS.saturating_sub(first));
-        if count > 0 {
-            lines += &format!("{first} {first} {count}\n");
-        }
-    }
-    lines
+        let first = fields.next()?.ok()?;
+        let count = fields.nth(1)?.ok()?.min(IDS.saturating_sub(first));
+        (count > 0).then(|| format!("{first} {first} {count}"))
+    };
+    map.lines().filter_map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether group `id` has a meaning in this user namespace.
@@ -122,7 +116,7 @@ pub(super) fn raise_loopback() -> io::Result<()> {
 }
 
 /// A failure of a step that only the kernel's settings can forbid, naming the setting that does.
-pub(super) fn explain(step: &str, error: io::Error) -> anyhow::Error {
+pub(super) fn explain(step: &str, error: &io::Error) -> anyhow::Error {
     let failure = Failure::new(FailureKind::Unavailable, format!("{step}: {error}"));
     let hint = forbidding_setting().unwrap_or_else(|| {
         "boxes need user namespaces and overlay in them (Linux 5.11 or later); inside a container \
@@ -149,8 +143,8 @@ mod tests {
 
     #[test]
     fn every_id_that_is_mapped_here_is_mapped_to_itself() {
-        assert_eq!(identity_lines("         0          0 4294967295\n"), "0 0 65536\n");
-        assert_eq!(identity_lines("0 1000 1\n1 100000 65536\n"), "0 0 1\n1 1 65535\n");
+        assert_eq!(identity_lines("         0          0 4294967295\n"), "0 0 65536");
+        assert_eq!(identity_lines("0 1000 1\n1 100000 65536\n"), "0 0 1\n1 1 65535");
         assert_eq!(identity_lines("70000 0 5\n"), "");
     }
 }

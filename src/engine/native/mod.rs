@@ -153,7 +153,7 @@ impl Engine for Native {
         let made = self.make(plan).await;
         if made.is_err() && fresh {
             // What failed is told; a rest of the layer would only be used by the next try.
-            let _ = std::fs::remove_dir_all(layer_of(plan));
+            let _ = super::remove_tree(&layer_of(plan));
         }
         made
     }
@@ -320,10 +320,7 @@ async fn carry_out(program: &Path, order: &Order) -> Result<Answer, Failure> {
 async fn wait_for_shim(plan: &BoxPlan, record: &BoxRecord) -> Result<(), Failure> {
     let deadline = tokio::time::Instant::now() + SHIM_DEADLINE;
     loop {
-        let error = match channel::open(record) {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = channel::open(record) else { return Ok(()) };
         if !process::lives(record) || tokio::time::Instant::now() >= deadline {
             let log = std::fs::read_to_string(plan.directory.join("shim.log")).unwrap_or_default();
             let said = log.lines().last().map_or_else(|| error.to_string(), str::to_owned);

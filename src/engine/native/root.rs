@@ -1,7 +1,7 @@
 //! The root of a box: an allow-list of the host, private places, and the environment's own.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use rustix::mount::{MountFlags, MountPropagationFlags};
@@ -102,8 +102,8 @@ pub(super) fn try_out(directory: &Path) -> anyhow::Result<()> {
 fn start(place: &Path) -> anyhow::Result<Tree> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private)
-        .map_err(|error| kernel::explain("cannot make mounts private", error.into()))?;
-    Tree::mount(place).map_err(|error| kernel::explain("cannot mount a box's root", error))
+        .map_err(|error| kernel::explain("cannot make mounts private", &error.into()))?;
+    Tree::mount(place).map_err(|error| kernel::explain("cannot mount a box's root", &error))
 }
 
 /// The host's own directories as a box sees them.
@@ -164,7 +164,7 @@ impl Host<'_> {
                     format!("{step}: {} is itself on an overlay file system", layer.display());
                 return Failure::new(FailureKind::Unavailable, message).hint(hint).into();
             }
-            kernel::explain(&step, error)
+            kernel::explain(&step, &error)
         })
     }
 }
@@ -236,7 +236,7 @@ fn hide_parts_of_proc(tree: &Tree) -> anyhow::Result<()> {
 
 /// Why the workspace cannot stand at `mount` in a box, if it cannot.
 pub(super) fn refuse_mount(mount: &Path) -> Option<Failure> {
-    let mut parts = mount.components().skip(1).map(|part| part.as_os_str());
+    let mut parts = mount.components().skip(1).map(Component::as_os_str);
     let (first, second) = (parts.next(), parts.next());
     let whole = |name: &str| first == Some(OsStr::new(name)) && second.is_none();
     let taken =

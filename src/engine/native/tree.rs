@@ -118,7 +118,7 @@ impl Tree {
         let place = self.directory(Path::new(path))?;
         let options = std::ffi::CString::new(options)?;
         rustix::mount::mount(kind, Self::path_of(&place), kind, flags, Some(options.as_c_str()))
-            .map_err(|error| super::kernel::explain(&format!("cannot mount {path}"), error.into()))
+            .map_err(|error| super::kernel::explain(&format!("cannot mount {path}"), &error.into()))
     }
 
     /// Makes `path` of the box read-only where it stands, with what is mounted there.
