@@ -44,6 +44,7 @@ impl App {
 
     fn environment_changed(&mut self, changed: Environment) {
         self.dirty = true;
+        self.announce(&changed);
         let Some(known) = self.environments.iter_mut().find(|known| known.id == changed.id) else {
             self.environment_added(changed);
             return;
@@ -61,8 +62,10 @@ impl App {
         }
         self.notice_end(&before, &now);
         let held = self.keyboard.as_ref().filter(|pane| pane.environment == now.id);
-        if held.is_some_and(|pane| now.session(pane.session).is_none()) {
-            self.keyboard = None;
+        if let Some(pane) = held.cloned()
+            && !now.session(pane.session).is_some_and(|session| runs(&session.state))
+        {
+            self.lose_keyboard(&pane);
         }
     }
 
@@ -72,19 +75,34 @@ impl App {
         self.environments.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
     }
 
-    /// Notes for a new environment are said once, when it is there; an end calls for attention.
+    /// An environment that was asked for here is made: its notes are said once.
+    fn announce(&mut self, environment: &Environment) {
+        let made = !matches!(environment.state, EnvironmentState::Creating { .. });
+        if !made || self.announced.take_if(|id| *id == environment.id).is_none() {
+            return;
+        }
+        let foreign = super::super::widget::foreign;
+        let notes: Vec<String> = environment.notes.iter().map(|note| foreign(note)).collect();
+        let name = &environment.name;
+        match (&environment.state, notes.is_empty()) {
+            (EnvironmentState::Failed { .. }, _) => {
+                self.message.take_if(|message| !message.failed);
+            }
+            (_, true) => self.say(format!("made {name}")),
+            (_, false) => {
+                let text = format!("made {name}: {}", notes.join(" · "));
+                self.say_with_hint(text, "i shows the notes again");
+            }
+        }
+    }
+
+    /// An agent's end calls for attention, unless the user is there.
     fn notice_end(&mut self, before: &Environment, now: &Environment) {
         let (old, new) = (status::read(before).status, status::read(now).status);
         let ended = matches!(new, Status::Done | Status::Failed | Status::Unreachable);
-        if ended && old != new && self.keyboard.is_none() {
+        let there = self.keyboard.as_ref().is_some_and(|pane| pane.environment == now.id);
+        if ended && old != new && !there {
             self.attention.insert(now.id.clone());
-        }
-        if matches!(before.state, EnvironmentState::Creating { .. })
-            && matches!(now.state, EnvironmentState::Running)
-            && let Some(note) = now.notes.first()
-        {
-            let note = super::super::widget::foreign(note);
-            self.say_with_hint(format!("{}: {note}", now.name), "i shows every note");
         }
     }
 
@@ -97,7 +115,9 @@ impl App {
         self.shown.remove(id);
         self.panes.forget(id);
         self.watched.retain(|pane| pane.environment != *id);
-        self.keyboard.take_if(|pane| pane.environment == *id);
+        if let Some(pane) = self.keyboard.clone().filter(|pane| pane.environment == *id) {
+            self.lose_keyboard(&pane);
+        }
         if was_selected {
             self.select(index);
         }
@@ -108,7 +128,7 @@ impl App {
     /// A shell that ended makes room for the agent again.
     fn screen_closed(&mut self, pane: &PaneKey) {
         self.watched.remove(pane);
-        self.keyboard.take_if(|held| held == pane);
+        self.lose_keyboard(pane);
         if pane.session != SessionId::AGENT {
             self.shown.remove(&pane.environment);
             if let Some(environment) =

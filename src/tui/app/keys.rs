@@ -1,7 +1,7 @@
 //! From what is typed to what is done: first the session whose keyboard is held, then what lies
 //! over the view, then the table of actions.
 
-use crate::model::input::{Input, Key, KeyCode};
+use crate::model::input::{Input, Key, KeyCode, Modifiers};
 
 use super::super::action::{Action, Scope};
 use super::super::keymap;
@@ -52,6 +52,9 @@ impl App {
     }
 
     fn take_key(&mut self, key: Key) {
+        if self.now < self.deaf_until {
+            return;
+        }
         if let Some((at, released, pane)) = self.released.take()
             && released == key
             && self.now.0 <= at.0 + TWICE
@@ -69,9 +72,8 @@ impl App {
         }
         if let Some(action) = keymap::lookup(self.scope(), key) {
             self.act(action);
-        } else if key.code == KeyCode::Char('q') || key.code == KeyCode::Char('\\') {
-            // The way out of a session, pressed where there is nothing to leave.
-            self.dismiss();
+        } else if key.code == KeyCode::Char('c') && key.modifiers.has(Modifiers::CONTROL) {
+            self.say("q leaves agentdeck; the agents go on");
         }
     }
 

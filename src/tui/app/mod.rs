@@ -155,6 +155,10 @@ pub(crate) struct App {
     pub(crate) keyboard: Option<PaneKey>,
     /// When the keyboard was given back last, with which key, from which session.
     released: Option<(Timestamp, Key, PaneKey)>,
+    /// Asked for here; its notes are said when it is made.
+    announced: Option<EnvironmentId>,
+    /// Until then keys are dropped: they were meant for a session that ended under them.
+    deaf_until: Timestamp,
     /// Set when only one session is shown.
     pub(super) attached: Option<super::attach::Attached>,
     pub(crate) views: Vec<View>,
@@ -186,6 +190,8 @@ impl App {
             zoomed: false,
             keyboard: None,
             released: None,
+            announced: None,
+            deaf_until: Timestamp::default(),
             attached: None,
             views: Vec::new(),
             overlay: None,

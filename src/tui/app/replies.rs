@@ -4,7 +4,6 @@ use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::Reply;
 
-use super::super::panes::PaneKey;
 use super::{App, MergeForm, Message, Overlay, Tag, View};
 
 impl App {
@@ -23,6 +22,7 @@ impl App {
             }
             (Tag::Created, Reply::Environment(environment)) => {
                 self.selected = Some(environment.id.clone());
+                self.announced = Some(environment.id.clone());
                 self.take_event(crate::proto::Event::EnvironmentChanged(environment));
             }
             (Tag::Shell(id), Reply::SessionStarted { session, .. }) => {
@@ -90,10 +90,6 @@ impl App {
             _ => {}
         }
         self.fail(failure);
-    }
-
-    fn lose_keyboard(&mut self, pane: &PaneKey) {
-        self.keyboard.take_if(|held| held == pane);
     }
 
     fn fill_view(&mut self, ticket: u64, reply: Reply) {

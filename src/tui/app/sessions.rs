@@ -14,6 +14,9 @@ use super::{App, Tag};
 /// program repaint, and a window being dragged wants many.
 const SIZE_SETTLES: u64 = 80;
 
+/// How long keys are dropped after a keyboard was lost, in milliseconds: about two keystrokes.
+const DEAF: u64 = 400;
+
 /// The size the focused session should get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WantedSize {
@@ -152,6 +155,14 @@ impl App {
     pub(in super::super) fn give_keyboard(&mut self) {
         if let Some(PaneKey { environment, session }) = self.keyboard.take() {
             self.send(Request::GiveKeyboard { environment, session }, Tag::Quiet);
+            self.dirty = true;
+        }
+    }
+
+    /// The session whose keyboard is held is gone. Keys already on their way are not for the deck.
+    pub(super) fn lose_keyboard(&mut self, pane: &PaneKey) {
+        if self.keyboard.take_if(|held| held == pane).is_some() {
+            self.deaf_until = Timestamp(self.now.0 + DEAF);
             self.dirty = true;
         }
     }

@@ -1,5 +1,6 @@
 //! A deck to look at: six environments in every state, with screens as programs print them.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use ratatui::buffer::Buffer;
@@ -285,12 +286,12 @@ pub(super) fn ansi(buffer: &Buffer) -> String {
                     Color::Yellow => 3,
                     Color::Cyan => 6,
                     Color::Indexed(index) => {
-                        text.push_str(&format!(";{};5;{index}", base + 8));
+                        let _ = write!(text, ";{};5;{index}", base + 8);
                         continue;
                     }
                     _ => continue,
                 };
-                text.push_str(&format!(";{}", base + code));
+                let _ = write!(text, ";{}", base + code);
             }
             for (modifier, code) in [
                 (Modifier::BOLD, 1),
@@ -299,7 +300,7 @@ pub(super) fn ansi(buffer: &Buffer) -> String {
                 (Modifier::REVERSED, 7),
             ] {
                 if cell.modifier.contains(modifier) {
-                    text.push_str(&format!(";{code}"));
+                    let _ = write!(text, ";{code}");
                 }
             }
             text.push('m');

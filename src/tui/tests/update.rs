@@ -377,3 +377,27 @@ fn an_attached_client_takes_the_keyboard_and_leaves_with_it() {
     let effects = app.happen(control('q'), NOW);
     assert!(effects.contains(&Effect::Leave), "{effects:?}");
 }
+
+#[test]
+fn keys_meant_for_a_session_that_ended_do_nothing_to_the_deck() {
+    let mut app = sample::deck(MIDDLE);
+    app.happen(key(KeyCode::Enter), NOW);
+    let mut ended = sample::environment(1, "brave-otter", "claude");
+    ended.sessions[0].state = SessionState::Exited { code: 0, at: NOW };
+    app.happen(Happening::Event(Event::EnvironmentChanged(Box::new(ended))), NOW);
+    assert_eq!(app.keyboard, None);
+    assert_eq!(requests(type_keys(&mut app, "a")), []);
+    let target = Target::Id(sample::id(1));
+    let later = Timestamp(NOW.0 + 1000);
+    assert_eq!(requests(app.happen(key(KeyCode::Char('a')), later)), [Request::Apply { target }]);
+}
+
+#[test]
+fn what_a_new_environment_leaves_out_is_said() {
+    let mut app = sample::deck(MIDDLE);
+    let mut made = sample::environment(9, "new-newt", "shell");
+    made.notes = vec!["3 uncommitted files are not in it".to_owned()];
+    let reply = Reply::Environment(Box::new(made));
+    app.happen(Happening::Reply(Tag::Created, Ok(reply)), NOW);
+    assert!(picture(&app).contains("made new-newt: 3 uncommitted files are not in it"));
+}
