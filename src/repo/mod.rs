@@ -8,6 +8,7 @@
 pub mod diff;
 pub mod divergence;
 pub mod history;
+pub mod ignored;
 pub mod snapshot;
 pub mod workspace;
 

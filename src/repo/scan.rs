@@ -310,7 +310,8 @@ pub(super) fn refused_by_git(name: &[u8]) -> bool {
     gix::validate::path::component(BStr::new(name), None, options).is_err()
 }
 
-fn read_rules(directory: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
+/// The content of a rules file, where there is one of sensible size.
+pub(super) fn read_rules(directory: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
     match walk::read_file(directory, name, RULES_LIMIT) {
         Ok(Content::Bytes { bytes, .. }) => Some(bytes),
         _ => None,

@@ -62,6 +62,8 @@ fn create_pinned(
     progress: &mut dyn FnMut(u64, u64),
 ) -> anyhow::Result<Snapshot> {
     let repository = store.reader();
+    // What an earlier attempt left when it was killed; an id is never used twice otherwise.
+    forget(store, environment)?;
     let tree = object::tree_of(&repository, &object::name(base))?;
     let (_, branch) = user.head()?;
     let private =
@@ -110,6 +112,11 @@ pub fn unpin(
         refs::remove(&repository, name, id)?;
         remove_empty(user.git_dir(), &["refs/agentdeck/pin", "refs/agentdeck"]);
     }
+    Ok(forget(store, environment)?)
+}
+
+/// Removes everything the store knows under an environment's name.
+fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
     let repository = store.reader();
     for name in [refs::snapshot(environment), refs::base(environment)] {
         if let Some(id) = refs::read(&repository, &name)? {

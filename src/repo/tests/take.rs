@@ -116,3 +116,21 @@ fn objects_that_only_the_users_repository_has_are_stored_again() {
     let entry = tree.lookup_entry_by_path("same.txt").expect("a tree").expect("an entry");
     assert_eq!(entry.object().expect("it was kept").data, b"unreachable\n");
 }
+
+#[test]
+fn directories_that_no_snapshot_looks_into_are_told() {
+    let fixture = Fixture::new(|root| {
+        write(root, ".gitignore", b"/target/\n/kept/\n");
+        write(root, "src/.gitignore", b"gen\n");
+        write(root, "src/a", b"a\n");
+    });
+    let root = fixture.workspace();
+    for name in ["target/deep/x", "src/gen/x", "src/other/x", "gen/x"] {
+        write(&root, name, b"x\n");
+    }
+    let ignored = crate::repo::ignored::directories(&fixture.store, &fixture.environment, &root);
+    let ignored = ignored.expect("rules");
+    let all: [&[u8]; 6] = [b"target", b"target/deep", b"src/gen", b"src", b"src/other", b"gen"];
+    let told: Vec<bool> = all.into_iter().map(ignored).collect();
+    assert_eq!(told, [true, true, true, false, false, false]);
+}

@@ -1,1 +1,0 @@
-//! File notices to quiet batches.
