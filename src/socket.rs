@@ -23,12 +23,26 @@ fn address(directory: &OwnedFd, name: &str) -> PathBuf {
 
 /// Connects to the socket `name` in `directory`. A link in the socket's place is refused.
 pub fn connect(directory: &Path, name: &str) -> io::Result<UnixStream> {
+    let directory = open_socket_directory(directory, name)?;
+    UnixStream::connect(address(&directory, name))
+}
+
+/// Connects as `connect` does, without ever waiting: a listener that lets its queue fill up is an
+/// error.
+pub async fn connect_now(directory: &Path, name: &str) -> io::Result<tokio::net::UnixStream> {
+    let directory = open_socket_directory(directory, name)?;
+    tokio::net::UnixStream::connect(address(&directory, name)).await
+}
+
+/// Opens a directory in which `name` is a socket.
+fn open_socket_directory(directory: &Path, name: &str) -> io::Result<OwnedFd> {
     let directory = open_directory(directory)?;
     let found = rustix::fs::statat(&directory, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
-    if rustix::fs::FileType::from_raw_mode(found.st_mode) != rustix::fs::FileType::Socket {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is not a socket")));
+    if rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Socket {
+        Ok(directory)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is not a socket")))
     }
-    UnixStream::connect(address(&directory, name))
 }
 
 /// Listens on the socket `name` in `directory`, mode 0600, in the place of a socket left there.

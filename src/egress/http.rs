@@ -71,7 +71,7 @@ where
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
@@ -109,7 +109,7 @@ fn destination(request: &Request<Incoming>) -> Result<(Authority, u16), Denial> 
         return Err(bad("a destination carries no user"));
     }
     let named = authority.as_str() != authority.host();
-    let port = match authority.port_u16() {
+    let port = match authority.port_u16().filter(|port| *port != 0) {
         Some(port) => port,
         None if named => return Err(bad("the port is none")),
         None if request.method() == Method::CONNECT => return Err(bad("CONNECT names a port")),
@@ -188,6 +188,10 @@ impl Denial {
         *response.status_mut() = self.status;
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, plain);
+        if self.status == StatusCode::BAD_REQUEST {
+            // What follows a request that was not understood is not understood either.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Ok(reason) = ReasonPhrase::try_from(text.trim_end().to_owned()) {
             response.extensions_mut().insert(reason);
         }
