@@ -11,7 +11,7 @@ mod execution;
 mod filter;
 mod names;
 mod privileges;
-pub mod relay;
+mod relay;
 mod ring;
 mod server;
 mod session;
@@ -56,5 +56,10 @@ fn try_run(config_path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen in {}", config.run_directory))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, server::serve(config, listener))
+    local.block_on(&runtime, async {
+        if let Some(relay) = &config.relay {
+            relay::start(relay, &config.run_directory).context("cannot start the relay")?;
+        }
+        server::serve(config, listener).await
+    })
 }
