@@ -1,1 +1,103 @@
-//! To be written.
+//! The command line: one file for each verb, and the hidden verbs by which the binary starts itself.
+//!
+//! Data goes to standard output, words for people to standard error. Exit codes: 0 done, 1 failed,
+//! 2 wrong usage, and for `exec` the command's own.
+
+mod arguments;
+mod attach;
+mod compare;
+mod context;
+mod decide;
+mod deck;
+mod diff;
+mod discard;
+mod doctor;
+mod exec;
+mod inspect;
+mod lifecycle;
+mod log;
+mod ls;
+mod new;
+mod output;
+mod server;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::model::failure::Failure;
+use arguments::{Arguments, Verb};
+use context::Context;
+use output::Output;
+
+/// Threads beside the main one: one reads the connection while the other writes.
+const WORKERS: usize = 2;
+
+/// Runs what this process was started for.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(code) = hidden(&arguments) {
+        return code;
+    }
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    match run(arguments, output) {
+        Ok(code) => code,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Verbs that only our own processes use. They come before everything else: the first process of
+/// a box must be single-threaded when it begins.
+fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
+    let words: Vec<&str> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
+    match words.as_slice() {
+        ["shim", config] => Some(crate::shim::run(Path::new(config))),
+        ["shim-hold"] => Some(crate::shim::hold()),
+        ["box"] => Some(crate::engine::native::child::run()),
+        _ => None,
+    }
+}
+
+fn run(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
+    let context = Context::find(output)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(&error.into()))?;
+    let result = runtime.block_on(perform(arguments, context));
+    // A blocked read of standard input must not hold the exit.
+    runtime.shutdown_background();
+    result
+}
+
+async fn perform(arguments: Arguments, context: Context) -> Result<ExitCode, Failure> {
+    let done = |result: Result<(), Failure>| result.map(|()| ExitCode::SUCCESS);
+    let Some(verb) = arguments.verb else {
+        return done(deck::run(&context, arguments.all).await);
+    };
+    match verb {
+        Verb::New(options) => done(new::run(&context, options).await),
+        Verb::Ls(options) => done(ls::run(&context, &options).await),
+        Verb::Attach(options) => done(attach::run(&context, &options).await),
+        Verb::Exec(options) => exec::run(&context, options).await,
+        Verb::Log(options) => done(log::run(&context, &options).await),
+        Verb::Diff(options) => done(diff::run(&context, &options).await),
+        Verb::Compare(options) => done(compare::run(&context, &options).await),
+        Verb::Apply(options) => done(decide::apply(&context, &options).await),
+        Verb::Merge(options) => done(decide::merge(&context, options).await),
+        Verb::Discard(options) => done(discard::run(&context, &options).await),
+        Verb::Undo => done(decide::undo(&context).await),
+        Verb::Stop(options) => done(lifecycle::stop(&context, &options).await),
+        Verb::Start(options) => done(lifecycle::start(&context, &options).await),
+        Verb::Inspect(options) => done(inspect::run(&context, &options).await),
+        Verb::Doctor => doctor::run(&context).await,
+        Verb::Server(verb) => done(server::perform(&context, &verb).await),
+    }
+}

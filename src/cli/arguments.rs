@@ -1,0 +1,216 @@
+//! What may be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::model::policy::{EngineKind, HostPort, NetworkMode};
+
+/// Mission control for many coding agents: live panes, isolated environments, snapshots you can undo.
+///
+/// Without a verb the deck of the current repository opens.
+#[derive(Debug, Parser)]
+#[command(name = "agentdeck", version, propagate_version = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// Show the environments of every repository
+    #[arg(long)]
+    pub all: bool,
+    /// Print JSON: results on standard output, failures on standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Make an environment and start an agent in it
+    New(New),
+    /// List environments
+    Ls(Ls),
+    /// Open one session full-screen and take its keyboard
+    Attach(Attach),
+    /// Run a command in an environment
+    Exec(Exec),
+    /// Show an environment's snapshots, newest first
+    Log(Named),
+    /// Print what an environment changed, as a patch
+    Diff(Diff),
+    /// Show which files two to four environments changed, side by side
+    Compare(Compare),
+    /// Write an environment's changes into your working tree
+    Apply(Named),
+    /// Make a merge commit of an environment's changes on your branch
+    Merge(Merge),
+    /// Throw an environment away; undo brings it back
+    Discard(Discard),
+    /// Take back the last apply, merge or discard in this repository
+    Undo,
+    /// Stop an environment's box; its files and snapshots stay
+    Stop(Named),
+    /// Start a stopped environment again
+    Start(Start),
+    /// Show everything known of an environment, its isolation as the kernel has it
+    Inspect(Named),
+    /// Find out what works on this machine
+    Doctor,
+    /// Start, stop or look at the server
+    #[command(subcommand)]
+    Server(ServerVerb),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ServerVerb {
+    /// Start the server, unless it runs
+    Start,
+    /// End the server; agents go on
+    Stop,
+    /// Say whether it runs, and where
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The environment's name, or its id
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct New {
+    /// 1 to 40 lower-case letters, digits and hyphens; made up when left out
+    pub name: Option<String>,
+    /// The agent's profile: shell, codex, claude, or one of your config.toml
+    #[arg(long, value_name = "PROFILE", conflicts_with = "command")]
+    pub agent: Option<String>,
+    /// What runs the box: native or docker
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    /// The docker engine's image
+    #[arg(long)]
+    pub image: Option<String>,
+    /// The revision to start from [default: HEAD]
+    #[arg(long, value_name = "REF")]
+    pub base: Option<String>,
+    /// open, none or bridge [default: open]
+    #[arg(long, value_name = "MODE")]
+    pub network: Option<NetworkMode>,
+    /// Reach this besides; host:PORT is a port of this machine's loopback
+    #[arg(long, value_name = "HOST:PORT")]
+    pub allow: Vec<HostPort>,
+    /// Give the agent a variable; without a value, that of this shell
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// No isolation at all: the agent runs as a plain process of yours
+    #[arg(long)]
+    pub unisolated: bool,
+    /// Return as soon as the environment is listed
+    #[arg(long)]
+    pub detach: bool,
+    /// The program to run instead of a profile, and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ls {
+    /// Environments of every repository
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Attach {
+    /// The environment's name, or its id
+    pub name: String,
+    /// Open a new shell beside the agent
+    #[arg(long)]
+    pub shell: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Exec {
+    /// As root of the box, who may install things there
+    #[arg(long)]
+    pub root: bool,
+    /// Give the command a variable; without a value, that of this shell
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// The environment's name, or its id
+    pub name: String,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// The environment's name, or its id
+    pub name: String,
+    /// The older side: base, or the beginning of a snapshot's id
+    #[arg(long, value_name = "SNAPSHOT", default_value = "base")]
+    pub from: String,
+    /// The newer side: head, or the beginning of a snapshot's id
+    #[arg(long, value_name = "SNAPSHOT", default_value = "head")]
+    pub to: String,
+    /// One line a file instead of the patch
+    #[arg(long)]
+    pub stat: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Compare {
+    /// Names or ids of the environments
+    #[arg(required = true, num_args = 2..=4)]
+    pub names: Vec<String>,
+    /// Show this file line by line, the base first
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Merge {
+    /// The environment's name, or its id
+    pub name: String,
+    /// The commit's message; made from the agent's own commits when left out
+    #[arg(short, long)]
+    pub message: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Discard {
+    /// The environment's name, or its id
+    pub name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Start {
+    /// The environment's name, or its id
+    pub name: String,
+    /// Give the agent a variable; without a value, that of this shell
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_keeps_its_own_flags() {
+        let arguments =
+            Arguments::parse_from(["agentdeck", "exec", "--root", "fox", "--", "ls", "--json"]);
+        assert!(!arguments.json);
+        let Some(Verb::Exec(exec)) = arguments.verb else { panic!("an exec") };
+        assert!(exec.root);
+        assert_eq!(exec.command, ["ls", "--json"]);
+    }
+}

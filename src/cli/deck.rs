@@ -1,0 +1,37 @@
+//! `agentdeck` without a verb: the full screen.
+
+use std::io::IsTerminal;
+
+use super::context::Context;
+use crate::config::profiles;
+use crate::model::failure::{Failure, FailureKind};
+use crate::proto::Request;
+use crate::tui;
+
+pub(super) async fn run(context: &Context, all: bool) -> Result<(), Failure> {
+    require_terminal("agentdeck ls prints the list")?;
+    let (client, events) = context.connect().await?;
+    let repository = if all { None } else { Some(context.directory.clone()) };
+    if let Some(path) = repository.clone() {
+        let known = client.request(Request::ReadRepository { path }).await;
+        known.map_err(|failure| match failure.kind {
+            FailureKind::NotFound => {
+                failure.hint("go to a git repository, or show every environment: agentdeck --all")
+            }
+            _ => failure,
+        })?;
+    }
+    let settings = context.settings()?;
+    let names = profiles::names(&settings);
+    let found = names.iter().map(|name| profiles::find(name, &settings));
+    let profiles = found.collect::<Result<Vec<_>, _>>()?;
+    let options = tui::Options { repository, all, profiles };
+    tui::run(client, events, options).await
+}
+
+pub(super) fn require_terminal(instead: &str) -> Result<(), Failure> {
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::new(FailureKind::Invalid, "this needs a terminal").hint(instead))
+}

@@ -1,0 +1,44 @@
+//! `agentdeck discard`: asks a person, and needs `--yes` from a script.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use super::arguments::Discard;
+use super::context::Context;
+use super::decide::{decided, report};
+use crate::model::failure::{Failure, FailureKind};
+use crate::proto::Request;
+
+pub(super) async fn run(context: &Context, options: &Discard) -> Result<(), Failure> {
+    let client = context.client().await?;
+    if !options.yes {
+        let environment = context.environment(&client, &options.name).await?;
+        let change = environment.divergence.change;
+        let question = format!(
+            "discard {} (+{} −{} in {} files, {} snapshots)? undo brings it back [y/N] ",
+            environment.name, change.added, change.removed, change.files, environment.snapshots
+        );
+        if !confirmed(context, &question)? {
+            context.output.say("nothing was discarded");
+            return Ok(());
+        }
+    }
+    let request = |target| Request::Discard { target };
+    report(context, &decided(context.ask(&client, &options.name, request).await?)?)
+}
+
+fn confirmed(context: &Context, question: &str) -> Result<bool, Failure> {
+    if context.output.json || !std::io::stdin().is_terminal() {
+        return Err(Failure::new(
+            FailureKind::Invalid,
+            "discard asks first, and nobody can answer",
+        )
+        .hint("add --yes"));
+    }
+    let _ = write!(std::io::stderr(), "{question}");
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::internal(&error.into()))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,63 @@
+//! `agentdeck inspect`: everything known of one environment.
+
+use super::arguments::Named;
+use super::context::{Context, unexpected};
+use super::ls;
+use super::output::{age, lines};
+use crate::model::failure::Failure;
+use crate::model::path::printable;
+use crate::proto::{Inspection, Reply, Request};
+
+pub(super) async fn run(context: &Context, options: &Named) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let request = |target| Request::InspectEnvironment { target };
+    let inspection = match context.ask(&client, &options.name, request).await? {
+        Reply::Inspection(inspection) => inspection,
+        other => return Err(unexpected(&other)),
+    };
+    if context.output.json {
+        return context.output.value(&inspection);
+    }
+    context.output.bytes(describe(&inspection).as_bytes())
+}
+
+fn describe(inspection: &Inspection) -> String {
+    let environment = &inspection.environment;
+    let shown = |path: &std::path::Path| printable(path.as_os_str().as_encoded_bytes());
+    let number = |value: Option<u32>| value.map_or("–".to_owned(), |value| value.to_string());
+    let command: Vec<String> =
+        environment.command.iter().map(|word| printable(word.as_bytes())).collect();
+    let branch = environment.base_branch.as_deref().unwrap_or("detached HEAD");
+    let allow: Vec<String> = environment.network.allow.iter().map(ToString::to_string).collect();
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        text.push_str(format!("{name:<12}{}", lines(value)).trim_end());
+        text.push('\n');
+    };
+    row("name", environment.name.as_str());
+    row("id", environment.id.as_str());
+    row("state", &format!("{} for {}", ls::state(environment), age(environment.state_since)));
+    row("command", &command.join(" "));
+    row("repository", &shown(&environment.repository));
+    row("base", &format!("{} on {branch}", environment.base.short()));
+    row("engine", &environment.engine.to_string());
+    if let Some(image) = &environment.image {
+        row("image", image);
+    }
+    row("network", &format!("{} {}", environment.network.mode, allow.join(" ")));
+    row("snapshots", &environment.snapshots.to_string());
+    row("workspace", &shown(&inspection.workspace));
+    row("state in", &shown(&inspection.state_directory));
+    row("init pid", &number(inspection.init_pid));
+    row("shim", &number(inspection.shim_version));
+    row("changes", &inspection.watch);
+    for note in &environment.notes {
+        row("note", note);
+    }
+    let facts = environment.isolation.iter().flat_map(|isolation| &isolation.facts);
+    for fact in facts {
+        let holds = if fact.holds { "holds" } else { "DOES NOT HOLD" };
+        row("isolation", &format!("{} {holds} ({})", fact.name, fact.evidence));
+    }
+    text
+}

@@ -1,0 +1,44 @@
+//! `agentdeck stop` and `start`.
+
+use super::arguments::{Named, Start};
+use super::context::{Context, variables, with_profile};
+use super::new;
+use crate::config::profiles;
+use crate::model::failure::Failure;
+use crate::proto::Request;
+
+pub(super) async fn stop(context: &Context, options: &Named) -> Result<(), Failure> {
+    let output = context.output;
+    let client = context.client().await?;
+    context.ask(&client, &options.name, |target| Request::StopEnvironment { target }).await?;
+    let environment = context.environment(&client, &options.name).await?;
+    if output.json {
+        return output.value(&environment);
+    }
+    output.say(&format!("{} is stopped", environment.name));
+    output.next(&format!("agentdeck start {}", environment.name));
+    Ok(())
+}
+
+pub(super) async fn start(context: &Context, options: &Start) -> Result<(), Failure> {
+    let output = context.output;
+    let given = variables(&options.env)?;
+    let (client, mut events) = context.connect().await?;
+    let environment = context.environment(&client, &options.name).await?;
+    // The profile may have gone from the settings; then there is nothing to add.
+    let variables = match profiles::find(&environment.agent, &context.settings()?) {
+        Ok(profile) => with_profile(&profile, given),
+        Err(_) => given,
+    };
+    client.request(Request::FollowDeck { repository: None }).await?;
+    let request = |target| Request::StartEnvironment { target, variables: variables.clone() };
+    context.ask(&client, &options.name, request).await?;
+    let environment = context.environment(&client, &options.name).await?;
+    let environment = new::wait(context, &mut events, environment).await?;
+    if output.json {
+        return output.value(&environment);
+    }
+    output.say(&format!("{} runs", environment.name));
+    output.next(&format!("agentdeck attach {}", environment.name));
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `agentdeck ls`: environments, one a line.
+
+use super::arguments::Ls;
+use super::context::{Context, unexpected};
+use super::output::{age, table};
+use crate::model::environment::{Environment, EnvironmentState, SessionState};
+use crate::model::failure::Failure;
+use crate::model::id::SessionId;
+use crate::model::path::printable;
+use crate::model::policy::IsolationLevel;
+use crate::proto::{Reply, Request};
+
+const TITLES: [&str; 8] =
+    ["NAME", "STATE", "AGENT", "ENGINE", "CHANGES", "AHEAD/BEHIND", "SNAPSHOTS", "AGE"];
+
+pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> {
+    let output = context.output;
+    let client = context.client().await?;
+    let repository = if options.all { None } else { context.repository() };
+    let environments = match client.request(Request::ListEnvironments { repository }).await? {
+        Reply::Environments(environments) => environments,
+        other => return Err(unexpected(&other)),
+    };
+    if output.json {
+        return output.value(&environments);
+    }
+    if environments.is_empty() {
+        output.say("no environments here");
+        output.next("agentdeck new NAME");
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = environments.iter().map(row).collect();
+    output.bytes(table(&TITLES, &rows).as_bytes())
+}
+
+fn row(environment: &Environment) -> Vec<String> {
+    let divergence = environment.divergence;
+    let change = divergence.change;
+    vec![
+        environment.name.to_string(),
+        state(environment),
+        printable(environment.agent.as_bytes()),
+        environment.engine.to_string(),
+        format!("+{} −{} · {} files", change.added, change.removed, change.files),
+        format!("{}/{}", divergence.ahead, divergence.behind),
+        environment.snapshots.to_string(),
+        age(environment.created),
+    ]
+}
+
+/// The state in a word, and what should not be overlooked.
+pub(super) fn state(environment: &Environment) -> String {
+    let agent = environment.session(SessionId::AGENT).map(|session| &session.state);
+    let word = match (&environment.state, agent) {
+        (EnvironmentState::Creating { .. }, _) => "creating",
+        (EnvironmentState::Running, Some(SessionState::Exited { code: 0, .. })) => "done",
+        (
+            EnvironmentState::Running,
+            Some(SessionState::Exited { .. } | SessionState::Failed { .. }),
+        ) => "agent failed",
+        (EnvironmentState::Running, _) => "running",
+        (EnvironmentState::Stopped, _) => "stopped",
+        (EnvironmentState::Failed { .. }, _) => "failed",
+        (EnvironmentState::EngineUnreachable { .. }, _) => "unreachable",
+    };
+    match environment.isolation.as_ref().map(|isolation| isolation.level) {
+        Some(IsolationLevel::Unisolated) => format!("{word}, UNISOLATED"),
+        Some(IsolationLevel::Partial) => format!("{word}, PARTLY ISOLATED"),
+        _ => word.to_owned(),
+    }
+}

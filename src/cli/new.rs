@@ -1,0 +1,141 @@
+//! `agentdeck new`: makes an environment and waits until it runs.
+
+use super::arguments::New;
+use super::context::{Context, unexpected, variables, with_profile};
+use super::output::lines;
+use crate::client::{Client, Events};
+use crate::config::file::Settings;
+use crate::config::profiles;
+use crate::model::environment::{Environment, EnvironmentSpec, EnvironmentState, Work};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentName;
+use crate::model::policy::{IsolationRequest, NetworkPolicy};
+use crate::model::screen::Size;
+use crate::proto::{Event, Reply, Request};
+
+/// The profile when neither a profile nor a command is named.
+const DEFAULT_AGENT: &str = "shell";
+
+pub(super) async fn run(context: &Context, options: New) -> Result<(), Failure> {
+    let output = context.output;
+    let detach = options.detach;
+    let spec = spec(context, options)?;
+    let (client, mut events) = context.connect().await?;
+    let repository = Some(context.directory.clone());
+    client.request(Request::FollowDeck { repository }).await?;
+    let environment = create(&client, spec).await?;
+    let environment =
+        if detach { environment } else { wait(context, &mut events, environment).await? };
+    for note in &environment.notes {
+        output.say(&format!("note: {}", lines(note)));
+    }
+    if output.json {
+        return output.value(&environment);
+    }
+    output.line(environment.name.as_str())?;
+    output.next(&format!("agentdeck attach {}", environment.name));
+    Ok(())
+}
+
+fn spec(context: &Context, options: New) -> Result<EnvironmentSpec, Failure> {
+    let settings = context.settings()?;
+    let given = variables(&options.env)?;
+    let name = options.name.as_deref().map(EnvironmentName::parse).transpose()?;
+    let (work, variables) = if options.command.is_empty() {
+        let agent = options.agent.as_deref().unwrap_or(DEFAULT_AGENT);
+        let profile = profiles::find(agent, &settings)?;
+        (Work::Profile(agent.to_owned()), with_profile(&profile, given))
+    } else {
+        (Work::Command(options.command), given)
+    };
+    let isolation =
+        if options.unisolated { IsolationRequest::Unisolated } else { IsolationRequest::Required };
+    Ok(EnvironmentSpec {
+        repository: context.directory.clone(),
+        name,
+        base: options.base,
+        work,
+        engine: options.engine,
+        image: options.image,
+        isolation,
+        network: network(&settings, options.network, options.allow),
+        variables,
+        size: size(),
+    })
+}
+
+fn network(
+    settings: &Settings,
+    mode: Option<crate::model::policy::NetworkMode>,
+    named: Vec<crate::model::policy::HostPort>,
+) -> NetworkPolicy {
+    let mut allow = settings.allow.clone();
+    allow.extend(named);
+    NetworkPolicy { mode: mode.or(settings.network).unwrap_or_default(), allow }
+}
+
+/// This terminal's size, so that the agent's first screen fits.
+fn size() -> Size {
+    match crossterm::terminal::size() {
+        Ok((columns, rows)) if columns > 0 && rows > 0 => Size { columns, rows },
+        _ => Size::DEFAULT,
+    }
+}
+
+async fn create(client: &Client, spec: EnvironmentSpec) -> Result<Environment, Failure> {
+    match client.request(Request::CreateEnvironment { spec }).await? {
+        Reply::Environment(environment) => Ok(*environment),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Follows the making until it is done, and shows how far it is.
+pub(super) async fn wait(
+    context: &Context,
+    events: &mut Events,
+    mut environment: Environment,
+) -> Result<Environment, Failure> {
+    loop {
+        match &environment.state {
+            EnvironmentState::Creating { step, done, total } => {
+                let part = if *total > 0 { format!(" {done}/{total}") } else { String::new() };
+                let step = lines(step);
+                context.output.progress(&format!("{}: {step}{part}", environment.name));
+            }
+            EnvironmentState::Failed { message, hint } => {
+                context.output.progress("");
+                let failure = Failure::new(FailureKind::Unavailable, message.clone());
+                return Err(Failure { hint: hint.clone(), ..failure });
+            }
+            EnvironmentState::EngineUnreachable { message, .. } => {
+                context.output.progress("");
+                return Err(Failure::new(FailureKind::Unavailable, message.clone()));
+            }
+            EnvironmentState::Running | EnvironmentState::Stopped => {
+                context.output.progress("");
+                return Ok(environment);
+            }
+        }
+        environment = changed(events, environment).await?;
+    }
+}
+
+async fn changed(events: &mut Events, former: Environment) -> Result<Environment, Failure> {
+    loop {
+        match events.next().await {
+            Some(Event::EnvironmentChanged(environment)) if environment.id == former.id => {
+                return Ok(*environment);
+            }
+            Some(Event::EnvironmentRemoved { environment }) if environment == former.id => {
+                let message = format!("{} was discarded meanwhile", former.name);
+                return Err(Failure::new(FailureKind::NotFound, message));
+            }
+            Some(_) => {}
+            None => {
+                let message = "the server has gone while the environment was made";
+                return Err(Failure::new(FailureKind::Unavailable, message)
+                    .hint("agentdeck ls shows how far it came"));
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `agentdeck server`: the process behind everything, by hand.
+
+use std::time::Duration;
+
+use super::arguments::ServerVerb;
+use super::context::{Context, unexpected};
+use super::output::age;
+use crate::client::Client;
+use crate::model::failure::{Failure, FailureKind};
+use crate::proto::{Reply, Request, ServerStatus};
+
+/// How long a server may take to end; it finishes git work that is under way.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+pub(super) async fn perform(context: &Context, verb: &ServerVerb) -> Result<(), Failure> {
+    match verb {
+        ServerVerb::Start => {
+            let client = context.client().await?;
+            show(context, &client).await
+        }
+        ServerVerb::Status => {
+            let (client, _) = Client::connect(&context.home).await?;
+            show(context, &client).await
+        }
+        ServerVerb::Stop => stop(context).await,
+    }
+}
+
+async fn show(context: &Context, client: &Client) -> Result<(), Failure> {
+    let status = match client.request(Request::ServerStatus).await? {
+        Reply::ServerStatus(status) => status,
+        other => return Err(unexpected(&other)),
+    };
+    if context.output.json {
+        return context.output.value(&status);
+    }
+    context.output.bytes(describe(&status).as_bytes())
+}
+
+fn describe(status: &ServerStatus) -> String {
+    format!(
+        "process {} runs for {}: version {}, {} environments, {} clients\nhome {}\n",
+        status.pid,
+        age(status.started),
+        status.version,
+        status.environments,
+        status.clients,
+        status.home.display()
+    )
+}
+
+async fn stop(context: &Context) -> Result<(), Failure> {
+    let connected = Client::connect(&context.home).await;
+    let stopped = match connected {
+        Ok((client, mut events)) => {
+            client.request(Request::StopServer).await?;
+            let gone = async { while events.next().await.is_some() {} };
+            let late = |_| Failure::new(FailureKind::Timeout, "the server does not end");
+            tokio::time::timeout(STOP_DEADLINE, gone).await.map_err(late)?;
+            true
+        }
+        Err(failure) if running(context) => return Err(failure),
+        Err(_) => false,
+    };
+    if context.output.json {
+        return context.output.value(&serde_json::json!({ "stopped": stopped }));
+    }
+    context.output.say(if stopped {
+        "the server has ended; agents go on"
+    } else {
+        "no server runs"
+    });
+    Ok(())
+}
+
+/// Whether anybody listens in the home.
+fn running(context: &Context) -> bool {
+    crate::socket::connect(&context.home, crate::proto::SOCKET).is_ok()
+}
