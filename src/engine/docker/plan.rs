@@ -246,9 +246,10 @@ pub(super) fn shim_config(
         .filter(|(name, _)| !own(name))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    if !environment.iter().any(|(name, _)| name == "PATH") {
-        environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
-    }
+    let path = environment.iter().position(|(name, _)| name == "PATH");
+    let path = path.map_or_else(|| DEFAULT_PATH.to_owned(), |place| environment.remove(place).1);
+    // Where agents that install themselves put their programs.
+    environment.push(("PATH".to_owned(), format!("{}/.local/bin:{path}", accounts::HOME)));
     environment.extend(box_environment(&plan.network, moment.certificates.then_some(CA_BUNDLE)));
     environment.extend(fixed.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
     let relay = relay_for(&plan.network);
@@ -370,7 +371,7 @@ pub(super) mod tests {
             assert_eq!(found.len(), 1, "{name}");
             found[0].1.clone()
         };
-        assert_eq!(get("PATH"), "/opt/bin:/bin");
+        assert_eq!(get("PATH"), "/home/agent/.local/bin:/opt/bin:/bin");
         assert_eq!(get("HOME"), "/home/agent");
         assert_eq!(get("SHELL"), "/bin/bash");
         assert_eq!(get("SSL_CERT_FILE"), CA_BUNDLE);
