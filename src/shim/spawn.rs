@@ -9,7 +9,7 @@ use rustix::process::Pid;
 
 use super::config::ShimConfig;
 use super::privileges::Rights;
-use super::wire::Program;
+use super::wire::{Program, Role};
 
 /// What a program's standard streams are.
 pub(super) enum Streams {
@@ -44,6 +44,10 @@ pub(super) fn spawn(
     let mut command = Command::new(name);
     command.args(arguments).current_dir(directory).env_clear();
     command.envs(config.environment.iter().map(|(key, value)| (key, value)));
+    if program.role == Role::Root && config.drop_privileges && config.agent_user != 0 {
+        // The box's root is not the agent, and must not leave its files in the agent's home.
+        command.envs([("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root")]);
+    }
     command.envs(program.environment.iter().map(|(key, value)| (key, value)));
     command.env("PWD", directory);
     let terminal = matches!(streams, Streams::Terminal(_));
