@@ -9,8 +9,6 @@ use crate::model::policy::IsolationFact;
 const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
 /// Namespaces a box must not share with us.
 const NAMESPACES: [&str; 6] = ["pid", "mnt", "net", "ipc", "uts", "cgroup"];
-/// Processes looked at to find one of the agent's.
-const MAX_CHILDREN: usize = 64;
 
 /// The start time of a process in clock ticks since boot (`proc(5)`, stat, field 22).
 pub(super) fn start_time(pid: u32) -> Option<u64> {
@@ -94,9 +92,9 @@ fn fact(name: &str, holds: bool, evidence: impl Into<String>) -> IsolationFact {
     IsolationFact { name: name.to_owned(), holds, evidence: evidence.into() }
 }
 
-/// What the kernel says about the box whose first process is `pid`. `agent` is the number its
-/// programs run under, and `routed` whether the box was given a route.
-pub(super) fn facts(pid: u32, routed: bool) -> Vec<IsolationFact> {
+/// What the kernel says about the box whose first process is `pid`. `agent_pid` has the rights of
+/// an agent, and `routed` tells whether the box was given a route.
+pub(super) fn facts(pid: u32, agent_pid: u32, routed: bool) -> Vec<IsolationFact> {
     let Some(init) = Status::read(pid) else {
         return vec![fact("first process", false, format!("/proc/{pid}/status cannot be read"))];
     };
@@ -110,7 +108,7 @@ pub(super) fn facts(pid: u32, routed: bool) -> Vec<IsolationFact> {
     facts.push(fact("no new privileges", init.no_new_privileges, evidence));
     let evidence = format!("/proc/{pid}/status: Seccomp {}", if init.filtered { 2 } else { 0 });
     facts.push(fact("system call filter", init.filtered, evidence));
-    facts.extend(agent(pid));
+    facts.push(agent(agent_pid));
     facts.push(process_limit(pid));
     facts
 }
@@ -150,27 +148,36 @@ fn network(pid: u32, routed: bool) -> IsolationFact {
     }
 }
 
-/// The rights of one of the agent's processes; nothing when none runs.
-fn agent(pid: u32) -> Option<IsolationFact> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    let (child, status) = children
-        .split_whitespace()
-        .take(MAX_CHILDREN)
-        .filter_map(|child| Some((child, Status::read(child.parse().ok()?)?)))
-        .find(|(_, status)| status.uid != 0)?;
-    let holds = status.effective == 0
+/// The rights of a process that the shim started as it starts an agent.
+fn agent(pid: u32) -> IsolationFact {
+    let name = "agent without rights";
+    let Some(status) = Status::read(pid) else {
+        return fact(name, false, format!("/proc/{pid}/status cannot be read"));
+    };
+    let holds = status.uid != 0
+        && status.effective == 0
         && status.bounding == 0
         && status.no_new_privileges
         && status.filtered;
     let evidence = format!(
-        "/proc/{child}/status: Uid {}, CapEff {:x}, CapBnd {:x}, NoNewPrivs {}, Seccomp {}",
+        "/proc/{pid}/status: Uid {}, CapEff {:x}, CapBnd {:x}, NoNewPrivs {}, Seccomp {}",
         status.uid,
         status.effective,
         status.bounding,
         u8::from(status.no_new_privileges),
         if status.filtered { 2 } else { 0 },
     );
-    Some(fact("agent without rights", holds, evidence))
+    fact(name, holds, evidence)
+}
+
+/// The child of the box's first process that was started with this command.
+pub(super) fn child_with(pid: u32, command: &[&str]) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    let expected = command.join("\0") + "\0";
+    children.split_whitespace().filter_map(|child| child.parse().ok()).find(|child: &u32| {
+        std::fs::read(format!("/proc/{child}/cmdline"))
+            .is_ok_and(|line| line == expected.as_bytes())
+    })
 }
 
 fn process_limit(pid: u32) -> IsolationFact {
@@ -234,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_process_that_shares_our_namespaces_is_not_called_isolated() {
-        let facts = facts(std::process::id(), false);
+        let facts = facts(std::process::id(), std::process::id(), false);
         let own = facts.iter().find(|fact| fact.name == "own namespaces").expect("a fact");
         assert!(!own.holds, "{own:?}");
     }

@@ -7,6 +7,7 @@
 mod accounts;
 mod connect;
 mod create;
+mod hold;
 mod image;
 mod inspect;
 mod kernel;

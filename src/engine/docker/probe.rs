@@ -6,6 +6,7 @@ use bollard::models::{ContainerInspectResponse, SystemInfo};
 
 use super::CALL_DEADLINE;
 use super::connect::Connection;
+use super::hold;
 use super::kernel;
 use super::lifecycle;
 use super::mapped::BoxUser;
@@ -126,7 +127,8 @@ pub(super) async fn isolation(
     let host = found.host_config.clone().unwrap_or_default();
     let routed = host.network_mode.as_deref() != Some("none");
     let mut facts = vec![privileges(&found), shown(&found)];
-    facts.extend(kernel::facts(record.init_pid, routed));
+    let held = hold::hold(record).await?;
+    facts.extend(kernel::facts(record.init_pid, held.pid, routed));
     let level = if facts.iter().all(|fact| fact.holds) {
         IsolationLevel::Isolated
     } else {
