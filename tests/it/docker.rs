@@ -12,12 +12,12 @@ use std::time::Duration;
 use agentdeck::engine::docker::Docker;
 use agentdeck::engine::{BoxPlan, BoxRecord, BoxState, Engine};
 use agentdeck::model::failure::FailureKind;
-use agentdeck::model::id::{EnvironmentId, EnvironmentName};
-use agentdeck::model::policy::{IsolationRequest, Limits, NetworkMode, NetworkPolicy};
-use agentdeck::model::repository::Identity;
-use agentdeck::shim::wire::{
-    Frame, Program, Role, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
-};
+use agentdeck::model::id::EnvironmentId;
+use agentdeck::shim::wire::Role;
+
+use crate::common::place::Place;
+use crate::common::talk;
+use crate::conformance;
 
 const GRACE: Duration = Duration::from_secs(1);
 const TEST_LABEL: &str = "agentdeck.test=1";
@@ -54,6 +54,11 @@ impl Image {
         header.set_mode(0o755);
         header.set_size(binary.len() as u64);
         files.append_data(&mut header, "bin/busybox", binary.as_slice()).expect("added");
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o755);
+        header.set_size(0);
+        files.append_data(&mut header, "usr", std::io::empty()).expect("added");
         let applets = Command::new(busybox()).arg("--list").output().expect("a list");
         for applet in text(&applets).lines().filter(|applet| *applet != "busybox") {
             let mut header = tar::Header::new_ustar();
@@ -98,91 +103,60 @@ fn busybox() -> PathBuf {
     found.into_iter().find(|path| path.exists()).expect("busybox; run tests/setup")
 }
 
-/// A home with the directories of one environment, and the plan for its box.
-struct Place {
-    home: tempfile::TempDir,
-    plan: BoxPlan,
+/// An environment whose containers are removed when it is dropped, also by a test that failed.
+struct Boxed {
+    place: Place,
+    /// Removed after the containers.
+    image: Image,
 }
 
-impl Place {
-    fn new(image: &str) -> Self {
-        let home = tempfile::tempdir().expect("a directory");
-        let mut seed = [0; 8];
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        seed[..4].copy_from_slice(&std::process::id().to_le_bytes());
-        seed[4..].copy_from_slice(&number.to_le_bytes());
-        let environment = EnvironmentId::from_random(seed.map(|byte| byte.wrapping_mul(37)));
-        let directory = home.path().join("environments").join(environment.as_str());
-        for name in ["workspace/.git", "git", "home", "run"] {
-            std::fs::create_dir_all(directory.join(name)).expect("made");
-        }
-        let plan = BoxPlan {
-            environment,
-            name: EnvironmentName::parse("test").expect("a name"),
-            deck: format!("test{:06}{number:06}", std::process::id()),
-            workspace: directory.join("workspace"),
-            git: directory.join("git"),
-            home: directory.join("home"),
-            run: directory.join("run"),
-            directory,
-            mount: "/home/me/project".into(),
-            shim: env!("CARGO_BIN_EXE_agentdeck").into(),
-            image: Some(image.to_owned()),
-            isolation: IsolationRequest::Required,
-            network: NetworkPolicy { mode: NetworkMode::None, allow: Vec::new() },
-            limits: Limits::default(),
-            identity: Identity { name: "Me".into(), email: "me@example.org".into() },
-            tools: Vec::new(),
-        };
-        Self { home, plan }
+impl Boxed {
+    fn of(image: Image) -> Self {
+        let mut place = Place::new();
+        place.plan.image = Some(image.0.clone());
+        Self { place, image }
     }
 
     fn engine(&self) -> Docker {
-        Docker::connect(self.home.path())
-    }
-
-    async fn create(&self, engine: &Docker) -> BoxRecord {
-        let (progress, _) = tokio::sync::mpsc::channel(8);
-        engine.create(&self.plan, &progress).await.expect("a box")
+        Docker::connect(self.place.home.path())
     }
 }
 
-impl Drop for Place {
-    /// A test that failed midway leaves no container behind.
+impl Drop for Boxed {
     fn drop(&mut self) {
-        let filter = format!("label=agentdeck.deck={}", self.plan.deck);
+        let filter = format!("label=agentdeck.deck={}", self.place.plan.deck);
         for id in text(&docker(&["ps", "-aq", "--filter", &filter])).lines() {
             docker(&["rm", "-fv", id]);
         }
     }
 }
 
-/// Runs a command in the box through the shim: its exit code and what it printed.
-async fn run(engine: &Docker, record: &BoxRecord, role: Role, command: &[&str]) -> (i32, String) {
-    let mut channel = engine.open_channel(record).await.expect("a channel");
-    let program = Program {
-        command: command.iter().map(|&word| word.to_owned()).collect(),
-        environment: Vec::new(),
-        directory: None,
-        role,
-    };
-    for request in [ShimRequest::Hello { version: VERSION }, ShimRequest::Exec { program }] {
-        write_frame(&mut channel, &Frame::control(&request)).await.expect("sent");
-    }
-    let mut printed = Vec::new();
-    loop {
-        match read_frame(&mut channel).await.expect("a frame").expect("more frames") {
-            Frame::ExecOutput { bytes, .. } => printed.extend(bytes),
-            Frame::Control(json) => match serde_json::from_slice(&json).expect("an event") {
-                ShimEvent::ExecExited { code } => {
-                    return (code, String::from_utf8_lossy(&printed).trim().to_owned());
-                }
-                ShimEvent::Hello { .. } => {}
-                other => panic!("{other:?} after {}", String::from_utf8_lossy(&printed)),
-            },
-            other => panic!("{other:?}"),
+macro_rules! conformance_cases {
+    ($($name:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $name() {
+            if engine_answers() {
+                let boxed = Boxed::of(Image::busybox());
+                conformance::$name(&boxed.engine(), &boxed.place).await;
+            }
         }
-    }
+    )*};
+}
+
+conformance_cases!(
+    a_box_lives_and_keeps_its_layer,
+    a_session_is_a_terminal,
+    a_command_has_pipes,
+    a_command_dies_with_its_connection,
+    rights_follow_the_role,
+    the_workspace_is_the_users,
+    a_reader_never_holds_a_program_up,
+);
+
+/// What a command that succeeds printed.
+async fn run(engine: &Docker, record: &BoxRecord, role: Role, command: &[&str]) -> (i32, String) {
+    let outcome = talk::run(engine, record, role, command, b"").await.expect("started");
+    (outcome.code, outcome.output)
 }
 
 async fn agent(engine: &Docker, record: &BoxRecord, script: &str) -> String {
@@ -200,16 +174,15 @@ async fn a_box_keeps_its_layer_and_gives_files_back_to_the_user() {
     if !engine_answers() {
         return;
     }
-    let image = Image::busybox();
-    let place = Place::new(&image.0);
-    let engine = place.engine();
+    let boxed = Boxed::of(Image::busybox());
+    let (engine, place) = (boxed.engine(), &boxed.place);
     std::fs::write(place.plan.workspace.join("given"), "from the user\n").expect("written");
     let record = place.create(&engine).await;
     assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
     assert_eq!(engine.list(&place.plan.deck).await, Ok(vec![place.plan.environment.clone()]));
 
     let printed = agent(&engine, &record, "pwd; cat given; id -un; echo $HOME; umask").await;
-    assert_eq!(printed, "/home/me/project\nfrom the user\nagent\n/home/agent\n0022");
+    assert_eq!(printed, "/home/me/shop\nfrom the user\nagent\n/home/agent\n0022");
     agent(&engine, &record, "echo changed >given; echo made >made; mkdir -p d; echo x >.git/x")
         .await;
     agent(&engine, &record, "echo seed >~/.seed").await;
@@ -246,14 +219,13 @@ async fn a_box_keeps_its_layer_and_gives_files_back_to_the_user() {
 }
 
 #[tokio::test]
-async fn a_box_of_an_empty_image_runs_a_static_program() {
+async fn a_box_of_an_emptyimage_runs_a_static_program() {
     if !engine_answers() {
         return;
     }
-    let image = Image::empty();
-    let place = Place::new(&image.0);
+    let boxed = Boxed::of(Image::empty());
+    let (engine, place) = (boxed.engine(), &boxed.place);
     std::fs::copy(busybox(), place.plan.workspace.join("busybox")).expect("copied");
-    let engine = place.engine();
     let record = place.create(&engine).await;
     let inside = format!("{}/busybox", place.plan.mount.display());
     let (code, printed) = run(&engine, &record, Role::Agent, &[&inside, "id", "-un"]).await;
@@ -269,16 +241,15 @@ async fn an_agent_has_no_rights_that_a_plain_container_has() {
     if !engine_answers() {
         return;
     }
-    let image = Image::busybox();
-    let place = Place::new(&image.0);
-    let engine = place.engine();
+    let boxed = Boxed::of(Image::busybox());
+    let (engine, place) = (boxed.engine(), &boxed.place);
     let record = place.create(&engine).await;
     let attempts = "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'; \
                     mknod /tmp-node c 1 3 2>/dev/null && echo made a device; \
                     chown 1 /bin 2>/dev/null && echo changed an owner; \
                     cat /proc/net/route | wc -l";
     let plain =
-        docker(&["run", "--rm", "--label", TEST_LABEL, &image.0, "/bin/sh", "-c", attempts]);
+        docker(&["run", "--rm", "--label", TEST_LABEL, &boxed.image.0, "/bin/sh", "-c", attempts]);
     let plain = text(&plain);
     assert!(plain.contains("CapEff:00000000a80425fb"), "the control has rights: {plain}");
     assert!(plain.contains("made a device") && plain.contains("changed an owner"), "{plain}");
@@ -299,10 +270,10 @@ async fn a_box_that_cannot_be_made_leaves_nothing() {
         return;
     }
     let (progress, _) = tokio::sync::mpsc::channel(8);
-    let image = Image::busybox();
-    let mut place = Place::new(&image.0);
+    let mut boxed = Boxed::of(Image::busybox());
+    let engine = boxed.engine();
+    let place = &mut boxed.place;
     place.plan.shim = "/bin/sh".into();
-    let engine = place.engine();
     let failure = engine.create(&place.plan, &progress).await.expect_err("not our shim");
     assert_eq!(failure.kind, FailureKind::Unavailable, "{failure:?}");
     assert_eq!(engine.list(&place.plan.deck).await, Ok(Vec::new()));
@@ -323,11 +294,11 @@ async fn a_container_that_is_not_ours_is_left_alone() {
     if !engine_answers() {
         return;
     }
-    let image = Image::busybox();
-    let place = Place::new(&image.0);
-    let engine = place.engine();
+    let boxed = Boxed::of(Image::busybox());
+    let (engine, place) = (boxed.engine(), &boxed.place);
     let record = place.create(&engine).await;
-    let foreign = docker(&["run", "-d", "--label", TEST_LABEL, &image.0, "/bin/sleep", "600"]);
+    let foreign =
+        docker(&["run", "-d", "--label", TEST_LABEL, &boxed.image.0, "/bin/sleep", "600"]);
     let foreign = text(&foreign);
     let mistaken = BoxRecord { container: Some(foreign.clone()), ..record.clone() };
     assert_eq!(engine.state(&mistaken).await, Ok(BoxState::Gone));
@@ -365,8 +336,8 @@ async fn a_box_outlives_the_kill_of_the_process_that_made_it() {
     if !engine_answers() {
         return;
     }
-    let image = Image::busybox();
-    let place = Place::new(&image.0);
+    let boxed = Boxed::of(Image::busybox());
+    let (engine, place) = (boxed.engine(), &boxed.place);
     let record = place.home.path().join("record");
     let mut creator = Command::new(std::env::current_exe().expect("ourselves"))
         .args(["--exact", "docker::creator", "--nocapture"])
@@ -388,7 +359,6 @@ async fn a_box_outlives_the_kill_of_the_process_that_made_it() {
 
     let record = std::fs::read(done).expect("a record");
     let record: BoxRecord = serde_json::from_slice(&record).expect("a record");
-    let engine = place.engine();
     assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
     assert_eq!(agent(&engine, &record, "echo alive").await, "alive");
     engine.remove(&record).await.expect("removed");
