@@ -15,6 +15,7 @@ pub mod workspace;
 mod base;
 mod convert;
 mod edit;
+mod checkout;
 mod lines;
 mod message;
 mod object;
