@@ -34,8 +34,13 @@ pub(super) enum Found {
     /// Nothing, or a parent is missing or is no directory.
     Absent,
     /// Permission bits and content.
-    File { permissions: u32, content: Vec<u8> },
-    Link { target: Vec<u8> },
+    File {
+        permissions: u32,
+        content: Vec<u8>,
+    },
+    Link {
+        target: Vec<u8>,
+    },
     Directory,
     /// A socket, pipe or device.
     Other,
@@ -243,6 +248,12 @@ impl WorkingTree {
         }
     }
 
+    /// Makes a directory, with its parents, unless it is there.
+    pub(super) fn make_directory(&self, path: &RepoPath) -> Result<(), Failure> {
+        let inside = RepoPath::new([path.as_bytes(), b"/."].concat());
+        self.make_parents(&inside).map_err(|error| trouble("make", path, error))
+    }
+
     /// Removes what a killed write left beside a path.
     pub(super) fn sweep(&self, path: &RepoPath, temporary: &str) {
         if let Ok((parent, _)) = self.parent(path) {
@@ -311,7 +322,9 @@ fn trouble(verb: &str, path: &RepoPath, error: Errno) -> Failure {
         }
         _ => (FailureKind::Unavailable, "look at the permissions of the path"),
     };
-    Failure::new(kind, format!("cannot {verb} {path}: {error}")).hint(hint).paths(vec![path.clone()])
+    Failure::new(kind, format!("cannot {verb} {path}: {error}"))
+        .hint(hint)
+        .paths(vec![path.clone()])
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use gix::objs::tree::{EntryKind, EntryMode};
 
 use super::lines::{self, Changes};
 use super::object;
+use super::store::Store;
 use crate::model::diff::{Diff, DiffContent, FileChange, FileDiff, Hunk};
 use crate::model::failure::Failure;
 use crate::model::id::CommitId;
@@ -25,6 +26,11 @@ const MAX_TEXT: u64 = 4 << 20;
 /// Bytes of text that one diff may compare; files beyond it are listed without their lines, so
 /// that a diff always fits into one message to a client.
 const MAX_DIFF: u64 = 96 << 20;
+
+/// Compares two commits, snapshots or the user's own.
+pub fn between(store: &Store, from: &CommitId, to: &CommitId) -> Result<Diff, Failure> {
+    commits(&store.reader(), from, to)
+}
 
 /// Compares two commits or trees that `repository` sees.
 pub(super) fn commits(

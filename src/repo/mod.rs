@@ -10,13 +10,16 @@ pub mod divergence;
 pub mod history;
 pub mod ignored;
 pub mod snapshot;
+pub mod taking;
 pub mod workspace;
 
 mod base;
+mod checkout;
 mod convert;
 mod edit;
-mod checkout;
+mod forms;
 mod lines;
+mod merge;
 mod message;
 mod object;
 #[cfg(test)]

@@ -89,15 +89,7 @@ impl Oracle {
 
     /// Stores a tree of these files.
     pub(super) fn tree(&self, files: &Files) -> CommitId {
-        let repository = self.open();
-        let empty = repository.empty_tree();
-        let mut editor = repository.edit_tree(empty.id).expect("an editor");
-        for (path, (kind, content)) in files {
-            let id: ObjectId = repository.write_blob(content).expect("a blob").detach();
-            let path = gix::bstr::BStr::new(path);
-            editor.upsert(path, *kind, id).expect("an entry");
-        }
-        super::object::name(editor.write().expect("a tree").detach())
+        super::object::name(write_tree(&self.open(), files))
     }
 
     /// Commits a tree with these parents.
@@ -109,4 +101,21 @@ impl Oracle {
         }
         CommitId::parse(&self.git(arguments)).expect("a commit")
     }
+}
+
+/// Stores a tree in any repository.
+pub(super) fn write_tree(repository: &gix::Repository, files: &Files) -> ObjectId {
+    let empty = repository.empty_tree();
+    let mut editor = repository.edit_tree(empty.id).expect("an editor");
+    for (path, (kind, content)) in files {
+        let id: ObjectId = repository.write_blob(content).expect("a blob").detach();
+        editor.upsert(gix::bstr::BStr::new(path), *kind, id).expect("an entry");
+    }
+    editor.write().expect("a tree").detach()
+}
+
+/// Plain files with these contents.
+pub(super) fn files(list: &[(&str, &str)]) -> Files {
+    let entry = |content: &str| (EntryKind::Blob, content.as_bytes().to_vec());
+    list.iter().map(|(path, content)| (path.as_bytes().to_vec(), entry(content))).collect()
 }

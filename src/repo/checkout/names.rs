@@ -85,9 +85,9 @@ pub(in crate::repo) fn check_target(path: &RepoPath, target: &[u8]) -> Result<()
 /// The first letter in lower case, for the middle of a sentence.
 fn lower(text: &str) -> String {
     let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(characters).collect()
-    })
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 #[cfg(test)]
@@ -101,11 +101,30 @@ mod tests {
     #[test]
     fn no_spelling_of_a_git_directory_is_written() {
         let hostile: [&[u8]; 24] = [
-            b".git/config", b".GIT/hooks/post-merge", b".Git", b"a/.git/config", b"a/.gIt",
-            b"git~1/config", b"GIT~1", b".git./config", b".git /config", b".git::$INDEX_ALLOCATION/x",
-            b".git:x", b"a\\.git\\hooks\\x", b"a\\..\\b", b".g\xe2\x80\x8cit/config",
-            b"\xe2\x80\x8d.git", b"../x", b"a/../x", b"a/..", b"./a", b"a/./b", b"/etc/passwd",
-            b"a//b", b"", b"a\0b",
+            b".git/config",
+            b".GIT/hooks/post-merge",
+            b".Git",
+            b"a/.git/config",
+            b"a/.gIt",
+            b"git~1/config",
+            b"GIT~1",
+            b".git./config",
+            b".git /config",
+            b".git::$INDEX_ALLOCATION/x",
+            b".git:x",
+            b"a\\.git\\hooks\\x",
+            b"a\\..\\b",
+            b".g\xe2\x80\x8cit/config",
+            b"\xe2\x80\x8d.git",
+            b"../x",
+            b"a/../x",
+            b"a/..",
+            b"./a",
+            b"a/./b",
+            b"/etc/passwd",
+            b"a//b",
+            b"",
+            b"a\0b",
         ];
         for path in hostile {
             assert!(!name(path, EntryKind::Blob), "{}", printable(path));
@@ -114,8 +133,15 @@ mod tests {
         assert!(!name(b".gitmodules", EntryKind::Link));
         assert!(!name(b".GITMODULES", EntryKind::Link));
         let harmless: [&[u8]; 9] = [
-            b".gitignore", b".github/workflows/x.yml", b"a b/c", b"aux.c", b"a:b", b"git", b"bad\xff",
-            b"...", b".gitmodules",
+            b".gitignore",
+            b".github/workflows/x.yml",
+            b"a b/c",
+            b"aux.c",
+            b"a:b",
+            b"git",
+            b"bad\xff",
+            b"...",
+            b".gitmodules",
         ];
         for path in harmless {
             assert!(name(path, EntryKind::Blob), "{}", printable(path));
@@ -128,9 +154,21 @@ mod tests {
             check_target(&RepoPath::new(path), target.as_bytes()).is_ok()
         };
         for (path, target) in [
-            ("d", "/etc"), ("d", ".."), ("d", "../x"), ("a/d", "../../x"), ("a/d", "b/../../../x"),
-            ("a/d", "b/.."), ("d", ".git/hooks"), ("d", "x/.GIT"), ("a/d", "../.git"), ("d", ""),
-            ("d", "\\\\host\\x"), ("d", "c:x"), ("d", "..\\x"), ("d", "git~1"), ("d", "a\0b"),
+            ("d", "/etc"),
+            ("d", ".."),
+            ("d", "../x"),
+            ("a/d", "../../x"),
+            ("a/d", "b/../../../x"),
+            ("a/d", "b/.."),
+            ("d", ".git/hooks"),
+            ("d", "x/.GIT"),
+            ("a/d", "../.git"),
+            ("d", ""),
+            ("d", "\\\\host\\x"),
+            ("d", "c:x"),
+            ("d", "..\\x"),
+            ("d", "git~1"),
+            ("d", "a\0b"),
         ] {
             assert!(!link(path, target), "{path} -> {target}");
         }

@@ -60,14 +60,8 @@ fn no_write_goes_through_a_link() {
 fn special_files_are_seen_and_never_opened() {
     let (directory, tree) = place();
     let pipe = directory.path().join("root/pipe");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &pipe,
-        FileType::Fifo,
-        Mode::from_raw_mode(0o600),
-        0,
-    )
-    .expect("a pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+        .expect("a pipe");
     assert_eq!(tree.find(&path("pipe")), Ok(Found::Other));
     let file = directory.path().join("root/file");
     std::fs::write(&file, "x").expect("a file");

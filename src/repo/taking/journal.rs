@@ -1,0 +1,282 @@
+//! The journal of one repository: decisions as a list, and for each what is needed to undo it.
+//!
+//! `decisions.jsonl` is the list: one line a decision made or undone, and a line is what makes it
+//! count. `<id>/` holds the record, the bytes of each path before, and the index before.
+//! `pending` names what is under way. Every file is on the disk before the next step relies on it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+use crate::model::decision::Decision;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::DecisionId;
+
+/// The list of decisions and the marker of what is under way.
+const LIST: &str = "decisions.jsonl";
+const PENDING: &str = "pending";
+
+/// The journal of one repository, in our state directory.
+pub struct Journal {
+    directory: PathBuf,
+    /// Durable steps until the test's kill; below zero once it came.
+    #[cfg(test)]
+    pub(super) steps_left: std::cell::Cell<Option<i32>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line {
+    Made(Decision),
+    Undone(DecisionId),
+}
+
+/// What was begun and has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Pending {
+    Doing(DecisionId),
+    Undoing(DecisionId),
+}
+
+impl Pending {
+    pub(super) fn id(self) -> DecisionId {
+        match self {
+            Self::Doing(id) | Self::Undoing(id) => id,
+        }
+    }
+}
+
+impl Journal {
+    /// Opens the journal in `directory`, made when missing.
+    pub fn open(directory: &Path) -> Result<Self, Failure> {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make the journal {}", directory.display()))?;
+        let journal = Self {
+            directory: directory.to_owned(),
+            #[cfg(test)]
+            steps_left: std::cell::Cell::new(None),
+        };
+        journal.trim()?;
+        Ok(journal)
+    }
+
+    /// Where the index and the lock say the decision comes from.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Ends a durable step. Only tests make it fail, as a kill after that step would.
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests stop here")]
+    pub(super) fn step(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn step(&self) -> Result<(), Failure> {
+        match self.steps_left.get() {
+            None => Ok(()),
+            Some(left) => {
+                self.steps_left.set(Some(left - 1));
+                if left > 0 {
+                    return Ok(());
+                }
+                Err(Failure::new(FailureKind::Internal, "stopped by the test"))
+            }
+        }
+    }
+
+    /// Whether a test has stopped us: what would follow in a live process must not.
+    pub(super) fn stopped(&self) -> bool {
+        #[cfg(test)]
+        let stopped = self.steps_left.get().is_some_and(|left| left < 0);
+        #[cfg(not(test))]
+        let stopped = false;
+        stopped
+    }
+
+    pub(super) fn decisions(&self) -> Result<Vec<Decision>, Failure> {
+        let mut decisions: Vec<Decision> = Vec::new();
+        for line in self.text()?.split_inclusive(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line).context("cannot read the list of decisions")? {
+                Line::Made(decision) => decisions.push(decision),
+                Line::Undone(id) => {
+                    for decision in decisions.iter_mut().filter(|decision| decision.id == id) {
+                        decision.undone = true;
+                    }
+                }
+            }
+        }
+        for decision in &mut decisions {
+            // JSON escapes what is not text; the record has the names as they are.
+            if let Ok(record) = self.record(decision.id) {
+                decision.paths = record.decision.paths;
+            }
+        }
+        Ok(decisions)
+    }
+
+    /// Refuses a number that is not higher than every earlier one.
+    pub(super) fn check_number(&self, id: DecisionId) -> Result<(), Failure> {
+        let last = self.decisions()?.iter().map(|decision| decision.id).max();
+        if last.is_some_and(|last| id <= last) {
+            return Err(Failure::new(
+                FailureKind::Internal,
+                format!("decision {id} exists already"),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn append_made(&self, decision: &Decision) -> Result<(), Failure> {
+        self.append(&Line::Made(decision.clone()))
+    }
+
+    pub(super) fn append_undone(&self, id: DecisionId) -> Result<(), Failure> {
+        self.append(&Line::Undone(id))
+    }
+
+    fn append(&self, line: &Line) -> Result<(), Failure> {
+        let mut bytes = serde_json::to_vec(line).context("cannot write a decision")?;
+        bytes.push(b'\n');
+        let write = || -> std::io::Result<()> {
+            let path = self.directory.join(LIST);
+            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            sync_directory(&self.directory)
+        };
+        Ok(write().context("cannot write the list of decisions")?)
+    }
+
+    /// Cuts off a line that a kill left half written.
+    fn trim(&self) -> Result<(), Failure> {
+        let text = self.text()?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole < text.len() {
+            let cut = || -> std::io::Result<()> {
+                let file = OpenOptions::new().write(true).open(self.directory.join(LIST))?;
+                file.set_len(whole as u64)?;
+                file.sync_all()
+            };
+            cut().context("cannot mend the list of decisions")?;
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> Result<Vec<u8>, Failure> {
+        match fs::read(self.directory.join(LIST)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            other => Ok(other.context("cannot read the list of decisions")?),
+        }
+    }
+
+    fn place(&self, id: DecisionId) -> PathBuf {
+        self.directory.join(id.to_string())
+    }
+
+    /// Writes an entry: the record and the files that go back where they were.
+    pub(super) fn write_entry(
+        &self,
+        record: &Record,
+        files: impl IntoIterator<Item = Result<(String, Vec<u8>), Failure>>,
+    ) -> Result<(), Failure> {
+        let place = self.place(record.decision.id);
+        let _ = fs::remove_dir_all(&place);
+        fs::create_dir(&place).context("cannot make a journal entry")?;
+        for file in files {
+            let (name, bytes) = file?;
+            write_durably(&place.join(name), &bytes)?;
+        }
+        let bytes = rmp_serde::to_vec_named(record).context("cannot write a journal entry")?;
+        write_durably(&place.join("record"), &bytes)?;
+        sync_directory(&place).context("cannot write a journal entry")?;
+        sync_directory(&self.directory).context("cannot write a journal entry")?;
+        self.step()
+    }
+
+    pub(super) fn record(&self, id: DecisionId) -> Result<Record, Failure> {
+        let path = self.place(id).join("record");
+        let bytes = fs::read(&path)
+            .with_context(|| format!("cannot read the journal entry {}", path.display()))?;
+        Ok(rmp_serde::from_slice(&bytes).context("cannot understand a journal entry")?)
+    }
+
+    pub(super) fn file_path(&self, id: DecisionId, name: &str) -> PathBuf {
+        self.place(id).join(name)
+    }
+
+    /// A file of an entry; `None` when the entry has no such file.
+    pub(super) fn read_file(&self, id: DecisionId, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        match fs::read(self.place(id).join(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => {
+                Ok(Some(other.with_context(|| format!("cannot read {name} of decision {id}"))?))
+            }
+        }
+    }
+
+    pub(super) fn write_file(
+        &self,
+        id: DecisionId,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), Failure> {
+        write_durably(&self.place(id).join(name), bytes)?;
+        Ok(sync_directory(&self.place(id)).context("cannot write the journal")?)
+    }
+
+    /// Forgets an entry that came to nothing.
+    pub(super) fn remove_entry(&self, id: DecisionId) {
+        let _ = fs::remove_dir_all(self.place(id));
+    }
+
+    pub(super) fn pending(&self) -> Result<Option<Pending>, Failure> {
+        match fs::read(self.directory.join(PENDING)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => {
+                let bytes = other.context("cannot read the journal")?;
+                Ok(Some(serde_json::from_slice(&bytes).context("cannot understand the journal")?))
+            }
+        }
+    }
+
+    pub(super) fn begin(&self, pending: Pending) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec(&pending).context("cannot write the journal")?;
+        let temporary = self.directory.join("pending.new");
+        write_durably(&temporary, &bytes)?;
+        fs::rename(&temporary, self.directory.join(PENDING)).context("cannot write the journal")?;
+        sync_directory(&self.directory).context("cannot write the journal")?;
+        self.step()
+    }
+
+    pub(super) fn end(&self) -> Result<(), Failure> {
+        let remove = || -> std::io::Result<()> {
+            fs::remove_file(self.directory.join(PENDING))?;
+            sync_directory(&self.directory)
+        };
+        remove().context("cannot write the journal")?;
+        self.step()
+    }
+}
+
+pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| {
+        let message = format!("cannot write {}: {error}", path.display());
+        Failure::new(FailureKind::Unavailable, message).hint("look at the disk's free space")
+    })
+}
+
+pub(super) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}

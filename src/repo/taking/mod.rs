@@ -1,0 +1,88 @@
+//! Putting an environment's work into the user's repository, and taking it back out.
+//!
+//! Apply and merge are all or nothing. What they would change is found first, in memory; then a
+//! journal entry with every byte that is needed to go back reaches the disk; only then the working
+//! tree, the branch and the index change, in this order, under git's own lock of the index. After a
+//! kill at any point [`recover`] leaves all of it as it was or as it should be.
+//!
+//! A path is written only if the user has no uncommitted work on it: its content is the one of the
+//! user's `HEAD`, or what an earlier apply from the same environment left there, or already the one
+//! wanted. Everything else in the working tree, and every other entry of the index, stays. An apply
+//! touches neither index nor branch. No hook, filter or merge driver is ever run.
+
+mod apply;
+mod index;
+mod journal;
+mod lock;
+mod merge;
+mod objects;
+mod perform;
+mod plan;
+mod record;
+mod recover;
+mod sound;
+mod undo;
+
+pub use apply::apply;
+pub use journal::Journal;
+pub use merge::merge;
+pub use recover::recover;
+pub use undo::{Undone, undo};
+
+use crate::model::decision::{Decision, DecisionKind};
+use crate::model::failure::Failure;
+use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Timestamp};
+
+use super::user::UserRepository;
+
+/// What to take from an environment.
+#[derive(Clone, Debug)]
+pub struct TakeRequest {
+    /// Higher than every earlier decision of the repository.
+    pub id: DecisionId,
+    pub environment: EnvironmentId,
+    pub name: EnvironmentName,
+    /// The user's commit the environment started from.
+    pub base: CommitId,
+    /// The snapshot to take.
+    pub head: CommitId,
+    pub at: Timestamp,
+}
+
+impl TakeRequest {
+    fn decision(&self, kind: DecisionKind, user: &UserRepository) -> Decision {
+        Decision {
+            id: self.id,
+            kind,
+            environment: self.environment.clone(),
+            name: self.name.clone(),
+            repository: user.root().to_owned(),
+            at: self.at,
+            snapshot: Some(self.head.clone()),
+            commit: None,
+            paths: Vec::new(),
+            undone: false,
+        }
+    }
+}
+
+/// Records that an environment was thrown away; the caller moves its files. `request.head` is its
+/// last snapshot.
+pub fn record_discard(
+    user: &UserRepository,
+    journal: &Journal,
+    request: &TakeRequest,
+) -> Result<Decision, Failure> {
+    let decision = request.decision(DecisionKind::Discard, user);
+    journal.check_number(decision.id)?;
+    journal.append_made(&decision)?;
+    Ok(decision)
+}
+
+/// Every decision of the repository, oldest first.
+pub fn decisions(journal: &Journal) -> Result<Vec<Decision>, Failure> {
+    journal.decisions()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! Carrying a record out, one durable step after another, and the pieces that going back shares.
+
+use anyhow::Context;
+use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
+use gix::refs::{FullName, Target};
+
+use super::super::checkout::{Found, WorkingTree};
+use super::super::forms::Forms;
+use super::super::object::{self, failed};
+use super::super::user::UserRepository;
+use super::index::Index;
+use super::journal::{Journal, Pending};
+use super::lock::IndexLock;
+use super::plan::would_overwrite;
+use super::record::{Move, Record, State, Step, digest};
+use super::recover;
+use crate::model::decision::Decision;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::DecisionId;
+
+/// The user's repository as one take works on it.
+pub(super) struct Site<'a> {
+    pub(super) user: &'a UserRepository,
+    pub(super) repository: gix::Repository,
+    pub(super) journal: &'a Journal,
+    pub(super) tree: WorkingTree,
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn open(user: &'a UserRepository, journal: &'a Journal) -> Result<Self, Failure> {
+        let tree = WorkingTree::open(user.root())?;
+        Ok(Self { user, repository: user.reader(), journal, tree })
+    }
+
+    pub(super) fn lock(&self, id: DecisionId) -> IndexLock {
+        IndexLock::new(self.repository.index_path(), self.journal.directory(), id)
+    }
+
+    pub(super) fn index(&self, lock: &IndexLock) -> Result<Index, Failure> {
+        Index::read(lock.index(), self.repository.object_hash())
+    }
+
+    /// Writes the journal entry and performs it; whatever goes wrong, nothing is left half done.
+    pub(super) fn carry_out(
+        &self,
+        record: &Record,
+        objects: &gix::Repository,
+        forms: &mut Forms<'_>,
+    ) -> Result<Decision, Failure> {
+        let id = record.decision.id;
+        let lock = self.lock(id);
+        if let Err(failure) = self.prepare(record, &lock) {
+            if !self.journal.stopped() {
+                self.journal.remove_entry(id);
+            }
+            return Err(failure);
+        }
+        let ready = lock.take().and_then(|()| self.journal.step());
+        let ready = ready.and_then(|()| self.verify(record, &lock));
+        let outcome = match ready {
+            Ok(()) => self.perform(record, &lock, objects, forms),
+            Err(failure) if self.journal.stopped() => return Err(failure),
+            Err(failure) => {
+                // Nothing was written yet.
+                recover::close(self, record)?;
+                self.journal.remove_entry(id);
+                return Err(failure);
+            }
+        };
+        if outcome.is_err() && !self.journal.stopped() {
+            recover::settle(self)?;
+        }
+        outcome.map(|()| record.decision.clone())
+    }
+
+    fn prepare(&self, record: &Record, lock: &IndexLock) -> Result<(), Failure> {
+        let index = match &record.branch {
+            Some(_) => Some(Ok(("index".to_owned(), lock.read()?))),
+            None => None,
+        };
+        let files = record.steps.iter().enumerate().filter_map(|(number, step)| {
+            let State::File { .. } = step.before else { return None };
+            if step.before == step.after {
+                return None;
+            }
+            Some(match self.tree.find(&step.path) {
+                Ok(Found::File { content, .. }) => Ok((before(number), content)),
+                Ok(_) => Err(would_overwrite(vec![step.path.clone()])),
+                Err(failure) => Err(failure),
+            })
+        });
+        self.journal.write_entry(record, index.into_iter().chain(files))?;
+        self.journal.begin(Pending::Doing(record.decision.id))
+    }
+
+    fn perform(
+        &self,
+        record: &Record,
+        lock: &IndexLock,
+        objects: &gix::Repository,
+        forms: &mut Forms<'_>,
+    ) -> Result<(), Failure> {
+        self.write(record, objects, forms)?;
+        if let Some(branch) = &record.branch {
+            self.move_branch(record, branch, Direction::Forward)?;
+            self.journal.step()?;
+        }
+        self.conclude(record, lock)
+    }
+
+    /// Looks again, now that nobody else should be at work.
+    fn verify(&self, record: &Record, lock: &IndexLock) -> Result<(), Failure> {
+        let mut moved = Vec::new();
+        for step in &record.steps {
+            let found = self.tree.find(&step.path)?;
+            let gives_way = found == Found::Directory && step.before == State::Absent;
+            if !gives_way && State::of(&found).as_ref() != Some(&step.before) {
+                moved.push(step.path.clone());
+            }
+        }
+        if !moved.is_empty() {
+            return Err(would_overwrite(moved));
+        }
+        let Some(branch) = &record.branch else { return Ok(()) };
+        if digest(&lock.read()?) == branch.index && self.branch_name()? == branch.name {
+            return Ok(());
+        }
+        Err(Failure::new(
+            FailureKind::Unavailable,
+            "the index or the branch changed meanwhile; nothing was changed",
+        )
+        .hint("try again"))
+    }
+
+    /// Removes first, so that a directory can take a file's place and the reverse.
+    fn write(
+        &self,
+        record: &Record,
+        objects: &gix::Repository,
+        forms: &mut Forms<'_>,
+    ) -> Result<(), Failure> {
+        let changed = |step: &&Step| step.before != step.after;
+        for step in record.steps.iter().filter(changed) {
+            if step.after == State::Absent {
+                self.tree.remove(&step.path)?;
+                self.journal.step()?;
+            }
+        }
+        for (number, step) in record.steps.iter().enumerate() {
+            if step.before == step.after {
+                continue;
+            }
+            let temporary = temporary(record.decision.id, number);
+            match (&step.after, &step.new) {
+                (State::File { permissions, .. }, Some(entry)) => {
+                    let blob = objects
+                        .find_object(object::id(&entry.id))
+                        .map_err(failed("read a file to write"))?;
+                    let content = forms.to_worktree(&step.path, blob.detach().data)?;
+                    self.tree.put_file(&step.path, &content, *permissions, &temporary)?;
+                }
+                (State::Link { target }, _) => {
+                    self.tree.put_link(&step.path, target, &temporary)?;
+                }
+                _ => continue,
+            }
+            self.journal.step()?;
+        }
+        Ok(())
+    }
+
+    /// What follows once files and branch are as they should be; also after a kill.
+    pub(super) fn conclude(&self, record: &Record, lock: &IndexLock) -> Result<(), Failure> {
+        let id = record.decision.id;
+        if let Some(branch) = &record.branch
+            && digest(&lock.read()?) == branch.index
+        {
+            let mut index = self.index(lock)?;
+            index.bring_forward(&self.tree, &record.steps);
+            let bytes = index.to_bytes()?;
+            self.journal.write_file(id, "installed", &digest(&bytes))?;
+            lock.install(&bytes)?;
+            self.journal.step()?;
+        }
+        self.journal.append_made(&record.decision)?;
+        self.journal.step()?;
+        lock.release()?;
+        self.journal.end()
+    }
+
+    /// Moves the branch by compare-and-swap, with an entry in its log and in that of `HEAD`.
+    pub(super) fn move_branch(
+        &self,
+        record: &Record,
+        branch: &Move,
+        direction: Direction,
+    ) -> Result<(), Failure> {
+        let decision = &record.decision;
+        let (old, new, verb) = match direction {
+            Direction::Forward => (&branch.old, &branch.new, "merge"),
+            Direction::Back => (&branch.new, &branch.old, "undo merge of"),
+        };
+        let log = LogChange {
+            mode: RefLog::AndReference,
+            force_create_reflog: false,
+            message: format!("agentdeck: {verb} {}", decision.name).into(),
+        };
+        let expected = PreviousValue::MustExistAndMatch(Target::Object(object::id(old)));
+        let change = Change::Update { log, expected, new: Target::Object(object::id(new)) };
+        let head = FullName::try_from("HEAD").expect("HEAD is a name");
+        let edit = RefEdit { change, name: head, deref: true };
+        let who = super::objects::signature(&self.user.identity(), decision.at);
+        let mut time = gix::date::parse::TimeBuf::default();
+        self.repository.edit_references_as(Some(edit), Some(who.to_ref(&mut time))).map_err(
+            |error| {
+                let message = format!("{} moved meanwhile; nothing was changed", branch.name);
+                Failure::new(FailureKind::Unavailable, message)
+                    .hint(format!("try again: {error:#}"))
+            },
+        )?;
+        self.sync_ref(&branch.name)
+    }
+
+    fn sync_ref(&self, name: &str) -> Result<(), Failure> {
+        let directory =
+            if name == "HEAD" { self.repository.git_dir() } else { self.repository.common_dir() };
+        let path = directory.join(name);
+        let sync = || -> std::io::Result<()> {
+            std::fs::File::open(&path)?.sync_all()?;
+            super::journal::sync_directory(path.parent().expect("a ref lies in a git directory"))
+        };
+        Ok(sync().with_context(|| format!("cannot keep {name}"))?)
+    }
+
+    /// Where a ref points now.
+    pub(super) fn read_ref(&self, name: &str) -> Result<gix::ObjectId, Failure> {
+        let mut reference =
+            self.repository.find_reference(name).map_err(failed("read the branch"))?;
+        Ok(reference.peel_to_id().map_err(failed("read the branch"))?.detach())
+    }
+
+    /// The full name of the branch, or `HEAD` when it is detached.
+    pub(super) fn branch_name(&self) -> Result<String, Failure> {
+        let name = self.repository.head_name().map_err(failed("read HEAD"))?;
+        Ok(name.map_or_else(|| "HEAD".to_owned(), |name| name.as_bstr().to_string()))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Forward,
+    Back,
+}
+
+/// The journal's name for the bytes of a step's path before.
+pub(super) fn before(number: usize) -> String {
+    format!("before-{number}")
+}
+
+/// The name beside a path under which its new content is written.
+pub(super) fn temporary(id: DecisionId, number: usize) -> String {
+    format!(".agentdeck-{id}-{number}.tmp")
+}

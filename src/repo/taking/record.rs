@@ -1,0 +1,79 @@
+//! What a journal entry says: each path before and after, the branch, the index.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::super::checkout::Found;
+use crate::model::decision::Decision;
+use crate::model::id::CommitId;
+use crate::model::path::RepoPath;
+
+/// One apply or merge, with what is needed to go on with it or to go back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) decision: Decision,
+    pub(super) steps: Vec<Step>,
+    /// Directories that did not exist before, outermost first.
+    pub(super) made: Vec<RepoPath>,
+    /// For a merge: the branch and the index move too.
+    pub(super) branch: Option<Move>,
+}
+
+/// One path of the working tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Step {
+    pub(super) path: RepoPath,
+    pub(super) before: State,
+    pub(super) after: State,
+    /// Mode and blob in git's terms before and after; `None` where there is none.
+    pub(super) old: Option<Entry>,
+    pub(super) new: Option<Entry>,
+}
+
+/// A file or link as trees and the index name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) mode: u32,
+    pub(super) id: CommitId,
+}
+
+/// What stands at a path, known by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum State {
+    Absent,
+    File { permissions: u32, digest: [u8; 32] },
+    Link { target: serde_bytes::ByteBuf },
+}
+
+impl State {
+    /// `None` for what git does not track: directories and special files.
+    pub(super) fn of(found: &Found) -> Option<Self> {
+        match found {
+            Found::Absent => Some(Self::Absent),
+            Found::File { permissions, content } => {
+                Some(Self::File { permissions: *permissions, digest: digest(content) })
+            }
+            Found::Link { target } => {
+                Some(Self::Link { target: serde_bytes::ByteBuf::from(target.clone()) })
+            }
+            Found::Directory | Found::Other => None,
+        }
+    }
+}
+
+/// A branch, or `HEAD` itself when it is detached, from one commit to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Move {
+    /// The full name of the ref.
+    pub(super) name: String,
+    pub(super) old: CommitId,
+    pub(super) new: CommitId,
+    /// The commit that stands for the environment's work, the second parent of `new`.
+    pub(super) work: CommitId,
+    /// Digest of the index file before.
+    pub(super) index: [u8; 32],
+}
+
+pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}

@@ -1,0 +1,141 @@
+//! After a kill, or a step that failed: on to the end, or back to the start.
+
+use super::super::checkout::{Found, parents};
+use super::super::object;
+use super::super::store::Store;
+use super::super::user::UserRepository;
+use super::journal::{Journal, Pending};
+use super::perform::{Site, before, temporary};
+use super::record::{Record, State, Step};
+use super::undo;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::path::RepoPath;
+
+/// Finishes or rolls back what a kill interrupted. Harmless when nothing was.
+pub fn recover(user: &UserRepository, _store: &Store, journal: &Journal) -> Result<(), Failure> {
+    settle(&Site::open(user, journal)?)
+}
+
+pub(super) fn settle(site: &Site<'_>) -> Result<(), Failure> {
+    let Some(pending) = site.journal.pending()? else { return Ok(()) };
+    let record = site.journal.record(pending.id())?;
+    for (number, step) in record.steps.iter().enumerate() {
+        site.tree.sweep(&step.path, &temporary(record.decision.id, number));
+    }
+    let decisions = site.journal.decisions()?;
+    let entry = decisions.iter().find(|decision| decision.id == record.decision.id);
+    match pending {
+        Pending::Doing(_) if entry.is_some() => close(site, &record),
+        Pending::Doing(_) if has_moved(site, &record)? => {
+            site.conclude(&record, &site.lock(record.decision.id))
+        }
+        Pending::Doing(_) => {
+            let left = put_back(site, &record)?;
+            close(site, &record)?;
+            if left.is_empty() {
+                site.journal.remove_entry(record.decision.id);
+            }
+            report(left)
+        }
+        Pending::Undoing(_) if entry.is_some_and(|decision| decision.undone) => {
+            close(site, &record)
+        }
+        Pending::Undoing(_) => undo::resume(site, &record),
+    }
+}
+
+/// Nothing is under way any more.
+pub(super) fn close(site: &Site<'_>, record: &Record) -> Result<(), Failure> {
+    site.lock(record.decision.id).release()?;
+    site.journal.end()
+}
+
+/// Whether the branch is at the merge commit or beyond it.
+fn has_moved(site: &Site<'_>, record: &Record) -> Result<bool, Failure> {
+    let Some(branch) = &record.branch else { return Ok(false) };
+    let now = site.read_ref(&branch.name)?;
+    let new = object::id(&branch.new);
+    if now == new || now == object::id(&branch.old) {
+        return Ok(now == new);
+    }
+    let base = site.repository.merge_base(now, new).map_err(object::failed("read the branch"))?;
+    Ok(base.is_some_and(|base| base == new))
+}
+
+/// Puts every path back that still is as we left it, and names the others.
+pub(super) fn put_back(site: &Site<'_>, record: &Record) -> Result<Vec<RepoPath>, Failure> {
+    let mut left = Vec::new();
+    let mut waiting: Vec<(usize, &Step)> = Vec::new();
+    for (number, step) in record.steps.iter().enumerate() {
+        if step.before == step.after {
+            continue;
+        }
+        match State::of(&site.tree.find(&step.path)?) {
+            Some(now) if now == step.before => {}
+            Some(now) if now == step.after && step.before == State::Absent => {
+                site.tree.remove(&step.path)?;
+                make_missing(site, record, &step.path)?;
+                site.journal.step()?;
+            }
+            // An empty directory gave way, or has not yet.
+            None if step.before == State::Absent => {}
+            // A directory may stand there until what was put into it is gone again.
+            Some(_) | None => waiting.push((number, step)),
+        }
+    }
+    for directory in record.made.iter().rev() {
+        if site.tree.find(directory)? == Found::Directory {
+            site.tree.remove_directory(directory)?;
+        }
+    }
+    for (number, step) in waiting {
+        let now = State::of(&site.tree.find(&step.path)?);
+        // A write that a kill cut off leaves the path either as it was or as it should become.
+        if now.as_ref() != Some(&step.after) {
+            left.push(step.path.clone());
+            continue;
+        }
+        restore(site, record, number, step)?;
+        site.journal.step()?;
+    }
+    Ok(left)
+}
+
+/// Directories that were there before and that removing a file left empty come back.
+fn make_missing(site: &Site<'_>, record: &Record, path: &RepoPath) -> Result<(), Failure> {
+    for parent in parents(path) {
+        if !record.made.contains(&parent) {
+            site.tree.make_directory(&parent)?;
+        }
+    }
+    Ok(())
+}
+
+fn restore(site: &Site<'_>, record: &Record, number: usize, step: &Step) -> Result<(), Failure> {
+    let id = record.decision.id;
+    let temporary = temporary(id, number);
+    match &step.before {
+        State::Absent => site.tree.remove(&step.path),
+        State::Link { target } => site.tree.put_link(&step.path, target, &temporary),
+        State::File { permissions, .. } => {
+            let content = site.journal.read_file(id, &before(number))?.ok_or_else(|| {
+                let message = format!("the journal has lost what {} held before", step.path);
+                Failure::new(FailureKind::Internal, message).paths(vec![step.path.clone()])
+            })?;
+            site.tree.put_file(&step.path, &content, *permissions, &temporary)
+        }
+    }
+}
+
+/// Says which paths somebody else changed before we could put them back.
+pub(super) fn report(left: Vec<RepoPath>) -> Result<(), Failure> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureKind::WouldOverwrite,
+        "an interrupted take was rolled back, but for paths that were changed since",
+    )
+    .hint("look at these paths; their earlier content is kept in the journal")
+    .paths(left))
+}

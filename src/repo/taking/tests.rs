@@ -1,0 +1,154 @@
+//! Takes on real repositories, with git itself as the judge.
+
+mod crash;
+mod everyday;
+mod hostile;
+mod refusals;
+mod trees;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use gix::objs::tree::EntryKind;
+
+use super::*;
+use crate::model::failure::FailureKind;
+use crate::model::path::RepoPath;
+use crate::model::repository::Identity;
+use crate::repo::oracle::{Files, Oracle, files, write_tree};
+use crate::repo::store::Store;
+use crate::repo::{UserRepository, object};
+
+/// A user's repository, our store beside it, and a base that an environment started from.
+struct Case {
+    oracle: Oracle,
+    user: UserRepository,
+    store: Store,
+    journal: Journal,
+    base: CommitId,
+}
+
+/// Everything of the user's that a take may change: files with their modes, the index, the refs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Picture {
+    files: BTreeMap<String, (u32, Vec<u8>)>,
+    index: Vec<u8>,
+    refs: String,
+}
+
+impl Case {
+    fn new(base: &Files) -> Self {
+        let oracle = Oracle::new();
+        let base = oracle.commit(base, &[]);
+        oracle.git(["reset", "-q", "--hard", base.as_str()]);
+        let user = UserRepository::discover(&oracle.root()).expect("a repository");
+        let state = oracle.outside().join("state");
+        let store = Store::open(&state, &user).expect("a store");
+        let journal = Journal::open(&state.join("journal")).expect("a journal");
+        Self { oracle, user, store, journal, base }
+    }
+
+    /// A snapshot of these files, in our store only.
+    fn snapshot(&self, files: &Files) -> CommitId {
+        let repository = self.store.reader();
+        let tree = write_tree(&repository, files);
+        self.snapshot_of(tree)
+    }
+
+    fn snapshot_of(&self, tree: gix::ObjectId) -> CommitId {
+        let who = objects::signature(&identity(), Timestamp(1_700_000_000_000));
+        let parent = object::id(&self.base);
+        let repository = self.store.reader();
+        let commit = objects::commit(&repository, tree, &[parent], "snapshot", &who);
+        object::name(commit.expect("a commit"))
+    }
+
+    fn request(&self, id: u64, head: &CommitId) -> TakeRequest {
+        TakeRequest {
+            id: DecisionId(id),
+            environment: EnvironmentId::from_random([7; 8]),
+            name: EnvironmentName::parse("brave-otter").expect("a name"),
+            base: self.base.clone(),
+            head: head.clone(),
+            at: Timestamp(1_700_000_000_000),
+        }
+    }
+
+    fn apply(&self, id: u64, head: &CommitId) -> Result<Decision, Failure> {
+        apply(&self.user, &self.store, &self.journal, &self.request(id, head))
+    }
+
+    fn merge(&self, id: u64, head: &CommitId) -> Result<Decision, Failure> {
+        let request = self.request(id, head);
+        merge(&self.user, &self.store, &self.journal, &request, "Add it\n\nAll of it.", &identity())
+    }
+
+    fn undo(&self) -> Result<Undone, Failure> {
+        undo(&self.user, &self.store, &self.journal)
+    }
+
+    fn recover(&self) -> Result<(), Failure> {
+        recover(&self.user, &self.store, &self.journal)
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.oracle.root().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        std::fs::write(path, content).expect("a file");
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.oracle.root().join(path)).expect("a file")
+    }
+
+    /// The user commits everything in the working tree.
+    fn commit_all(&self) {
+        self.oracle.git(["add", "-A"]);
+        self.oracle.git(["commit", "-q", "-m", "the user's"]);
+    }
+
+    fn status(&self) -> String {
+        self.oracle.git(["status", "--porcelain", "-uall"])
+    }
+
+    fn picture(&self) -> Picture {
+        let mut files = BTreeMap::new();
+        look(&self.oracle.root(), "", &mut files);
+        Picture {
+            files,
+            index: std::fs::read(self.oracle.root().join(".git/index")).expect("an index"),
+            refs: self.oracle.git(["for-each-ref"]) + &self.oracle.git(["rev-parse", "HEAD"]),
+        }
+    }
+}
+
+/// Every file, link and directory of a working tree.
+fn look(directory: &Path, prefix: &str, files: &mut BTreeMap<String, (u32, Vec<u8>)>) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let metadata = entry.path().symlink_metadata().expect("metadata");
+        if name == ".git" {
+            continue;
+        }
+        let content = if metadata.is_symlink() {
+            let target = std::fs::read_link(entry.path()).expect("a target");
+            target.into_os_string().into_encoded_bytes()
+        } else if metadata.is_dir() {
+            look(&entry.path(), &format!("{name}/"), files);
+            Vec::new()
+        } else {
+            std::fs::read(entry.path()).expect("a file")
+        };
+        files.insert(name, (metadata.mode(), content));
+    }
+}
+
+fn identity() -> Identity {
+    Identity { name: "Ada".to_owned(), email: "ada@example.org".to_owned() }
+}
+
+fn paths(failure: &Failure) -> Vec<String> {
+    failure.paths.iter().map(ToString::to_string).collect()
+}

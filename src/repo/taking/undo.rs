@@ -1,0 +1,179 @@
+//! Taking the last decision back, unless what it touched has been touched since.
+
+use super::super::checkout::Found;
+use super::super::object;
+use super::super::store::Store;
+use super::super::user::UserRepository;
+use super::index::{Index, Known};
+use super::journal::{Journal, Pending};
+use super::lock::IndexLock;
+use super::perform::{Direction, Site};
+use super::record::{Move, Record, State, Step, digest};
+use super::recover::{close, put_back, report, settle};
+use crate::model::decision::{Decision, DecisionKind};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::path::RepoPath;
+
+/// A decision that no longer holds. For a discard the caller moves the environment back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    pub decision: Decision,
+}
+
+/// Undoes the newest decision that is not undone. Refuses, naming them, where paths or the branch
+/// moved since; then nothing is changed.
+pub fn undo(user: &UserRepository, _store: &Store, journal: &Journal) -> Result<Undone, Failure> {
+    let newest = journal.decisions()?.into_iter().rev().find(|decision| !decision.undone);
+    let mut decision = newest.ok_or_else(|| {
+        Failure::new(FailureKind::NotFound, "there is nothing to undo in this repository")
+    })?;
+    if decision.kind == DecisionKind::Discard {
+        journal.append_undone(decision.id)?;
+    } else {
+        let site = Site::open(user, journal)?;
+        take_back(&site, &journal.record(decision.id)?)?;
+    }
+    decision.undone = true;
+    Ok(Undone { decision })
+}
+
+fn take_back(site: &Site<'_>, record: &Record) -> Result<(), Failure> {
+    let lock = site.lock(record.decision.id);
+    verify(site, record, &lock)?;
+    site.journal.begin(Pending::Undoing(record.decision.id))?;
+    let outcome = lock
+        .take()
+        .and_then(|()| site.journal.step())
+        .and_then(|()| verify(site, record, &lock))
+        .and_then(|()| match &record.branch {
+            Some(branch) => site.move_branch(record, branch, Direction::Back),
+            None => Ok(()),
+        });
+    if site.journal.stopped() {
+        return outcome;
+    }
+    if let Err(failure) = outcome {
+        // Nothing has moved yet.
+        close(site, record)?;
+        return Err(failure);
+    }
+    site.journal.step()?;
+    match finish(site, record) {
+        Err(failure) if !site.journal.stopped() => settle(site).and(Err(failure)),
+        other => other,
+    }
+}
+
+/// Goes on after a kill: an undo whose branch has moved, or that has no branch, is completed.
+pub(super) fn resume(site: &Site<'_>, record: &Record) -> Result<(), Failure> {
+    let lock = site.lock(record.decision.id);
+    if !lock.is_ours() && untouched(site, record)? {
+        // It ended before it had the lock.
+        return close(site, record);
+    }
+    if let Some(branch) = &record.branch
+        && site.read_ref(&branch.name)? == object::id(&branch.new)
+    {
+        return close(site, record);
+    }
+    finish(site, record)
+}
+
+fn finish(site: &Site<'_>, record: &Record) -> Result<(), Failure> {
+    let left = put_back(site, record)?;
+    let lock = site.lock(record.decision.id);
+    if record.branch.is_some() {
+        put_index_back(site, record, &lock)?;
+        site.journal.step()?;
+    }
+    site.journal.append_undone(record.decision.id)?;
+    site.journal.step()?;
+    close(site, record)?;
+    report(left)
+}
+
+fn verify(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<(), Failure> {
+    let mut moved = Vec::new();
+    for step in &record.steps {
+        if !stands(site, record, step)? {
+            moved.push(step.path.clone());
+        }
+    }
+    if let Some(branch) = &record.branch {
+        verify_branch(site, branch)?;
+        let index = site.index(lock)?;
+        for step in &record.steps {
+            let known = step.new.clone().map_or(Known::Nothing, Known::Entry);
+            if index.known(&step.path) != known && !moved.contains(&step.path) {
+                moved.push(step.path.clone());
+            }
+        }
+    }
+    if moved.is_empty() { Ok(()) } else { Err(changed_since(record, moved)) }
+}
+
+fn verify_branch(site: &Site<'_>, branch: &Move) -> Result<(), Failure> {
+    let current = site.branch_name()?;
+    let short = branch.name.trim_start_matches("refs/heads/");
+    if current != branch.name {
+        let message = format!("the merge is on {short}, which is not checked out");
+        return Err(Failure::new(FailureKind::WouldOverwrite, message)
+            .hint(format!("switch to it first: git switch {short}")));
+    }
+    if site.read_ref(&branch.name)? != object::id(&branch.new) {
+        let message = format!("{short} has moved since the merge {}", branch.new.short());
+        return Err(Failure::new(FailureKind::WouldOverwrite, message).hint(format!(
+            "take the merge back by a commit: git revert -m 1 {}",
+            branch.new.short()
+        )));
+    }
+    Ok(())
+}
+
+fn changed_since(record: &Record, paths: Vec<RepoPath>) -> Failure {
+    let kind = if record.branch.is_some() { "merge" } else { "apply" };
+    Failure::new(
+        FailureKind::WouldOverwrite,
+        format!("the {kind} of {} is not undone: paths changed since", record.decision.name),
+    )
+    .hint("commit or move your changes to these paths, or undo by hand")
+    .paths(paths)
+}
+
+/// Whether every path is as the take left it.
+fn untouched(site: &Site<'_>, record: &Record) -> Result<bool, Failure> {
+    for step in &record.steps {
+        if !stands(site, record, step)? {
+            return Ok(false);
+        }
+    }
+    match &record.branch {
+        Some(branch) => Ok(site.read_ref(&branch.name)? == object::id(&branch.new)),
+        None => Ok(true),
+    }
+}
+
+/// Whether a path is as the take left it; a directory it made may have a removed file's name.
+fn stands(site: &Site<'_>, record: &Record, step: &Step) -> Result<bool, Failure> {
+    let found = site.tree.find(&step.path)?;
+    let replaced = found == Found::Directory && record.made.contains(&step.path);
+    Ok(replaced && step.after == State::Absent || State::of(&found).as_ref() == Some(&step.after))
+}
+
+/// The index byte for byte when nobody wrote it since; otherwise the entries of the touched paths.
+fn put_index_back(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<(), Failure> {
+    let id = record.decision.id;
+    let Some(before) = site.journal.read_file(id, "index")? else { return Ok(()) };
+    let now = lock.read()?;
+    if now == before {
+        return Ok(());
+    }
+    let installed = site.journal.read_file(id, "installed")?;
+    if installed.as_deref() == Some(digest(&now).as_slice()) {
+        return lock.install(&before);
+    }
+    let mut index = site.index(lock)?;
+    let path = site.journal.file_path(id, "index");
+    index.bring_back(&Index::read(&path, site.repository.object_hash())?, &record.steps);
+    lock.install(&index.to_bytes()?)
+}
