@@ -5,6 +5,7 @@
 //! safe walk, and no configuration, filter or hook of it is ever looked at. Snapshots live in a
 //! bare repository of our own, the [`Store`].
 
+pub mod compare;
 pub mod diff;
 pub mod divergence;
 pub mod history;
