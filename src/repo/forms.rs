@@ -5,11 +5,12 @@
 //! other filter is for the caller to refuse by name.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 
 use gix::ObjectId;
 use gix::attrs::StateRef;
-use gix::bstr::{BStr, ByteSlice};
+use gix::bstr::BStr;
 use gix::filter::plumbing::pipeline::convert::{ToGitOutcome, ToWorktreeOutcome, to_worktree};
 use gix::filter::plumbing::{Pipeline, pipeline};
 use gix::worktree::stack::state::attributes::Source;
@@ -100,7 +101,7 @@ impl<'r> Forms<'r> {
     }
 
     /// What git would write into the working tree for a blob.
-    pub(super) fn to_worktree(
+    pub(super) fn worktree_form(
         &mut self,
         path: &RepoPath,
         blob: Vec<u8>,
@@ -128,7 +129,7 @@ impl<'r> Forms<'r> {
     }
 
     /// What git would store for a file of the working tree.
-    pub(super) fn to_git(&mut self, path: &RepoPath, content: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(super) fn git_form(&mut self, path: &RepoPath, content: &[u8]) -> Result<Vec<u8>, Failure> {
         if self.attribute(path, "filter")?.as_deref() == Some(b"lfs") {
             return Ok(pointer(content));
         }
@@ -149,8 +150,7 @@ impl<'r> Forms<'r> {
             },
         );
         Ok(match outcome.map_err(failed("convert a file"))? {
-            ToGitOutcome::Unchanged(bytes) => bytes.to_vec(),
-            ToGitOutcome::Buffer(bytes) => bytes.to_vec(),
+            ToGitOutcome::Unchanged(bytes) | ToGitOutcome::Buffer(bytes) => bytes.to_vec(),
             ToGitOutcome::Process(_) => unreachable!("no driver is configured"),
         })
     }
@@ -161,10 +161,12 @@ fn pointer(content: &[u8]) -> Vec<u8> {
     if content.is_empty() || content.len() <= MAX_POINTER && content.starts_with(POINTER) {
         return content.to_vec();
     }
-    let digest = Sha256::digest(content);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let start = String::from_utf8_lossy(POINTER);
-    format!("{start}oid sha256:{hex}\nsize {}\n", content.len()).into_bytes()
+    let mut text = String::from_utf8_lossy(POINTER).into_owned() + "oid sha256:";
+    for byte in Sha256::digest(content) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    let _ = writeln!(text, "\nsize {}", content.len());
+    text.into_bytes()
 }
 
 fn refused(path: &RepoPath, attribute: &str, driver: &[u8]) -> Failure {

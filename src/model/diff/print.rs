@@ -1,5 +1,7 @@
 //! A diff as text: a patch that `git apply` takes, and a summary for people.
 
+use std::fmt::Write as _;
+
 use super::{Diff, DiffContent, DiffLine, FileChange, FileDiff, Hunk, LineKind};
 use crate::model::path::{RepoPath, printable};
 
@@ -54,10 +56,10 @@ impl Diff {
         let removed: u64 = self.files.iter().map(|file| file.removed).sum();
         let mut text = format!(" {files} file{} changed", plural(files));
         if added > 0 {
-            text.push_str(&format!(", {added} insertion{}(+)", plural(added)));
+            let _ = write!(text, ", {added} insertion{}(+)", plural(added));
         }
         if removed > 0 {
-            text.push_str(&format!(", {removed} deletion{}(-)", plural(removed)));
+            let _ = write!(text, ", {removed} deletion{}(-)", plural(removed));
         }
         text
     }

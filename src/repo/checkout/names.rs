@@ -61,7 +61,7 @@ pub(in crate::repo) fn check_target(path: &RepoPath, target: &[u8]) -> Result<()
     if target[0] == b'/' || target[0] == b'\\' || target.get(1) == Some(&b':') {
         return refuse("it leads out of the repository");
     }
-    let mut depth = path.as_bytes().iter().filter(|byte| **byte == b'/').count();
+    let mut depth = path.as_bytes().split(|byte| *byte == b'/').skip(1).count();
     let mut named = false;
     for part in target.split(|byte| matches!(byte, b'/' | b'\\')) {
         match part {

@@ -54,8 +54,8 @@ fn pair() -> impl Strategy<Value = (Files, Files)> {
         let mut new = if keep { old.clone() } else { BTreeMap::new() };
         new.extend(other);
         for (from, to) in moves {
-            if let Some(key) =
-                (!new.is_empty()).then(|| from.get(&new.keys().collect::<Vec<_>>()).to_vec())
+            if let Some(key) = (!new.is_empty())
+                .then(|| new.keys().nth(from.index(new.len())).expect("a key").clone())
             {
                 let entry = new.remove(&key).expect("a key of the map");
                 new.insert(NAMES[to].to_vec(), entry);

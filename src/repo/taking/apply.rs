@@ -139,9 +139,9 @@ fn overlay(
         let place = BStr::new(path.as_bytes());
         let (kind, content) = match tree.find(path)? {
             Found::File { permissions, content } if permissions & 0o100 != 0 => {
-                (EntryKind::BlobExecutable, forms.to_git(path, &content)?)
+                (EntryKind::BlobExecutable, forms.git_form(path, &content)?)
             }
-            Found::File { content, .. } => (EntryKind::Blob, forms.to_git(path, &content)?),
+            Found::File { content, .. } => (EntryKind::Blob, forms.git_form(path, &content)?),
             Found::Link { target } => (EntryKind::Link, target),
             // Removing a name whose directory came in its place would remove that.
             Found::Directory => continue,

@@ -96,7 +96,7 @@ impl Index {
     }
 
     /// The index as a file. The cached trees go: they no longer fit the entries.
-    pub(super) fn to_bytes(&mut self) -> Result<Vec<u8>, Failure> {
+    pub(super) fn serialize(&mut self) -> Result<Vec<u8>, Failure> {
         self.file.remove_tree();
         self.file.remove_resolve_undo();
         let mut bytes = Vec::new();

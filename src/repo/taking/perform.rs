@@ -156,7 +156,7 @@ impl<'a> Site<'a> {
                     let blob = objects
                         .find_object(object::id(&entry.id))
                         .map_err(failed("read a file to write"))?;
-                    let content = forms.to_worktree(&step.path, blob.detach().data)?;
+                    let content = forms.worktree_form(&step.path, blob.detach().data)?;
                     self.tree.put_file(&step.path, &content, *permissions, &temporary)?;
                 }
                 (State::Link { target }, _) => {
@@ -177,7 +177,7 @@ impl<'a> Site<'a> {
         {
             let mut index = self.index(lock)?;
             index.bring_forward(&self.tree, &record.steps);
-            let bytes = index.to_bytes()?;
+            let bytes = index.serialize()?;
             self.journal.write_file(id, "installed", &digest(&bytes))?;
             lock.install(&bytes)?;
             self.journal.step()?;

@@ -133,7 +133,7 @@ impl Planner<'_, '_> {
         if side.mode.is_link() {
             return Ok(State::Link { target: serde_bytes::ByteBuf::from(content) });
         }
-        let content = self.forms.to_worktree(&change.path, content)?;
+        let content = self.forms.worktree_form(&change.path, content)?;
         Ok(State::File { permissions: permissions(side), digest: digest(&content) })
     }
 
@@ -150,10 +150,10 @@ impl Planner<'_, '_> {
                     return Ok(false);
                 }
                 let blob = diff::content(self.objects, Some(side))?;
-                if self.forms.to_worktree(&change.path, blob)? == *content {
+                if self.forms.worktree_form(&change.path, blob)? == *content {
                     return Ok(true);
                 }
-                let stored = self.forms.to_git(&change.path, content)?;
+                let stored = self.forms.git_form(&change.path, content)?;
                 let hash = self.objects.object_hash();
                 let id = gix::objs::compute_hash(hash, gix::objs::Kind::Blob, &stored)
                     .map_err(failed("name a file's content"))?;

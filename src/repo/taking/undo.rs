@@ -175,5 +175,5 @@ fn put_index_back(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<
     let mut index = site.index(lock)?;
     let path = site.journal.file_path(id, "index");
     index.bring_back(&Index::read(&path, site.repository.object_hash())?, &record.steps);
-    lock.install(&index.to_bytes()?)
+    lock.install(&index.serialize()?)
 }
