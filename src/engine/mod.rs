@@ -56,6 +56,13 @@ pub struct BoxPlan {
     pub tools: Vec<PathBuf>,
 }
 
+impl BoxPlan {
+    /// The deck's own directory, two above the environment's.
+    pub fn deck_directory(&self) -> &std::path::Path {
+        self.directory.ancestors().nth(2).unwrap_or(&self.directory)
+    }
+}
+
 /// What an engine must remember of a box to find it again; kept by the deck, read by its engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoxRecord {

@@ -18,6 +18,8 @@ use crate::model::failure::{Failure, FailureKind};
 /// The layer's directory in the environment's.
 pub(super) const DIRECTORY: &str = "layer";
 
+const LAYERS: &str = "layers";
+
 /// Directories of `/var` that programs expect, beside those that show the host's.
 const VARIABLE: [&str; 12] = [
     "backups",
@@ -38,6 +40,8 @@ const VARIABLE: [&str; 12] = [
 pub(super) struct Layer {
     pub(super) directory: PathBuf,
     pub(super) log: OwnedFd,
+    /// What the box's `/etc` is laid over.
+    pub(super) system_files: PathBuf,
     /// Kept open by the box's first process: the kernel leaves it undefined what two overlays on
     /// one upper directory do.
     _lock: OwnedFd,
@@ -48,6 +52,11 @@ impl Layer {
     pub(super) fn root(&self) -> PathBuf {
         self.directory.join("root")
     }
+
+    /// Where the changes to each directory of the host are kept.
+    pub(super) fn layers(&self) -> PathBuf {
+        self.directory.join(LAYERS)
+    }
 }
 
 /// Locks the layer of `plan` and makes what it lacks.
@@ -56,9 +65,11 @@ pub(super) fn prepare(plan: &BoxPlan) -> anyhow::Result<Layer> {
     std::fs::create_dir_all(directory.join("root"))
         .with_context(|| format!("cannot make {}", directory.display()))?;
     let lock = lock(&directory)?;
-    fill(&directory, "etc", |etc| system_files::write(etc, plan))?;
+    std::fs::create_dir_all(directory.join(LAYERS)).context("cannot make the layers")?;
+    fill(&directory.join(LAYERS), "etc", |layer| system_files::write_own(layer, plan))?;
     fill(&directory, "var", write_variable)?;
-    Ok(Layer { log: open_log(&plan.directory)?, directory, _lock: lock })
+    let system_files = system_files::shared(plan.deck_directory())?;
+    Ok(Layer { log: open_log(&plan.directory)?, system_files, directory, _lock: lock })
 }
 
 fn lock(directory: &Path) -> anyhow::Result<OwnedFd> {

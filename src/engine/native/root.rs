@@ -65,14 +65,11 @@ pub(super) fn build(plan: &BoxPlan, home: &Path, layer: &Layer) -> anyhow::Resul
     rustix::process::setsid()?;
     let tree = start(&layer.root())?;
     // A deck's own directory is never part of what a box sees of the host.
-    let deck = plan.directory.ancestors().nth(2).unwrap_or(&plan.directory);
-    let host = Host {
-        tree: &tree,
-        layers: layer.directory.join("layers"),
-        hidden: deck,
-        mounts: tree::mount_points()?,
-    };
+    let deck = plan.deck_directory();
+    let host =
+        Host { tree: &tree, layers: layer.layers(), hidden: deck, mounts: tree::mount_points()? };
     host.show_system()?;
+    host.overlay_at(&layer.system_files, Path::new("/etc"))?;
     private_places(&tree, layer)?;
     for path in PACKAGES.iter().map(Path::new).filter(|path| path.is_dir()) {
         host.show(path)?;
@@ -154,8 +151,12 @@ impl Host<'_> {
     }
 
     fn overlay(&self, path: &Path) -> anyhow::Result<()> {
+        self.overlay_at(path, path)
+    }
+
+    fn overlay_at(&self, source: &Path, path: &Path) -> anyhow::Result<()> {
         let layer = self.layers.join(layer_name(path));
-        self.tree.overlay(path, &layer).map_err(|error| {
+        self.tree.overlay(source, path, &layer).map_err(|error| {
             let step = format!("cannot put a layer over {}", path.display());
             let kind = rustix::fs::statfs(&layer).map(|found| found.f_type as u64);
             if kind == Ok(OVERLAY) {
@@ -175,12 +176,9 @@ fn layer_name(path: &Path) -> std::ffi::OsString {
     name.replace('%', "%25").replace('/', "%2f").into()
 }
 
-/// The box's own `/etc`, `/var`, `/dev`, `/proc` and places for temporary files.
+/// The box's own `/var`, `/dev`, `/proc` and places for temporary files.
 fn private_places(tree: &Tree, layer: &Layer) -> anyhow::Result<()> {
-    for name in ["etc", "var"] {
-        let source = layer.directory.join(name);
-        tree.bind(&source, &Path::new("/").join(name), Writable)?;
-    }
+    tree.bind(&layer.directory.join("var"), Path::new("/var"), Writable)?;
     for path in EMPTY {
         tree.directory(Path::new(path))?;
     }

@@ -3,10 +3,13 @@
 //! An allow-list twice over: only the names below, and of these only what every user of the host
 //! may read. Passwords, keys and the machine's secrets are on neither.
 
+use std::ffi::OsString;
+use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use sha2::{Digest, Sha256};
 
 use crate::engine::BoxPlan;
 use crate::shim::config::{CA_BUNDLE, host_ca_bundle};
@@ -79,6 +82,9 @@ const NAMES: &[&str] = &[
 /// Names left out below the allowed ones, whatever their mode says.
 const NEVER: [&str; 4] = ["auth.conf", "auth.conf.d", "opasswd", "private"];
 
+/// Bytes of a digest that tell one state of the host's `/etc` from another.
+const STAMP_BYTES: usize = 8;
+
 /// First id of a person on the usual distributions; below are the system's own users.
 const FIRST_PERSON: u32 = 1000;
 
@@ -88,21 +94,95 @@ const NOBODY: u32 = 65_534;
 const NAME_SERVICES: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n\
                              networks: files\nprotocols: files\nservices: files\n";
 
-/// Fills the new directory `etc`.
-pub(super) fn write(etc: &Path, plan: &BoxPlan) -> anyhow::Result<()> {
+/// The directory in `deck` that is `/etc` for all its boxes, made when the host's has changed:
+/// copying takes longer than everything else about a box. Older ones stay, for boxes that run.
+pub(super) fn shared(deck: &Path) -> anyhow::Result<PathBuf> {
+    let names = allowed_names()?;
+    let mut digest = Sha256::new();
+    for name in &names {
+        stamp(&Path::new("/etc").join(name), &mut digest)?;
+    }
+    for path in
+        ["/etc/passwd", "/etc/group"].map(Path::new).into_iter().chain(host_ca_bundle().as_deref())
+    {
+        stamp(path, &mut digest)?;
+    }
+    let stamp: Vec<String> =
+        digest.finalize()[..STAMP_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
+    let directory = deck.join("system");
+    let whole = directory.join(format!("etc-{}", stamp.concat()));
+    if whole.exists() {
+        return Ok(whole);
+    }
+    std::fs::create_dir_all(&directory).context("cannot make a place for system files")?;
+    let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(&directory)?;
+    let etc = partial.path().join("etc");
+    std::fs::create_dir(&etc)?;
+    write(&etc, &names).context("cannot make the /etc of boxes")?;
+    match std::fs::rename(&etc, &whole) {
+        // Another box was made at the same time.
+        Err(_) if whole.exists() => {}
+        result => result.context("cannot keep the /etc of boxes")?,
+    }
+    Ok(whole)
+}
+
+/// What is a box's own in the new layer over `/etc`.
+pub(super) fn write_own(layer: &Path, plan: &BoxPlan) -> anyhow::Result<()> {
+    let upper = layer.join("upper");
+    std::fs::create_dir(&upper)?;
+    std::fs::write(upper.join("hostname"), format!("{}\n", plan.name))?;
+    let hosts = format!("127.0.0.1 localhost {}\n::1 localhost\n", plan.name);
+    Ok(std::fs::write(upper.join("hosts"), hosts)?)
+}
+
+fn allowed_names() -> anyhow::Result<Vec<OsString>> {
+    let mut names = Vec::new();
     for entry in std::fs::read_dir("/etc").context("cannot read /etc")? {
         let name = entry?.file_name();
         if name.to_str().is_some_and(is_allowed) {
-            copy(&Path::new("/etc").join(&name), &etc.join(&name))?;
+            names.push(name);
         }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Adds to `digest` what changes when a file, or one in a directory, does.
+fn stamp(path: &Path, digest: &mut Sha256) -> anyhow::Result<()> {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    digest.update(path.as_os_str().as_encoded_bytes());
+    digest.update(found.ctime().to_le_bytes());
+    digest.update(found.ctime_nsec().to_le_bytes());
+    if found.is_dir() && is_open(&found) {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            names.push(entry?.file_name());
+        }
+        names.sort();
+        for name in names {
+            stamp(&path.join(name), digest)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether every user may read a file, or list and enter a directory.
+fn is_open(found: &Metadata) -> bool {
+    let needed = if found.is_dir() { 0o005 } else { 0o004 };
+    found.mode() & needed == needed
+}
+
+/// Fills the new directory `etc`.
+fn write(etc: &Path, names: &[OsString]) -> anyhow::Result<()> {
+    for name in names {
+        copy(&Path::new("/etc").join(name), &etc.join(name))?;
     }
     let put = |name: &str, text: &str| {
         std::fs::write(etc.join(name), text).with_context(|| format!("cannot write {name}"))
     };
     put("passwd", &system_users(&read("/etc/passwd")))?;
     put("group", &system_groups(&read("/etc/group")))?;
-    put("hostname", &format!("{}\n", plan.name))?;
-    put("hosts", &format!("127.0.0.1 localhost {}\n::1 localhost\n", plan.name))?;
     put("resolv.conf", "nameserver 127.0.0.1\n")?;
     put("nsswitch.conf", NAME_SERVICES)?;
     symlink("/proc/self/mounts", etc.join("mtab"))?;
@@ -127,9 +207,9 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let found = std::fs::symlink_metadata(from)?;
     if found.is_symlink() {
         symlink(std::fs::read_link(from)?, to)?;
-    } else if found.is_file() && found.mode() & 0o004 != 0 {
+    } else if found.is_file() && is_open(&found) {
         std::fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
-    } else if found.is_dir() && found.mode() & 0o005 == 0o005 {
+    } else if found.is_dir() && is_open(&found) {
         std::fs::create_dir(to)?;
         for entry in std::fs::read_dir(from)? {
             let name = entry?.file_name();

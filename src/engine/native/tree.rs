@@ -142,8 +142,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Shows the host's directory `source` at its own path, with changes kept in `layer`.
-    pub(super) fn overlay(&self, source: &Path, layer: &Path) -> io::Result<()> {
+    /// Shows the host's directory `source` at `path`, with changes kept in `layer`.
+    pub(super) fn overlay(&self, source: &Path, path: &Path, layer: &Path) -> io::Result<()> {
         let (upper, work) = (layer.join("upper"), layer.join("work"));
         for directory in [&upper, &work] {
             std::fs::create_dir_all(directory)?;
@@ -162,7 +162,7 @@ impl Tree {
         rustix::mount::fsconfig_create(&system)?;
         let none = MountAttrFlags::MOUNT_ATTR_NODEV;
         let mounted = rustix::mount::fsmount(&system, FsMountFlags::FSMOUNT_CLOEXEC, none)?;
-        let place = self.directory(source).map_err(io::Error::other)?;
+        let place = self.directory(path).map_err(io::Error::other)?;
         let flags =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         Ok(rustix::mount::move_mount(&mounted, "", &place, "", flags)?)
