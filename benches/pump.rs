@@ -145,7 +145,7 @@ fn agent() -> Vec<u8> {
             let _ = write!(text, "\x1b[{block}A\r\x1b[J");
         }
         if frame % 10 == 0 {
-            for _ in 0..dice.below(6) + 1 {
+            for _ in 0..=dice.below(6) {
                 let _ = write!(
                     text,
                     "\x1b[32m+ {:4}\x1b[0m let value = compute();\x1b[K\r\n",

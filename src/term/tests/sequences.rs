@@ -180,8 +180,10 @@ fn only_rows_that_look_different_are_sent() {
 
 #[test]
 fn rows_scroll_into_the_past() {
-    let lines: String = (0..1100).map(|line| format!("line {line}\r\n")).collect();
-    let mut emulator = fed(size(20, 4), lines.as_bytes());
+    let mut emulator = super::Emulator::new(size(20, 4));
+    for line in 0..1100 {
+        emulator.feed(format!("line {line}\r\n").as_bytes());
+    }
     assert_eq!(emulator.screen().scrollback, 1000);
     let rows = emulator.scrollback(998, 10);
     let texts: Vec<String> = rows.iter().map(super::Row::text).collect();
