@@ -39,6 +39,16 @@ impl Terminal {
             return self.repeat(control.number(0));
         }
         self.preceding = None;
+        match (control.private, control.intermediates, control.last) {
+            (0, [], b'm') if !control.parameters.contains(&b':') => {
+                return self.style(control.numbers());
+            }
+            (0, [], b'H') => {
+                let (line, column) = (control.number(0).max(1), control.number(1).max(1));
+                return self.term.goto(i32::from(line) - 1, usize::from(column) - 1);
+            }
+            _ => {}
+        }
         if self.answer(&control) || self.keyboard_control(&control) {
             return;
         }

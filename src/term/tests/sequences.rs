@@ -108,6 +108,21 @@ fn color(color: vt100::Color) -> Color {
 }
 
 #[test]
+fn styles_are_read_as_by_the_grid_s_own_parser() {
+    for number in (0..=110).filter(|number| *number != 21) {
+        for parameters in
+            [format!("{number}"), format!("1;3;9;{number};5;200;7"), format!("{number};2;1;2;3;4")]
+        {
+            let mut ours = fed(size(20, 6), format!("\x1b[1;31;44m\x1b[{parameters}mx").as_bytes());
+            let mut parsed = fed(size(20, 6), b"\x1b[1;31;44m");
+            parsed.terminal.pass(format!("\x1b[{parameters}m").as_bytes());
+            parsed.feed(b"x");
+            assert_eq!(ours.screen().rows, parsed.screen().rows, "{parameters}");
+        }
+    }
+}
+
+#[test]
 fn questions_are_answered_in_order() {
     let questions = [
         ("\x1b[c", "\x1b[?62;22c"),
