@@ -341,7 +341,7 @@ pub(super) mod tests {
     fn only_a_bridge_gives_a_box_a_route_of_its_own() {
         for (mode, network, relayed) in [
             (NetworkMode::Open, "none", true),
-            (NetworkMode::None, "none", false),
+            (NetworkMode::None, "none", true),
             (NetworkMode::Bridge, "bridge", false),
         ] {
             let mut plan = plan();
