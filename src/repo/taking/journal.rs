@@ -25,7 +25,7 @@ pub struct Journal {
     directory: PathBuf,
     /// Durable steps until the test's kill; below zero once it came.
     #[cfg(test)]
-    pub(super) steps_left: std::cell::Cell<Option<i32>>,
+    pub(super) steps_left: std::sync::atomic::AtomicI32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,7 +59,7 @@ impl Journal {
         let journal = Self {
             directory: directory.to_owned(),
             #[cfg(test)]
-            steps_left: std::cell::Cell::new(None),
+            steps_left: std::sync::atomic::AtomicI32::new(i32::MAX),
         };
         journal.trim()?;
         Ok(journal)
@@ -79,16 +79,10 @@ impl Journal {
 
     #[cfg(test)]
     pub(super) fn step(&self) -> Result<(), Failure> {
-        match self.steps_left.get() {
-            None => Ok(()),
-            Some(left) => {
-                self.steps_left.set(Some(left - 1));
-                if left > 0 {
-                    return Ok(());
-                }
-                Err(Failure::new(FailureKind::Internal, "stopped by the test"))
-            }
+        if self.steps_left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 0 {
+            return Ok(());
         }
+        Err(Failure::new(FailureKind::Internal, "stopped by the test"))
     }
 
     /// Whether a test has stopped us: what would follow in a live process must not.
@@ -100,7 +94,7 @@ impl Journal {
 
     #[cfg(test)]
     pub(super) fn stopped(&self) -> bool {
-        self.steps_left.get().is_some_and(|left| left < 0)
+        self.steps_left.load(std::sync::atomic::Ordering::Relaxed) < 0
     }
 
     pub(super) fn decisions(&self) -> Result<Vec<Decision>, Failure> {

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::*;
 
 /// More steps than any of these takes has; a run that needs more fails the test.
@@ -24,10 +26,10 @@ fn everywhere(
         case.write("mine", "untracked\n");
         prepare(&case);
         let before = case.picture();
-        case.journal.steps_left.set(Some(stop));
+        case.journal.steps_left.store(stop, Relaxed);
         let outcome = work(&case);
         let stopped = case.journal.stopped() && outcome.is_err();
-        case.journal.steps_left.set(None);
+        case.journal.steps_left.store(i32::MAX, Relaxed);
         // A new process opens the same journal.
         let again = Journal::open(&case.oracle.outside().join("state/journal")).expect("a journal");
         let case = Case { journal: again, ..case };
@@ -124,9 +126,9 @@ fn a_kill_at_any_step_of_an_undo_leaves_all_or_nothing() {
 #[test]
 fn a_rollback_leaves_what_the_user_wrote_meanwhile_and_names_it() {
     let case = Case::new(&base());
-    case.journal.steps_left.set(Some(7));
+    case.journal.steps_left.store(7, Relaxed);
     case.apply(1, &case.snapshot(&head())).expect_err("stopped");
-    case.journal.steps_left.set(None);
+    case.journal.steps_left.store(i32::MAX, Relaxed);
     case.write("a", "the user's\n");
     let failure = case.recover().expect_err("one path is not ours any more");
     assert_eq!(paths(&failure), ["a"]);
