@@ -119,7 +119,7 @@ impl Rules {
 
     /// What git stores for a file with these bytes. `stored` gives what it stores there now, asked
     /// only where git's own rules ask for it. Bytes that cannot be converted are stored as they are.
-    pub fn to_git<'a>(
+    pub fn stored_form<'a>(
         &'a mut self,
         path: &[u8],
         bytes: &'a [u8],
@@ -146,7 +146,7 @@ impl Rules {
     }
 
     /// What git writes into a working tree for a blob.
-    pub fn to_worktree<'a>(&'a mut self, path: &[u8], blob: &'a [u8]) -> Cow<'a, [u8]> {
+    pub fn checked_out_form<'a>(&'a mut self, path: &[u8], blob: &'a [u8]) -> Cow<'a, [u8]> {
         let Self { user, attributes, pipeline, .. } = self;
         let converted = pipeline.convert_to_worktree(
             blob,

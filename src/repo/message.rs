@@ -29,7 +29,7 @@ impl Message {
         );
         for Skipped { path, reason } in &self.skipped {
             let path = escape(path.as_bytes());
-            text.push_str(&format!("{SKIPPED}: {path} {}\n", escape_line(reason)));
+            text.extend([SKIPPED, ": ", &path, " ", &escape_line(reason), "\n"]);
         }
         text
     }
@@ -85,7 +85,10 @@ fn escape(bytes: &[u8]) -> String {
         if byte.is_ascii_alphanumeric() || b"/._-+".contains(byte) {
             text.push(char::from(*byte));
         } else {
-            text.push_str(&format!("%{byte:02x}"));
+            text.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                text.extend(char::from_digit(u32::from(digit), 16));
+            }
         }
     }
     text

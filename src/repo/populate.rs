@@ -153,7 +153,8 @@ fn attributes(
             found.push((directory.to_vec(), blob));
         }
     }
-    found.sort_by_key(|(directory, _)| directory.iter().filter(|byte| **byte == b'/').count());
+    // A parent's path is shorter than its children's.
+    found.sort_by_key(|(directory, _)| directory.len());
     Ok(found)
 }
 
@@ -213,7 +214,7 @@ fn write_share(
                 .objects
                 .find_blob(&file.id, &mut buffer)
                 .with_context(|| format!("cannot read {shown} of the base"))?;
-            let bytes = rules.to_worktree(file.path, blob.data);
+            let bytes = rules.checked_out_form(file.path, blob.data);
             let stat = write_file(root, file, &bytes, date)
                 .with_context(|| format!("cannot write {shown}"))?;
             stats.push((file.index, stat));

@@ -79,7 +79,7 @@ impl Private<'_> {
             text.push_str("[extensions]\n\tobjectFormat = sha256\n");
         }
         let Identity { name, email } = self.identity;
-        text.push_str(&format!("[user]\n\tname = {}\n\temail = {}\n", quote(name), quote(email)));
+        text.extend(["[user]\n\tname = ", &quote(name), "\n\temail = ", &quote(email), "\n"]);
         Ok(text)
     }
 

@@ -80,7 +80,7 @@ impl<'s> Scan<'s> {
         ignored: bool,
     ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
         let place = Place { directory: directory.as_fd(), path, ignored, cached: true };
-        self.tree(&place, path.iter().filter(|byte| **byte == b'/').count())
+        self.tree(&place, path.split(|byte| *byte == b'/').count())
     }
 
     /// Enters the rules of a directory; whether its attributes are those the cache knows.
@@ -273,14 +273,14 @@ impl<'s> Scan<'s> {
             }
             Some(repository.find_blob(id).ok()?.detach().data)
         };
-        let converted = rules.to_git(path, bytes, &mut stored);
+        let converted = rules.stored_form(path, bytes, &mut stored);
         if *converted == *bytes {
             return store.write_blob(bytes);
         }
         let converted = converted.into_owned();
         if let Some(blob) = stored()
             && blob != converted
-            && *rules.to_worktree(path, &blob) == *bytes
+            && *rules.checked_out_form(path, &blob) == *bytes
         {
             return store.write_blob(&blob);
         }

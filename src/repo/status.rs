@@ -35,9 +35,7 @@ pub(super) fn uncommitted(user: &UserRepository) -> anyhow::Result<Vec<RepoPath>
     let repository = user.reader();
     let index = repository.index_or_empty().context("cannot read the index")?;
     let tree = repository.head_tree_id().context("cannot read HEAD")?;
-    let head = State::from_tree(&tree, &repository.objects, Default::default())
-        .or_else(|_| repository.index_from_tree(&tree).map(|file| file.into_parts().0))
-        .context("cannot read the tree of HEAD")?;
+    let head = repository.index_from_tree(&tree).context("cannot read the tree of HEAD")?;
     let mut paths = staged(&head, &index);
 
     let config = repository.config_snapshot();
@@ -210,12 +208,12 @@ impl Status<'_> {
             return blob().is_none_or(|pointer| !is_pointer_to(&pointer, bytes));
         }
         let mut stored = blob;
-        let converted = self.rules.to_git(path, bytes, &mut stored).into_owned();
+        let converted = self.rules.stored_form(path, bytes, &mut stored).into_owned();
         if self.is_blob(entry, &converted) {
             return false;
         }
         // What git would check out is unchanged, also where adding it again would convert it.
-        blob().is_none_or(|blob| *self.rules.to_worktree(path, &blob) != *bytes)
+        blob().is_none_or(|blob| *self.rules.checked_out_form(path, &blob) != *bytes)
     }
 
     fn is_blob(&self, entry: &Entry, bytes: &[u8]) -> bool {
@@ -244,7 +242,8 @@ fn is_pointer_to(pointer: &[u8], content: &[u8]) -> bool {
     }
     let field =
         |name: &[u8]| pointer.lines().find_map(|line| line.strip_prefix(name)).map(<[u8]>::to_vec);
-    let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
     field(b"size ") == Some(content.len().to_string().into_bytes())
-        && field(b"oid sha256:") == Some(digest.into_bytes())
+        && field(b"oid sha256:")
+            .and_then(|hex| gix::ObjectId::from_hex(&hex).ok())
+            .is_some_and(|id| id.as_slice() == Sha256::digest(content).as_slice())
 }

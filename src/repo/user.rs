@@ -211,5 +211,6 @@ fn refuse_reftable(root: &Path, git_dir: &Path) -> Result<(), Failure> {
 /// A name for the repository that does not change while its git directory stays where it is.
 fn identify(git_dir: &Path) -> RepositoryId {
     let digest = Sha256::digest(git_dir.as_os_str().as_bytes());
-    RepositoryId(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let first = digest.first_chunk().expect("a digest has 32 bytes");
+    RepositoryId(format!("{:016x}", u64::from_be_bytes(*first)))
 }

@@ -87,7 +87,7 @@ fn classify(stat: &rustix::fs::Stat) -> Found {
         FileType::Fifo => Found::Special("a FIFO"),
         FileType::Socket => Found::Special("a socket"),
         FileType::CharacterDevice | FileType::BlockDevice => Found::Special("a device"),
-        _ => Found::Special("a special file"),
+        FileType::Unknown => Found::Special("a special file"),
     }
 }
 

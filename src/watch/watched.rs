@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::poll::Poll;
 
 /// An environment whose files changed is looked at as a whole this often, in case a notice was lost.
-const RECONCILE_EVERY: Duration = Duration::from_secs(5 * 60);
+const RECONCILE_EVERY: Duration = Duration::from_mins(5);
 
 /// Nested deeper than this, directories are not watched; snapshots do not take them either.
 const DEPTH_LIMIT: usize = 128;

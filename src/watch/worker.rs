@@ -19,7 +19,7 @@ use super::watched::Watched;
 use super::{Descriptions, Ignored, Notice};
 
 /// The thread looks up this often when nothing is due, to see that nobody listens any more.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 const LIMIT_REACHED: &str =
     "polling: the system's limit of file watches is reached (raise fs.inotify.max_user_watches)";

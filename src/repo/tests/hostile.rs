@@ -2,7 +2,7 @@
 //! against an ordinary reader.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -139,7 +139,6 @@ fn nothing_the_workspace_configures_runs() {
             ".git/hooks/post-index-change",
             format!("#!/bin/sh\n{command}").as_bytes(),
         );
-        use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).expect("a mode");
     };
     let path = root.to_str().expect("a plain path");

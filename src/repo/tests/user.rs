@@ -108,10 +108,8 @@ fn lfs_and_line_endings_show_no_false_change_and_run_no_filter() {
     let root = oracle.root();
     let canary = oracle.outside().join("canary");
     let content = b"large content\n";
-    let digest: String = {
-        use sha2::Digest as _;
-        sha2::Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
-    };
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(content);
+    let digest = gix::ObjectId::from_bytes_or_panic(&digest);
     let pointer = format!(
         "version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {}\n",
         content.len()

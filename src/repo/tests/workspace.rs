@@ -114,7 +114,7 @@ fn the_first_snapshot_is_the_base() {
     assert_eq!(fixture.first.cause, SnapshotCause::Base);
     assert_eq!(fixture.first.parent, None);
     let read = history::read(&fixture.store, &fixture.environment).expect("a history");
-    assert_eq!(read, [fixture.first.clone()]);
+    assert_eq!(read, std::slice::from_ref(&fixture.first));
     assert_eq!(history::base(&fixture.store, &fixture.environment), Ok(fixture.base.clone()));
     let change = divergence::since_base(&fixture.store, &fixture.environment).expect("a count");
     assert_eq!(change, crate::model::snapshot::ChangeCount::default());
