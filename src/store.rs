@@ -1,1 +1,192 @@
-//! What must survive a restart.
+//! What must survive a restart, and where it lies.
+//!
+//! Everything is below one directory, so that two homes never meet. A record is replaced by a
+//! rename of a synced file: after a crash it is the old one or the new one, never half of each.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::id::{EnvironmentId, RepositoryId};
+
+/// The directories and files of one home.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    home: PathBuf,
+}
+
+/// The directories of one environment.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub directory: PathBuf,
+}
+
+impl Layout {
+    pub fn new(home: &Path) -> Self {
+        Self { home: home.to_owned() }
+    }
+
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub fn lock(&self) -> PathBuf {
+        self.home.join("server.lock")
+    }
+
+    pub fn environments(&self) -> PathBuf {
+        self.home.join("environments")
+    }
+
+    pub fn environment(&self, id: &EnvironmentId) -> Places {
+        Places { directory: self.environments().join(id.as_str()) }
+    }
+
+    /// Where a discarded environment lies until it is taken back.
+    pub fn trash(&self, id: &EnvironmentId) -> PathBuf {
+        self.home.join("trash").join(id.as_str())
+    }
+
+    pub fn repository(&self, id: &RepositoryId) -> PathBuf {
+        self.home.join("repositories").join(&id.0)
+    }
+
+    /// Makes the directories that every home has, for the user alone.
+    pub fn create(&self) -> io::Result<()> {
+        for name in ["environments", "trash", "repositories", "bin"] {
+            create_private(&self.home.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The ids of the environments on disk, discarded ones left out, in no order.
+    pub fn environment_ids(&self) -> io::Result<Vec<EnvironmentId>> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(self.environments())? {
+            ids.extend(entry?.file_name().to_str().and_then(EnvironmentId::parse));
+        }
+        Ok(ids)
+    }
+}
+
+impl Places {
+    pub fn record(&self) -> PathBuf {
+        self.directory.join("record.json")
+    }
+
+    pub fn workspace(&self) -> PathBuf {
+        self.directory.join("workspace")
+    }
+
+    pub fn git(&self) -> PathBuf {
+        self.directory.join("git")
+    }
+
+    pub fn agent_home(&self) -> PathBuf {
+        self.directory.join("home")
+    }
+
+    pub fn run(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
+    pub fn screens(&self) -> PathBuf {
+        self.directory.join("screens")
+    }
+
+    /// Makes the directory and those in it that do not depend on an engine.
+    pub fn create(&self) -> io::Result<()> {
+        create_private(&self.directory)?;
+        for directory in [self.agent_home(), self.run(), self.screens()] {
+            create_private(&directory)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory with its parents, readable by the user alone. An existing one stays.
+pub fn create_private(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Replaces a file by `value` as JSON, synced with its directory.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
+    write_file(path, &serde_json::to_vec_pretty(value)?)
+}
+
+/// Replaces a file by `bytes`, synced with its directory, mode 0600.
+pub fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let directory = path.parent().context("a file has a directory")?;
+    let mut name = path.file_name().context("a file has a name")?.to_owned();
+    name.push(".new");
+    let fresh = directory.join(name);
+    let written = (|| {
+        let mut file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)?;
+        File::open(directory)?.sync_all()
+    })();
+    written.with_context(|| format!("could not write {}", path.display()))
+}
+
+/// Reads a file that `write_json` wrote; `None` when there is none.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(error).with_context(|| format!("could not read {}", path.display()));
+        }
+    };
+    let value = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} does not hold what it should", path.display()))?;
+    Ok(Some(value))
+}
+
+/// Renames a directory and syncs both parents, so that it is in one place or the other.
+pub fn rename_synced(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let synced = (|| {
+        fs::rename(from, to)?;
+        for path in [from, to] {
+            if let Some(parent) = path.parent() {
+                File::open(parent)?.sync_all()?;
+            }
+        }
+        io::Result::Ok(())
+    })();
+    synced.with_context(|| format!("could not move {} to {}", from.display(), to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_the_old_or_the_new_one() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("record.json");
+        assert_eq!(read_json::<u32>(&path).expect("read"), None);
+        write_json(&path, &1).expect("written");
+        // What a crash before the rename leaves behind.
+        fs::write(home.path().join("record.json.new"), b"{").expect("written");
+        assert_eq!(read_json::<u32>(&path).expect("read"), Some(1));
+        write_json(&path, &2).expect("written");
+        assert_eq!(read_json::<u32>(&path).expect("read"), Some(2));
+    }
+
+    #[test]
+    fn a_damaged_record_is_named() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("record.json");
+        fs::write(&path, b"{").expect("written");
+        let error = read_json::<u32>(&path).expect_err("damaged");
+        assert!(format!("{error:#}").contains("record.json"));
+    }
+}

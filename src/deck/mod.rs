@@ -1,1 +1,151 @@
-//! To be written.
+//! The one brain: what environments there are and what happens to them.
+//!
+//! `state` decides and records, without I/O. `run` is the loop that owns the state and performs
+//! effects. Everything that takes time is a task beside it that reports back: `making` builds and
+//! starts environments, `actor` speaks with one shim, `jobs` does git work one at a time for each
+//! environment, `taking` carries out decisions, `recover` finds after a start what was there before.
+
+mod actor;
+mod exec;
+mod hub;
+mod jobs;
+mod making;
+mod queries;
+mod recover;
+mod run;
+mod shared;
+mod state;
+mod taking;
+mod terminal;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use exec::{Exec, ExecInput};
+pub use hub::Subscriber;
+pub use state::ClientId;
+pub use terminal::Terminal;
+
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EnvironmentId, SessionId};
+use crate::model::input::Input;
+use crate::proto::{Event, Reply, Request, Target};
+use crate::model::environment::Variable;
+use shared::Shared;
+
+/// Requests under way before the next one waits at the door.
+const MAX_WAITING: usize = 256;
+
+/// A handle to the deck; clones are the same deck.
+#[derive(Clone)]
+pub struct Deck {
+    messages: mpsc::Sender<Message>,
+    shared: Arc<Shared>,
+}
+
+/// What the loop is told.
+enum Message {
+    Request { client: ClientId, request: Request, reply: Answer },
+    Prepared(Box<making::Prepared>, Answer),
+    Report { environment: EnvironmentId, report: state::Report },
+    Record { environment: EnvironmentId, reply: oneshot::Sender<Option<state::Record>> },
+    Resolve { target: Target, reply: oneshot::Sender<Result<state::Record, Failure>> },
+    Discarded { environment: EnvironmentId },
+    Restored(Box<state::Record>),
+    ClientGone(ClientId),
+    Stop(oneshot::Sender<()>),
+}
+
+type Answer = oneshot::Sender<Result<Reply, Failure>>;
+
+impl Deck {
+    /// Opens the deck of a home: finds what is there and goes on with it.
+    pub async fn open(home: &Path) -> anyhow::Result<Self> {
+        run::open(home).await
+    }
+
+    /// Asks something; answered when it is done.
+    pub async fn request(&self, client: ClientId, request: Request) -> Result<Reply, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Request { client, request, reply };
+        self.messages.send(message).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    pub fn subscribe(&self) -> Arc<Subscriber> {
+        self.shared.hub.subscribe()
+    }
+
+    pub fn follow(&self, subscriber: &Subscriber, repository: Option<std::path::PathBuf>) {
+        self.shared.hub.follow(subscriber, repository.map(|path| shared::canonical(&path)));
+    }
+
+    /// What the subscriber has not seen.
+    pub fn events(&self, subscriber: &Subscriber) -> Vec<Event> {
+        self.shared.hub.take(subscriber)
+    }
+
+    /// The screen of a session, live or the last one of a stopped environment.
+    pub fn terminal(
+        &self,
+        environment: &EnvironmentId,
+        session: SessionId,
+    ) -> Result<Arc<Terminal>, Failure> {
+        self.shared.terminal(environment, session).ok_or_else(|| state::no_session(session))
+    }
+
+    /// Sends what a person typed, encoded for the session's modes.
+    pub fn input(
+        &self,
+        environment: &EnvironmentId,
+        session: SessionId,
+        input: &Input,
+    ) -> Result<(), Failure> {
+        let bytes = self.terminal(environment, session)?.encode(input);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.shared.link(environment)?.input(session, bytes)
+    }
+
+    /// Changes a session's size, for its program and for everyone who watches it.
+    pub fn resize(
+        &self,
+        environment: &EnvironmentId,
+        session: SessionId,
+        size: crate::model::screen::Size,
+    ) -> Result<(), Failure> {
+        self.shared.link(environment)?.resize(session, size.clamped())
+    }
+
+    /// Runs one command in an environment.
+    pub async fn exec(
+        &self,
+        target: Target,
+        command: Vec<String>,
+        root: bool,
+        variables: Vec<Variable>,
+    ) -> Result<Exec, Failure> {
+        let record = self.shared.resolve(target).await?;
+        exec::start(&self.shared, &record, command, root, variables).await
+    }
+
+    pub async fn client_gone(&self, client: ClientId) {
+        let _ = self.messages.send(Message::ClientGone(client)).await;
+    }
+
+    /// Writes down what is worth keeping and ends; boxes go on.
+    pub async fn stop(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.messages.send(Message::Stop(done)).await.is_ok() {
+            let _ = ended.await;
+        }
+    }
+}
+
+fn stopping() -> Failure {
+    Failure::new(FailureKind::Unavailable, "the server is stopping")
+        .hint("run the command again; a new server starts by itself")
+}

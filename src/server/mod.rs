@@ -1,1 +1,98 @@
-//! To be written.
+//! The server process: one for each home, found through its lock and its socket.
+//!
+//! It listens, and keeps one session for each client. What there is to decide, `deck` decides.
+
+mod lock;
+mod screens;
+mod session;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::deck::{ClientId, Deck};
+use crate::model::failure::{Failure, FailureKind};
+
+/// Threads that parse output and answer clients; git work has threads of its own.
+const WORKERS: usize = 2;
+
+/// How long clients get to read the last words.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Runs the server of a home until it is told to stop.
+///
+/// Fails when another server has the home, or when the home cannot be written.
+pub fn run(home: &Path) -> anyhow::Result<()> {
+    let layout_lock = home.join("server.lock");
+    let Some(_held) = lock::acquire(&layout_lock)? else {
+        return Err(Failure::new(
+            FailureKind::AlreadyExists,
+            format!("another server has {}", home.display()),
+        )
+        .hint("use it, or stop it with agentdeck server stop")
+        .into());
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(home))?;
+    // Blocking work that is stuck in a system call must not hold the exit.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    Ok(())
+}
+
+async fn serve(home: &Path) -> anyhow::Result<()> {
+    let deck = Deck::open(home).await?;
+    let listener = crate::socket::bind(home, crate::proto::SOCKET)
+        .with_context(|| format!("could not listen in {}", home.display()))?;
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, mut stopped) = watch::channel(false);
+    let stop = Arc::new(stop);
+    let clients = AtomicU64::new(1);
+    tracing::info!(pid = std::process::id(), "the server listens in {}", home.display());
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let client = ClientId(clients.fetch_add(1, Ordering::Relaxed));
+                    welcome(stream, client, &deck, &stop);
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: others must end before this can go on.
+                    tracing::warn!("a client could not be accepted: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = stopped.changed() => break,
+        }
+    }
+    deck.stop().await;
+    tokio::time::sleep(FAREWELL).await;
+    let _ = std::fs::remove_file(home.join(crate::proto::SOCKET));
+    tracing::info!("the server ends; boxes go on");
+    Ok(())
+}
+
+/// Starts a session for a client of the same user; anyone else is turned away.
+fn welcome(stream: UnixStream, client: ClientId, deck: &Deck, stop: &Arc<watch::Sender<bool>>) {
+    let own = rustix::process::geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == own => {
+            tokio::spawn(session::run(stream, client, deck.clone(), stop.clone()));
+        }
+        Ok(peer) => tracing::warn!("user {} was turned away", peer.uid()),
+        Err(error) => tracing::warn!("a client without credentials: {error}"),
+    }
+}

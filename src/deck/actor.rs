@@ -1,0 +1,417 @@
+//! One environment's connection to its shim: output to screens, input and orders to programs.
+//!
+//! The connection is made again while the box lives; what was missed is asked for by offset.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::exec::{HELLO_DEADLINE, lost};
+use super::shared::Shared;
+use super::state::{Record, Report};
+use super::terminal::Terminal;
+use crate::engine::BoxState;
+use crate::model::environment::SessionKind;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EnvironmentId, SessionId};
+use crate::model::screen::Size;
+use crate::shim::wire::{
+    Frame, Program, SessionReport, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
+};
+
+/// Frames under way to the shim. Past that a program is not reading its input, which is said.
+const MAX_OUTGOING: usize = 1024;
+/// Frames read ahead from the shim, at most 64 KiB each: bounds memory, keeps the reader busy.
+const MAX_INCOMING: usize = 16;
+/// Output since the last checkpoint that makes a new one worth its cost: a quarter of the ring.
+const CHECKPOINT_BYTES: u64 = 256 << 10;
+/// Least time between two checkpoints of an environment; a flood must not become a flood of syncs.
+const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
+/// How long starting a program may take: the shim only forks, but a loaded machine is slow.
+const START_DEADLINE: Duration = Duration::from_secs(20);
+/// Waits between attempts to reach a box again.
+const RETRY: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+];
+
+/// A handle to the connection.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    orders: mpsc::Sender<Order>,
+    frames: mpsc::Sender<Frame>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Start { session: SessionId, start: Start, reply: oneshot::Sender<Result<(), StartError>> },
+    Close { session: SessionId },
+    Resize { session: SessionId, size: Size },
+}
+
+/// A program to start in a new session.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    pub kind: SessionKind,
+    pub program: Program,
+    pub size: Size,
+}
+
+/// Why a program did not start.
+#[derive(Clone, Debug)]
+pub(super) struct StartError {
+    pub failure: Failure,
+    /// The box has no such program.
+    pub not_found: bool,
+}
+
+impl Link {
+    pub async fn start(&self, session: SessionId, start: Start) -> Result<(), StartError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || StartError { failure: lost("it was closed"), not_found: false };
+        let order = Order::Start { session, start, reply };
+        self.orders.send(order).await.map_err(|_| gone())?;
+        match timeout(START_DEADLINE, answer).await {
+            Ok(answer) => answer.map_err(|_| gone())?,
+            Err(_) => Err(StartError {
+                failure: Failure::new(FailureKind::Timeout, "the program did not start in time"),
+                not_found: false,
+            }),
+        }
+    }
+
+    pub async fn close(&self, session: SessionId) {
+        let _ = self.orders.send(Order::Close { session }).await;
+    }
+
+    pub fn resize(&self, session: SessionId, size: Size) -> Result<(), Failure> {
+        self.orders.try_send(Order::Resize { session, size }).map_err(|_| stuck())
+    }
+
+    pub fn input(&self, session: SessionId, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.frames.try_send(Frame::Input { session, bytes }).map_err(|_| stuck())
+    }
+}
+
+fn stuck() -> Failure {
+    Failure::new(FailureKind::Unavailable, "the program does not read what is typed")
+        .hint("wait, or stop the environment")
+}
+
+/// Keeps an environment connected until its box is gone, and says how it stands. `ready` is told
+/// once the first connection stands.
+pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: oneshot::Sender<()>) {
+    let environment = record.environment.id.clone();
+    let Some(made) = record.record.clone() else { return };
+    let engine = shared.engine(record.environment.engine).clone();
+    let mut ready = Some(ready);
+    let mut failures = 0;
+    loop {
+        match connect(&shared, &record).await {
+            Ok((actor, frames)) => {
+                failures = 0;
+                shared.report(&environment, Report::Running).await;
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send(());
+                }
+                actor.run(frames).await;
+                shared.set_link(&environment, None);
+            }
+            Err(failure) => tracing::debug!(%environment, "not connected: {failure}"),
+        }
+        match engine.state(&made).await {
+            Ok(BoxState::Running) if failures < RETRY.len() => {}
+            Ok(BoxState::Running) => {
+                let message = "the box runs, but its shim does not answer".to_owned();
+                shared.report(&environment, Report::Unreachable { message }).await;
+            }
+            Ok(BoxState::Stopped | BoxState::Gone) => {
+                let shared = shared.clone();
+                let id = environment.clone();
+                let saving = tokio::task::spawn_blocking(move || shared.save_screens(&id));
+                let _ = saving.await;
+                break;
+            }
+            Err(failure) => {
+                let message = failure.to_string();
+                shared.report(&environment, Report::Unreachable { message }).await;
+            }
+        }
+        let pause = RETRY[failures.min(RETRY.len() - 1)];
+        failures = (failures + 1).min(RETRY.len());
+        tokio::time::sleep(pause).await;
+    }
+    shared.close_gate(&environment);
+    shared.report(&environment, Report::Stopped).await;
+}
+
+/// Connects, says hello, and follows every session from where its screen is.
+async fn connect(
+    shared: &Arc<Shared>,
+    record: &Record,
+) -> Result<(Actor, mpsc::Receiver<Frame>), Failure> {
+    let environment = &record.environment;
+    let made = record.record.as_ref().ok_or_else(|| lost("there is no box"))?;
+    let stream = shared.engine(environment.engine).open_channel(made).await?;
+    let (mut stream, sessions) = hello(stream).await?;
+    for report in &sessions {
+        let terminal = adopt(shared, &environment.id, report).await;
+        let follow = ShimRequest::Follow { session: report.session, from: terminal.offset() };
+        write_frame(&mut stream, &Frame::control(&follow)).await.map_err(lost)?;
+    }
+    let (reader, writer) = stream.into_split();
+    let (incoming, frames) = mpsc::channel(MAX_INCOMING);
+    let (outgoing, to_write) = mpsc::channel(MAX_OUTGOING);
+    let (orders, received) = mpsc::channel(MAX_OUTGOING);
+    tokio::spawn(read(reader, incoming));
+    tokio::spawn(write(writer, to_write));
+    shared.set_link(&environment.id, Some(Link { orders, frames: outgoing.clone() }));
+    let actor = Actor {
+        shared: shared.clone(),
+        environment: environment.id.clone(),
+        orders: received,
+        outgoing,
+        starting: HashMap::new(),
+        shown: HashMap::new(),
+        saved: Instant::now(),
+    };
+    Ok((actor, frames))
+}
+
+async fn hello(mut stream: UnixStream) -> Result<(UnixStream, Vec<SessionReport>), Failure> {
+    let hello = Frame::control(&ShimRequest::Hello { version: VERSION });
+    write_frame(&mut stream, &hello).await.map_err(lost)?;
+    let answer = timeout(HELLO_DEADLINE, read_frame(&mut stream));
+    match answer.await.map_err(|_| lost("no hello in time"))?.map_err(lost)? {
+        Some(Frame::Control(json)) => match serde_json::from_slice(&json).map_err(lost)? {
+            ShimEvent::Hello { sessions, .. } => Ok((stream, sessions)),
+            _ => Err(lost("something else than a hello came first")),
+        },
+        _ => Err(lost("no hello came")),
+    }
+}
+
+/// Finds or makes the screen of a session that the shim has, and tells the deck about it.
+async fn adopt(shared: &Arc<Shared>, environment: &EnvironmentId, report: &SessionReport) -> Arc<Terminal> {
+    let session = report.session;
+    let terminal = shared.terminal(environment, session).unwrap_or_else(|| {
+        let terminal = Arc::new(Terminal::new(report.size));
+        shared.set_terminal(environment, session, terminal.clone());
+        terminal
+    });
+    if terminal.size() != report.size {
+        terminal.resize(report.size);
+    }
+    let known = shared.record(environment).await.ok();
+    if known.is_none_or(|record| record.environment.session(session).is_none()) {
+        let kind = if session == SessionId::AGENT { SessionKind::Agent } else { SessionKind::Shell };
+        let (command, size) = (report.command.clone(), report.size);
+        shared.report(environment, Report::SessionOpened { session, kind, command, size }).await;
+    }
+    if let Some(code) = report.exited {
+        shared.report(environment, Report::SessionExited { session, code }).await;
+    }
+    terminal
+}
+
+async fn read(mut reader: OwnedReadHalf, incoming: mpsc::Sender<Frame>) {
+    while let Ok(Some(frame)) = read_frame(&mut reader).await {
+        if incoming.send(frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write(mut writer: OwnedWriteHalf, mut frames: mpsc::Receiver<Frame>) {
+    while let Some(frame) = frames.recv().await {
+        if write_frame(&mut writer, &frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Actor {
+    shared: Arc<Shared>,
+    environment: EnvironmentId,
+    orders: mpsc::Receiver<Order>,
+    outgoing: mpsc::Sender<Frame>,
+    starting: HashMap<SessionId, (Start, oneshot::Sender<Result<(), StartError>>)>,
+    /// What was last told of a session's output: when, and its title.
+    shown: HashMap<SessionId, (Instant, String)>,
+    saved: Instant,
+}
+
+impl Actor {
+    async fn run(mut self, mut frames: mpsc::Receiver<Frame>) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(order) = self.orders.recv() => self.obey(order),
+                frame = frames.recv() => match frame {
+                    Some(frame) => self.take(frame).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Start { session, start, reply } => {
+                let request = ShimRequest::Start {
+                    session,
+                    program: start.program.clone(),
+                    size: start.size,
+                };
+                let terminal = Arc::new(Terminal::new(start.size));
+                self.shared.drop_terminal(&self.environment, session);
+                self.shared.set_terminal(&self.environment, session, terminal);
+                self.starting.insert(session, (start, reply));
+                self.send(&request);
+            }
+            Order::Close { session } => {
+                self.send(&ShimRequest::Close { session });
+            }
+            Order::Resize { session, size } => {
+                if let Some(terminal) = self.shared.terminal(&self.environment, session) {
+                    terminal.resize(size);
+                }
+                self.send(&ShimRequest::Resize { session, size });
+                let (shared, environment) = (self.shared.clone(), self.environment.clone());
+                tokio::spawn(async move {
+                    shared.report(&environment, Report::SessionResized { session, size }).await;
+                });
+            }
+        }
+    }
+
+    fn send(&self, request: &ShimRequest) {
+        if self.outgoing.try_send(Frame::control(request)).is_err() {
+            tracing::warn!(environment = %self.environment, "the shim does not read: {request:?}");
+        }
+    }
+
+    async fn take(&mut self, frame: Frame) {
+        match frame {
+            Frame::Output { session, offset, bytes } => self.output(session, offset, &bytes).await,
+            Frame::Control(json) => match serde_json::from_slice(&json) {
+                Ok(event) => self.event(event).await,
+                Err(error) => tracing::warn!("an event of the shim was not understood: {error}"),
+            },
+            Frame::Input { .. } | Frame::ExecOutput { .. } | Frame::ExecInput { .. } => {}
+        }
+    }
+
+    async fn output(&mut self, session: SessionId, offset: u64, bytes: &[u8]) {
+        let Some(terminal) = self.shared.terminal(&self.environment, session) else { return };
+        let fed = terminal.feed(offset, bytes);
+        if !fed.replies.is_empty() {
+            // A program that asks without reading the answers loses them, as with any terminal.
+            let _ = self.outgoing.try_send(Frame::Input { session, bytes: fed.replies });
+        }
+        if fed.bell {
+            self.shared.hub.bell(&self.environment, session);
+        }
+        self.tell_output(session, &terminal).await;
+        if terminal.unsaved() >= CHECKPOINT_BYTES && self.saved.elapsed() >= CHECKPOINT_PAUSE {
+            self.saved = Instant::now();
+            let (shared, environment) = (self.shared.clone(), self.environment.clone());
+            tokio::task::spawn_blocking(move || shared.save_screens(&environment));
+        }
+    }
+
+    /// Tells the deck that a session printed, when a person would see a difference.
+    async fn tell_output(&mut self, session: SessionId, terminal: &Terminal) {
+        /// Matches the step in which the age of output is shown.
+        const STEP: Duration = Duration::from_secs(10);
+        let title = terminal.title();
+        let due = self
+            .shown
+            .get(&session)
+            .is_none_or(|(at, shown)| at.elapsed() >= STEP || *shown != title);
+        if due {
+            self.shown.insert(session, (Instant::now(), title.clone()));
+            self.shared.report(&self.environment, Report::Output { session, title }).await;
+        }
+    }
+
+    async fn event(&mut self, event: ShimEvent) {
+        match event {
+            ShimEvent::Started { session } => self.started(session).await,
+            ShimEvent::StartFailed { session, message, not_found } => {
+                self.start_failed(session, message, not_found).await;
+            }
+            ShimEvent::Exited { session, code } => {
+                let (shared, environment) = (self.shared.clone(), self.environment.clone());
+                tokio::task::spawn_blocking(move || shared.save_screens(&environment));
+                self.shared.report(&self.environment, Report::SessionExited { session, code }).await;
+            }
+            ShimEvent::Gap { session, from, to } => self.gap(session, from, to).await,
+            ShimEvent::Unsupported { request } => {
+                tracing::warn!(environment = %self.environment, "the shim is too old for {request}");
+            }
+            ShimEvent::Hello { .. }
+            | ShimEvent::ExecExited { .. }
+            | ShimEvent::ExecFailed { .. }
+            | ShimEvent::Unknown => {}
+        }
+    }
+
+    async fn started(&mut self, session: SessionId) {
+        let Some((start, reply)) = self.starting.remove(&session) else { return };
+        let report = Report::SessionOpened {
+            session,
+            kind: start.kind,
+            command: start.program.command,
+            size: start.size,
+        };
+        self.shared.report(&self.environment, report).await;
+        self.send(&ShimRequest::Follow { session, from: 0 });
+        let _ = reply.send(Ok(()));
+    }
+
+    async fn start_failed(&mut self, session: SessionId, message: String, not_found: bool) {
+        let Some((start, reply)) = self.starting.remove(&session) else { return };
+        if let Some(terminal) = self.shared.terminal(&self.environment, session) {
+            terminal.feed(0, format!("{message}\r\n").as_bytes());
+        }
+        let opened = Report::SessionOpened {
+            session,
+            kind: start.kind,
+            command: start.program.command,
+            size: start.size,
+        };
+        self.shared.report(&self.environment, opened).await;
+        let failed = Report::SessionFailed { session, message: message.clone() };
+        self.shared.report(&self.environment, failed).await;
+        let failure = Failure::new(FailureKind::NotFound, message);
+        let _ = reply.send(Err(StartError { failure, not_found }));
+    }
+
+    /// Output was lost while nobody read it: ends whatever sequence was open, says so, and has
+    /// the program paint itself again.
+    async fn gap(&mut self, session: SessionId, from: u64, to: u64) {
+        const CANCEL: &str = "\x18\x1b\\";
+        let Some(terminal) = self.shared.terminal(&self.environment, session) else { return };
+        let note = format!("{CANCEL}\r\n[{} bytes of output were not kept]\r\n", to - from);
+        terminal.skip_to(to, note.as_bytes());
+        let size = terminal.size();
+        let narrower = Size { columns: size.columns.saturating_sub(1).max(1), ..size };
+        self.send(&ShimRequest::Resize { session, size: narrower });
+        // The program must see two sizes, not the last one twice.
+        const REPAINT_PAUSE: Duration = Duration::from_millis(100);
+        let outgoing = self.outgoing.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(REPAINT_PAUSE).await;
+            let _ = outgoing.send(Frame::control(&ShimRequest::Resize { session, size })).await;
+        });
+    }
+}

@@ -1,0 +1,170 @@
+//! One command in an environment, over a connection of its own to the shim; it dies with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::shared::Shared;
+use super::state::Record;
+use crate::model::environment::Variable;
+use crate::model::failure::{Failure, FailureKind};
+use crate::proto::{ExecEvent, ExecStream};
+use crate::shim::wire::{
+    Frame, Program, Role, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
+};
+
+/// How long a shim may take to say hello: it only has to be scheduled.
+pub(super) const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+/// Chunks under way in either direction; a reader that stalls stalls its own command.
+const MAX_CHUNKS: usize = 16;
+
+/// A running command. Dropping it ends the command.
+#[derive(Debug)]
+pub struct Exec {
+    pub events: mpsc::Receiver<ExecEvent>,
+    pub input: ExecInput,
+}
+
+/// The command's standard input; an empty chunk ends it.
+#[derive(Clone, Debug)]
+pub struct ExecInput(mpsc::Sender<Vec<u8>>);
+
+impl ExecInput {
+    pub async fn send(&self, bytes: Vec<u8>) -> Result<(), Failure> {
+        let ended = || Failure::new(FailureKind::Unavailable, "the command has ended");
+        self.0.send(bytes).await.map_err(|_| ended())
+    }
+}
+
+/// Starts a command with the box's variables, the environment's, and `variables`.
+pub(super) async fn start(
+    shared: &Arc<Shared>,
+    record: &Record,
+    command: Vec<String>,
+    root: bool,
+    variables: Vec<Variable>,
+) -> Result<Exec, Failure> {
+    let mut stream = open(shared, record).await?;
+    let mut environment = shared.variables(&record.environment.id);
+    environment.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
+    let role = if root { Role::Root } else { Role::Agent };
+    let program = Program { command, environment, directory: None, role };
+    write_frame(&mut stream, &Frame::control(&ShimRequest::Exec { program })).await.map_err(lost)?;
+    let (reader, writer) = stream.into_split();
+    let (events, received) = mpsc::channel(MAX_CHUNKS);
+    let (input, chunks) = mpsc::channel(MAX_CHUNKS);
+    let feeding = tokio::spawn(feed(writer, chunks));
+    tokio::spawn(async move {
+        relay(reader, events).await;
+        feeding.abort();
+    });
+    Ok(Exec { events: received, input: ExecInput(input) })
+}
+
+/// Runs a short command as the agent and returns what it prints, at most `limit` bytes.
+pub(super) async fn capture(
+    shared: &Arc<Shared>,
+    record: &Record,
+    command: &[&str],
+    limit: usize,
+    deadline: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let command = command.iter().map(ToString::to_string).collect();
+    let mut exec = start(shared, record, command, false, Vec::new()).await?;
+    let mut output = Vec::new();
+    let collecting = async {
+        exec.input.send(Vec::new()).await?;
+        while let Some(event) = exec.events.recv().await {
+            match event {
+                ExecEvent::Output { stream: ExecStream::Stdout, bytes } => {
+                    let room = limit.saturating_sub(output.len()).min(bytes.len());
+                    output.extend_from_slice(&bytes[..room]);
+                }
+                ExecEvent::Output { .. } => {}
+                ExecEvent::Exited { code: 0 } => return Ok(()),
+                ExecEvent::Exited { code } => {
+                    let message = format!("the command ended with code {code}");
+                    return Err(Failure::new(FailureKind::Unavailable, message));
+                }
+                ExecEvent::Failed(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::new(FailureKind::Unavailable, "the box closed the connection"))
+    };
+    let late = |_| Failure::new(FailureKind::Timeout, "the command in the box took too long");
+    timeout(deadline, collecting).await.map_err(late)??;
+    Ok(output)
+}
+
+/// Connects to a box's shim and exchanges hellos.
+async fn open(shared: &Arc<Shared>, record: &Record) -> Result<UnixStream, Failure> {
+    let environment = &record.environment;
+    let made = record.record.as_ref().ok_or_else(|| {
+        Failure::new(FailureKind::Unavailable, format!("{} has no box yet", environment.name))
+    })?;
+    shared.link(&environment.id)?;
+    let mut stream = shared.engine(environment.engine).open_channel(made).await?;
+    let hello = Frame::control(&ShimRequest::Hello { version: VERSION });
+    write_frame(&mut stream, &hello).await.map_err(lost)?;
+    match timeout(HELLO_DEADLINE, read_frame(&mut stream)).await {
+        Ok(Ok(Some(Frame::Control(json)))) => match serde_json::from_slice(&json) {
+            Ok(ShimEvent::Hello { .. }) => Ok(stream),
+            _ => Err(lost("no hello from the shim")),
+        },
+        Ok(Err(error)) => Err(lost(error)),
+        Ok(Ok(_)) => Err(lost("no hello from the shim")),
+        Err(_) => Err(Failure::new(FailureKind::Timeout, "the box does not answer")),
+    }
+}
+
+async fn feed(mut writer: OwnedWriteHalf, mut chunks: mpsc::Receiver<Vec<u8>>) {
+    while let Some(bytes) = chunks.recv().await {
+        let frame = if bytes.is_empty() {
+            Frame::control(&ShimRequest::ExecInputEnd)
+        } else {
+            Frame::ExecInput { bytes }
+        };
+        if write_frame(&mut writer, &frame).await.is_err() {
+            return;
+        }
+    }
+    // The write half stays open until here: closing it would end the command.
+    std::future::pending::<()>().await;
+}
+
+async fn relay(mut reader: OwnedReadHalf, events: mpsc::Sender<ExecEvent>) {
+    loop {
+        let frame = tokio::select! {
+            frame = read_frame(&mut reader) => frame,
+            () = events.closed() => return,
+        };
+        let event = match frame {
+            Ok(Some(Frame::ExecOutput { stream, bytes })) => {
+                let stream = if stream == 2 { ExecStream::Stderr } else { ExecStream::Stdout };
+                ExecEvent::Output { stream, bytes }
+            }
+            Ok(Some(Frame::Control(json))) => match serde_json::from_slice(&json) {
+                Ok(ShimEvent::ExecExited { code }) => ExecEvent::Exited { code },
+                Ok(ShimEvent::ExecFailed { message }) => {
+                    ExecEvent::Failed(Failure::new(FailureKind::NotFound, message))
+                }
+                _ => continue,
+            },
+            Ok(Some(_)) => continue,
+            Ok(None) => ExecEvent::Failed(lost("it closed the connection")),
+            Err(error) => ExecEvent::Failed(lost(error)),
+        };
+        let last = !matches!(event, ExecEvent::Output { .. });
+        if events.send(event).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+pub(super) fn lost(error: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::Unavailable, format!("the connection to the box failed: {error}"))
+}

@@ -1,0 +1,209 @@
+//! Questions that need git or an engine to be answered, and change nothing of the user's.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::exec;
+use super::shared::{Shared, blocking};
+use super::state::Record;
+use crate::model::diff::{Attempt, Comparison, Diff};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::CommitId;
+use crate::model::path::{RepoPath, printable};
+use crate::model::policy::{EngineKind, EngineReport};
+use crate::model::repository::RepositoryState;
+use crate::model::snapshot::Snapshot;
+use crate::proto::{DiffSide, Inspection, Reply, ServerStatus, Target};
+use crate::repo::{self, Store, UserRepository};
+
+/// Attempts that fit side by side.
+const MAX_ATTEMPTS: usize = 4;
+/// Reading the agent's commit messages starts git in the box.
+const MESSAGES_DEADLINE: Duration = Duration::from_secs(10);
+/// What a merge message may quote of the agent's own, in bytes.
+const MESSAGES_BYTES: usize = 16 << 10;
+/// Probing talks to a daemon that may be stalled.
+const PROBE_DEADLINE: Duration = Duration::from_secs(15);
+
+pub(super) async fn repository_state(path: PathBuf) -> Result<RepositoryState, Failure> {
+    blocking(move || UserRepository::discover(&path)?.state()).await
+}
+
+pub(super) async fn history(shared: &Arc<Shared>, target: Target) -> Result<Vec<Snapshot>, Failure> {
+    let record = shared.resolve(target).await?;
+    with_store(shared, record, |store, record| {
+        repo::history::read(store, &record.environment.id)
+    })
+    .await
+}
+
+pub(super) async fn diff(
+    shared: &Arc<Shared>,
+    target: Target,
+    from: DiffSide,
+    to: DiffSide,
+) -> Result<Diff, Failure> {
+    let record = shared.resolve(target).await?;
+    let from = side(shared, &record, from).await?;
+    let to = side(shared, &record, to).await?;
+    with_store(shared, record, move |store, _| repo::diff::between(store, &from, &to)).await
+}
+
+async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<CommitId, Failure> {
+    match side {
+        DiffSide::Base => {
+            with_store(shared, record.clone(), |store, record| {
+                repo::history::base(store, &record.environment.id)
+            })
+            .await
+        }
+        DiffSide::Head => head(shared, record).await,
+        DiffSide::Snapshot(id) => Ok(id),
+    }
+}
+
+/// The snapshot that holds the workspace as it is now.
+pub(super) async fn head(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
+    let id = &record.environment.id;
+    match shared.snapshotter(id) {
+        Some(snapshotter) => snapshotter.now().await,
+        None => {
+            with_store(shared, record.clone(), |store, record| {
+                repo::history::head(store, &record.environment.id)
+            })
+            .await
+        }
+    }
+}
+
+/// The attempts a client means, their base, and the record whose repository they share.
+async fn attempts(
+    shared: &Arc<Shared>,
+    targets: Vec<Target>,
+) -> Result<(Record, CommitId, Vec<Attempt>), Failure> {
+    if !(2..=MAX_ATTEMPTS).contains(&targets.len()) {
+        let message = format!("{} environments were named to compare", targets.len());
+        return Err(Failure::new(FailureKind::Invalid, message).hint("name two to four"));
+    }
+    let mut records = Vec::new();
+    for target in targets {
+        records.push(shared.resolve(target).await?);
+    }
+    let first = records[0].clone();
+    for record in &records {
+        if record.repository_id != first.repository_id {
+            let names = (&record.environment.name, &first.environment.name);
+            let message = format!("{} and {} belong to different repositories", names.0, names.1);
+            return Err(Failure::new(FailureKind::Invalid, message));
+        }
+    }
+    let mut attempts = Vec::new();
+    for record in &records {
+        attempts.push(Attempt {
+            environment: record.environment.id.clone(),
+            name: record.environment.name.clone(),
+            head: head(shared, record).await?,
+        });
+    }
+    let base = side(shared, &first, DiffSide::Base).await?;
+    Ok((first, base, attempts))
+}
+
+pub(super) async fn compare(
+    shared: &Arc<Shared>,
+    targets: Vec<Target>,
+) -> Result<Comparison, Failure> {
+    let (record, base, attempts) = attempts(shared, targets).await?;
+    with_store(shared, record, move |store, _| repo::compare::attempts(store, &base, attempts)).await
+}
+
+pub(super) async fn compare_file(
+    shared: &Arc<Shared>,
+    targets: Vec<Target>,
+    path: RepoPath,
+) -> Result<Reply, Failure> {
+    let (record, base, attempts) = attempts(shared, targets).await?;
+    let aligned = with_store(shared, record, move |store, _| {
+        repo::compare::file(store, &base, &attempts, &path)
+    });
+    Ok(Reply::AlignedFile(aligned.await?))
+}
+
+/// The message of a merge: the agent's own messages where it made commits, quoted as text.
+pub(super) async fn draft_message(shared: &Arc<Shared>, record: &Record) -> String {
+    let environment = &record.environment;
+    let headline = format!("Merge {} ({})", environment.name, environment.agent);
+    let range = format!("{}..HEAD", environment.base);
+    let command = ["git", "log", "--reverse", "--format=%B", &range];
+    let messages =
+        exec::capture(shared, record, &command, MESSAGES_BYTES, MESSAGES_DEADLINE).await;
+    let messages = messages.unwrap_or_default();
+    let lines = messages.split(|byte| *byte == b'\n').map(printable);
+    let body = lines.collect::<Vec<_>>().join("\n");
+    match body.trim() {
+        "" => headline,
+        body => format!("{headline}\n\n{body}"),
+    }
+}
+
+pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Inspection, Failure> {
+    let mut record = shared.resolve(target).await?;
+    let id = record.environment.id.clone();
+    let places = shared.layout.environment(&id);
+    let link = shared.link(&id).is_ok();
+    if let (Some(made), true) = (&record.record, link) {
+        // Read back at the moment of asking, so that it is never a memory of what once held.
+        let engine = shared.engine(record.environment.engine);
+        record.environment.isolation = Some(engine.isolation(made).await?);
+    }
+    Ok(Inspection {
+        workspace: places.workspace(),
+        state_directory: places.directory,
+        init_pid: record.record.as_ref().filter(|_| link).map(|made| made.init_pid),
+        shim_version: link.then_some(crate::shim::wire::VERSION),
+        watch: shared.watcher.describe(&id),
+        environment: record.environment,
+    })
+}
+
+pub(super) async fn probe_engines(shared: &Arc<Shared>) -> Vec<EngineReport> {
+    let mut reports = Vec::new();
+    for kind in [EngineKind::Native, EngineKind::Docker] {
+        let engine = shared.engine(kind);
+        let report = tokio::time::timeout(PROBE_DEADLINE, engine.probe()).await;
+        reports.push(report.unwrap_or_else(|_| EngineReport {
+            engine: kind,
+            usable: false,
+            summary: "it did not answer in time".to_owned(),
+            hint: Some("look whether its daemon is stalled".to_owned()),
+            details: Vec::new(),
+        }));
+    }
+    reports
+}
+
+pub(super) fn status(shared: &Arc<Shared>, environments: u32) -> ServerStatus {
+    ServerStatus {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        home: shared.layout.home().to_owned(),
+        started: shared.started,
+        environments,
+        clients: shared.hub.subscribers(),
+    }
+}
+
+/// Runs git work on an environment's snapshot store.
+pub(super) async fn with_store<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    record: Record,
+    work: impl FnOnce(&Store, &Record) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let directory = shared.layout.repository(&record.repository_id);
+    blocking(move || {
+        let user = UserRepository::discover(&record.environment.repository)?;
+        work(&Store::open(&directory, &user)?, &record)
+    })
+    .await
+}

@@ -1,0 +1,161 @@
+//! What a start finds: records on disk, boxes that went on without a server, work half done.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::actor;
+use super::making::watch;
+use super::shared::{Shared, blocking};
+use super::state::{RECORD_VERSION, Record, Report};
+use super::taking;
+use crate::engine::{BoxRecord, BoxState};
+use crate::model::environment::EnvironmentState;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentId;
+use crate::model::policy::EngineKind;
+use crate::store::{self, Layout};
+
+/// Reads the records of a home. One that cannot be read is left where it is and named in the log.
+pub(super) fn read_records(layout: &Layout) -> anyhow::Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for id in layout.environment_ids()? {
+        match store::read_json::<Record>(&layout.environment(&id).record()) {
+            Ok(Some(record)) if record.version == RECORD_VERSION && record.environment.id == id => {
+                records.push(interrupted(record));
+            }
+            Ok(Some(record)) => tracing::warn!(%id, "a record of version {}", record.version),
+            Ok(None) => tracing::warn!(%id, "an environment without a record"),
+            Err(error) => tracing::warn!(%id, "not read: {error:#}"),
+        }
+    }
+    Ok(records)
+}
+
+/// An environment whose making was cut short says so; starting it goes on from there.
+fn interrupted(mut record: Record) -> Record {
+    if let EnvironmentState::Creating { .. } = record.environment.state {
+        record.environment.state = EnvironmentState::Failed {
+            message: "the server ended while it was being made".to_owned(),
+            hint: Some(format!("agentdeck start {}", record.environment.name)),
+        };
+    }
+    record
+}
+
+/// Takes up every environment: its decisions, its box, its workspace.
+pub(super) async fn resume(shared: Arc<Shared>, records: Vec<Record>) {
+    finish_decisions(&shared, &records).await;
+    for record in &records {
+        tokio::spawn(resume_one(shared.clone(), record.clone()));
+    }
+    remove_orphans(&shared, &records).await;
+}
+
+/// Finishes or rolls back, once in each repository, what a kill interrupted.
+async fn finish_decisions(shared: &Arc<Shared>, records: &[Record]) {
+    let mut seen = HashSet::new();
+    for record in records {
+        if !seen.insert(record.repository_id.clone()) {
+            continue;
+        }
+        let (task, record) = (shared.clone(), record.clone());
+        let id = record.environment.id.clone();
+        if let Err(failure) = blocking(move || taking::recover(&task, &record)).await {
+            tracing::warn!("a decision was left half done: {failure}");
+            let note = format!("a decision could not be finished: {failure}");
+            shared.report(&id, Report::Note(note)).await;
+        }
+    }
+}
+
+async fn resume_one(shared: Arc<Shared>, record: Record) {
+    let id = record.environment.id.clone();
+    if record.workspace_made
+        && let Err(failure) = watch(&shared, &record).await
+    {
+        shared.report(&id, Report::Note(format!("changes are not noticed: {failure}"))).await;
+    }
+    let Some(made) = record.record.clone() else { return };
+    match state_of(&shared, &record, &made).await {
+        BoxState::Running => {
+            if let Err(failure) = shared.open_gate(&record) {
+                shared.report(&id, Report::Note(format!("no network: {failure}"))).await;
+            }
+            let (ready, _) = oneshot::channel();
+            actor::supervise(shared, record, ready).await;
+        }
+        BoxState::Stopped | BoxState::Gone => {
+            if !matches!(record.environment.state, EnvironmentState::Failed { .. }) {
+                shared.report(&id, Report::Stopped).await;
+            }
+        }
+    }
+}
+
+/// Asks the engine until it answers; meanwhile the environment says that it does not.
+async fn state_of(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) -> BoxState {
+    /// An engine that starts needs seconds.
+    const PAUSE: Duration = Duration::from_secs(2);
+    loop {
+        match shared.engine(record.environment.engine).state(made).await {
+            Ok(state) => return state,
+            Err(failure) => {
+                let message = failure.to_string();
+                shared.report(&record.environment.id, Report::Unreachable { message }).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Removes boxes of this home that no record and no discarded environment stands for.
+async fn remove_orphans(shared: &Arc<Shared>, records: &[Record]) {
+    let known: BTreeSet<&EnvironmentId> =
+        records.iter().map(|record| &record.environment.id).collect();
+    for kind in [EngineKind::Native, EngineKind::Docker] {
+        let engine = shared.engine(kind);
+        // An engine that is not there has nothing of ours that could be reached.
+        let Ok(found) = engine.list(&shared.deck).await else { continue };
+        for id in found {
+            let kept = known.contains(&id)
+                || shared.layout.trash(&id).exists()
+                || shared.layout.environment(&id).record().exists();
+            if kept {
+                continue;
+            }
+            match engine.remove_orphan(&shared.deck, &id).await {
+                Ok(()) => tracing::info!(%id, "removed a box that nothing stands for"),
+                Err(failure) => tracing::warn!(%id, "a box that nothing stands for: {failure}"),
+            }
+        }
+    }
+}
+
+/// This home's own tag, made once.
+pub(super) fn deck_tag(layout: &Layout) -> anyhow::Result<String> {
+    let path = layout.home().join("deck");
+    if let Ok(tag) = std::fs::read_to_string(&path)
+        && tag.len() == 16
+    {
+        return Ok(tag);
+    }
+    let tag: String = random_bytes()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    store::write_file(&path, tag.as_bytes())?;
+    Ok(tag)
+}
+
+/// A fresh identity for an environment.
+pub(super) fn new_id() -> Result<EnvironmentId, Failure> {
+    let bytes = random_bytes()
+        .map_err(|error| Failure::new(FailureKind::Internal, format!("no random bytes: {error}")))?;
+    Ok(EnvironmentId::from_random(bytes))
+}
+
+fn random_bytes() -> std::io::Result<[u8; 8]> {
+    let mut bytes = [0; 8];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,366 @@
+//! The loop: owns the state, answers at once what the state knows, hands the rest to tasks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::actor::Start;
+use super::hub::in_scope;
+use super::making::{self, Prepared};
+use super::shared::{Parts, Shared, blocking, canonical, now};
+use super::state::{Effect, Record, State};
+use super::{Answer, ClientId, Deck, MAX_WAITING, Message, queries, recover, taking};
+use crate::egress::Gateway;
+use crate::engine::docker::Docker;
+use crate::engine::native::Native;
+use crate::model::environment::{SessionKind, Variable};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EnvironmentId, EnvironmentName, SessionId};
+use crate::model::screen::Size;
+use crate::proto::{Reply, Request, Target};
+use crate::repo::snapshot::Touched;
+use crate::shim::wire::{Program, Role};
+use crate::store::{self, Layout};
+use crate::watch::{self, Notice, Watcher};
+
+/// Notices of quiet batches under way; the watcher merges what waits.
+const MAX_NOTICES: usize = 64;
+
+pub(super) async fn open(home: &Path) -> anyhow::Result<Deck> {
+    let layout = Layout::new(home);
+    layout.create()?;
+    let (messages, received) = mpsc::channel(MAX_WAITING);
+    let (notices, noticed) = mpsc::channel(MAX_NOTICES);
+    let shared = Arc::new(Shared::new(Parts {
+        deck: recover::deck_tag(&layout)?,
+        native: Arc::new(Native::new(home)),
+        docker: Arc::new(Docker::connect(home)),
+        gateway: Gateway::new()?,
+        watcher: Watcher::new(notices)?,
+        messages: messages.clone(),
+        layout,
+    }));
+    let records = recover::read_records(&shared.layout)?;
+    let mut run = Run { state: State::default(), shared: shared.clone() };
+    for record in &records {
+        let effects = run.state.insert(record.clone());
+        run.perform(effects);
+    }
+    tokio::spawn(run.run(received));
+    tokio::spawn(dispatch(shared.clone(), noticed));
+    tokio::spawn(recover::resume(shared.clone(), records));
+    Ok(Deck { messages, shared })
+}
+
+/// Hands each quiet batch to its environment's snapshot job.
+async fn dispatch(shared: Arc<Shared>, mut notices: mpsc::Receiver<Notice>) {
+    while let Some(notice) = notices.recv().await {
+        let Some(snapshotter) = shared.snapshotter(&notice.environment) else { continue };
+        let touched = match notice.touched {
+            watch::Touched::Paths(paths) => Touched::Paths(paths),
+            watch::Touched::Everything => Touched::Everything,
+        };
+        snapshotter.touched(touched, notice.commits);
+    }
+}
+
+struct Run {
+    state: State,
+    shared: Arc<Shared>,
+}
+
+impl Run {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Request { client, request, reply } => self.answer(client, request, reply),
+                Message::Prepared(prepared, reply) => {
+                    let _ = reply.send(self.create(*prepared));
+                }
+                Message::Report { environment, report } => {
+                    let effects = self.state.apply(&environment, report, now());
+                    self.perform(effects);
+                }
+                Message::Record { environment, reply } => {
+                    let _ = reply.send(self.state.get(&environment).cloned());
+                }
+                Message::Resolve { target, reply } => {
+                    let _ = reply.send(self.state.resolve(&target).cloned());
+                }
+                Message::Discarded { environment } => {
+                    let effects = self.state.remove(&environment);
+                    self.perform(effects);
+                }
+                Message::Restored(record) => {
+                    let effects = self.state.insert(*record);
+                    self.perform(effects);
+                }
+                Message::ClientGone(client) => {
+                    let effects = self.state.give_keyboards(client, None);
+                    self.perform(effects);
+                }
+                Message::Stop(done) => {
+                    self.shared.hub.stopping();
+                    for record in self.state.records() {
+                        self.shared.save_screens(&record.environment.id);
+                    }
+                    let _ = done.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Persist(id) => self.persist(&id),
+                Effect::Publish(id) => {
+                    if let Some(record) = self.state.get(&id) {
+                        self.shared.hub.publish(record.environment.clone());
+                    }
+                }
+                Effect::Remove(id) => {
+                    self.shared.forget(&id);
+                    self.shared.hub.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Writes a record. The loop waits for the disk: what it says next must be true after a crash.
+    fn persist(&self, id: &EnvironmentId) {
+        let Some(record) = self.state.get(id) else { return };
+        let path = self.shared.layout.environment(id).record();
+        if let Err(error) = store::write_json(&path, record) {
+            tracing::error!(%id, "the record was not written: {error:#}");
+        }
+    }
+
+    /// Answers from the state, or hands the request to a task that will.
+    fn answer(&mut self, client: ClientId, request: Request, reply: Answer) {
+        match self.answer_now(client, &request) {
+            Some(answer) => {
+                let _ = reply.send(answer);
+            }
+            None => {
+                let (shared, environments) = (self.shared.clone(), self.state.records().count());
+                tokio::spawn(answer_later(shared, request, environments as u32, reply));
+            }
+        }
+    }
+
+    fn answer_now(&mut self, client: ClientId, request: &Request) -> Option<Result<Reply, Failure>> {
+        match request {
+            Request::ListEnvironments { repository } => {
+                let path = repository.as_deref().map(canonical);
+                let views = self.state.records().map(|record| &record.environment);
+                let listed = views.filter(|view| in_scope(view, path.as_deref())).cloned();
+                Some(Ok(Reply::Environments(listed.collect())))
+            }
+            Request::TakeKeyboard { environment, session } => {
+                let taken = self.state.take_keyboard(environment, *session, client);
+                Some(taken.map(|effects| {
+                    self.perform(effects);
+                    Reply::Done
+                }))
+            }
+            Request::GiveKeyboard { environment, session } => {
+                let effects = self.state.give_keyboards(client, Some((environment, *session)));
+                self.perform(effects);
+                Some(Ok(Reply::Done))
+            }
+            _ => None,
+        }
+    }
+
+    /// Lists a new environment and begins to make it.
+    fn create(&mut self, prepared: Prepared) -> Result<Reply, Failure> {
+        let repository = &prepared.state.root;
+        let name = match &prepared.spec.name {
+            Some(name) => name.clone(),
+            None => self.new_name(repository)?,
+        };
+        self.state.check_name(repository, &name)?;
+        let id = recover::new_id()?;
+        let record = making::record(&prepared, id.clone(), name);
+        let places = self.shared.layout.environment(&id);
+        places.create().map_err(|error| making::disk(&places.directory, &error))?;
+        if let Err(error) = store::write_json(&places.record(), &record) {
+            let _ = std::fs::remove_dir_all(&places.directory);
+            return Err(Failure::new(FailureKind::Unavailable, format!("{error:#}"))
+                .hint("make room on that disk or set AGENTDECK_HOME to a directory elsewhere"));
+        }
+        let environment = record.environment.clone();
+        let effects = self.state.insert(record.clone());
+        self.perform(effects);
+        let Prepared { spec, profile, .. } = prepared;
+        let size = spec.size.clamped();
+        tokio::spawn(making::make(self.shared.clone(), record, profile, spec.variables, size));
+        Ok(Reply::Environment(Box::new(environment)))
+    }
+
+    /// A readable name that no environment of the repository has.
+    fn new_name(&self, repository: &Path) -> Result<EnvironmentName, Failure> {
+        /// Two words of lists this long collide seldom; a hundred times in a row, never.
+        const TRIES: usize = 100;
+        for _ in 0..TRIES {
+            let Some(words) = petname::petname(2, "-") else { continue };
+            if let Ok(name) = EnvironmentName::parse(&words)
+                && self.state.check_name(repository, &name).is_ok()
+            {
+                return Ok(name);
+            }
+        }
+        Err(Failure::new(FailureKind::Internal, "no free name was found").hint("give one yourself"))
+    }
+}
+
+/// Carries out a request that needs more than the state.
+async fn answer_later(shared: Arc<Shared>, request: Request, environments: u32, reply: Answer) {
+    let answer = match request {
+        Request::CreateEnvironment { spec } => {
+            let task = shared.clone();
+            match blocking(move || making::prepare(&task, spec)).await {
+                Ok(prepared) => {
+                    let message = Message::Prepared(Box::new(prepared), reply);
+                    let _ = shared.messages.send(message).await;
+                    return;
+                }
+                Err(failure) => Err(failure),
+            }
+        }
+        Request::ServerStatus => Ok(Reply::ServerStatus(queries::status(&shared, environments))),
+        other => carry_out(&shared, other).await,
+    };
+    let _ = reply.send(answer);
+}
+
+async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
+    match request {
+        Request::StartEnvironment { target, variables } => {
+            let record = shared.resolve(target).await?;
+            let id = record.environment.id.clone();
+            making::start(shared, record, variables).await?;
+            Ok(Reply::Environment(Box::new(shared.record(&id).await?.environment)))
+        }
+        Request::StopEnvironment { target } => {
+            let record = shared.resolve(target).await?;
+            taking::stop(shared, &record).await?;
+            Ok(Reply::Done)
+        }
+        Request::InspectEnvironment { target } => {
+            Ok(Reply::Inspection(Box::new(queries::inspect(shared, target).await?)))
+        }
+        Request::StartShell { target, size, variables } => {
+            start_shell(shared, target, size, variables).await
+        }
+        Request::CloseSession { environment, session } => {
+            close_session(shared, &environment, session).await
+        }
+        Request::ReadScrollback { environment, session, start, count } => {
+            /// Rows in one answer: more than any screen shows at once.
+            const MAX_ROWS: u32 = 2_000;
+            let terminal = shared
+                .terminal(&environment, session)
+                .ok_or_else(|| super::state::no_session(session))?;
+            let rows = terminal.scrollback(start, count.min(MAX_ROWS));
+            Ok(Reply::Scrollback { start, rows })
+        }
+        Request::ReadHistory { target } => Ok(Reply::History(queries::history(shared, target).await?)),
+        Request::ReadDiff { target, from, to } => {
+            Ok(Reply::Diff(queries::diff(shared, target, from, to).await?))
+        }
+        Request::Compare { targets } => {
+            Ok(Reply::Comparison(queries::compare(shared, targets).await?))
+        }
+        Request::CompareFile { targets, path } => {
+            queries::compare_file(shared, targets, path).await
+        }
+        Request::ReadRepository { path } => {
+            Ok(Reply::RepositoryState(queries::repository_state(path).await?))
+        }
+        Request::ProbeEngines => Ok(Reply::Engines(queries::probe_engines(shared).await)),
+        other => decide(shared, other).await,
+    }
+}
+
+async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
+    let decided = |decision| Reply::Decided(Box::new(decision));
+    match request {
+        Request::Apply { target } => taking::apply(shared, target).await.map(decided),
+        Request::Merge { target, message } => {
+            taking::merge(shared, target, message).await.map(decided)
+        }
+        Request::Discard { target } => taking::discard(shared, target).await.map(decided),
+        Request::Undo { repository } => {
+            taking::undo(shared, canonical(&repository)).await.map(decided)
+        }
+        Request::ListDecisions { repository } => {
+            taking::decisions(shared, repository).await.map(Reply::Decisions)
+        }
+        Request::DraftMergeMessage { target } => {
+            let record: Record = shared.resolve(target).await?;
+            Ok(Reply::MergeMessage(queries::draft_message(shared, &record).await))
+        }
+        other => Err(Failure::new(
+            FailureKind::Internal,
+            format!("a connection must handle this itself: {other:?}"),
+        )),
+    }
+}
+
+async fn start_shell(
+    shared: &Arc<Shared>,
+    target: Target,
+    size: Size,
+    variables: Vec<Variable>,
+) -> Result<Reply, Failure> {
+    let record = shared.resolve(target).await?;
+    let id = record.environment.id.clone();
+    let link = shared.link(&id)?;
+    let session = next_session(shared, &id).await?;
+    let mut environment = shared.variables(&id);
+    environment.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
+    // The image decides which shells there are; the best one that starts is taken.
+    const SHELLS: [&str; 3] = ["/bin/bash", "/bin/sh", "/bin/busybox"];
+    let mut failure = None;
+    for shell in SHELLS {
+        let mut command = vec![shell.to_owned()];
+        command.extend(shell.ends_with("busybox").then(|| "sh".to_owned()));
+        let program =
+            Program { command, environment: environment.clone(), directory: None, role: Role::Agent };
+        let start = Start { kind: SessionKind::Shell, program, size: size.clamped() };
+        match link.start(session, start).await {
+            Ok(()) => return Ok(Reply::SessionStarted { environment: id, session }),
+            Err(error) => failure = Some(error.failure),
+        }
+    }
+    close_session(shared, &id, session).await?;
+    let message = failure.map_or_else(String::new, |failure| failure.message);
+    Err(Failure::new(FailureKind::NotFound, format!("no shell starts in this box: {message}"))
+        .hint("run a program of the image with agentdeck exec"))
+}
+
+/// The next free session id. Two at once may get the same one; the shim refuses the second.
+async fn next_session(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<SessionId, Failure> {
+    let record = shared.record(id).await?;
+    let highest = record.environment.sessions.iter().map(|session| session.id.0).max();
+    Ok(SessionId(highest.map_or(1, |highest| highest + 1).max(1)))
+}
+
+async fn close_session(
+    shared: &Arc<Shared>,
+    environment: &EnvironmentId,
+    session: SessionId,
+) -> Result<Reply, Failure> {
+    if session == SessionId::AGENT {
+        return Err(Failure::new(FailureKind::Invalid, "the agent's session cannot be closed")
+            .hint("stop the environment with agentdeck stop"));
+    }
+    shared.link(environment)?.close(session).await;
+    shared.drop_terminal(environment, session);
+    shared.report(environment, super::state::Report::SessionClosed { session }).await;
+    Ok(Reply::Done)
+}

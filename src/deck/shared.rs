@@ -1,0 +1,279 @@
+//! What the loop and the tasks beside it share. Each lock is held for a look-up, never across a wait.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::actor::Link;
+use super::hub::Hub;
+use super::jobs::Snapshotter;
+use super::state::{Record, Report};
+use super::terminal::Terminal;
+use super::{Message, stopping};
+use crate::egress::Gateway;
+use crate::engine::{BoxPlan, Engine};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EnvironmentId, RepositoryId, SessionId, Timestamp};
+use crate::model::policy::{EngineKind, Limits};
+use crate::model::repository::Identity;
+use crate::proto::Target;
+use crate::shim::config::RelayConfig;
+use crate::store::Layout;
+use crate::watch::Watcher;
+
+/// Variables of an environment's programs, in memory only.
+type Variables = Vec<(String, String)>;
+
+pub(super) struct Shared {
+    pub layout: Layout,
+    /// Tells this home's boxes from another's.
+    pub deck: String,
+    pub started: Timestamp,
+    pub hub: Hub,
+    pub native: Arc<dyn Engine>,
+    pub docker: Arc<dyn Engine>,
+    pub gateway: Arc<Gateway>,
+    pub watcher: Watcher,
+    pub messages: mpsc::Sender<Message>,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    links: HashMap<EnvironmentId, Link>,
+    terminals: HashMap<(EnvironmentId, SessionId), Arc<Terminal>>,
+    snapshotters: HashMap<EnvironmentId, Arc<Snapshotter>>,
+    gates: HashMap<EnvironmentId, JoinHandle<()>>,
+    /// Held by a decision while it is carried out: one at a time in a repository.
+    decisions: HashMap<RepositoryId, Arc<Mutex<()>>>,
+    variables: HashMap<EnvironmentId, Variables>,
+}
+
+/// The parts of `Shared` that come from outside.
+pub(super) struct Parts {
+    pub layout: Layout,
+    pub deck: String,
+    pub native: Arc<dyn Engine>,
+    pub docker: Arc<dyn Engine>,
+    pub gateway: Arc<Gateway>,
+    pub watcher: Watcher,
+    pub messages: mpsc::Sender<Message>,
+}
+
+impl Shared {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { layout, deck, native, docker, gateway, watcher, messages } = parts;
+        Self {
+            layout,
+            deck,
+            started: now(),
+            hub: Hub::default(),
+            native,
+            docker,
+            gateway,
+            watcher,
+            messages,
+            tables: Mutex::default(),
+        }
+    }
+
+    pub fn engine(&self, kind: EngineKind) -> &Arc<dyn Engine> {
+        match kind {
+            EngineKind::Native => &self.native,
+            EngineKind::Docker => &self.docker,
+        }
+    }
+
+    /// Tells the loop what happened to an environment.
+    pub async fn report(&self, environment: &EnvironmentId, report: Report) {
+        let message = Message::Report { environment: environment.clone(), report };
+        // The loop ends only when the server does; then nobody is left to tell.
+        let _ = self.messages.send(message).await;
+    }
+
+    /// The newest record of an environment.
+    pub async fn record(&self, environment: &EnvironmentId) -> Result<Record, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Record { environment: environment.clone(), reply };
+        self.messages.send(message).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?.ok_or_else(|| {
+            Failure::new(FailureKind::NotFound, format!("environment {environment} is gone"))
+        })
+    }
+
+    /// The record of the environment that a client means.
+    pub async fn resolve(&self, target: Target) -> Result<Record, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Resolve { target, reply };
+        self.messages.send(message).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// What an engine is told about an environment's box.
+    pub fn plan(&self, record: &Record, identity: Identity, tools: Vec<PathBuf>) -> Result<BoxPlan, Failure> {
+        let environment = &record.environment;
+        let places = self.layout.environment(&environment.id);
+        Ok(BoxPlan {
+            environment: environment.id.clone(),
+            name: environment.name.clone(),
+            deck: self.deck.clone(),
+            workspace: places.workspace(),
+            git: places.git(),
+            home: places.agent_home(),
+            run: places.run(),
+            directory: places.directory,
+            mount: environment.repository.clone(),
+            shim: crate::engine::place_binary(self.layout.home())?,
+            image: environment.image.clone(),
+            isolation: record.isolation_request,
+            network: environment.network.clone(),
+            limits: Limits::default(),
+            identity,
+            tools,
+        })
+    }
+
+    /// Listens for the box's gateway connections in its run directory, with its own policy.
+    pub fn open_gate(&self, record: &Record) -> Result<(), Failure> {
+        let environment = &record.environment;
+        let run = self.layout.environment(&environment.id).run();
+        let open = || {
+            let listener = crate::socket::bind(&run, RelayConfig::SOCKET)?;
+            listener.set_nonblocking(true)?;
+            tokio::net::UnixListener::from_std(listener)
+        };
+        let listener = open().map_err(|error| {
+            let place = run.join(RelayConfig::SOCKET);
+            Failure::new(
+                FailureKind::Unavailable,
+                format!("the gateway could not listen on {}: {error}", place.display()),
+            )
+        })?;
+        let gate = self.gateway.serve(listener, Arc::new(environment.network.clone()));
+        if let Some(former) = self.tables().gates.insert(environment.id.clone(), gate) {
+            former.abort();
+        }
+        Ok(())
+    }
+
+    pub fn close_gate(&self, environment: &EnvironmentId) {
+        if let Some(gate) = self.tables().gates.remove(environment) {
+            gate.abort();
+        }
+    }
+
+    pub fn link(&self, environment: &EnvironmentId) -> Result<Link, Failure> {
+        self.tables().links.get(environment).cloned().ok_or_else(|| {
+            Failure::new(FailureKind::Unavailable, format!("environment {environment} is not running"))
+                .hint("start it with agentdeck start")
+        })
+    }
+
+    pub fn set_link(&self, environment: &EnvironmentId, link: Option<Link>) {
+        match link {
+            Some(link) => self.tables().links.insert(environment.clone(), link),
+            None => self.tables().links.remove(environment),
+        };
+    }
+
+    /// A session's screen, from memory or from its file.
+    pub fn terminal(&self, environment: &EnvironmentId, session: SessionId) -> Option<Arc<Terminal>> {
+        let key = (environment.clone(), session);
+        if let Some(found) = self.tables().terminals.get(&key) {
+            return Some(found.clone());
+        }
+        let restored = Arc::new(Terminal::restore(&self.screen_path(environment, session))?);
+        Some(self.tables().terminals.entry(key).or_insert(restored).clone())
+    }
+
+    pub fn set_terminal(&self, environment: &EnvironmentId, session: SessionId, terminal: Arc<Terminal>) {
+        self.tables().terminals.insert((environment.clone(), session), terminal);
+    }
+
+    /// Forgets a session's screen, in memory and on disk.
+    pub fn drop_terminal(&self, environment: &EnvironmentId, session: SessionId) {
+        self.tables().terminals.remove(&(environment.clone(), session));
+        let _ = std::fs::remove_file(self.screen_path(environment, session));
+    }
+
+    pub fn terminals(&self, environment: &EnvironmentId) -> Vec<(SessionId, Arc<Terminal>)> {
+        let tables = self.tables();
+        let own = tables.terminals.iter().filter(|((id, _), _)| id == environment);
+        own.map(|((_, session), terminal)| (*session, terminal.clone())).collect()
+    }
+
+    pub fn screen_path(&self, environment: &EnvironmentId, session: SessionId) -> PathBuf {
+        self.layout.environment(environment).screens().join(format!("{session}.json"))
+    }
+
+    /// Writes every screen of an environment that has moved since it was last written.
+    pub fn save_screens(&self, environment: &EnvironmentId) {
+        for (session, terminal) in self.terminals(environment) {
+            if terminal.unsaved() == 0 {
+                continue;
+            }
+            if let Err(error) = terminal.save(&self.screen_path(environment, session)) {
+                tracing::warn!(%environment, %session, "the screen was not saved: {error:#}");
+            }
+        }
+    }
+
+    pub fn snapshotter(&self, environment: &EnvironmentId) -> Option<Arc<Snapshotter>> {
+        self.tables().snapshotters.get(environment).cloned()
+    }
+
+    pub fn set_snapshotter(&self, environment: &EnvironmentId, snapshotter: Arc<Snapshotter>) {
+        self.tables().snapshotters.insert(environment.clone(), snapshotter);
+    }
+
+    pub fn decision_lock(&self, repository: &RepositoryId) -> Arc<Mutex<()>> {
+        self.tables().decisions.entry(repository.clone()).or_default().clone()
+    }
+
+    pub fn variables(&self, environment: &EnvironmentId) -> Variables {
+        self.tables().variables.get(environment).cloned().unwrap_or_default()
+    }
+
+    pub fn set_variables(&self, environment: &EnvironmentId, variables: Variables) {
+        self.tables().variables.insert(environment.clone(), variables);
+    }
+
+    /// Forgets everything about an environment that is only in memory.
+    pub fn forget(&self, environment: &EnvironmentId) {
+        self.close_gate(environment);
+        self.watcher.unwatch(environment);
+        let mut tables = self.tables();
+        tables.links.remove(environment);
+        tables.snapshotters.remove(environment);
+        tables.variables.remove(environment);
+        tables.terminals.retain(|(id, _), _| id != environment);
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| since.as_millis() as u64))
+}
+
+/// The path with links resolved, or as it is when that cannot be done.
+pub(super) fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Runs git or file work beside the loop. A panic in it is this work's failure, not the server's.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::new(FailureKind::Internal, format!("a task failed: {error}"))
+            .hint("the server's log says more: server.log in the state directory")),
+    }
+}

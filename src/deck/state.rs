@@ -1,0 +1,367 @@
+//! What the deck knows and how it changes. Pure: requests and reports come in with the time,
+//! effects go out; nothing here waits, reads a clock or touches a file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::BoxRecord;
+use crate::model::environment::{
+    Environment, EnvironmentState, Session, SessionKind, SessionState, Work,
+};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EnvironmentId, EnvironmentName, RepositoryId, SessionId, Timestamp};
+use crate::model::policy::{Isolation, IsolationRequest};
+use crate::model::screen::Size;
+use crate::model::snapshot::{Divergence, Snapshot};
+use crate::proto::Target;
+
+/// An output mark on screen steps this often, in milliseconds: idle must mean idle.
+const OUTPUT_STEP: u64 = 10_000;
+
+/// The layout of a record on disk.
+pub const RECORD_VERSION: u32 = 1;
+
+/// An environment as it is kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub version: u32,
+    pub environment: Environment,
+    pub repository_id: RepositoryId,
+    pub work: Work,
+    pub isolation_request: IsolationRequest,
+    /// The box, once there is one.
+    pub record: Option<BoxRecord>,
+    /// Whether the workspace was made whole.
+    pub workspace_made: bool,
+}
+
+/// Every environment, by id.
+#[derive(Debug, Default)]
+pub struct State {
+    records: BTreeMap<EnvironmentId, Record>,
+    /// Who holds a session's keyboard.
+    keyboards: BTreeMap<(EnvironmentId, SessionId), ClientId>,
+}
+
+/// One connected client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// What happened to an environment, told by whoever saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    Progress { step: String, done: u64, total: u64 },
+    WorkspaceMade,
+    BoxMade { record: BoxRecord },
+    Isolation(Isolation),
+    /// The shim answers; sessions are what it has.
+    Running,
+    Stopped,
+    Failed(Failure),
+    Unreachable { message: String },
+    SessionOpened { session: SessionId, kind: SessionKind, command: Vec<String>, size: Size },
+    SessionExited { session: SessionId, code: i32 },
+    SessionFailed { session: SessionId, message: String },
+    SessionClosed { session: SessionId },
+    SessionResized { session: SessionId, size: Size },
+    Output { session: SessionId, title: String },
+    Note(String),
+    SnapshotTaken { snapshot: Box<Snapshot>, count: u32, divergence: Divergence },
+    /// Recounted without a snapshot.
+    Diverged(Divergence),
+}
+
+/// What must be done because the state changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Keep the record before anything else is done with it.
+    Persist(EnvironmentId),
+    /// Tell clients the new view.
+    Publish(EnvironmentId),
+    /// Forget everything about it and tell clients.
+    Remove(EnvironmentId),
+}
+
+impl State {
+    pub fn get(&self, id: &EnvironmentId) -> Option<&Record> {
+        self.records.get(id)
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// Takes in a record from disk or from the trash.
+    pub fn insert(&mut self, record: Record) -> Vec<Effect> {
+        let id = record.environment.id.clone();
+        self.records.insert(id.clone(), record);
+        vec![Effect::Persist(id.clone()), Effect::Publish(id)]
+    }
+
+    pub fn remove(&mut self, id: &EnvironmentId) -> Vec<Effect> {
+        self.keyboards.retain(|(environment, _), _| environment != id);
+        match self.records.remove(id) {
+            Some(_) => vec![Effect::Remove(id.clone())],
+            None => Vec::new(),
+        }
+    }
+
+    /// The environment a client means.
+    pub fn resolve(&self, target: &Target) -> Result<&Record, Failure> {
+        match target {
+            Target::Id(id) => self.records.get(id).ok_or_else(|| unknown(id.as_str())),
+            Target::Name { repository, name } => self.resolve_name(repository.as_deref(), name),
+        }
+    }
+
+    fn resolve_name(&self, path: Option<&Path>, name: &str) -> Result<&Record, Failure> {
+        let named = |record: &&Record| {
+            record.environment.name.as_str() == name || record.environment.id.as_str() == name
+        };
+        let here = |record: &&Record| super::hub::in_scope(&record.environment, path);
+        // A name within the repository at hand wins; elsewhere it must be the only one.
+        let mut found: Vec<&Record> = self.records.values().filter(named).filter(here).collect();
+        if found.is_empty() && path.is_some() {
+            found = self.records.values().filter(named).collect();
+        }
+        match found.as_slice() {
+            [] => Err(unknown(name)),
+            [record] => Ok(record),
+            several => {
+                let places: Vec<String> = several
+                    .iter()
+                    .map(|record| {
+                        let environment = &record.environment;
+                        format!("{} in {}", environment.id, environment.repository.display())
+                    })
+                    .collect();
+                Err(Failure::new(
+                    FailureKind::Invalid,
+                    format!("{name} names several environments: {}", places.join(", ")),
+                )
+                .hint("use the id, or run the command in the repository it belongs to"))
+            }
+        }
+    }
+
+    /// Whether a new environment of a repository may have this name.
+    pub fn check_name(&self, repository: &Path, name: &EnvironmentName) -> Result<(), Failure> {
+        let taken = self.records.values().any(|record| {
+            record.environment.repository == repository && record.environment.name == *name
+        });
+        if !taken {
+            return Ok(());
+        }
+        Err(Failure::new(FailureKind::AlreadyExists, format!("an environment {name} exists already"))
+            .hint(format!("choose another name, or discard it: agentdeck discard {name}")))
+    }
+
+    /// Records what happened. A report about an environment that is gone changes nothing.
+    pub fn apply(&mut self, id: &EnvironmentId, report: Report, now: Timestamp) -> Vec<Effect> {
+        let Some(record) = self.records.get_mut(id) else { return Vec::new() };
+        let before = record.clone();
+        match report {
+            Report::WorkspaceMade => record.workspace_made = true,
+            Report::BoxMade { record: made } => record.record = Some(made),
+            other => apply_to_view(&mut record.environment, other, now),
+        }
+        if *record == before {
+            return Vec::new();
+        }
+        let mut effects = Vec::new();
+        if durable(record) != durable(&before) {
+            effects.push(Effect::Persist(id.clone()));
+        }
+        if record.environment != before.environment {
+            effects.push(Effect::Publish(id.clone()));
+        }
+        effects
+    }
+
+    /// Gives a session's keyboard to a client. The newest taker has it.
+    pub fn take_keyboard(
+        &mut self,
+        id: &EnvironmentId,
+        session: SessionId,
+        client: ClientId,
+    ) -> Result<Vec<Effect>, Failure> {
+        let record = self.records.get_mut(id).ok_or_else(|| unknown(id.as_str()))?;
+        let held = record.environment.sessions.iter_mut().find(|held| held.id == session);
+        let held = held.ok_or_else(|| no_session(session))?;
+        held.taken = true;
+        self.keyboards.insert((id.clone(), session), client);
+        Ok(vec![Effect::Publish(id.clone())])
+    }
+
+    /// Takes back what `client` holds: one session's keyboard, or all when none is named.
+    pub fn give_keyboards(
+        &mut self,
+        client: ClientId,
+        only: Option<(&EnvironmentId, SessionId)>,
+    ) -> Vec<Effect> {
+        let given: Vec<_> = self
+            .keyboards
+            .iter()
+            .filter(|(place, holder)| {
+                **holder == client
+                    && only.is_none_or(|(id, session)| place.0 == *id && place.1 == session)
+            })
+            .map(|(place, _)| place.clone())
+            .collect();
+        let mut effects = Vec::new();
+        for place in given {
+            self.keyboards.remove(&place);
+            let environment = self.records.get_mut(&place.0).map(|record| &mut record.environment);
+            let sessions = environment.into_iter().flat_map(|view| view.sessions.iter_mut());
+            for session in sessions.filter(|session| session.id == place.1) {
+                session.taken = false;
+            }
+            effects.push(Effect::Publish(place.0));
+        }
+        effects
+    }
+}
+
+/// What of a record is worth writing to disk: everything but what changes with each output.
+fn durable(record: &Record) -> Record {
+    let mut record = record.clone();
+    for session in &mut record.environment.sessions {
+        session.last_output = None;
+        session.taken = false;
+        session.title.clear();
+    }
+    if let EnvironmentState::Creating { step, done, total } = &mut record.environment.state {
+        step.clear();
+        (*done, *total) = (0, 0);
+    }
+    record
+}
+
+fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
+    match report {
+        Report::Progress { step, done, total } => {
+            if matches!(view.state, EnvironmentState::Creating { .. }) {
+                view.state = EnvironmentState::Creating { step, done, total };
+            } else {
+                enter(view, EnvironmentState::Creating { step, done, total }, now);
+            }
+        }
+        Report::Isolation(isolation) => view.isolation = Some(isolation),
+        Report::Running => enter(view, EnvironmentState::Running, now),
+        Report::Stopped => {
+            enter(view, EnvironmentState::Stopped, now);
+            end_sessions(view, now);
+        }
+        Report::Failed(failure) => {
+            let state =
+                EnvironmentState::Failed { message: failure.to_string(), hint: failure.hint };
+            enter(view, state, now);
+            end_sessions(view, now);
+        }
+        Report::Unreachable { message } => {
+            if !matches!(view.state, EnvironmentState::EngineUnreachable { .. }) {
+                enter(view, EnvironmentState::EngineUnreachable { since: now, message }, now);
+            }
+        }
+        Report::Note(note) => {
+            if !view.notes.contains(&note) {
+                view.notes.push(note);
+            }
+        }
+        Report::SnapshotTaken { snapshot, count, divergence } => {
+            view.last_snapshot = Some(snapshot.at);
+            view.snapshots = count;
+            view.divergence = divergence;
+        }
+        Report::Diverged(divergence) => view.divergence = divergence,
+        Report::SessionClosed { session } => view.sessions.retain(|open| open.id != session),
+        Report::SessionOpened { session, kind, command, size } => {
+            open_session(view, session, kind, command, size, now);
+        }
+        Report::SessionExited { session, code } => {
+            with_session(view, session, |open| {
+                if open.state == SessionState::Running {
+                    open.state = SessionState::Exited { code, at: now };
+                }
+            });
+        }
+        Report::SessionFailed { session, message } => {
+            with_session(view, session, |open| open.state = SessionState::Failed { message });
+        }
+        Report::SessionResized { session, size } => {
+            with_session(view, session, |open| open.size = size);
+        }
+        Report::Output { session, title } => with_session(view, session, |open| {
+            let shown = open.last_output.map_or(0, |at| at.0);
+            if now.0.saturating_sub(shown) >= OUTPUT_STEP {
+                open.last_output = Some(now);
+            }
+            open.title = title;
+        }),
+        Report::WorkspaceMade | Report::BoxMade { .. } => {}
+    }
+}
+
+fn enter(view: &mut Environment, state: EnvironmentState, now: Timestamp) {
+    if view.state != state {
+        view.state = state;
+        view.state_since = now;
+    }
+}
+
+/// Programs do not outlive their box. How they ended is not known, so the code says "killed".
+fn end_sessions(view: &mut Environment, now: Timestamp) {
+    const KILLED: i32 = 128 + 9;
+    view.sessions.retain(|session| session.kind == SessionKind::Agent);
+    for session in &mut view.sessions {
+        session.taken = false;
+        if session.state == SessionState::Running {
+            session.state = SessionState::Exited { code: KILLED, at: now };
+        }
+    }
+}
+
+fn open_session(
+    view: &mut Environment,
+    id: SessionId,
+    kind: SessionKind,
+    command: Vec<String>,
+    size: Size,
+    now: Timestamp,
+) {
+    let session = Session {
+        id,
+        kind,
+        command,
+        state: SessionState::Running,
+        size,
+        started: now,
+        last_output: None,
+        taken: false,
+        title: String::new(),
+    };
+    match view.sessions.iter_mut().find(|open| open.id == id) {
+        Some(open) => *open = session,
+        None => view.sessions.push(session),
+    }
+    view.sessions.sort_by_key(|open| open.id);
+}
+
+fn with_session(view: &mut Environment, id: SessionId, change: impl FnOnce(&mut Session)) {
+    if let Some(session) = view.sessions.iter_mut().find(|session| session.id == id) {
+        change(session);
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::new(FailureKind::NotFound, format!("there is no environment {name}"))
+        .hint("list them with agentdeck ls")
+}
+
+/// The failure for a session that an environment does not have.
+pub fn no_session(session: SessionId) -> Failure {
+    Failure::new(FailureKind::NotFound, format!("there is no session {session}"))
+        .hint("list sessions with agentdeck inspect")
+}

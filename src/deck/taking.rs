@@ -1,0 +1,183 @@
+//! Decisions: apply, merge, discard, undo. Each begins with a snapshot and is one at a time in a
+//! repository; `repo::taking` makes them all-or-nothing.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::queries::{draft_message, head};
+use super::shared::{Shared, blocking, now};
+use super::state::Record;
+use super::Message;
+use crate::model::decision::{Decision, DecisionKind};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::CommitId;
+use crate::proto::Target;
+use crate::repo::taking::{self, Journal, TakeRequest};
+use crate::repo::{Store, UserRepository};
+use crate::store;
+
+/// What programs get to end by themselves before a box is killed.
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// The repository, its snapshots and its journal, opened for one decision.
+struct Opened {
+    user: UserRepository,
+    store: Store,
+    journal: Journal,
+}
+
+pub(super) async fn apply(shared: &Arc<Shared>, target: Target) -> Result<Decision, Failure> {
+    let record = shared.resolve(target).await?;
+    let head = head(shared, &record).await?;
+    let decided = decide(shared, record, move |opened, record| {
+        let request = request(opened, record, head)?;
+        taking::apply(&opened.user, &opened.store, &opened.journal, &request)
+    });
+    publish(shared, decided.await?)
+}
+
+pub(super) async fn merge(
+    shared: &Arc<Shared>,
+    target: Target,
+    message: Option<String>,
+) -> Result<Decision, Failure> {
+    let record = shared.resolve(target).await?;
+    let head = head(shared, &record).await?;
+    let message = match message {
+        Some(message) => message,
+        None => draft_message(shared, &record).await,
+    };
+    let decided = decide(shared, record, move |opened, record| {
+        let request = request(opened, record, head)?;
+        let identity = opened.user.identity();
+        taking::merge(&opened.user, &opened.store, &opened.journal, &request, &message, &identity)
+    });
+    publish(shared, decided.await?)
+}
+
+/// Stops the box, takes a last snapshot, and moves everything of the environment into the trash.
+pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Decision, Failure> {
+    let record = shared.resolve(target).await?;
+    let id = record.environment.id.clone();
+    stop(shared, &record).await?;
+    let head = if record.workspace_made { Some(head(shared, &record).await?) } else { None };
+    shared.save_screens(&id);
+    shared.forget(&id);
+    let (from, to) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
+    let decided = decide(shared, record, move |opened, record| {
+        let decision = taking::record_discard(
+            &opened.journal,
+            &record.environment.id,
+            &record.environment.name,
+            &record.environment.repository,
+            head,
+            now(),
+        )?;
+        store::rename_synced(&from, &to)?;
+        Ok(decision)
+    })
+    .await;
+    if decided.is_ok() {
+        let _ = shared.messages.send(Message::Discarded { environment: id }).await;
+    }
+    publish(shared, decided?)
+}
+
+/// Takes back the last decision in a repository that is not undone.
+pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision, Failure> {
+    let task = shared.clone();
+    let decision = blocking(move || {
+        let user = UserRepository::discover(&path)?;
+        let lock = task.decision_lock(user.id());
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = open(&task, user)?;
+        taking::undo(&opened.user, &opened.store, &opened.journal, &mut |decision| {
+            let id = &decision.environment;
+            let (from, to) = (task.layout.trash(id), task.layout.environment(id).directory);
+            Ok(store::rename_synced(&from, &to)?)
+        })
+    })
+    .await?;
+    if decision.kind == DecisionKind::Discard {
+        bring_back(shared, &decision).await?;
+    }
+    publish(shared, decision)
+}
+
+/// Lists an environment that came back from the trash.
+async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<(), Failure> {
+    let path = shared.layout.environment(&decision.environment).record();
+    let record: Option<Record> = blocking(move || Ok(store::read_json(&path)?)).await?;
+    let record = record.ok_or_else(|| {
+        let message = format!("the record of {} is missing", decision.name);
+        Failure::new(FailureKind::Internal, message)
+    })?;
+    super::making::watch(shared, &record).await?;
+    let _ = shared.messages.send(Message::Restored(Box::new(record))).await;
+    Ok(())
+}
+
+pub(super) async fn decisions(shared: &Arc<Shared>, path: PathBuf) -> Result<Vec<Decision>, Failure> {
+    let task = shared.clone();
+    blocking(move || {
+        let user = UserRepository::discover(&path)?;
+        taking::decisions(&Journal::open(&task.layout.repository(user.id()))?)
+    })
+    .await
+}
+
+/// Stops an environment's box. Stopping a stopped one is fine.
+pub(super) async fn stop(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure> {
+    let Some(made) = &record.record else { return Ok(()) };
+    let engine = shared.engine(record.environment.engine);
+    engine.stop(made, STOP_GRACE).await?;
+    shared.close_gate(&record.environment.id);
+    Ok(())
+}
+
+/// Finishes or rolls back what a kill interrupted in a repository.
+pub(super) fn recover(shared: &Shared, record: &Record) -> Result<(), Failure> {
+    let user = UserRepository::discover(&record.environment.repository)?;
+    let opened = open(shared, user)?;
+    taking::recover(&opened.user, &opened.store, &opened.journal)
+}
+
+fn request(_: &Opened, record: &Record, head: CommitId) -> Result<TakeRequest, Failure> {
+    let environment = &record.environment;
+    Ok(TakeRequest {
+        environment: environment.id.clone(),
+        name: environment.name.clone(),
+        base: environment.base.clone(),
+        head,
+        at: now(),
+    })
+}
+
+/// Carries a decision out while no other is made in the same repository.
+async fn decide(
+    shared: &Arc<Shared>,
+    record: Record,
+    work: impl FnOnce(&Opened, &Record) -> Result<Decision, Failure> + Send + 'static,
+) -> Result<Decision, Failure> {
+    let task = shared.clone();
+    blocking(move || {
+        let lock = task.decision_lock(&record.repository_id);
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let user = UserRepository::discover(&record.environment.repository)?;
+        work(&open(&task, user)?, &record)
+    })
+    .await
+}
+
+fn open(shared: &Shared, user: UserRepository) -> Result<Opened, Failure> {
+    let directory = shared.layout.repository(user.id());
+    let store = Store::open(&directory, &user)?;
+    let journal = Journal::open(&directory)?;
+    Ok(Opened { user, store, journal })
+}
+
+fn publish(shared: &Shared, decision: Decision) -> Result<Decision, Failure> {
+    shared.hub.decided(&decision);
+    Ok(decision)
+}

@@ -1,0 +1,231 @@
+//! One client's session: its requests go to the deck, and what it follows and watches comes back.
+//!
+//! One task reads, one writes. Keys are handled by the reader, in order, before anything else.
+
+use std::sync::Arc;
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::screens::Screens;
+use crate::deck::{ClientId, Deck, ExecInput, Subscriber, Terminal};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EnvironmentId, SessionId};
+use crate::proto::conn::{Receiver, Sender};
+use crate::proto::{ClientMessage, Event, ExecEvent, Reply, Request, ServerMessage, VERSION};
+
+/// Requests of one client under way; the next one is read when one is answered.
+const MAX_REQUESTS: usize = 64;
+/// Messages for the writer; whoever has more waits.
+const MAX_OUTGOING: usize = 64;
+
+/// What the writer is told besides what it follows by itself.
+enum Outgoing {
+    Message(ServerMessage),
+    Watch { id: u64, environment: EnvironmentId, session: SessionId, terminal: Arc<Terminal> },
+    Unwatch { id: u64, environment: EnvironmentId, session: SessionId },
+    Typed { environment: EnvironmentId, session: SessionId },
+}
+
+/// Serves a client until it leaves.
+pub(super) async fn run(
+    stream: UnixStream,
+    client: ClientId,
+    deck: Deck,
+    stop: Arc<watch::Sender<bool>>,
+) {
+    let (reader, writer) = stream.into_split();
+    let subscriber = deck.subscribe();
+    let (outgoing, to_write) = mpsc::channel(MAX_OUTGOING);
+    let writing = write(Sender::new(writer), to_write, deck.clone(), subscriber.clone());
+    let session = Session {
+        client,
+        deck: deck.clone(),
+        stop,
+        subscriber,
+        outgoing,
+        running: Arc::new(Semaphore::new(MAX_REQUESTS)),
+        exec: None,
+    };
+    let ended = tokio::select! {
+        ended = session.read(Receiver::new(reader)) => ended,
+        ended = writing => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!("client {}: {error:#}", client.0);
+    }
+    deck.client_gone(client).await;
+}
+
+struct Session {
+    client: ClientId,
+    deck: Deck,
+    stop: Arc<watch::Sender<bool>>,
+    subscriber: Arc<Subscriber>,
+    outgoing: mpsc::Sender<Outgoing>,
+    running: Arc<Semaphore>,
+    exec: Option<ExecInput>,
+}
+
+impl Session {
+    async fn read(mut self, mut receiver: Receiver<OwnedReadHalf, ClientMessage>) -> anyhow::Result<()> {
+        match receiver.receive().await? {
+            Some(ClientMessage::Hello { .. }) => {
+                // The client judges whether the versions fit; it knows what to tell its user.
+                let pid = std::process::id();
+                self.send(Outgoing::Message(ServerMessage::Welcome { version: VERSION, pid })).await?;
+            }
+            _ => anyhow::bail!("the client did not say hello"),
+        }
+        while let Some(message) = receiver.receive().await? {
+            let ClientMessage::Request { id, request } = message else {
+                anyhow::bail!("the client said hello twice");
+            };
+            self.take(id, request).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, id: u64, request: Request) -> anyhow::Result<()> {
+        let done = |result: Result<(), Failure>| result.map(|()| Reply::Done);
+        match request {
+            Request::SendInput { environment, session, input } => {
+                let sent = self.deck.input(&environment, session, &input);
+                self.send(Outgoing::Typed { environment, session }).await?;
+                self.reply(id, done(sent)).await
+            }
+            Request::ResizeSession { environment, session, size } => {
+                let resized = self.deck.resize(&environment, session, size);
+                self.reply(id, done(resized)).await
+            }
+            Request::FollowDeck { repository } => {
+                self.deck.follow(&self.subscriber, repository);
+                self.reply(id, Ok(Reply::Done)).await
+            }
+            Request::WatchScreen { environment, session } => {
+                match self.deck.terminal(&environment, session) {
+                    Ok(terminal) => {
+                        self.send(Outgoing::Watch { id, environment, session, terminal }).await
+                    }
+                    Err(failure) => self.reply(id, Err(failure)).await,
+                }
+            }
+            Request::UnwatchScreen { environment, session } => {
+                self.send(Outgoing::Unwatch { id, environment, session }).await
+            }
+            Request::StartExec { target, command, root, variables } => {
+                let started = self.start_exec(target, command, root, variables, id).await;
+                match started {
+                    Ok(()) => Ok(()),
+                    Err(failure) => self.reply(id, Err(failure)).await,
+                }
+            }
+            Request::SendExecInput { bytes } => {
+                let sent = match &self.exec {
+                    Some(input) => input.send(bytes).await,
+                    None => Err(Failure::new(FailureKind::Invalid, "no command runs")),
+                };
+                self.reply(id, done(sent)).await
+            }
+            Request::StopServer => {
+                self.reply(id, Ok(Reply::Done)).await?;
+                self.stop.send_replace(true);
+                Ok(())
+            }
+            other => self.ask(id, other).await,
+        }
+    }
+
+    /// Hands a request to the deck and reads on.
+    async fn ask(&self, id: u64, request: Request) -> anyhow::Result<()> {
+        let permit = self.running.clone().acquire_owned().await?;
+        let (deck, client, outgoing) = (self.deck.clone(), self.client, self.outgoing.clone());
+        tokio::spawn(async move {
+            let reply = deck.request(client, request).await;
+            let message = ServerMessage::Reply { id, reply };
+            let _ = outgoing.send(Outgoing::Message(message)).await;
+            drop(permit);
+        });
+        Ok(())
+    }
+
+    async fn start_exec(
+        &mut self,
+        target: crate::proto::Target,
+        command: Vec<String>,
+        root: bool,
+        variables: Vec<crate::model::environment::Variable>,
+        id: u64,
+    ) -> Result<(), Failure> {
+        let mut exec = self.deck.exec(target, command, root, variables).await?;
+        self.exec = Some(exec.input.clone());
+        let _ = self.reply(id, Ok(Reply::ExecStarted)).await;
+        let outgoing = self.outgoing.clone();
+        tokio::spawn(async move {
+            while let Some(event) = exec.events.recv().await {
+                let last = !matches!(event, ExecEvent::Output { .. });
+                let message = ServerMessage::Event(Event::Exec(event));
+                if outgoing.send(Outgoing::Message(message)).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn reply(&self, id: u64, reply: Result<Reply, Failure>) -> anyhow::Result<()> {
+        self.send(Outgoing::Message(ServerMessage::Reply { id, reply })).await
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> anyhow::Result<()> {
+        self.outgoing.send(outgoing).await.map_err(|_| anyhow::anyhow!("the writer has ended"))
+    }
+}
+
+/// Writes replies first, then what the client follows, then screens.
+async fn write(
+    mut sender: Sender<OwnedWriteHalf, ServerMessage>,
+    mut outgoing: mpsc::Receiver<Outgoing>,
+    deck: Deck,
+    subscriber: Arc<Subscriber>,
+) -> anyhow::Result<()> {
+    let mut screens = Screens::new();
+    loop {
+        tokio::select! {
+            biased;
+            next = outgoing.recv() => {
+                let Some(next) = next else { return Ok(()) };
+                if let Some(message) = prepare(next, &mut screens) {
+                    sender.send(&message).await?;
+                }
+            }
+            () = subscriber.ready() => {
+                for event in deck.events(&subscriber) {
+                    sender.send(&ServerMessage::Event(event)).await?;
+                }
+            }
+            event = screens.next() => sender.send(&ServerMessage::Event(event)).await?,
+        }
+    }
+}
+
+/// Does what concerns the watched screens, and says what goes out.
+fn prepare(outgoing: Outgoing, screens: &mut Screens) -> Option<ServerMessage> {
+    let done = |id| Some(ServerMessage::Reply { id, reply: Ok(Reply::Done) });
+    match outgoing {
+        Outgoing::Message(message) => Some(message),
+        Outgoing::Watch { id, environment, session, terminal } => {
+            screens.watch(environment, session, terminal);
+            done(id)
+        }
+        Outgoing::Unwatch { id, environment, session } => {
+            screens.unwatch(&environment, session);
+            done(id)
+        }
+        Outgoing::Typed { environment, session } => {
+            screens.typed(&environment, session);
+            None
+        }
+    }
+}
