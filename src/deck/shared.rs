@@ -195,7 +195,10 @@ impl Shared {
 
     /// Forgets a session's screen, in memory and on disk.
     pub fn drop_terminal(&self, environment: &EnvironmentId, session: SessionId) {
-        self.tables().terminals.remove(&(environment.clone(), session));
+        let dropped = self.tables().terminals.remove(&(environment.clone(), session));
+        if let Some(terminal) = dropped {
+            terminal.close();
+        }
         let _ = std::fs::remove_file(self.screen_path(environment, session));
     }
 
@@ -249,7 +252,12 @@ impl Shared {
         tables.links.remove(environment);
         tables.snapshotters.remove(environment);
         tables.variables.remove(environment);
-        tables.terminals.retain(|(id, _), _| id != environment);
+        tables.terminals.retain(|(id, _), terminal| {
+            if id == environment {
+                terminal.close();
+            }
+            id != environment
+        });
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

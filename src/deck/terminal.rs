@@ -18,7 +18,15 @@ const CHUNK: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Terminal {
     inner: Mutex<Inner>,
-    changed: watch::Sender<u64>,
+    changed: watch::Sender<Change>,
+}
+
+/// What those who watch a terminal are woken by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub sequence: u64,
+    /// The session is forgotten; no change follows.
+    pub closed: bool,
 }
 
 struct Inner {
@@ -61,7 +69,8 @@ impl Terminal {
     }
 
     fn with(emulator: Emulator, offset: u64) -> Self {
-        let (changed, _) = watch::channel(emulator.sequence());
+        let first = Change { sequence: emulator.sequence(), closed: false };
+        let (changed, _) = watch::channel(first);
         Self { inner: Mutex::new(Inner { emulator, offset, saved: offset }), changed }
     }
 
@@ -171,13 +180,20 @@ impl Terminal {
         self.lock().emulator.scrollback(start, count)
     }
 
-    /// A receiver that wakes with each change; it ends when the session is forgotten.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    /// Tells everyone who watches that the session is forgotten.
+    pub fn close(&self) {
+        self.changed.send_modify(|change| change.closed = true);
+    }
+
+    /// A receiver that wakes with each change.
+    pub fn changes(&self) -> watch::Receiver<Change> {
         self.changed.subscribe()
     }
 
     fn announce(&self, sequence: u64) {
-        self.changed.send_if_modified(|known| std::mem::replace(known, sequence) != sequence);
+        self.changed.send_if_modified(|change| {
+            std::mem::replace(&mut change.sequence, sequence) != sequence
+        });
     }
 
     /// The emulator is whole after any panic of a feeder, since it is only bytes in, cells out.

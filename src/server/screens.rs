@@ -116,7 +116,6 @@ async fn wait(
     waker: mpsc::Sender<Wake>,
 ) {
     let mut changes = terminal.changes();
-    // The waiter must not keep alive what it waits for the end of.
     drop(terminal);
     loop {
         read.notified().await;
@@ -124,7 +123,8 @@ async fn wait(
         if waker.send(Wake { place: place.clone(), closed: false }).await.is_err() {
             return;
         }
-        if changes.changed().await.is_err() {
+        let ended = changes.changed().await.is_err() || changes.borrow_and_update().closed;
+        if ended {
             let _ = waker.send(Wake { place, closed: true }).await;
             return;
         }
