@@ -246,8 +246,11 @@ async fn make_workspace(
             return Ok((identity, None));
         }
         let store = Store::open(&task.layout.repository(user.id()), &user)?;
-        let target =
-            repo::workspace::Places { workspace: places.workspace(), git: places.git() };
+        let (workspace, git) = (places.workspace(), places.git());
+        for half_made in [&workspace, &git] {
+            remove_half_made(half_made)?;
+        }
+        let target = repo::workspace::Places { workspace: &workspace, git: &git };
         let environment = &task_record.environment;
         let snapshot = repo::workspace::create(
             &user,
@@ -280,6 +283,14 @@ async fn make_workspace(
     }
     watch(shared, record).await?;
     Ok(identity)
+}
+
+/// Removes what an interrupted checkout left; no program has seen it yet.
+fn remove_half_made(directory: &std::path::Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk(directory, &error)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the profile's files into the box's home, leaving those that are there.

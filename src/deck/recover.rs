@@ -45,6 +45,17 @@ fn interrupted(mut record: Record) -> Record {
     record
 }
 
+/// Puts discarded environments where the journals say that they belong.
+pub(super) fn settle_discards(shared: &Shared) -> anyhow::Result<()> {
+    for repository in std::fs::read_dir(shared.layout.home().join("repositories"))? {
+        let repository = repository?.path();
+        if let Err(failure) = taking::settle_discards(shared, &repository) {
+            tracing::warn!("{}: a discard was left half done: {failure}", repository.display());
+        }
+    }
+    Ok(())
+}
+
 /// Takes up every environment: its decisions, its box, its workspace.
 pub(super) async fn resume(shared: Arc<Shared>, records: Vec<Record>) {
     finish_decisions(&shared, &records).await;

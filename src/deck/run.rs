@@ -41,6 +41,7 @@ pub(super) async fn open(home: &Path) -> anyhow::Result<Deck> {
         messages: messages.clone(),
         layout,
     }));
+    recover::settle_discards(&shared)?;
     let records = recover::read_records(&shared.layout)?;
     let mut run = Run { state: State::default(), shared: shared.clone() };
     for record in &records {

@@ -1,7 +1,8 @@
 //! Decisions: apply, merge, discard, undo. Each begins with a snapshot and is one at a time in a
 //! repository; `repo::taking` makes them all-or-nothing.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::state::Record;
 use super::Message;
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::CommitId;
+use crate::model::id::{CommitId, DecisionId};
 use crate::proto::Target;
 use crate::repo::taking::{self, Journal, TakeRequest};
 use crate::repo::{Store, UserRepository};
@@ -61,19 +62,17 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
     stop(shared, &record).await?;
-    let head = if record.workspace_made { Some(head(shared, &record).await?) } else { None };
+    let head = match record.workspace_made {
+        true => head(shared, &record).await?,
+        // Nothing was ever made in it; its base is all there is.
+        false => record.environment.base.clone(),
+    };
     shared.save_screens(&id);
     shared.forget(&id);
     let (from, to) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
     let decided = decide(shared, record, move |opened, record| {
-        let decision = taking::record_discard(
-            &opened.journal,
-            &record.environment.id,
-            &record.environment.name,
-            &record.environment.repository,
-            head,
-            now(),
-        )?;
+        let request = request(opened, record, head)?;
+        let decision = taking::record_discard(&opened.user, &opened.journal, &request)?;
         store::rename_synced(&from, &to)?;
         Ok(decision)
     })
@@ -92,11 +91,13 @@ pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision
         let lock = task.decision_lock(user.id());
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = open(&task, user)?;
-        taking::undo(&opened.user, &opened.store, &opened.journal, &mut |decision| {
-            let id = &decision.environment;
+        let undone = taking::undo(&opened.user, &opened.store, &opened.journal)?.decision;
+        if undone.kind == DecisionKind::Discard {
+            let id = &undone.environment;
             let (from, to) = (task.layout.trash(id), task.layout.environment(id).directory);
-            Ok(store::rename_synced(&from, &to)?)
-        })
+            store::rename_synced(&from, &to)?;
+        }
+        Ok(undone)
     })
     .await?;
     if decision.kind == DecisionKind::Discard {
@@ -136,6 +137,24 @@ pub(super) async fn stop(shared: &Arc<Shared>, record: &Record) -> Result<(), Fa
     Ok(())
 }
 
+/// Moves what a kill left between a decision and its rename: the journal says where it belongs.
+pub(super) fn settle_discards(shared: &Shared, repository: &Path) -> Result<(), Failure> {
+    let mut belongs = HashMap::new();
+    for decision in taking::decisions(&Journal::open(repository)?)? {
+        if decision.kind == DecisionKind::Discard {
+            belongs.insert(decision.environment, decision.undone);
+        }
+    }
+    for (id, in_deck) in belongs {
+        let (deck, trash) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
+        let (from, to) = if in_deck { (trash, deck) } else { (deck, trash) };
+        if from.exists() && !to.exists() {
+            store::rename_synced(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
 /// Finishes or rolls back what a kill interrupted in a repository.
 pub(super) fn recover(shared: &Shared, record: &Record) -> Result<(), Failure> {
     let user = UserRepository::discover(&record.environment.repository)?;
@@ -143,9 +162,11 @@ pub(super) fn recover(shared: &Shared, record: &Record) -> Result<(), Failure> {
     taking::recover(&opened.user, &opened.store, &opened.journal)
 }
 
-fn request(_: &Opened, record: &Record, head: CommitId) -> Result<TakeRequest, Failure> {
+fn request(opened: &Opened, record: &Record, head: CommitId) -> Result<TakeRequest, Failure> {
     let environment = &record.environment;
+    let newest = taking::decisions(&opened.journal)?.last().map_or(0, |decision| decision.id.0);
     Ok(TakeRequest {
+        id: DecisionId(newest + 1),
         environment: environment.id.clone(),
         name: environment.name.clone(),
         base: environment.base.clone(),
