@@ -123,7 +123,7 @@ pub(super) async fn decisions(shared: &Arc<Shared>, path: PathBuf) -> Result<Vec
     let task = shared.clone();
     blocking(move || {
         let user = UserRepository::discover(&path)?;
-        taking::decisions(&Journal::open(&task.layout.repository(user.id()))?)
+        taking::decisions(&Journal::open(&journal_directory(&task.layout.repository(user.id())))?)
     })
     .await
 }
@@ -140,7 +140,7 @@ pub(super) async fn stop(shared: &Arc<Shared>, record: &Record) -> Result<(), Fa
 /// Moves what a kill left between a decision and its rename: the journal says where it belongs.
 pub(super) fn settle_discards(shared: &Shared, repository: &Path) -> Result<(), Failure> {
     let mut belongs = HashMap::new();
-    for decision in taking::decisions(&Journal::open(repository)?)? {
+    for decision in taking::decisions(&Journal::open(&journal_directory(repository))?)? {
         if decision.kind == DecisionKind::Discard {
             belongs.insert(decision.environment, decision.undone);
         }
@@ -194,11 +194,16 @@ async fn decide(
 fn open(shared: &Shared, user: UserRepository) -> Result<Opened, Failure> {
     let directory = shared.layout.repository(user.id());
     let store = Store::open(&directory, &user)?;
-    let journal = Journal::open(&directory)?;
+    let journal = Journal::open(&journal_directory(&directory))?;
     Ok(Opened { user, store, journal })
 }
 
 fn publish(shared: &Shared, decision: Decision) -> Result<Decision, Failure> {
     shared.hub.decided(&decision);
     Ok(decision)
+}
+
+/// The journal lies beside the snapshot store.
+fn journal_directory(repository: &Path) -> PathBuf {
+    repository.join("journal")
 }
