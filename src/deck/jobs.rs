@@ -65,12 +65,16 @@ impl Snapshotter {
     /// Takes the workspace as it is now and returns the snapshot that holds it.
     pub async fn now(&self) -> Result<CommitId, Failure> {
         let (reply, answer) = oneshot::channel();
+        self.ask(reply);
+        answer.await.map_err(|_| Failure::new(FailureKind::Internal, "the snapshot job ended"))?
+    }
+
+    fn ask(&self, reply: oneshot::Sender<Result<CommitId, Failure>>) {
         let mut pending = self.lock();
         pending.decisions.push(reply);
         pending.touched = Some(Touched::Everything);
         drop(pending);
         self.wake.notify_one();
-        answer.await.map_err(|_| Failure::new(FailureKind::Internal, "the snapshot job ended"))?
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
