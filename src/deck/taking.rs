@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::queries::{draft_message, head};
 use super::shared::{Shared, blocking, now};
-use super::state::Record;
+use super::state::{Record, Report};
 use super::Message;
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
@@ -116,6 +116,8 @@ async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<(), Fai
     })?;
     super::making::watch(shared, &record).await?;
     let _ = shared.messages.send(Message::Restored(Box::new(record))).await;
+    // Its box was stopped before it was discarded, whatever the record had time to say.
+    shared.report(&decision.environment, Report::Stopped).await;
     Ok(())
 }
 
