@@ -200,7 +200,11 @@ async fn hello(mut stream: UnixStream) -> Result<(UnixStream, Vec<SessionReport>
 }
 
 /// Finds or makes the screen of a session that the shim has, and tells the deck about it.
-async fn adopt(shared: &Arc<Shared>, environment: &EnvironmentId, report: &SessionReport) -> Arc<Terminal> {
+async fn adopt(
+    shared: &Arc<Shared>,
+    environment: &EnvironmentId,
+    report: &SessionReport,
+) -> Arc<Terminal> {
     let session = report.session;
     let terminal = shared.terminal(environment, session).unwrap_or_else(|| {
         let terminal = Arc::new(Terminal::new(report.size));
@@ -212,7 +216,8 @@ async fn adopt(shared: &Arc<Shared>, environment: &EnvironmentId, report: &Sessi
     }
     let known = shared.record(environment).await.ok();
     if known.is_none_or(|record| record.environment.session(session).is_none()) {
-        let kind = if session == SessionId::AGENT { SessionKind::Agent } else { SessionKind::Shell };
+        let kind =
+            if session == SessionId::AGENT { SessionKind::Agent } else { SessionKind::Shell };
         let (command, size) = (report.command.clone(), report.size);
         shared.report(environment, Report::SessionOpened { session, kind, command, size }).await;
     }
@@ -352,7 +357,9 @@ impl Actor {
             ShimEvent::Exited { session, code } => {
                 let (shared, environment) = (self.shared.clone(), self.environment.clone());
                 tokio::task::spawn_blocking(move || shared.save_screens(&environment));
-                self.shared.report(&self.environment, Report::SessionExited { session, code }).await;
+                self.shared
+                    .report(&self.environment, Report::SessionExited { session, code })
+                    .await;
             }
             ShimEvent::Gap { session, from, to } => self.gap(session, from, to).await,
             ShimEvent::Unsupported { request } => {

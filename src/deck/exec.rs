@@ -53,7 +53,9 @@ pub(super) async fn start(
     environment.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
     let role = if root { Role::Root } else { Role::Agent };
     let program = Program { command, environment, directory: None, role };
-    write_frame(&mut stream, &Frame::control(&ShimRequest::Exec { program })).await.map_err(lost)?;
+    write_frame(&mut stream, &Frame::control(&ShimRequest::Exec { program }))
+        .await
+        .map_err(lost)?;
     let (reader, writer) = stream.into_split();
     let (events, received) = mpsc::channel(MAX_CHUNKS);
     let (input, chunks) = mpsc::channel(MAX_CHUNKS);

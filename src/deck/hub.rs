@@ -50,8 +50,7 @@ struct Pending {
 
 impl Hub {
     pub fn subscribe(&self) -> Arc<Subscriber> {
-        let subscriber =
-            Arc::new(Subscriber { pending: Mutex::default(), ready: Notify::new() });
+        let subscriber = Arc::new(Subscriber { pending: Mutex::default(), ready: Notify::new() });
         let mut inner = self.lock();
         subscriber.lock().stopping = inner.stopping;
         inner.subscribers.retain(|other| other.strong_count() > 0);
@@ -158,7 +157,8 @@ impl Hub {
                 .map(|environment| Event::EnvironmentRemoved { environment }),
         );
         for id in &pending.changed {
-            events.extend(seen(id).map(|view| Event::EnvironmentChanged(Box::new((**view).clone()))));
+            events
+                .extend(seen(id).map(|view| Event::EnvironmentChanged(Box::new((**view).clone()))));
         }
         for (environment, snapshot) in pending.snapshots {
             if seen(&environment).is_some() {

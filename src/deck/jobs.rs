@@ -38,10 +38,12 @@ impl Snapshotter {
     /// Starts the job; its first act is to take up what changed before it began.
     pub fn start(shared: Arc<Shared>, record: Record) -> Arc<Self> {
         let wake = Arc::new(Notify::new());
-        let first = Pending { touched: Some(Touched::Everything), commits: true, ..Pending::default() };
+        let first =
+            Pending { touched: Some(Touched::Everything), commits: true, ..Pending::default() };
         let handle = Arc::new(Self { pending: Mutex::new(first), wake: wake.clone() });
         wake.notify_one();
-        let job = Job { shared, record, handle: Arc::downgrade(&handle), wake, ahead: 0, count: None };
+        let job =
+            Job { shared, record, handle: Arc::downgrade(&handle), wake, ahead: 0, count: None };
         tokio::spawn(job.run());
         handle
     }

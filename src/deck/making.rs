@@ -129,7 +129,8 @@ pub(super) fn record(prepared: &Prepared, id: EnvironmentId, name: EnvironmentNa
 fn uncommitted_note(state: &RepositoryState) -> Option<String> {
     const NAMED: usize = 3;
     let count = state.uncommitted.len();
-    let names: Vec<String> = state.uncommitted.iter().take(NAMED).map(ToString::to_string).collect();
+    let names: Vec<String> =
+        state.uncommitted.iter().take(NAMED).map(ToString::to_string).collect();
     let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
     (count > 0).then(|| format!("uncommitted work is not in it: {}{more}", names.join(", ")))
 }
@@ -309,7 +310,10 @@ fn seed(
             if let Some(parent) = path.parent() {
                 crate::store::create_private(parent)?;
             }
-            crate::store::write_file(&path, seed.content.replace("{workspace}", &workspace).as_bytes())
+            crate::store::write_file(
+                &path,
+                seed.content.replace("{workspace}", &workspace).as_bytes(),
+            )
         };
         write()?;
     }
@@ -373,8 +377,11 @@ async fn connect(shared: &Arc<Shared>, record: &Record, made: BoxRecord) -> Resu
     tokio::spawn(actor::supervise(shared.clone(), record, ready));
     if !matches!(timeout(CONNECT_DEADLINE, connected).await, Ok(Ok(()))) {
         let _ = engine.stop(&made, Duration::ZERO).await;
-        return Err(Failure::new(FailureKind::Unavailable, "the box started but its shim did not answer")
-            .hint("agentdeck doctor tells what the engine can do here"));
+        return Err(Failure::new(
+            FailureKind::Unavailable,
+            "the box started but its shim did not answer",
+        )
+        .hint("agentdeck doctor tells what the engine can do here"));
     }
     let isolation = engine.isolation(&made).await?;
     shared.report(&id, Report::Isolation(isolation)).await;
@@ -445,7 +452,8 @@ async fn wait_for_exit(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<i32, 
             let _ = shared.hub.take(&subscriber);
         }
     };
-    let late = |_| Failure::new(FailureKind::Timeout, "an install step took more than half an hour");
+    let late =
+        |_| Failure::new(FailureKind::Timeout, "an install step took more than half an hour");
     timeout(INSTALL_DEADLINE, waiting).await.map_err(late)?
 }
 

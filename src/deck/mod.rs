@@ -28,11 +28,11 @@ pub use hub::Subscriber;
 pub use state::ClientId;
 pub use terminal::Terminal;
 
+use crate::model::environment::Variable;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::input::Input;
 use crate::proto::{Event, Reply, Request, Target};
-use crate::model::environment::Variable;
 use shared::Shared;
 
 /// Requests under way before the next one waits at the door.

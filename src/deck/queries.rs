@@ -30,12 +30,13 @@ pub(super) async fn repository_state(path: PathBuf) -> Result<RepositoryState, F
     blocking(move || UserRepository::discover(&path)?.state()).await
 }
 
-pub(super) async fn history(shared: &Arc<Shared>, target: Target) -> Result<Vec<Snapshot>, Failure> {
+pub(super) async fn history(
+    shared: &Arc<Shared>,
+    target: Target,
+) -> Result<Vec<Snapshot>, Failure> {
     let record = shared.resolve(target).await?;
-    with_store(shared, record, |store, record| {
-        repo::history::read(store, &record.environment.id)
-    })
-    .await
+    with_store(shared, record, |store, record| repo::history::read(store, &record.environment.id))
+        .await
 }
 
 pub(super) async fn diff(
@@ -115,7 +116,8 @@ pub(super) async fn compare(
     targets: Vec<Target>,
 ) -> Result<Comparison, Failure> {
     let (record, base, attempts) = attempts(shared, targets).await?;
-    with_store(shared, record, move |store, _| repo::compare::attempts(store, &base, attempts)).await
+    with_store(shared, record, move |store, _| repo::compare::attempts(store, &base, attempts))
+        .await
 }
 
 pub(super) async fn compare_file(
@@ -130,20 +132,18 @@ pub(super) async fn compare_file(
     Ok(Reply::AlignedFile(aligned.await?))
 }
 
-/// The message of a merge: the agent's own messages where it made commits, quoted as text.
+/// The message for the agent's work: its own messages where it made commits, made printable.
 pub(super) async fn draft_message(shared: &Arc<Shared>, record: &Record) -> String {
     let environment = &record.environment;
-    let headline = format!("Merge {} ({})", environment.name, environment.agent);
     let range = format!("{}..HEAD", environment.base);
     let command = ["git", "log", "--reverse", "--format=%B", &range];
-    let messages =
-        exec::capture(shared, record, &command, MESSAGES_BYTES, MESSAGES_DEADLINE).await;
+    let messages = exec::capture(shared, record, &command, MESSAGES_BYTES, MESSAGES_DEADLINE).await;
     let messages = messages.unwrap_or_default();
     let lines = messages.split(|byte| *byte == b'\n').map(printable);
     let body = lines.collect::<Vec<_>>().join("\n");
     match body.trim() {
-        "" => headline,
-        body => format!("{headline}\n\n{body}"),
+        "" => format!("Changes by {}", environment.agent),
+        messages => messages.to_owned(),
     }
 }
 

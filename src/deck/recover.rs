@@ -160,8 +160,9 @@ pub(super) fn deck_tag(layout: &Layout) -> anyhow::Result<String> {
 
 /// A fresh identity for an environment.
 pub(super) fn new_id() -> Result<EnvironmentId, Failure> {
-    let bytes = random_bytes()
-        .map_err(|error| Failure::new(FailureKind::Internal, format!("no random bytes: {error}")))?;
+    let bytes = random_bytes().map_err(|error| {
+        Failure::new(FailureKind::Internal, format!("no random bytes: {error}"))
+    })?;
     Ok(EnvironmentId::from_random(bytes))
 }
 

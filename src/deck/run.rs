@@ -152,7 +152,11 @@ impl Run {
         }
     }
 
-    fn answer_now(&mut self, client: ClientId, request: &Request) -> Option<Result<Reply, Failure>> {
+    fn answer_now(
+        &mut self,
+        client: ClientId,
+        request: &Request,
+    ) -> Option<Result<Reply, Failure>> {
         match request {
             Request::ListEnvironments { repository } => {
                 let path = repository.as_deref().map(canonical);
@@ -269,7 +273,9 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             let rows = terminal.scrollback(start, count.min(MAX_ROWS));
             Ok(Reply::Scrollback { start, rows })
         }
-        Request::ReadHistory { target } => Ok(Reply::History(queries::history(shared, target).await?)),
+        Request::ReadHistory { target } => {
+            Ok(Reply::History(queries::history(shared, target).await?))
+        }
         Request::ReadDiff { target, from, to } => {
             Ok(Reply::Diff(queries::diff(shared, target, from, to).await?))
         }
@@ -330,8 +336,12 @@ async fn start_shell(
     for shell in SHELLS {
         let mut command = vec![shell.to_owned()];
         command.extend(shell.ends_with("busybox").then(|| "sh".to_owned()));
-        let program =
-            Program { command, environment: environment.clone(), directory: None, role: Role::Agent };
+        let program = Program {
+            command,
+            environment: environment.clone(),
+            directory: None,
+            role: Role::Agent,
+        };
         let start = Start { kind: SessionKind::Shell, program, size: size.clamped() };
         match link.start(session, start).await {
             Ok(()) => return Ok(Reply::SessionStarted { environment: id, session }),

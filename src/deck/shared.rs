@@ -113,7 +113,12 @@ impl Shared {
     }
 
     /// What an engine is told about an environment's box.
-    pub fn plan(&self, record: &Record, identity: Identity, tools: Vec<PathBuf>) -> Result<BoxPlan, Failure> {
+    pub fn plan(
+        &self,
+        record: &Record,
+        identity: Identity,
+        tools: Vec<PathBuf>,
+    ) -> Result<BoxPlan, Failure> {
         let environment = &record.environment;
         let places = self.layout.environment(&environment.id);
         Ok(BoxPlan {
@@ -167,8 +172,11 @@ impl Shared {
 
     pub fn link(&self, environment: &EnvironmentId) -> Result<Link, Failure> {
         self.tables().links.get(environment).cloned().ok_or_else(|| {
-            Failure::new(FailureKind::Unavailable, format!("environment {environment} is not running"))
-                .hint("start it with agentdeck start")
+            Failure::new(
+                FailureKind::Unavailable,
+                format!("environment {environment} is not running"),
+            )
+            .hint("start it with agentdeck start")
         })
     }
 
@@ -180,7 +188,11 @@ impl Shared {
     }
 
     /// A session's screen, from memory or from its file.
-    pub fn terminal(&self, environment: &EnvironmentId, session: SessionId) -> Option<Arc<Terminal>> {
+    pub fn terminal(
+        &self,
+        environment: &EnvironmentId,
+        session: SessionId,
+    ) -> Option<Arc<Terminal>> {
         let key = (environment.clone(), session);
         if let Some(found) = self.tables().terminals.get(&key) {
             return Some(found.clone());
@@ -189,7 +201,12 @@ impl Shared {
         Some(self.tables().terminals.entry(key).or_insert(restored).clone())
     }
 
-    pub fn set_terminal(&self, environment: &EnvironmentId, session: SessionId, terminal: Arc<Terminal>) {
+    pub fn set_terminal(
+        &self,
+        environment: &EnvironmentId,
+        session: SessionId,
+        terminal: Arc<Terminal>,
+    ) {
         self.tables().terminals.insert((environment.clone(), session), terminal);
     }
 

@@ -52,23 +52,54 @@ pub struct ClientId(pub u64);
 /// What happened to an environment, told by whoever saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    Progress { step: String, done: u64, total: u64 },
+    Progress {
+        step: String,
+        done: u64,
+        total: u64,
+    },
     WorkspaceMade,
-    BoxMade { record: BoxRecord },
+    BoxMade {
+        record: BoxRecord,
+    },
     Isolation(Isolation),
     /// The shim answers; sessions are what it has.
     Running,
     Stopped,
     Failed(Failure),
-    Unreachable { message: String },
-    SessionOpened { session: SessionId, kind: SessionKind, command: Vec<String>, size: Size },
-    SessionExited { session: SessionId, code: i32 },
-    SessionFailed { session: SessionId, message: String },
-    SessionClosed { session: SessionId },
-    SessionResized { session: SessionId, size: Size },
-    Output { session: SessionId, title: String },
+    Unreachable {
+        message: String,
+    },
+    SessionOpened {
+        session: SessionId,
+        kind: SessionKind,
+        command: Vec<String>,
+        size: Size,
+    },
+    SessionExited {
+        session: SessionId,
+        code: i32,
+    },
+    SessionFailed {
+        session: SessionId,
+        message: String,
+    },
+    SessionClosed {
+        session: SessionId,
+    },
+    SessionResized {
+        session: SessionId,
+        size: Size,
+    },
+    Output {
+        session: SessionId,
+        title: String,
+    },
     Note(String),
-    SnapshotTaken { snapshot: Box<Snapshot>, count: u32, divergence: Divergence },
+    SnapshotTaken {
+        snapshot: Box<Snapshot>,
+        count: u32,
+        divergence: Divergence,
+    },
     /// Recounted without a snapshot.
     Diverged(Divergence),
 }
@@ -154,8 +185,11 @@ impl State {
         if !taken {
             return Ok(());
         }
-        Err(Failure::new(FailureKind::AlreadyExists, format!("an environment {name} exists already"))
-            .hint(format!("choose another name, or discard it: agentdeck discard {name}")))
+        Err(Failure::new(
+            FailureKind::AlreadyExists,
+            format!("an environment {name} exists already"),
+        )
+        .hint(format!("choose another name, or discard it: agentdeck discard {name}")))
     }
 
     /// Records what happened. A report about an environment that is gone changes nothing.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::Message;
 use super::queries::{draft_message, head};
 use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report};
-use super::Message;
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, DecisionId};
@@ -121,7 +121,10 @@ async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<(), Fai
     Ok(())
 }
 
-pub(super) async fn decisions(shared: &Arc<Shared>, path: PathBuf) -> Result<Vec<Decision>, Failure> {
+pub(super) async fn decisions(
+    shared: &Arc<Shared>,
+    path: PathBuf,
+) -> Result<Vec<Decision>, Failure> {
     let task = shared.clone();
     blocking(move || {
         let user = UserRepository::discover(&path)?;

@@ -38,10 +38,8 @@ pub fn run(home: &Path) -> anyhow::Result<()> {
         .hint("use it, or stop it with agentdeck server stop")
         .into());
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(serve(home))?;
     // Blocking work that is stuck in a system call must not hold the exit.
     runtime.shutdown_timeout(Duration::from_secs(2));

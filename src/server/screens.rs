@@ -60,12 +60,18 @@ impl Screens {
     }
 
     /// Begins to watch a screen, from nothing: the first delta is full.
-    pub fn watch(&mut self, environment: EnvironmentId, session: SessionId, terminal: Arc<Terminal>) {
+    pub fn watch(
+        &mut self,
+        environment: EnvironmentId,
+        session: SessionId,
+        terminal: Arc<Terminal>,
+    ) {
         let place = (environment, session);
         let read = Arc::new(Notify::new());
         read.notify_one();
         let (key, keyed) = watch::channel(None);
-        let waiting = wait(place.clone(), terminal.clone(), read.clone(), keyed, self.waker.clone());
+        let waiting =
+            wait(place.clone(), terminal.clone(), read.clone(), keyed, self.waker.clone());
         let waiter = tokio::spawn(waiting);
         self.watched.insert(place, Watched { terminal, sent: 0, read, key, waiter });
     }

@@ -69,12 +69,16 @@ struct Session {
 }
 
 impl Session {
-    async fn read(mut self, mut receiver: Receiver<OwnedReadHalf, ClientMessage>) -> anyhow::Result<()> {
+    async fn read(
+        mut self,
+        mut receiver: Receiver<OwnedReadHalf, ClientMessage>,
+    ) -> anyhow::Result<()> {
         match receiver.receive().await? {
             Some(ClientMessage::Hello { .. }) => {
                 // The client judges whether the versions fit; it knows what to tell its user.
                 let pid = std::process::id();
-                self.send(Outgoing::Message(ServerMessage::Welcome { version: VERSION, pid })).await?;
+                self.send(Outgoing::Message(ServerMessage::Welcome { version: VERSION, pid }))
+                    .await?;
             }
             _ => anyhow::bail!("the client did not say hello"),
         }
