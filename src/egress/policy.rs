@@ -44,7 +44,7 @@ pub(super) fn decide(policy: &NetworkPolicy, host: &Host, port: u16) -> Result<W
             if policy.allow.iter().any(allowed) {
                 Ok(Way::HostLoopback)
             } else {
-                Err(Refusal::OwnHost(format!("port {port}")))
+                Err(Refusal::OwnHost(format!("{name}:{port}")))
             }
         }
         Host::Name(name) if address::is_localhost(name) => Err(Refusal::OwnHost(name.clone())),
