@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_carries_something_is_not_idle() {
-        let idle = Duration::from_secs(60);
+        let idle = Duration::from_mins(1);
         let activity = Activity::default();
         let (near, mut far) = duplex(8);
         let mut near = activity.watch(near);

@@ -98,9 +98,9 @@ impl Dialer {
         let mut refusal = Refusal::Unreadable;
         let mut admitted = Vec::new();
         for address in found.into_iter().rev() {
-            let own = || match is_own(address, port) {
-                true => Err(Refusal::OwnHost(Host::address(address).to_string())),
-                false => Ok(()),
+            let own = || {
+                let refusal = || Refusal::OwnHost(Host::address(address).to_string());
+                if is_own(address, port) { Err(refusal()) } else { Ok(()) }
             };
             match policy::admit(address, port, named).and_then(|()| own()) {
                 Ok(()) => admitted.insert(0, self.detour(address)),

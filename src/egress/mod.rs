@@ -42,7 +42,7 @@ const MAX_CONNECTIONS: usize = 256;
 const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a connection may carry nothing. A model may think for many minutes before it answers.
-const IDLE_DEADLINE: Duration = Duration::from_secs(60 * 60);
+const IDLE_DEADLINE: Duration = Duration::from_hours(1);
 
 /// How long accepting rests after an error: without descriptors, the next try fails at once too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

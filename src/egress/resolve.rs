@@ -34,7 +34,7 @@ pub(super) enum ResolveError {
 
 /// Resolves names for every environment.
 pub(super) enum Resolver {
-    System(Mutex<Option<Loaded>>),
+    System(Mutex<Option<Box<Loaded>>>),
     /// A fixed table.
     #[cfg(test)]
     Table(HashMap<String, Vec<IpAddr>>),
@@ -80,7 +80,7 @@ impl Resolver {
 }
 
 /// The resolver for the files as they are now.
-fn current(state: &Mutex<Option<Loaded>>) -> Result<TokioResolver, ResolveError> {
+fn current(state: &Mutex<Option<Box<Loaded>>>) -> Result<TokioResolver, ResolveError> {
     let stamps =
         SOURCES.map(|path| std::fs::metadata(path).and_then(|found| found.modified()).ok());
     let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -92,6 +92,6 @@ fn current(state: &Mutex<Option<Loaded>>) -> Result<TokioResolver, ResolveError>
     let mut builder = TokioResolver::builder_tokio().map_err(unusable)?;
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     let resolver = builder.build().map_err(unusable)?;
-    *state = Some(Loaded { resolver: resolver.clone(), stamps });
+    *state = Some(Box::new(Loaded { resolver: resolver.clone(), stamps }));
     Ok(resolver)
 }
