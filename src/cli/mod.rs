@@ -58,6 +58,7 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
     match words.as_slice() {
         ["shim", config] => Some(crate::shim::run(Path::new(config))),
+        ["server", "run"] => Some(server::run()),
         ["shim-hold"] => Some(crate::shim::hold()),
         ["box"] => Some(crate::engine::native::child::run()),
         _ => None,

@@ -1,16 +1,40 @@
 //! `agentdeck server`: the process behind everything, by hand.
 
+use std::io::Write;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use super::arguments::ServerVerb;
 use super::context::{Context, unexpected};
 use super::output::age;
 use crate::client::Client;
+use crate::config::home;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{Reply, Request, ServerStatus};
 
 /// How long a server may take to end; it finishes git work that is under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Runs the server in this process, its words on standard error.
+pub(super) fn run() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("AGENTDECK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("agentdeck=info,warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let result =
+        home::find().map_err(anyhow::Error::from).and_then(|home| crate::server::run(&home));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error is the log; there is nowhere else to say it.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 pub(super) async fn perform(context: &Context, verb: &ServerVerb) -> Result<(), Failure> {
     match verb {
