@@ -326,10 +326,15 @@ pub(super) async fn watch(shared: &Arc<Shared>, record: &Record) -> Result<(), F
     if shared.snapshotter(id).is_none() {
         shared.set_snapshotter(id, Snapshotter::start(shared.clone(), record.clone()));
     }
-    let places = shared.layout.environment(id);
-    let (task, id) = (shared.clone(), id.clone());
+    let (task, record) = (shared.clone(), record.clone());
     blocking(move || {
-        task.watcher.watch(&id, &places.workspace(), &places.git());
+        let id = &record.environment.id;
+        let places = task.layout.environment(id);
+        let user = UserRepository::discover(&record.environment.repository)?;
+        let store = Store::open(&task.layout.repository(&record.repository_id), &user)?;
+        let workspace = places.workspace();
+        let ignored = repo::ignored::directories(&store, id, &workspace)?;
+        task.watcher.watch_except(id, &workspace, &places.git(), Arc::new(ignored));
         Ok(())
     })
     .await
