@@ -32,9 +32,6 @@ use arguments::{Arguments, Verb};
 use context::Context;
 use output::Output;
 
-/// Threads beside the main one: one reads the connection while the other writes.
-const WORKERS: usize = 2;
-
 /// Runs what this process was started for.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -67,8 +64,8 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
 
 fn run(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
     let context = Context::find(output)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    // One thread: a key must not be handed from thread to thread on its way out.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::internal(&error.into()))?;
