@@ -72,7 +72,8 @@ impl Dialer {
     ) -> Result<TcpStream, DialError> {
         let destination = format!("{host}:{port}");
         let proxy = self.upstream.proxy_for(host, port);
-        let addresses = match policy::decide(policy, host, port)? {
+        let way = policy::decide(policy, host, port);
+        let addresses = match way.map_err(|refusal| own_first(refusal, host, port))? {
             Way::HostLoopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             Way::Address { address, named } => {
                 let address = self.judge(vec![address], port, named)?;
@@ -119,6 +120,16 @@ impl Dialer {
     #[cfg(test)]
     fn detour(&self, address: IpAddr) -> IpAddr {
         self.detours.get(&address).copied().unwrap_or(address)
+    }
+}
+
+/// The host's own private addresses are refused as such: naming one does not open it.
+fn own_first(refusal: Refusal, host: &Host, port: u16) -> Refusal {
+    match (&refusal, host) {
+        (Refusal::Private { .. }, Host::Address(address)) if is_own(*address, port) => {
+            Refusal::OwnHost(host.to_string())
+        }
+        _ => refusal,
     }
 }
 
