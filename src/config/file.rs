@@ -56,7 +56,7 @@ struct Agent {
     /// Names of variables passed on from the shell that starts the environment.
     #[serde(default)]
     variables: Vec<String>,
-    /// Directories of the user's home shown read-only in a native box.
+    /// Directories of the user's home shown in a native box besides the usual ones.
     #[serde(default)]
     tools: Vec<String>,
 }

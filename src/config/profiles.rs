@@ -4,6 +4,11 @@ use super::file::Settings;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::profile::{AgentProfile, Seed};
 
+/// Where people keep programs they installed for themselves, below their home. Native boxes show
+/// these, whatever the agent; what lies beside them, as `.cargo/credentials.toml` does, they do not.
+pub const TOOLS: [&str; 6] =
+    [".bun/bin", ".cargo/bin", ".deno/bin", ".nvm/versions", ".pyenv", ".rustup"];
+
 /// The names of all profiles: the user's own first, then the built-in ones.
 pub fn names(settings: &Settings) -> Vec<String> {
     let mut names: Vec<String> = settings.agents.keys().cloned().collect();

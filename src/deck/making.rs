@@ -348,8 +348,10 @@ async fn make_box(
 ) -> Result<BoxRecord, Failure> {
     let id = &record.environment.id;
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let tools = profile.tools.iter().map(|tool| home.join(tool)).filter(|tool| tool.is_dir());
-    let plan = shared.plan(record, identity, tools.map(|tool| canonical(&tool)).collect())?;
+    let named = profiles::TOOLS.into_iter().chain(profile.tools.iter().map(String::as_str));
+    let found = named.map(|tool| home.join(tool)).filter(|tool| tool.is_dir());
+    let tools = found.map(|tool| canonical(&tool)).collect();
+    let plan = shared.plan(record, identity, tools)?;
     shared.open_gate(record)?;
     let engine = shared.engine(record.environment.engine).clone();
     let (sink, mut progress) = mpsc::channel::<Progress>(16);

@@ -52,7 +52,8 @@ pub struct BoxPlan {
     pub network: NetworkPolicy,
     pub limits: Limits,
     pub identity: Identity,
-    /// Directories of the user's home shown read-only at the same path (native only).
+    /// Directories of the user's home shown at the same path; what the box changes in them is its
+    /// own (native only).
     pub tools: Vec<PathBuf>,
 }
 

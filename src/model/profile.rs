@@ -18,7 +18,8 @@ pub struct AgentProfile {
     pub environment: Vec<(String, String)>,
     /// Files written into the box's home before the first start, unless they exist there.
     pub seeds: Vec<Seed>,
-    /// Directories of the user's home that the agent's program needs, shown read-only in a native box.
+    /// Directories of the user's home that the agent's program needs, shown in a native box
+    /// besides the usual ones.
     pub tools: Vec<String>,
 }
 

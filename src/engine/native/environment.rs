@@ -35,6 +35,8 @@ pub(super) fn isolated(plan: &BoxPlan) -> Vec<(String, String)> {
         ("LOGNAME", "root"),
         ("SHELL", "/bin/bash"),
     ]));
+    // `cargo install` puts programs where the search path has them.
+    variables.push(pair("CARGO_INSTALL_ROOT", &home.join(".local").to_string_lossy()));
     let toolchains = plan.tools.iter().find(|tool| tool.ends_with(".rustup"));
     variables.extend(
         toolchains.map(|tool| ("RUSTUP_HOME".to_owned(), tool.to_string_lossy().into_owned())),
@@ -62,15 +64,23 @@ fn terminal_variables() -> Vec<(String, String)> {
 }
 
 fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
-    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    variables.iter().map(|(name, value)| pair(name, value)).collect()
 }
 
-/// Programs of the tools first, then the home's, the host's own order, and the standard places.
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+/// The home's own programs, those of the tools in the host's order, the rest of the host's, and
+/// the standard places.
 fn search_path(home: &Path, tools: &[PathBuf], own: &OsStr) -> String {
-    let mut entries: Vec<PathBuf> = tools.iter().filter_map(|tool| programs_of(tool)).collect();
-    entries.push(home.join(".local/bin"));
-    let is_shared = |entry: &PathBuf| SHARED.iter().any(|shared| entry.starts_with(shared));
-    entries.extend(std::env::split_paths(own).filter(is_shared));
+    let own: Vec<PathBuf> = std::env::split_paths(own).collect();
+    let is_tool = |entry: &&PathBuf| tools.iter().any(|tool| entry.starts_with(tool));
+    let is_shared = |entry: &&PathBuf| SHARED.iter().any(|shared| entry.starts_with(shared));
+    let mut entries: Vec<PathBuf> = own.iter().filter(is_tool).cloned().collect();
+    entries.extend(tools.iter().filter_map(|tool| programs_of(tool)));
+    entries.insert(0, home.join(".local/bin"));
+    entries.extend(own.iter().filter(is_shared).cloned());
     entries.extend(STANDARD_PATH.map(PathBuf::from));
     let mut path: Vec<String> = Vec::new();
     for entry in entries.iter().map(|entry| entry.to_string_lossy().into_owned()) {
@@ -96,12 +106,12 @@ mod tests {
 
     #[test]
     fn the_search_path_has_only_what_the_box_can_see() {
-        let tools = [PathBuf::from("/home/jo/.cargo/bin")];
-        let own = OsStr::new("/home/jo/bin:/usr/games:/usr/bin");
+        let tools = [".cargo/bin", ".nvm/versions"].map(|tool| Path::new("/home/jo").join(tool));
+        let own = OsStr::new("/home/jo/.nvm/versions/22/bin:/home/jo/bin:/usr/games:/usr/bin");
         assert_eq!(
             search_path(Path::new("/root"), &tools, own),
-            "/home/jo/.cargo/bin:/root/.local/bin:/usr/games:/usr/bin:/usr/local/sbin:\
-             /usr/local/bin:/usr/sbin:/sbin:/bin"
+            "/root/.local/bin:/home/jo/.nvm/versions/22/bin:/home/jo/.cargo/bin:/usr/games:\
+             /usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/bin"
         );
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn build(plan: &BoxPlan, home: &Path, layer: &Layer) -> anyhow::Resul
     for path in PACKAGES.iter().map(Path::new).filter(|path| path.is_dir()) {
         host.show(path)?;
     }
-    environment(&tree, plan, home)?;
+    environment(&host, plan, home)?;
     kernel::write_quotas(&Tree::path_of(&tree.directory(Path::new("/proc"))?))?;
     hide_parts_of_proc(&tree)?;
     rustix::system::sethostname(plan.name.as_str().as_bytes())
@@ -208,10 +208,11 @@ fn devices(tree: &Tree) -> anyhow::Result<()> {
 }
 
 /// What the environment brings: home, tools, workspace, git directory, sockets and the shim.
-fn environment(tree: &Tree, plan: &BoxPlan, home: &Path) -> anyhow::Result<()> {
+fn environment(host: &Host<'_>, plan: &BoxPlan, home: &Path) -> anyhow::Result<()> {
+    let tree = host.tree;
     tree.bind(&plan.home, home, Writable)?;
     for tool in plan.tools.iter().filter(|tool| tool.exists() && !tool.starts_with(&plan.mount)) {
-        tree.bind(tool, tool, ReadOnly)?;
+        host.show(tool)?;
     }
     tree.bind(&plan.workspace, &plan.mount, Writable)?;
     tree.bind(&plan.git, &plan.mount.join(".git"), Writable)?;

@@ -49,6 +49,7 @@ const NAMES: &[&str] = &[
     "maven",
     "mime.types",
     "nanorc",
+    "needrestart",
     "networks",
     "npmrc",
     "os-release",
