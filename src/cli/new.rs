@@ -104,8 +104,13 @@ pub(super) async fn wait(
             }
             EnvironmentState::Failed { message, hint } => {
                 context.output.progress("");
-                let failure = Failure::new(FailureKind::Unavailable, message.clone());
-                return Err(Failure { hint: hint.clone(), ..failure });
+                let name = &environment.name;
+                let next = format!(
+                    "agentdeck start {name} tries again, agentdeck discard {name} removes it"
+                );
+                let hint =
+                    hint.as_ref().map_or_else(|| next.clone(), |hint| format!("{hint}; {next}"));
+                return Err(Failure::new(FailureKind::Unavailable, message.clone()).hint(hint));
             }
             EnvironmentState::EngineUnreachable { message, .. } => {
                 context.output.progress("");

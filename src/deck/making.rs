@@ -20,7 +20,7 @@ use crate::model::environment::{
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId, SessionId};
-use crate::model::policy::EngineKind;
+use crate::model::policy::{EngineKind, IsolationRequest, NetworkMode};
 use crate::model::profile::AgentProfile;
 use crate::model::repository::{Identity, RepositoryState};
 use crate::model::screen::Size;
@@ -59,13 +59,26 @@ pub(super) fn prepare(shared: &Shared, spec: EnvironmentSpec) -> Result<Prepared
         Work::Command(command) => plain(command)?,
     };
     let engine = spec.engine.or(settings.engine).unwrap_or(EngineKind::Native);
+    if engine == EngineKind::Native
+        && spec.network.mode == NetworkMode::Bridge
+        && spec.isolation == IsolationRequest::Required
+    {
+        return Err(Failure::new(FailureKind::Refused, "the native engine has no bridge network")
+            .hint("use --network open, or --engine docker"));
+    }
     let image = match engine {
         EngineKind::Native if spec.image.is_some() => {
             return Err(Failure::new(FailureKind::Invalid, "the native engine runs no image")
                 .hint("leave --image out, or add --engine docker"));
         }
         EngineKind::Native => None,
-        EngineKind::Docker => spec.image.clone().or(settings.image),
+        EngineKind::Docker => {
+            let named = spec.image.clone().or(settings.image).filter(|image| !image.is_empty());
+            Some(named.ok_or_else(|| {
+                Failure::new(FailureKind::Invalid, "the docker engine needs an image")
+                    .hint("name one with --image, as in --image debian:12")
+            })?)
+        }
     };
     let repository_id = user.id().clone();
     Ok(Prepared { spec, state, repository_id, base, profile, engine, image })
