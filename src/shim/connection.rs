@@ -202,7 +202,13 @@ impl Connection {
                 let ring = session.ring.borrow();
                 let from = (*cursor).min(ring.end());
                 if from < ring.start() {
-                    let gap = ShimEvent::Gap { session: session.id, from, to: ring.start() };
+                    let gap = ShimEvent::Gap {
+                        session: session.id,
+                        from,
+                        to: ring.start(),
+                        modes: ring.modes().text(),
+                        unfinished: ring.modes().unfinished(),
+                    };
                     Frame::control(&gap).encode(buffer);
                 }
                 let offset = from.max(ring.start());
@@ -210,6 +216,7 @@ impl Connection {
                 *cursor = offset + bytes.len() as u64;
                 whole = *cursor == ring.end();
                 if !bytes.is_empty() {
+                    session.deliver(*cursor);
                     Frame::Output { session: session.id, offset, bytes }.encode(buffer);
                 }
             }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::modes::Modes;
+
 /// Output kept for a session, in bytes: some hundred full-screen repaints.
 pub(super) const CAPACITY: usize = 1 << 20;
 
@@ -10,6 +12,8 @@ pub(super) const CAPACITY: usize = 1 << 20;
 pub(super) struct Ring {
     bytes: VecDeque<u8>,
     start: u64,
+    /// What the output before `start` has left behind.
+    modes: Modes,
 }
 
 impl Ring {
@@ -23,11 +27,21 @@ impl Ring {
         self.start + self.bytes.len() as u64
     }
 
+    /// The modes of a terminal that has read everything up to `start`.
+    pub(super) fn modes(&self) -> &Modes {
+        &self.modes
+    }
+
     /// Appends output; what no longer fits leaves at the old end.
     pub(super) fn push(&mut self, output: &[u8]) {
         let skipped = output.len().saturating_sub(CAPACITY);
         let kept = &output[skipped..];
         let leaving = (self.bytes.len() + kept.len()).saturating_sub(CAPACITY);
+        let (front, back) = self.bytes.as_slices();
+        let split = leaving.min(front.len());
+        self.modes.feed(&front[..split]);
+        self.modes.feed(&back[..leaving - split]);
+        self.modes.feed(&output[..skipped]);
         self.bytes.drain(..leaving);
         self.start += (leaving + skipped) as u64;
         self.grow_for(kept.len());
@@ -68,6 +82,16 @@ mod tests {
         assert_eq!((ring.start(), ring.end()), (6, CAPACITY as u64 + 6));
         assert_eq!(ring.read(6, 5), b"6789x");
         assert_eq!(ring.read(ring.end(), 5), b"");
+    }
+
+    #[test]
+    fn what_leaves_the_ring_is_known_by_its_modes() {
+        let mut ring = Ring::default();
+        ring.push(b"\x1b[?1049h\x1b[?25");
+        assert!(!ring.modes().text().contains("1049h"));
+        ring.push(&vec![b'l'; CAPACITY]);
+        assert!(ring.modes().text().contains("\x1b[?1049h"));
+        assert_eq!(ring.modes().unfinished(), "\x1b[?25");
     }
 
     #[test]

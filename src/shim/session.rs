@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use rustix::pty::OpenptFlags;
@@ -12,7 +12,7 @@ use rustix::termios::Winsize;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, watch};
 
-use super::ring::Ring;
+use super::ring::{CAPACITY, Ring};
 use super::wire::SessionReport;
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
@@ -33,6 +33,13 @@ const LAST_OUTPUT: Duration = Duration::from_millis(200);
 /// How often a terminal that nobody holds open is looked at again while its program lives.
 const REOPEN: Duration = Duration::from_millis(100);
 
+/// How far a reader may be behind before the program waits for it: what one frame shows is less.
+const BEHIND: u64 = CAPACITY as u64 / 4;
+
+/// How long the program waits for a reader that takes nothing. One that is stuck or gone does not
+/// hold it up again.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) pid: Pid,
@@ -47,6 +54,11 @@ pub(super) struct Session {
     /// Set when the program ended and its output is whole.
     ended: Cell<bool>,
     closed: Notify,
+    /// How far output was sent to a peer, once there was one.
+    delivered: Cell<Option<u64>>,
+    delivery: Notify,
+    /// Since when the program waits for a reader that takes nothing.
+    waiting: Cell<Option<Instant>>,
 }
 
 /// A terminal before its program: the shim's side and the program's.
@@ -91,6 +103,9 @@ impl Session {
             exit_code: watch::Sender::new(None),
             ended: Cell::new(false),
             closed: Notify::new(),
+            delivered: Cell::new(None),
+            delivery: Notify::new(),
+            waiting: Cell::new(None),
         })
     }
 
@@ -103,6 +118,27 @@ impl Session {
             ring_start: ring.start(),
             ring_end: ring.end(),
             exited: self.ended(),
+            delivered: Some(self.delivered.get().unwrap_or_default()),
+        }
+    }
+
+    /// Takes note that output before `offset` is on its way to a peer.
+    pub(super) fn deliver(&self, offset: u64) {
+        self.delivered.set(self.delivered.get().max(Some(offset)));
+        self.waiting.set(None);
+        self.delivery.notify_one();
+    }
+
+    /// Waits for a reader that reads but falls behind, as a terminal does, so that it loses
+    /// nothing.
+    async fn wait_for_reader(&self) {
+        while let Some(offset) = self.delivered.get()
+            && self.ring.borrow().end().saturating_sub(offset) >= BEHIND
+        {
+            let since = self.waiting.get().unwrap_or_else(Instant::now);
+            self.waiting.set(Some(since));
+            let Some(rest) = PATIENCE.checked_sub(since.elapsed()) else { return };
+            let _ = tokio::time::timeout(rest, self.delivery.notified()).await;
         }
     }
 
@@ -221,6 +257,7 @@ impl Session {
 
     /// Takes output for one turn; `false` when no program has the terminal open.
     async fn read_output(&self) -> bool {
+        self.wait_for_reader().await;
         let Ok(mut ready) = self.master.readable().await else { return false };
         let mut ring = self.ring.borrow_mut();
         let mut buffer = [0; READ];

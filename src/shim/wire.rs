@@ -98,6 +98,12 @@ pub enum ShimEvent {
         session: SessionId,
         from: u64,
         to: u64,
+        /// Brings a terminal on its main screen into the modes at `to`. Empty: not known.
+        #[serde(default)]
+        modes: String,
+        /// The beginning of a sequence that `to` cuts in two.
+        #[serde(default)]
+        unfinished: String,
     },
     ExecExited {
         code: i32,
@@ -123,6 +129,9 @@ pub struct SessionReport {
     pub ring_end: u64,
     /// The exit code, once the program ended.
     pub exited: Option<i32>,
+    /// Output before this offset was sent to some peer. Not told by older shims.
+    #[serde(default)]
+    pub delivered: Option<u64>,
 }
 
 /// A program to run in the box.
