@@ -10,7 +10,7 @@ use super::output::age;
 use crate::client::Client;
 use crate::config::home;
 use crate::model::failure::{Failure, FailureKind};
-use crate::proto::{Reply, Request, ServerStatus};
+use crate::proto::{HOME_TAKEN, Reply, Request, ServerStatus};
 
 /// How long a server may take to end; it finishes git work that is under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
@@ -31,7 +31,10 @@ pub(super) fn run() -> ExitCode {
         Err(error) => {
             // Standard error is the log; there is nowhere else to say it.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
+            let taken = error
+                .downcast_ref::<Failure>()
+                .is_some_and(|failure| failure.kind == FailureKind::AlreadyExists);
+            if taken { ExitCode::from(HOME_TAKEN) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -75,14 +75,14 @@ impl Client {
         let (reader, writer) = tokio::io::split(stream);
         let mut receiver = Receiver::<_, ServerMessage>::new(reader);
         let mut sender = Sender::new(writer);
-        sender.send(&ClientMessage::Hello { version: VERSION }).await?;
+        sender.send(&ClientMessage::Hello { version: VERSION }).await.map_err(|_| lost())?;
         let server_pid = match timeout(HELLO_DEADLINE, receiver.receive()).await {
             Ok(Ok(Some(ServerMessage::Welcome { version: VERSION, pid }))) => pid,
             Ok(Ok(Some(ServerMessage::Welcome { version, .. }))) => {
                 return Err(other_version(version));
             }
-            Ok(Err(error)) => return Err(error.into()),
-            Ok(Ok(_)) => return Err(lost()),
+            // It ended meanwhile: nothing was asked yet.
+            Ok(_) => return Err(lost()),
             Err(_) => {
                 let message = "the server does not answer";
                 return Err(Failure::new(FailureKind::Timeout, message)
@@ -183,6 +183,11 @@ impl Waiting {
 /// Reaches the socket of a home's server.
 fn open(home: &Path) -> std::io::Result<UnixStream> {
     let stream = crate::socket::connect(home, SOCKET)?;
+    let (_, user) = crate::socket::peer(&stream)?;
+    if user != rustix::process::geteuid().as_raw() {
+        let message = format!("user {user} listens there");
+        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, message));
+    }
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
 }

@@ -11,31 +11,60 @@ use tokio::time::Instant;
 
 use super::{Client, Events};
 use crate::model::failure::{Failure, FailureKind};
+use crate::proto::HOME_TAKEN;
 
 /// How long a new server may take until it listens.
 const START_DEADLINE: Duration = Duration::from_secs(15);
 /// Between two looks whether it listens: a fresh server needs about ten milliseconds.
 const LOOK: Duration = Duration::from_millis(5);
+/// Before a home that another server had is tried again: one that ends needs about as long.
+const AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) async fn connect_or_start(home: &Path) -> Result<(Client, Events), Failure> {
-    if let Ok(stream) = super::open(home) {
-        return Client::from_stream(stream).await;
+    if let Some(connected) = attempt(home).await? {
+        return Ok(connected);
     }
-    let mut server = start(home)?;
     let begun = Instant::now();
+    let mut server = start(home)?;
     loop {
-        // Another client's server may have won the home; whichever listens is ours.
-        if let Ok(connected) = Client::connect(home).await {
+        if let Some(connected) = attempt(home).await? {
             return Ok(connected);
         }
-        let ended = server.try_wait().ok().flatten().is_some_and(|status| !status.success());
-        if begun.elapsed() > START_DEADLINE || (ended && begun.elapsed() > START_DEADLINE / 10) {
-            let log = home.join("server.log");
-            let message = format!("the server did not start; {} says why", log.display());
-            return Err(Failure::new(FailureKind::Unavailable, message).hint(last_line(&log)));
+        let ended = server.try_wait().ok().flatten();
+        match ended.map(|status| status.code()) {
+            Some(code) if code != Some(HOME_TAKEN.into()) => return Err(not_started(home)),
+            _ if begun.elapsed() > START_DEADLINE => return Err(not_started(home)),
+            // Another server has the home: it is about to listen, or about to end.
+            Some(_) => {
+                tokio::time::sleep(AGAIN).await;
+                server = start(home)?;
+            }
+            None => tokio::time::sleep(LOOK).await,
         }
-        tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Connects to whichever server listens; `None` when none does, or it has just ended.
+async fn attempt(home: &Path) -> Result<Option<(Client, Events)>, Failure> {
+    let stream = match super::open(home) {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let message = format!("the server in {} is not yours: {error}", home.display());
+            return Err(Failure::new(FailureKind::Refused, message)
+                .hint("set AGENTDECK_HOME to a directory of your own"));
+        }
+        Err(_) => return Ok(None),
+    };
+    match Client::from_stream(stream).await {
+        Err(failure) if failure == super::lost() => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn not_started(home: &Path) -> Failure {
+    let log = home.join("server.log");
+    let message = format!("the server did not start; {} says why", log.display());
+    Failure::new(FailureKind::Unavailable, message).hint(last_line(&log))
 }
 
 /// Starts `agentdeck server run` in a session of its own, its words going into the home's log.

@@ -25,6 +25,9 @@ pub const VERSION: u32 = 1;
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
 
+/// What a server exits with when another one has the home.
+pub const HOME_TAKEN: u8 = 75;
+
 /// The variable that names the home, for a server that is started.
 pub const HOME_VARIABLE: &str = "AGENTDECK_HOME";
 
