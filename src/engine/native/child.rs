@@ -54,7 +54,9 @@ fn carry_out() -> anyhow::Result<Answer> {
     match serde_json::from_slice(&text).context("the order is malformed")? {
         Order::Isolate { plan, home_in_box } => {
             let layer = layer::prepare(&plan)?;
-            let first = found(|| root::build(&plan, &home_in_box, &layer), || become_shim(&plan))?;
+            let mark = |first: &First| super::write_mark(&plan, first.pid, first.start);
+            let build = || root::build(&plan, &home_in_box, &layer);
+            let first = found(mark, build, || become_shim(&plan))?;
             Ok(Answer::Made { pid: first.pid, start: first.start })
         }
         Order::Detach { plan } => {
@@ -62,7 +64,7 @@ fn carry_out() -> anyhow::Result<Answer> {
             Ok(Answer::Made { pid: first.pid, start: first.start })
         }
         Order::Probe { directory } => {
-            found(|| root::try_out(&directory), || Ok(()))?;
+            found(|_| Ok(()), || root::try_out(&directory), || Ok(()))?;
             Ok(Answer::Works)
         }
     }
@@ -93,8 +95,10 @@ impl Pipe {
     }
 }
 
-/// Makes the namespaces and runs `build`, then `finish`, in their first process.
+/// Makes the namespaces and runs `build`, then `finish`, in their first process, after `mark` in
+/// this one.
 fn found(
+    mark: impl FnOnce(&First) -> anyhow::Result<()>,
     build: impl FnOnce() -> anyhow::Result<()>,
     finish: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<First> {
@@ -120,11 +124,13 @@ fn found(
     let _ = rustix::process::waitpid(Some(founder), WaitOptions::empty());
     let pid = result?;
     let start = process::start_time(pid).context("the box's first process ended at once")?;
+    let first = First { pid, start };
+    mark(&first)?;
     to_first.writer.write_all(&DONE)?;
     let mut failure = Vec::new();
     from_first.reader.read_to_end(&mut failure)?;
     if failure.is_empty() {
-        return Ok(First { pid, start });
+        return Ok(first);
     }
     Err(serde_json::from_slice::<Failure>(&failure)
         .context("the box's first process failed")?
@@ -229,6 +235,7 @@ fn detach(plan: &BoxPlan) -> anyhow::Result<First> {
         pid_pipe.reader.read_exact(&mut pid).context("cannot start a process")?;
         let pid = u32::from_ne_bytes(pid);
         let start = process::start_time(pid).context("the shim ended at once")?;
+        super::write_mark(plan, pid, start)?;
         let mut failure = Vec::new();
         error_pipe.reader.read_to_end(&mut failure)?;
         if failure.is_empty() {

@@ -93,19 +93,8 @@ impl Native {
         let Answer::Made { pid, start } = carry_out(&plan.shim, &order).await? else {
             return Err(unexpected());
         };
-        let record = BoxRecord {
-            environment: plan.environment.clone(),
-            init_pid: pid,
-            init_start: start,
-            container: None,
-            boot: process::boot_id().context("cannot read the boot's id")?,
-            run: plan.run.clone(),
-        };
-        let ready = async {
-            wait_for_shim(plan, &record).await?;
-            write_mark(plan, &record)
-        };
-        if let Err(failure) = ready.await {
+        let record = record_of(plan, pid, start)?;
+        if let Err(failure) = wait_for_shim(plan, &record).await {
             kill(&record).await;
             return Err(failure);
         }
@@ -164,6 +153,11 @@ impl Engine for Native {
     }
 
     async fn stop(&self, record: &BoxRecord, grace: Duration) -> Result<(), Failure> {
+        let marked = record.run.parent().and_then(read_mark).map(|mark| mark.record);
+        if let Some(marked) = marked.filter(|marked| marked != record) {
+            // Made in the record's place, before a server that was killed could take note of it.
+            kill(&marked).await;
+        }
         if process::open(record).is_none() {
             return Ok(());
         }
@@ -345,10 +339,23 @@ fn layer_of(plan: &BoxPlan) -> PathBuf {
     plan.directory.join(layer::DIRECTORY)
 }
 
-fn write_mark(plan: &BoxPlan, record: &BoxRecord) -> Result<(), Failure> {
-    let mark = Mark { deck: plan.deck.clone(), record: record.clone() };
-    let text = serde_json::to_vec(&mark).context("cannot write the box's record")?;
-    Ok(replace(&layer_of(plan), MARK, &text)?)
+fn record_of(plan: &BoxPlan, init_pid: u32, init_start: u64) -> anyhow::Result<BoxRecord> {
+    Ok(BoxRecord {
+        environment: plan.environment.clone(),
+        init_pid,
+        init_start,
+        container: None,
+        boot: process::boot_id().context("cannot read the boot's id")?,
+        run: plan.run.clone(),
+    })
+}
+
+/// Writes down which box the layer belongs to. Whoever makes the box does it before the box
+/// begins, so that one that outlives the server's end is always found again.
+fn write_mark(plan: &BoxPlan, init_pid: u32, init_start: u64) -> anyhow::Result<()> {
+    let record = record_of(plan, init_pid, init_start)?;
+    let text = serde_json::to_vec(&Mark { deck: plan.deck.clone(), record })?;
+    replace(&layer_of(plan), MARK, &text)
 }
 
 fn read_mark(directory: &Path) -> Option<Mark> {
