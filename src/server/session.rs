@@ -167,7 +167,13 @@ impl Session {
         let _ = self.reply(id, Ok(Reply::ExecStarted)).await;
         let outgoing = self.outgoing.clone();
         tokio::spawn(async move {
-            while let Some(event) = exec.events.recv().await {
+            loop {
+                let event = tokio::select! {
+                    event = exec.events.recv() => event,
+                    // The client left; a command that prints nothing ends with it as well.
+                    () = outgoing.closed() => None,
+                };
+                let Some(event) = event else { return };
                 let last = !matches!(event, ExecEvent::Output { .. });
                 let message = ServerMessage::Event(Event::Exec(event));
                 if outgoing.send(Outgoing::Message(message)).await.is_err() || last {
