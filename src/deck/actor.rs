@@ -2,7 +2,7 @@
 //!
 //! The connection is made again while the box lives; what was missed is asked for by offset.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,16 +12,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::exec::{HELLO_DEADLINE, lost};
+use super::link::{Link, Order, Start, StartError, stuck};
 use super::shared::Shared;
 use super::state::{Record, Report};
-use super::terminal::Terminal;
+use super::terminal::{Fed, Gap, Terminal};
 use crate::engine::BoxState;
-use crate::model::environment::SessionKind;
+use crate::model::environment::{Environment, SessionKind, SessionState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::screen::Size;
 use crate::shim::wire::{
-    Frame, Program, SessionReport, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
+    Frame, SessionReport, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
 };
 
 /// Frames under way to the shim. Past that a program is not reading its input, which is said.
@@ -32,8 +33,6 @@ const MAX_INCOMING: usize = 16;
 const CHECKPOINT_BYTES: u64 = 256 << 10;
 /// Least time between two checkpoints of an environment; a flood must not become a flood of syncs.
 const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
-/// How long starting a program may take: the shim only forks, but a loaded machine is slow.
-const START_DEADLINE: Duration = Duration::from_secs(20);
 /// Waits between attempts to reach a box again.
 const RETRY: [Duration; 5] = [
     Duration::from_millis(50),
@@ -42,69 +41,6 @@ const RETRY: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(15),
 ];
-
-/// A handle to the connection.
-#[derive(Clone, Debug)]
-pub(super) struct Link {
-    orders: mpsc::Sender<Order>,
-    frames: mpsc::Sender<Frame>,
-}
-
-#[derive(Debug)]
-enum Order {
-    Start { session: SessionId, start: Start, reply: oneshot::Sender<Result<(), StartError>> },
-    Close { session: SessionId },
-    Resize { session: SessionId, size: Size },
-}
-
-/// A program to start in a new session.
-#[derive(Clone, Debug)]
-pub(super) struct Start {
-    pub kind: SessionKind,
-    pub program: Program,
-    pub size: Size,
-}
-
-/// Why a program did not start.
-#[derive(Clone, Debug)]
-pub(super) struct StartError {
-    pub failure: Failure,
-    /// The box has no such program.
-    pub not_found: bool,
-}
-
-impl Link {
-    pub async fn start(&self, session: SessionId, start: Start) -> Result<(), StartError> {
-        let (reply, answer) = oneshot::channel();
-        let gone = || StartError { failure: lost("it was closed"), not_found: false };
-        let order = Order::Start { session, start, reply };
-        self.orders.send(order).await.map_err(|_| gone())?;
-        match timeout(START_DEADLINE, answer).await {
-            Ok(answer) => answer.map_err(|_| gone())?,
-            Err(_) => Err(StartError {
-                failure: Failure::new(FailureKind::Timeout, "the program did not start in time"),
-                not_found: false,
-            }),
-        }
-    }
-
-    pub async fn close(&self, session: SessionId) {
-        let _ = self.orders.send(Order::Close { session }).await;
-    }
-
-    pub fn resize(&self, session: SessionId, size: Size) -> Result<(), Failure> {
-        self.orders.try_send(Order::Resize { session, size }).map_err(|_| stuck())
-    }
-
-    pub fn input(&self, session: SessionId, bytes: Vec<u8>) -> Result<(), Failure> {
-        self.frames.try_send(Frame::Input { session, bytes }).map_err(|_| stuck())
-    }
-}
-
-fn stuck() -> Failure {
-    Failure::new(FailureKind::Unavailable, "the program does not read what is typed")
-        .hint("wait, or stop the environment")
-}
 
 /// Keeps an environment connected until its box is gone, and says how it stands. `ready` is told
 /// once the first connection stands.
@@ -164,16 +100,18 @@ async fn connect(
     let (mut stream, sessions) = hello(stream).await?;
     for report in &sessions {
         let terminal = adopt(shared, &environment.id, report).await;
+        terminal.answered_until(report.delivered.unwrap_or(report.ring_end));
         let follow = ShimRequest::Follow { session: report.session, from: terminal.offset() };
         write_frame(&mut stream, &Frame::control(&follow)).await.map_err(lost)?;
     }
+    forget_missing(shared, environment, &sessions).await;
     let (reader, writer) = stream.into_split();
     let (incoming, frames) = mpsc::channel(MAX_INCOMING);
     let (outgoing, to_write) = mpsc::channel(MAX_OUTGOING);
     let (orders, received) = mpsc::channel(MAX_OUTGOING);
     tokio::spawn(read(reader, incoming));
     tokio::spawn(write(writer, to_write));
-    shared.set_link(&environment.id, Some(Link { orders, frames: outgoing.clone() }));
+    shared.set_link(&environment.id, Some(Link::new(orders, outgoing.clone())));
     let actor = Actor {
         shared: shared.clone(),
         environment: environment.id.clone(),
@@ -182,6 +120,8 @@ async fn connect(
         starting: HashMap::new(),
         shown: HashMap::new(),
         saved: Instant::now(),
+        look: None,
+        repaints: BTreeMap::new(),
     };
     Ok((actor, frames))
 }
@@ -206,7 +146,11 @@ async fn adopt(
     report: &SessionReport,
 ) -> Arc<Terminal> {
     let session = report.session;
-    let terminal = shared.terminal(environment, session).unwrap_or_else(|| {
+    let known = shared.terminal(environment, session);
+    // A screen that is ahead of the output belongs to an earlier session of the same number.
+    let known = known.filter(|terminal| terminal.offset() <= report.ring_end);
+    let terminal = known.unwrap_or_else(|| {
+        shared.drop_terminal(environment, session);
         let terminal = Arc::new(Terminal::new(report.size));
         shared.set_terminal(environment, session, terminal.clone());
         terminal
@@ -214,8 +158,12 @@ async fn adopt(
     if terminal.size() != report.size {
         terminal.resize(report.size);
     }
-    let known = shared.record(environment).await.ok();
-    if known.is_none_or(|record| record.environment.session(session).is_none()) {
+    let record = shared.record(environment).await.ok();
+    let shown = record.as_ref().and_then(|record| record.environment.session(session));
+    let right = shown.is_some_and(|shown| {
+        report.exited.is_some() || matches!(shown.state, SessionState::Running)
+    });
+    if !right {
         let kind =
             if session == SessionId::AGENT { SessionKind::Agent } else { SessionKind::Shell };
         let (command, size) = (report.command.clone(), report.size);
@@ -225,6 +173,24 @@ async fn adopt(
         shared.report(environment, Report::SessionExited { session, code }).await;
     }
     terminal
+}
+
+/// Ends in the view what the shim does not have: it went while nobody listened.
+async fn forget_missing(
+    shared: &Arc<Shared>,
+    environment: &Environment,
+    sessions: &[SessionReport],
+) {
+    let Ok(record) = shared.record(&environment.id).await else { return };
+    for shown in &record.environment.sessions {
+        let session = shown.id;
+        let there = sessions.iter().any(|report| report.session == session);
+        if there || shown.kind == SessionKind::Agent || shown.state != SessionState::Running {
+            continue;
+        }
+        shared.drop_terminal(&environment.id, session);
+        shared.report(&environment.id, Report::SessionClosed { session }).await;
+    }
 }
 
 async fn read(mut reader: OwnedReadHalf, incoming: mpsc::Sender<Frame>) {
@@ -252,11 +218,16 @@ struct Actor {
     /// What was last told of a session's output: when, and its title.
     shown: HashMap<SessionId, (Instant, String)>,
     saved: Instant,
+    /// When a screen must be looked at again, because an update that hides output may be overdue.
+    look: Option<Instant>,
+    /// Sessions that were made narrower to have them painted anew, and when they get their size back.
+    repaints: BTreeMap<SessionId, Instant>,
 }
 
 impl Actor {
     async fn run(mut self, mut frames: mpsc::Receiver<Frame>) {
         loop {
+            let deadline = self.deadline();
             tokio::select! {
                 biased;
                 Some(order) = self.orders.recv() => self.obey(order),
@@ -264,6 +235,28 @@ impl Actor {
                     Some(frame) => self.take(frame).await,
                     None => return,
                 },
+                () = sleep_until(deadline) => self.tick(),
+            }
+        }
+    }
+
+    /// When there is something to do by itself.
+    fn deadline(&self) -> Option<Instant> {
+        self.repaints.values().copied().chain(self.look).min()
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        let due = self.repaints.extract_if(.., |_, at| *at <= now);
+        for session in due.map(|(session, _)| session).collect::<Vec<_>>() {
+            if let Some(terminal) = self.shared.terminal(&self.environment, session) {
+                self.send(&ShimRequest::Resize { session, size: terminal.size() });
+            }
+        }
+        if self.look.take_if(|at| *at <= now).is_some() {
+            for (session, terminal) in self.shared.terminals(&self.environment) {
+                let fed = terminal.look();
+                self.pass_on(session, &terminal, fed);
             }
         }
     }
@@ -276,11 +269,21 @@ impl Actor {
                     program: start.program.clone(),
                     size: start.size,
                 };
+                if self.starting.contains_key(&session) {
+                    let message = format!("session {session} is being started already");
+                    let failure = Failure::new(FailureKind::AlreadyExists, message);
+                    let _ = reply.send(Err(StartError { failure, not_found: false }));
+                    return;
+                }
                 let terminal = Arc::new(Terminal::new(start.size));
                 self.shared.drop_terminal(&self.environment, session);
                 self.shared.set_terminal(&self.environment, session, terminal);
                 self.starting.insert(session, (start, reply));
-                self.send(&request);
+                if !self.send(&request)
+                    && let Some((_, reply)) = self.starting.remove(&session)
+                {
+                    let _ = reply.send(Err(StartError { failure: stuck(), not_found: false }));
+                }
             }
             Order::Close { session } => {
                 self.send(&ShimRequest::Close { session });
@@ -288,7 +291,10 @@ impl Actor {
             Order::Resize { session, size } => {
                 if let Some(terminal) = self.shared.terminal(&self.environment, session) {
                     terminal.resize(size);
+                    // What is replayed over a file of another size comes out wrong.
+                    self.checkpoint(&terminal, 1);
                 }
+                self.repaints.remove(&session);
                 self.send(&ShimRequest::Resize { session, size });
                 let (shared, environment) = (self.shared.clone(), self.environment.clone());
                 tokio::spawn(async move {
@@ -298,10 +304,14 @@ impl Actor {
         }
     }
 
-    fn send(&self, request: &ShimRequest) {
-        if self.outgoing.try_send(Frame::control(request)).is_err() {
-            tracing::warn!(environment = %self.environment, "the shim does not read: {request:?}");
+    /// Queues a request; `false` when the shim has stopped reading.
+    fn send(&self, request: &ShimRequest) -> bool {
+        let sent = self.outgoing.try_send(Frame::control(request)).is_ok();
+        if !sent {
+            // Never the request itself: it may hold an agent's key.
+            tracing::warn!(environment = %self.environment, "the shim does not read");
         }
+        sent
     }
 
     async fn take(&mut self, frame: Frame) {
@@ -316,8 +326,19 @@ impl Actor {
     }
 
     async fn output(&mut self, session: SessionId, offset: u64, bytes: &[u8]) {
+        if self.starting.contains_key(&session) {
+            // The last words of the session whose place a new one takes.
+            return;
+        }
         let Some(terminal) = self.shared.terminal(&self.environment, session) else { return };
         let fed = terminal.feed(offset, bytes);
+        self.pass_on(session, &terminal, fed);
+        self.tell_output(session, &terminal).await;
+        self.checkpoint(&terminal, CHECKPOINT_BYTES);
+    }
+
+    /// Hands on what output brought besides its screen.
+    fn pass_on(&mut self, session: SessionId, terminal: &Terminal, fed: Fed) {
         if !fed.replies.is_empty() {
             // A program that asks without reading the answers loses them, as with any terminal.
             let _ = self.outgoing.try_send(Frame::Input { session, bytes: fed.replies });
@@ -325,8 +346,12 @@ impl Actor {
         if fed.bell {
             self.shared.hub.bell(&self.environment, session);
         }
-        self.tell_output(session, &terminal).await;
-        if terminal.unsaved() >= CHECKPOINT_BYTES && self.saved.elapsed() >= CHECKPOINT_PAUSE {
+        self.look = self.look.into_iter().chain(terminal.update_deadline()).min();
+    }
+
+    /// Writes the screens down when one has moved by `bytes` and the last time is long enough ago.
+    fn checkpoint(&mut self, terminal: &Terminal, bytes: u64) {
+        if terminal.unsaved() >= bytes && self.saved.elapsed() >= CHECKPOINT_PAUSE {
             self.saved = Instant::now();
             let (shared, environment) = (self.shared.clone(), self.environment.clone());
             tokio::task::spawn_blocking(move || shared.save_screens(&environment));
@@ -361,7 +386,10 @@ impl Actor {
                     .report(&self.environment, Report::SessionExited { session, code })
                     .await;
             }
-            ShimEvent::Gap { session, from, to } => self.gap(session, from, to).await,
+            ShimEvent::Gap { session, from, to, modes, unfinished } => {
+                let gap = Gap { from, to, modes: &modes, unfinished: &unfinished };
+                self.gap(session, &gap).await;
+            }
             ShimEvent::Unsupported { request } => {
                 tracing::warn!(environment = %self.environment, "the shim is too old for {request}");
             }
@@ -403,22 +431,29 @@ impl Actor {
         let _ = reply.send(Err(StartError { failure, not_found }));
     }
 
-    /// Output was lost while nobody read it: ends whatever sequence was open, says so, and has
-    /// the program paint itself again.
-    async fn gap(&mut self, session: SessionId, from: u64, to: u64) {
-        const CANCEL: &str = "\x18\x1b\\";
+    /// Output was lost while nobody read it: says so, and has the program paint itself again.
+    async fn gap(&mut self, session: SessionId, gap: &Gap<'_>) {
         let Some(terminal) = self.shared.terminal(&self.environment, session) else { return };
-        let note = format!("{CANCEL}\r\n[{} bytes of output were not kept]\r\n", to - from);
-        terminal.skip_to(to, note.as_bytes());
+        if !terminal.skip(gap) {
+            let note = "output was lost while no server ran; the program was asked to paint anew";
+            self.shared.report(&self.environment, Report::Note(note.to_owned())).await;
+        }
+        if self.repaints.contains_key(&session) {
+            return;
+        }
+        // The program must see two sizes, and have the time to look at the first.
+        const REPAINT_PAUSE: Duration = Duration::from_millis(100);
         let size = terminal.size();
         let narrower = Size { columns: size.columns.saturating_sub(1).max(1), ..size };
         self.send(&ShimRequest::Resize { session, size: narrower });
-        // The program must see two sizes, not the last one twice.
-        const REPAINT_PAUSE: Duration = Duration::from_millis(100);
-        let outgoing = self.outgoing.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(REPAINT_PAUSE).await;
-            let _ = outgoing.send(Frame::control(&ShimRequest::Resize { session, size })).await;
-        });
+        self.repaints.insert(session, Instant::now() + REPAINT_PAUSE);
+    }
+}
+
+/// Waits until `at`; forever without one.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }

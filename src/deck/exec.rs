@@ -108,7 +108,7 @@ async fn open(shared: &Arc<Shared>, record: &Record) -> Result<UnixStream, Failu
     let made = record.record.as_ref().ok_or_else(|| {
         Failure::new(FailureKind::Unavailable, format!("{} has no box yet", environment.name))
     })?;
-    shared.link(&environment.id)?;
+    shared.link_of(environment)?;
     let mut stream = shared.engine(environment.engine).open_channel(made).await?;
     let hello = Frame::control(&ShimRequest::Hello { version: VERSION });
     write_frame(&mut stream, &hello).await.map_err(lost)?;

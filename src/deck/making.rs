@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::actor::{self, Start};
+use super::actor;
 use super::jobs::Snapshotter;
+use super::link::Start;
 use super::shared::{Shared, blocking, canonical, now};
 use super::state::{RECORD_VERSION, Record, Report};
 use crate::config::{file, profiles};
@@ -177,22 +178,15 @@ pub(super) async fn start(
     record: Record,
     variables: Vec<Variable>,
 ) -> Result<(), Failure> {
-    let id = record.environment.id.clone();
-    let name = &record.environment.name;
-    match &record.environment.state {
-        EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. } => {
-            return restart_agent(shared, record, variables).await;
-        }
-        EnvironmentState::Creating { .. } => {
-            let message = format!("{name} is still being made");
-            return Err(Failure::new(FailureKind::Invalid, message));
-        }
-        EnvironmentState::Stopped | EnvironmentState::Failed { .. } => {}
-    }
     let profile = profile_of(shared, &record)?;
+    let record = shared.begin(&record.environment.id).await?;
+    if matches!(
+        record.environment.state,
+        EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. }
+    ) {
+        return restart_agent(shared, record, &profile, variables).await;
+    }
     let size = record.environment.session(SessionId::AGENT).map_or(Size::DEFAULT, |open| open.size);
-    let progress = |step: &str| Report::Progress { step: step.to_owned(), done: 0, total: 0 };
-    shared.report(&id, progress("starting")).await;
     let task = shared.clone();
     tokio::spawn(make(task, record, profile, variables, size));
     Ok(())
@@ -202,6 +196,7 @@ pub(super) async fn start(
 async fn restart_agent(
     shared: &Arc<Shared>,
     record: Record,
+    profile: &AgentProfile,
     variables: Vec<Variable>,
 ) -> Result<(), Failure> {
     let id = record.environment.id.clone();
@@ -211,9 +206,8 @@ async fn restart_agent(
         return Err(Failure::new(FailureKind::AlreadyExists, message));
     }
     let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
-    let profile = profile_of(shared, &record)?;
-    remember_variables(shared, &id, &profile, variables);
-    start_agent(shared, &id, &profile, size).await
+    remember_variables(shared, &id, profile, variables);
+    start_agent(shared, &id, profile, size).await
 }
 
 fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfile, Failure> {
@@ -394,7 +388,7 @@ async fn connect(shared: &Arc<Shared>, record: &Record, made: BoxRecord) -> Resu
     let engine = shared.engine(record.environment.engine).clone();
     let id = record.environment.id.clone();
     shared.drop_terminal(&id, SessionId::AGENT);
-    tokio::spawn(actor::supervise(shared.clone(), record, ready));
+    shared.supervise(&id, actor::supervise(shared.clone(), record, ready));
     if !matches!(timeout(CONNECT_DEADLINE, connected).await, Ok(Ok(()))) {
         let _ = engine.stop(&made, Duration::ZERO).await;
         return Err(Failure::new(
@@ -403,9 +397,17 @@ async fn connect(shared: &Arc<Shared>, record: &Record, made: BoxRecord) -> Resu
         )
         .hint("agentdeck doctor tells what the engine can do here"));
     }
-    let isolation = engine.isolation(&made).await?;
-    shared.report(&id, Report::Isolation(isolation)).await;
-    Ok(())
+    match engine.isolation(&made).await {
+        Ok(isolation) => {
+            shared.report(&id, Report::Isolation(isolation)).await;
+            Ok(())
+        }
+        Err(failure) => {
+            // Nothing may run in a box of which nobody knows what holds it.
+            let _ = engine.stop(&made, Duration::ZERO).await;
+            Err(failure)
+        }
+    }
 }
 
 /// Starts the agent, installing it first where the box does not have it.

@@ -9,6 +9,7 @@ mod actor;
 mod exec;
 mod hub;
 mod jobs;
+mod link;
 mod making;
 mod queries;
 mod recover;
@@ -47,12 +48,32 @@ pub struct Deck {
 
 /// What the loop is told.
 enum Message {
-    Request { client: ClientId, request: Request, reply: Answer },
+    Request {
+        client: ClientId,
+        request: Request,
+        reply: Answer,
+    },
     Prepared(Box<making::Prepared>, Answer),
-    Report { environment: EnvironmentId, report: state::Report },
-    Record { environment: EnvironmentId, reply: oneshot::Sender<Option<state::Record>> },
-    Resolve { target: Target, reply: oneshot::Sender<Result<state::Record, Failure>> },
-    Discarded { environment: EnvironmentId },
+    /// Asks to start an environment; answered with it as it was, and from then on it is being made.
+    Begin {
+        environment: EnvironmentId,
+        reply: oneshot::Sender<Result<state::Record, Failure>>,
+    },
+    Report {
+        environment: EnvironmentId,
+        report: state::Report,
+    },
+    Record {
+        environment: EnvironmentId,
+        reply: oneshot::Sender<Option<state::Record>>,
+    },
+    Resolve {
+        target: Target,
+        reply: oneshot::Sender<Result<state::Record, Failure>>,
+    },
+    Discarded {
+        environment: EnvironmentId,
+    },
     Restored(Box<state::Record>),
     ClientGone(ClientId),
     Stop(oneshot::Sender<()>),

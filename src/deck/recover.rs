@@ -89,20 +89,48 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     {
         shared.report(&id, Report::Note(format!("changes are not noticed: {failure}"))).await;
     }
+    if let EnvironmentState::Failed { .. } = record.environment.state {
+        return end_half_made(&shared, &record).await;
+    }
     let Some(made) = record.record.clone() else { return };
     match state_of(&shared, &record, &made).await {
         BoxState::Running => {
             if let Err(failure) = shared.open_gate(&record) {
                 shared.report(&id, Report::Note(format!("no network: {failure}"))).await;
             }
-            let (ready, _) = oneshot::channel();
-            actor::supervise(shared, record, ready).await;
-        }
-        BoxState::Stopped | BoxState::Gone => {
-            if !matches!(record.environment.state, EnvironmentState::Failed { .. }) {
-                shared.report(&id, Report::Stopped).await;
+            let (ready, connected) = oneshot::channel();
+            shared.supervise(&id, actor::supervise(shared.clone(), record.clone(), ready));
+            if connected.await.is_ok() {
+                read_isolation(&shared, &record, &made).await;
             }
         }
+        BoxState::Stopped | BoxState::Gone => shared.report(&id, Report::Stopped).await,
+    }
+}
+
+/// Reads back what holds a box that went on without a server.
+async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
+    let id = &record.environment.id;
+    match shared.engine(record.environment.engine).isolation(made).await {
+        Ok(isolation) => shared.report(id, Report::Isolation(isolation)).await,
+        Err(failure) => {
+            let note = format!("what holds the box could not be read back: {failure}");
+            shared.report(id, Report::Note(note)).await;
+        }
+    }
+}
+
+/// Ends the box of an environment whose making was cut short: its agent was never started, and
+/// starting the environment makes what is missing.
+async fn end_half_made(shared: &Arc<Shared>, record: &Record) {
+    let id = &record.environment.id;
+    let engine = shared.engine(record.environment.engine);
+    let ended = match &record.record {
+        Some(made) => engine.stop(made, Duration::ZERO).await,
+        None => engine.remove_orphan(&shared.deck, id).await,
+    };
+    if let Err(failure) = ended {
+        tracing::warn!(%id, "what was made of its box could not be ended: {failure}");
     }
 }
 

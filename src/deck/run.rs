@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::actor::Start;
 use super::hub::in_scope;
+use super::link::Start;
 use super::making::{self, Prepared};
 use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, State};
@@ -78,6 +78,11 @@ impl Run {
                 Message::Request { client, request, reply } => self.answer(client, request, reply),
                 Message::Prepared(prepared, reply) => {
                     let _ = reply.send(self.create(*prepared));
+                }
+                Message::Begin { environment, reply } => {
+                    let (begun, effects) = self.state.begin(&environment, now());
+                    self.perform(effects);
+                    let _ = reply.send(begun);
                 }
                 Message::Report { environment, report } => {
                     let effects = self.state.apply(&environment, report, now());
@@ -326,8 +331,9 @@ async fn start_shell(
 ) -> Result<Reply, Failure> {
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
-    let link = shared.link(&id)?;
-    let session = next_session(shared, &id).await?;
+    let link = shared.link_of(&record.environment)?;
+    let highest = record.environment.sessions.iter().map(|session| session.id.0).max();
+    let session = shared.claim_session(&id, highest.unwrap_or_default());
     let mut environment = shared.variables(&id);
     environment.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
     // The image decides which shells there are; the best one that starts is taken.
@@ -352,13 +358,6 @@ async fn start_shell(
     let message = failure.map_or_else(String::new, |failure| failure.message);
     Err(Failure::new(FailureKind::NotFound, format!("no shell starts in this box: {message}"))
         .hint("run a program of the image with agentdeck exec"))
-}
-
-/// The next free session id. Two at once may get the same one; the shim refuses the second.
-async fn next_session(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<SessionId, Failure> {
-    let record = shared.record(id).await?;
-    let highest = record.environment.sessions.iter().map(|session| session.id.0).max();
-    Ok(SessionId(highest.map_or(1, |highest| highest + 1).max(1)))
 }
 
 async fn close_session(

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
-use super::actor::Link;
 use super::hub::Hub;
 use super::jobs::Snapshotter;
+use super::link::Link;
 use super::state::{Record, Report};
 use super::terminal::Terminal;
 use super::{Message, stopping};
 use crate::egress::Gateway;
 use crate::engine::{BoxPlan, Engine};
+use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, RepositoryId, SessionId, Timestamp};
 use crate::model::policy::{EngineKind, Limits};
@@ -47,6 +48,10 @@ struct Tables {
     terminals: HashMap<(EnvironmentId, SessionId), Arc<Terminal>>,
     snapshotters: HashMap<EnvironmentId, Arc<Snapshotter>>,
     gates: HashMap<EnvironmentId, JoinHandle<()>>,
+    /// The tasks that keep environments connected, one for each.
+    supervisors: HashMap<EnvironmentId, AbortHandle>,
+    /// The highest session id given out.
+    sessions: HashMap<EnvironmentId, u32>,
     /// Held by a decision while it is carried out: one at a time in a repository.
     decisions: HashMap<RepositoryId, Arc<Mutex<()>>>,
     variables: HashMap<EnvironmentId, Variables>,
@@ -102,6 +107,26 @@ impl Shared {
         answer.await.map_err(|_| stopping())?.ok_or_else(|| {
             Failure::new(FailureKind::NotFound, format!("environment {environment} is gone"))
         })
+    }
+
+    /// Claims an environment for being started, and returns it as it was.
+    pub async fn begin(&self, environment: &EnvironmentId) -> Result<Record, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Begin { environment: environment.clone(), reply };
+        self.messages.send(message).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Runs the task that keeps an environment connected, in the place of an earlier one.
+    pub fn supervise(
+        &self,
+        environment: &EnvironmentId,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = tokio::spawn(task).abort_handle();
+        if let Some(former) = self.tables().supervisors.insert(environment.clone(), task) {
+            former.abort();
+        }
     }
 
     /// The record of the environment that a client means.
@@ -170,14 +195,18 @@ impl Shared {
         }
     }
 
+    /// The connection to an environment's box.
     pub fn link(&self, environment: &EnvironmentId) -> Result<Link, Failure> {
-        self.tables().links.get(environment).cloned().ok_or_else(|| {
-            Failure::new(
-                FailureKind::Unavailable,
-                format!("environment {environment} is not running"),
-            )
-            .hint("start it with agentdeck start")
-        })
+        self.find_link(environment).ok_or_else(|| does_not_run(environment.as_str()))
+    }
+
+    /// The same, where the failure can say the environment's name.
+    pub fn link_of(&self, environment: &Environment) -> Result<Link, Failure> {
+        self.find_link(&environment.id).ok_or_else(|| does_not_run(environment.name.as_str()))
+    }
+
+    fn find_link(&self, environment: &EnvironmentId) -> Option<Link> {
+        self.tables().links.get(environment).cloned()
     }
 
     pub fn set_link(&self, environment: &EnvironmentId, link: Option<Link>) {
@@ -249,6 +278,14 @@ impl Shared {
         self.tables().snapshotters.insert(environment.clone(), snapshotter);
     }
 
+    /// An id for a new session, higher than `highest` and every one given out before.
+    pub fn claim_session(&self, environment: &EnvironmentId, highest: u32) -> SessionId {
+        let mut tables = self.tables();
+        let last = tables.sessions.entry(environment.clone()).or_default();
+        *last = (*last).max(highest) + 1;
+        SessionId(*last)
+    }
+
     pub fn decision_lock(&self, repository: &RepositoryId) -> Arc<Mutex<()>> {
         self.tables().decisions.entry(repository.clone()).or_default().clone()
     }
@@ -267,19 +304,28 @@ impl Shared {
         self.watcher.unwatch(environment);
         let mut tables = self.tables();
         tables.links.remove(environment);
+        if let Some(supervisor) = tables.supervisors.remove(environment) {
+            supervisor.abort();
+        }
         tables.snapshotters.remove(environment);
         tables.variables.remove(environment);
-        tables.terminals.retain(|(id, _), terminal| {
-            if id == environment {
-                terminal.close();
-            }
-            id != environment
-        });
+        tables.sessions.remove(environment);
+        let own = tables.terminals.extract_if(|(id, _), _| id == environment);
+        let terminals: Vec<_> = own.map(|(_, terminal)| terminal).collect();
+        drop(tables);
+        for terminal in terminals {
+            terminal.close();
+        }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn does_not_run(environment: &str) -> Failure {
+    Failure::new(FailureKind::Unavailable, format!("{environment} does not run"))
+        .hint(format!("agentdeck start {environment}"))
 }
 
 pub(super) fn now() -> Timestamp {

@@ -192,6 +192,29 @@ impl State {
         .hint(format!("choose another name, or discard it: agentdeck discard {name}")))
     }
 
+    /// Claims an environment for being started: returns it as it was, and has it being made from
+    /// now on unless it runs. One at a time.
+    pub fn begin(
+        &mut self,
+        id: &EnvironmentId,
+        now: Timestamp,
+    ) -> (Result<Record, Failure>, Vec<Effect>) {
+        let Some(record) = self.records.get(id).cloned() else {
+            return (Err(unknown(id.as_str())), Vec::new());
+        };
+        match &record.environment.state {
+            EnvironmentState::Creating { .. } => (Err(being_made(&record.environment)), Vec::new()),
+            EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. } => {
+                (Ok(record), Vec::new())
+            }
+            EnvironmentState::Stopped | EnvironmentState::Failed { .. } => {
+                let report = Report::Progress { step: "starting".to_owned(), done: 0, total: 0 };
+                let effects = self.apply(id, report, now);
+                (Ok(record), effects)
+            }
+        }
+    }
+
     /// Records what happened. A report about an environment that is gone changes nothing.
     pub fn apply(&mut self, id: &EnvironmentId, report: Report, now: Timestamp) -> Vec<Effect> {
         let Some(record) = self.records.get_mut(id) else { return Vec::new() };
@@ -285,7 +308,10 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
         Report::Isolation(isolation) => view.isolation = Some(isolation),
         Report::Running => enter(view, EnvironmentState::Running, now),
         Report::Stopped => {
-            enter(view, EnvironmentState::Stopped, now);
+            // Why it failed says more than that it does not run.
+            if !matches!(view.state, EnvironmentState::Failed { .. }) {
+                enter(view, EnvironmentState::Stopped, now);
+            }
             end_sessions(view, now);
         }
         Report::Failed(failure) => {
@@ -345,9 +371,10 @@ fn enter(view: &mut Environment, state: EnvironmentState, now: Timestamp) {
     }
 }
 
-/// Programs do not outlive their box. How they ended is not known, so the code says "killed".
+/// Programs do not outlive their box, nor does what held them. How they ended is not known, so the code says "killed".
 fn end_sessions(view: &mut Environment, now: Timestamp) {
     const KILLED: i32 = 128 + 9;
+    view.isolation = None;
     view.sessions.retain(|session| session.kind == SessionKind::Agent);
     for session in &mut view.sessions {
         session.taken = false;
@@ -392,6 +419,12 @@ fn with_session(view: &mut Environment, id: SessionId, change: impl FnOnce(&mut 
 fn unknown(name: &str) -> Failure {
     Failure::new(FailureKind::NotFound, format!("there is no environment {name}"))
         .hint("list them with agentdeck ls")
+}
+
+/// The failure for what must wait until an environment is made.
+pub fn being_made(environment: &Environment) -> Failure {
+    let message = format!("{} is still being made", environment.name);
+    Failure::new(FailureKind::Invalid, message).hint("wait until it runs")
 }
 
 /// The failure for a session that an environment does not have.

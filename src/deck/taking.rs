@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::Message;
 use super::queries::{draft_message, head};
 use super::shared::{Shared, blocking, now};
-use super::state::{Record, Report};
+use super::state::{Record, Report, being_made};
 use crate::model::decision::{Decision, DecisionKind};
+use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{CommitId, DecisionId};
+use crate::model::id::{CommitId, DecisionId, EnvironmentId};
 use crate::proto::Target;
 use crate::repo::taking::{self, Journal, TakeRequest};
 use crate::repo::{Store, UserRepository};
@@ -20,6 +23,9 @@ use crate::store;
 
 /// What programs get to end by themselves before a box is killed.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// How long the end of a box may go unnoticed; its connection ends with it.
+const NOTICE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The repository, its snapshots and its journal, opened for one decision.
 struct Opened {
@@ -70,6 +76,7 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     shared.save_screens(&id);
     shared.forget(&id);
     let (from, to) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
+    let kept = record.clone();
     let decided = decide(shared, record, move |opened, record| {
         let request = request(opened, record, head)?;
         let decision = taking::record_discard(&opened.user, &opened.journal, &request)?;
@@ -77,8 +84,11 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
         Ok(decision)
     })
     .await;
-    if decided.is_ok() {
+    if decided.is_ok() || !shared.layout.environment(&id).directory.exists() {
         let _ = shared.messages.send(Message::Discarded { environment: id }).await;
+    } else if kept.workspace_made {
+        // It stays, so its changes must be noticed again.
+        let _ = super::making::watch(shared, &kept).await;
     }
     publish(shared, decided?)
 }
@@ -133,13 +143,35 @@ pub(super) async fn decisions(
     .await
 }
 
-/// Stops an environment's box. Stopping a stopped one is fine.
+/// Stops an environment's box. Stopping a stopped one is fine; one that is being made is refused,
+/// because what makes it would go on.
 pub(super) async fn stop(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure> {
+    if let EnvironmentState::Creating { .. } = record.environment.state {
+        return Err(being_made(&record.environment));
+    }
     let Some(made) = &record.record else { return Ok(()) };
     let engine = shared.engine(record.environment.engine);
     engine.stop(made, STOP_GRACE).await?;
-    shared.close_gate(&record.environment.id);
+    let id = &record.environment.id;
+    if timeout(NOTICE_DEADLINE, until_ended(shared, id)).await.is_err() {
+        shared.report(id, Report::Stopped).await;
+    }
+    shared.close_gate(id);
     Ok(())
+}
+
+/// Waits until whoever watches the box has seen its end, so that a start may follow at once.
+async fn until_ended(shared: &Arc<Shared>, id: &EnvironmentId) {
+    let subscriber = shared.hub.subscribe();
+    shared.hub.follow(&subscriber, None);
+    while let Ok(record) = shared.record(id).await {
+        match record.environment.state {
+            EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. } => {}
+            _ => return,
+        }
+        subscriber.ready().await;
+        let _ = shared.hub.take(&subscriber);
+    }
 }
 
 /// Moves what a kill left between a decision and its rename: the journal says where it belongs.

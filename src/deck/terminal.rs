@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -19,6 +20,9 @@ const CHUNK: usize = 64 << 10;
 pub struct Terminal {
     inner: Mutex<Inner>,
     changed: watch::Sender<Change>,
+    /// Held while the file is written: one writer at a time, and none once it is `true`, which
+    /// says that the session is forgotten.
+    forgotten: Mutex<bool>,
 }
 
 /// What those who watch a terminal are woken by.
@@ -35,6 +39,8 @@ struct Inner {
     offset: u64,
     /// The offset of the last checkpoint that was written.
     saved: u64,
+    /// What the program asked before this offset was answered by an earlier server.
+    answered: u64,
 }
 
 impl std::fmt::Debug for Inner {
@@ -49,6 +55,17 @@ pub struct Fed {
     /// Bytes for the program's input: answers to its queries.
     pub replies: Vec<u8>,
     pub bell: bool,
+}
+
+/// Output that was lost, and what it would have left behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap<'a> {
+    pub from: u64,
+    pub to: u64,
+    /// Brings a terminal on its main screen into the modes at `to`; empty when they are not known.
+    pub modes: &'a str,
+    /// The beginning of a sequence that `to` cuts in two.
+    pub unfinished: &'a str,
 }
 
 /// A terminal as it is kept on disk: enough to rebuild it and go on from `offset`.
@@ -71,7 +88,8 @@ impl Terminal {
     fn with(emulator: Emulator, offset: u64) -> Self {
         let first = Change { sequence: emulator.sequence(), closed: false };
         let (changed, _) = watch::channel(first);
-        Self { inner: Mutex::new(Inner { emulator, offset, saved: offset }), changed }
+        let inner = Inner { emulator, offset, saved: offset, answered: offset };
+        Self { inner: Mutex::new(inner), changed, forgotten: Mutex::new(false) }
     }
 
     /// Rebuilds a terminal from its file; `None` when there is none that can be read.
@@ -94,8 +112,12 @@ impl Terminal {
         Some(Self::with(emulator, checkpoint.offset))
     }
 
-    /// Writes the terminal's file.
+    /// Writes the terminal's file, unless the session is forgotten.
     pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        if *forgotten {
+            return Ok(());
+        }
         let (checkpoint, offset) = {
             let mut inner = self.lock();
             let state = to_hex(&inner.emulator.checkpoint());
@@ -105,6 +127,7 @@ impl Terminal {
         };
         store::write_json(path, &checkpoint)?;
         self.lock().saved = offset;
+        drop(forgotten);
         Ok(())
     }
 
@@ -118,6 +141,13 @@ impl Terminal {
         self.lock().offset
     }
 
+    /// Takes note that output before `offset` was read by an earlier server: what the program
+    /// asked there has its answer, and a second one would be keys that nobody typed.
+    pub fn answered_until(&self, offset: u64) {
+        let mut inner = self.lock();
+        inner.answered = inner.answered.max(offset);
+    }
+
     /// Feeds output that begins at the absolute `offset`. Bytes that were fed before are passed
     /// over; after a gap the terminal goes on with what there is.
     pub fn feed(&self, offset: u64, bytes: &[u8]) -> Fed {
@@ -127,8 +157,7 @@ impl Terminal {
             let mut inner = self.lock();
             let known = usize::try_from(inner.offset.saturating_sub(at)).unwrap_or(usize::MAX);
             if let Some(fresh) = chunk.get(known..) {
-                inner.emulator.feed(fresh);
-                inner.offset = at + chunk.len() as u64;
+                inner.take(at + known as u64, fresh);
             }
             fed.replies.extend(inner.emulator.take_replies());
             fed.bell |= inner.emulator.take_bell();
@@ -140,15 +169,49 @@ impl Terminal {
         fed
     }
 
-    /// Goes on at a later offset after output was lost, showing `note` in its place.
-    pub fn skip_to(&self, offset: u64, note: &[u8]) {
-        let sequence = {
+    /// Goes on at a later offset after output was lost. A main screen says so where it is missing;
+    /// an alternate one, which its program paints anew, begins empty. Returns whether it was said.
+    pub fn skip(&self, gap: &Gap<'_>) -> bool {
+        /// Ends whatever sequence was open.
+        const CANCEL: &[u8] = b"\x18\x1b\\";
+        let mut inner = self.lock();
+        let emulator = &mut inner.emulator;
+        emulator.feed(CANCEL);
+        if emulator.modes().alternate_screen && !gap.modes.is_empty() {
+            emulator.feed(b"\x1b[?1049l");
+        }
+        emulator.feed(gap.modes.as_bytes());
+        let said = !emulator.modes().alternate_screen;
+        if said {
+            let lost = gap.to.saturating_sub(gap.from);
+            let note = format!("\x1b[m\r\n[{lost} bytes of output were not kept]\r\n");
+            emulator.feed(note.as_bytes());
+        } else {
+            emulator.feed(b"\x1b[m\x1b[H\x1b[2J");
+        }
+        emulator.feed(gap.unfinished.as_bytes());
+        let _ = (emulator.take_replies(), emulator.take_bell());
+        inner.offset = inner.offset.max(gap.to);
+        let sequence = inner.emulator.sequence();
+        drop(inner);
+        self.announce(sequence);
+        said
+    }
+
+    /// When [`Self::look`] must be called, because a synchronized update hides output.
+    pub fn update_deadline(&self) -> Option<Instant> {
+        self.lock().emulator.update_deadline()
+    }
+
+    /// Shows what a synchronized update has held back for too long.
+    pub fn look(&self) -> Fed {
+        let (fed, sequence) = {
             let mut inner = self.lock();
-            inner.emulator.feed(note);
-            inner.offset = inner.offset.max(offset);
-            inner.emulator.sequence()
+            let replies = inner.emulator.take_replies();
+            (Fed { replies, bell: inner.emulator.take_bell() }, inner.emulator.sequence())
         };
         self.announce(sequence);
+        fed
     }
 
     pub fn resize(&self, size: Size) {
@@ -180,8 +243,10 @@ impl Terminal {
         self.lock().emulator.scrollback(start, count)
     }
 
-    /// Tells everyone who watches that the session is forgotten.
+    /// Tells everyone who watches that the session is forgotten. Its file is not written again
+    /// once this returns.
     pub fn close(&self) {
+        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.send_modify(|change| change.closed = true);
     }
 
@@ -199,6 +264,22 @@ impl Terminal {
     /// The emulator is whole after any panic of a feeder, since it is only bytes in, cells out.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Takes output that begins at `offset`, which nobody took before.
+    fn take(&mut self, offset: u64, bytes: &[u8]) {
+        let answered = usize::try_from(self.answered.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (answered, fresh) = bytes.split_at(answered.min(bytes.len()));
+        if !answered.is_empty() {
+            self.emulator.feed(answered);
+            let _ = (self.emulator.take_replies(), self.emulator.take_bell());
+        }
+        if !fresh.is_empty() {
+            self.emulator.feed(fresh);
+        }
+        self.offset = offset + bytes.len() as u64;
     }
 }
 
@@ -239,6 +320,56 @@ mod tests {
         terminal.feed(2, b"e two");
         assert_eq!(text(&terminal)[0], "one two");
         assert_eq!(terminal.offset(), 7);
+    }
+
+    #[test]
+    fn a_question_is_answered_once() {
+        let terminal = Terminal::new(SIZE);
+        terminal.answered_until(6);
+        assert_eq!(terminal.feed(0, b"\x1b[c\x07hi\x1b[").replies, b"");
+        assert!(!terminal.feed(8, b"5n").replies.is_empty(), "a question that nobody answered");
+    }
+
+    #[test]
+    fn an_update_that_never_ends_is_shown_at_its_deadline() {
+        let terminal = Terminal::new(SIZE);
+        terminal.feed(0, b"\x1b[?2026hhidden");
+        let deadline = terminal.update_deadline().expect("an update is going on");
+        let changes = terminal.changes();
+        while Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        terminal.look();
+        assert!(changes.has_changed().expect("open"), "those who watch are woken");
+        assert_eq!(text(&terminal)[0], "hidden");
+        assert_eq!(terminal.update_deadline(), None);
+    }
+
+    #[test]
+    fn a_gap_is_told_on_a_main_screen_and_never_on_an_alternate_one() {
+        let gap = |modes| Gap { from: 5, to: 1_000, modes, unfinished: "\x1b[3" };
+        let main = Terminal::new(SIZE);
+        main.feed(0, b"first");
+        assert!(main.skip(&gap("\x1b7\x1b8")));
+        main.feed(1_000, b"1mred");
+        assert_eq!(text(&main), ["first", "[995 bytes of output", " were not kept]", "red"]);
+
+        let alternate = Terminal::new(SIZE);
+        alternate.feed(0, b"first");
+        assert!(!alternate.skip(&gap("\x1b[?1049h\x1b[?1h")));
+        alternate.feed(1_000, b"1mred");
+        assert_eq!(text(&alternate), ["red", "", "", ""]);
+    }
+
+    #[test]
+    fn a_forgotten_session_is_not_written() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("0.json");
+        let terminal = Terminal::new(SIZE);
+        terminal.feed(0, b"old");
+        terminal.close();
+        terminal.save(&path).expect("nothing to do");
+        assert!(!path.exists());
     }
 
     #[test]
