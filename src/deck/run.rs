@@ -167,7 +167,9 @@ impl Run {
                 let path = repository.as_deref().map(canonical);
                 let views = self.state.records().map(|record| &record.environment);
                 let listed = views.filter(|view| in_scope(view, path.as_deref())).cloned();
-                Some(Ok(Reply::Environments(listed.collect())))
+                let mut listed: Vec<_> = listed.collect();
+                listed.sort_by_key(|view| view.created);
+                Some(Ok(Reply::Environments(listed)))
             }
             Request::TakeKeyboard { environment, session } => {
                 let taken = self.state.take_keyboard(environment, *session, client);
