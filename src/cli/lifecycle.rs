@@ -30,9 +30,10 @@ pub(super) async fn start(context: &Context, options: &Start) -> Result<(), Fail
         Ok(profile) => with_profile(&profile, given),
         Err(_) => given,
     };
-    client.request(Request::FollowDeck { repository: None }).await?;
     let request = |target| Request::StartEnvironment { target, variables: variables.clone() };
     context.ask(&client, &options.name, request).await?;
+    // Only now: what is told from here on is newer than the start.
+    client.request(Request::FollowDeck { repository: None }).await?;
     let environment = context.environment(&client, &options.name).await?;
     let environment = new::wait(context, &mut events, environment).await?;
     if output.json {
