@@ -290,6 +290,33 @@ async fn a_box_that_cannot_be_made_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_box_made_by_an_older_binary_starts_under_a_newer_one() {
+    if !engine_answers() {
+        return;
+    }
+    let mut boxed = Boxed::of(Image::busybox());
+    let engine = boxed.engine();
+    let place = &mut boxed.place;
+    let bin = place.home.path().join("bin");
+    std::fs::create_dir(&bin).expect("made");
+    let [older, newer] = ["agentdeck-1", "agentdeck-2"].map(|name| bin.join(name));
+    for binary in [&older, &newer] {
+        std::fs::copy(env!("CARGO_BIN_EXE_agentdeck"), binary).expect("copied");
+    }
+    place.plan.shim = older;
+    let record = place.create(&engine).await;
+    engine.stop(&record, GRACE).await.expect("stopped");
+    place.plan.shim = newer;
+    let record = engine.start(&place.plan, &record).await.expect("started");
+    assert_eq!(agent(&engine, &record, "echo on").await, "on");
+    engine.stop(&record, GRACE).await.expect("stopped");
+    place.plan.shim = env!("CARGO_BIN_EXE_agentdeck").into();
+    let failure = engine.start(&place.plan, &record).await.expect_err("placed elsewhere");
+    assert!(failure.message.contains("not mounted as planned"), "{failure:?}");
+    engine.remove(&record).await.expect("removed");
+}
+
+#[tokio::test]
 async fn a_container_that_is_not_ours_is_left_alone() {
     if !engine_answers() {
         return;

@@ -102,6 +102,7 @@ pub(super) async fn start_again(
         .await
         .map_err(|problem| problem.during("looking for the container's image"))?;
     let user = BoxUser::here();
+    let plan = &BoxPlan { shim: inspect::shim_of(&found, plan), ..plan.clone() };
     require_as_planned(&found, plan, &image, user)?;
     if lifecycle::is_running(&found) {
         return running(connection, plan, user, &id).await;

@@ -4,6 +4,7 @@
 //! asked; a container that is not what the plan says is never started.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use bollard::models::{
     ContainerInspectResponse, HostConfig, HostConfigCgroupnsModeEnum, MountPoint,
@@ -20,6 +21,16 @@ pub(super) fn belongs_to(found: &ContainerInspectResponse, environment: &Environ
     let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
     labels.and_then(|labels| labels.get(ENVIRONMENT_LABEL)).map(String::as_str)
         == Some(environment.as_str())
+}
+
+/// The shim's binary that a container was made with. It keeps it over upgrades, because mounts are
+/// for a container's life; only one that the deck has placed itself is taken for one.
+pub(super) fn shim_of(found: &ContainerInspectResponse, plan: &BoxPlan) -> PathBuf {
+    let mounts = found.mounts.iter().flatten();
+    let of_shim = mounts.filter(|mount| mount.destination.as_deref() == Some(plan::SHIM));
+    let sources = of_shim.filter_map(|mount| mount.source.as_ref().map(PathBuf::from));
+    let placed = |source: &PathBuf| source.parent() == plan.shim.parent() && source.is_file();
+    sources.filter(placed).last().unwrap_or_else(|| plan.shim.clone())
 }
 
 /// Everything in which a container is not what the plan says; empty when it is.
