@@ -15,6 +15,9 @@ use crate::proto::{Event, ExecEvent, ExecStream, Request};
 /// Bytes of standard input sent at once.
 const CHUNK: usize = 32 << 10;
 
+/// What shells answer for a command that does not exist.
+const NOT_FOUND: u8 = 127;
+
 pub(super) async fn run(context: &Context, options: Exec) -> Result<ExitCode, Failure> {
     let variables = variables(&options.env)?;
     let (client, mut events) = context.connect().await?;
@@ -31,7 +34,14 @@ pub(super) async fn run(context: &Context, options: Exec) -> Result<ExitCode, Fa
         match events.next().await {
             Some(Event::Exec(ExecEvent::Output { stream, bytes })) => outputs.write(stream, &bytes),
             Some(Event::Exec(ExecEvent::Exited { code })) => break Ok(code),
-            Some(Event::Exec(ExecEvent::Failed(failure))) => break Err(failure),
+            Some(Event::Exec(ExecEvent::Failed(failure))) => {
+                // Only the command itself can be what was not found: the environment answered.
+                if failure.kind != FailureKind::NotFound {
+                    break Err(failure);
+                }
+                context.output.failure(&failure);
+                break Ok(NOT_FOUND.into());
+            }
             Some(_) => {}
             None => {
                 break Err(Failure::new(FailureKind::Unavailable, "the server has gone")

@@ -1,20 +1,27 @@
 //! `agentdeck new`: makes an environment and waits until it runs.
 
+use std::time::Duration;
+
 use super::arguments::New;
 use super::context::{Context, unexpected, variables, with_profile};
 use super::output::lines;
 use crate::client::{Client, Events};
 use crate::config::file::Settings;
 use crate::config::profiles;
-use crate::model::environment::{Environment, EnvironmentSpec, EnvironmentState, Work};
+use crate::model::environment::{
+    Environment, EnvironmentSpec, EnvironmentState, SessionState, Work,
+};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::EnvironmentName;
+use crate::model::id::{EnvironmentName, SessionId};
 use crate::model::policy::{IsolationRequest, NetworkPolicy};
 use crate::model::screen::Size;
 use crate::proto::{Event, Reply, Request};
 
 /// The profile when neither a profile nor a command is named.
 const DEFAULT_AGENT: &str = "shell";
+
+/// How long a program may take to start in a box that runs.
+const AGENT_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(context: &Context, options: New) -> Result<(), Failure> {
     let output = context.output;
@@ -26,6 +33,8 @@ pub(super) async fn run(context: &Context, options: New) -> Result<(), Failure> 
     let environment = create(&client, spec).await?;
     let environment =
         if detach { environment } else { wait(context, &mut events, environment).await? };
+    let environment =
+        if detach { environment } else { agent_started(&mut events, environment).await? };
     for note in &environment.notes {
         output.say(&format!("note: {}", lines(note)));
     }
@@ -122,6 +131,33 @@ pub(super) async fn wait(
             }
         }
         environment = changed(events, environment).await?;
+    }
+}
+
+/// Waits until the agent's program runs, or says why it does not.
+async fn agent_started(
+    events: &mut Events,
+    mut environment: Environment,
+) -> Result<Environment, Failure> {
+    let known = async {
+        while environment.session(SessionId::AGENT).is_none() {
+            environment = changed(events, environment).await?;
+        }
+        Ok::<_, Failure>(environment)
+    };
+    // The environment runs all the same, so that a late agent loses nothing.
+    let late = |_| Failure::new(FailureKind::Timeout, "the agent has not started yet");
+    let environment = tokio::time::timeout(AGENT_DEADLINE, known).await.map_err(late)??;
+    match environment.session(SessionId::AGENT).map(|agent| &agent.state) {
+        Some(SessionState::Failed { message }) => {
+            let name = &environment.name;
+            let message = format!("the agent of {name} did not start: {message}");
+            Err(Failure::new(FailureKind::NotFound, message).hint(format!(
+                "the environment stays: look with agentdeck exec {name} -- COMMAND, or throw it \
+                 away with agentdeck discard {name}"
+            )))
+        }
+        _ => Ok(environment),
     }
 }
 

@@ -418,14 +418,13 @@ impl Actor {
         if let Some(terminal) = self.shared.terminal(&self.environment, session) {
             terminal.feed(0, format!("{message}\r\n").as_bytes());
         }
-        let opened = Report::SessionOpened {
+        let failed = Report::SessionFailed {
             session,
             kind: start.kind,
             command: start.program.command,
             size: start.size,
+            message: message.clone(),
         };
-        self.shared.report(&self.environment, opened).await;
-        let failed = Report::SessionFailed { session, message: message.clone() };
         self.shared.report(&self.environment, failed).await;
         let failure = Failure::new(FailureKind::NotFound, message);
         let _ = reply.send(Err(StartError { failure, not_found }));

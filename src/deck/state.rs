@@ -79,8 +79,12 @@ pub enum Report {
         session: SessionId,
         code: i32,
     },
+    /// It never ran; one report, so that nobody sees it running in between.
     SessionFailed {
         session: SessionId,
+        kind: SessionKind,
+        command: Vec<String>,
+        size: Size,
         message: String,
     },
     SessionClosed {
@@ -347,7 +351,8 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
                 }
             });
         }
-        Report::SessionFailed { session, message } => {
+        Report::SessionFailed { session, kind, command, size, message } => {
+            open_session(view, session, kind, command, size, now);
             with_session(view, session, |open| open.state = SessionState::Failed { message });
         }
         Report::SessionResized { session, size } => {
