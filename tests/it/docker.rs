@@ -34,7 +34,7 @@ fn text(output: &Output) -> String {
 }
 
 /// Whether an engine answers; where one is required and none does, the test fails.
-fn engine_answers() -> bool {
+pub fn engine_answers() -> bool {
     let asked = Command::new("docker").args(["version"]).stdout(Stdio::null()).status();
     let answers = asked.is_ok_and(|status| status.success());
     let required = std::env::var("AGENTDECK_REQUIRE_DOCKER").is_ok_and(|value| value == "1");
@@ -43,11 +43,11 @@ fn engine_answers() -> bool {
 }
 
 /// An image made of a few files, removed when dropped.
-struct Image(String);
+pub struct Image(pub String);
 
 impl Image {
     /// A static busybox under the names of its applets, without `/etc`.
-    fn busybox() -> Self {
+    pub fn busybox() -> Self {
         let mut files = tar::Builder::new(Vec::new());
         let binary = std::fs::read(busybox()).expect("busybox");
         let mut header = tar::Header::new_ustar();

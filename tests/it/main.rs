@@ -1,7 +1,10 @@
 //! Whole parts against the real world: engines, repositories, the binary.
 
+mod bad_input;
 mod common;
 mod conformance;
 mod docker;
+mod main_job;
 mod native;
 mod tidy;
+mod tui;

@@ -1,4 +1,7 @@
-//! What several tests need: an environment's directories, and a shim's other end.
+//! What several tests need: the binary with a home of its own, a terminal to run it in, an
+//! environment's directories, and a shim's other end.
 
+pub mod home;
 pub mod place;
+pub mod pty;
 pub mod talk;

@@ -1,0 +1,149 @@
+//! The full screen, as a terminal shows it.
+
+use crate::common::home::TestHome;
+use crate::common::pty::Pty;
+
+/// Takes over the keyboard; Ctrl+Q gives it back.
+const ENTER: &str = "\r";
+const CONTROL_Q: &str = "\x11";
+
+/// Answers each line that is typed.
+const ECHO: &str = "echo ready; while read -r line; do echo \"got <$line>\"; done";
+
+fn home_with_agent(script: &str) -> TestHome {
+    let test = TestHome::new();
+    test.agentdeck(&["new", "brave-otter", "--", "sh", "-c", script]).ok();
+    test
+}
+
+#[test]
+fn the_deck_shows_a_live_pane_whose_keyboard_can_be_taken_and_given_back() {
+    let test = home_with_agent(ECHO);
+    let mut deck = Pty::open(&test, &[], 80, 24);
+    deck.wait_for_text("ready");
+    assert!(deck.text().contains("brave-otter"), "{}", deck.text());
+    deck.send(ENTER);
+    deck.wait_for_text("Ctrl+Q");
+    deck.send("quit d?\r");
+    deck.wait_for_text("got <quit d?>");
+    deck.send(CONTROL_Q);
+    deck.wait_for("the deck's own keys", |screen| !screen.contents().contains("Ctrl+Q"));
+    deck.send("q");
+    assert_eq!(deck.wait_for_end(), 0);
+}
+
+#[test]
+fn the_agent_goes_on_without_the_screen_and_is_found_again() {
+    let test = home_with_agent(ECHO);
+    let mut deck = Pty::open(&test, &[], 80, 24);
+    deck.wait_for_text("ready");
+    deck.send(ENTER);
+    deck.wait_for_text("Ctrl+Q");
+    deck.send("before\r");
+    deck.wait_for_text("got <before>");
+    deck.send(CONTROL_Q);
+    deck.wait_for("the deck's own keys", |screen| !screen.contents().contains("Ctrl+Q"));
+    deck.send("q");
+    assert_eq!(deck.wait_for_end(), 0);
+    let mut again = Pty::open(&test, &[], 80, 24);
+    let text = again.wait_for_text("got <before>");
+    assert!(text.contains("ready"), "{text}");
+}
+
+#[test]
+fn the_terminal_is_given_back_by_q_and_by_a_signal() {
+    // What must not reach the human's terminal: a clipboard, a title, a mouse mode, a bell, a
+    // question that the terminal would answer.
+    let hostile = r"printf '\033]52;c;ZXZpbA==\007\033]0;evil\007\033[?1003h\007\033[c\033[6n'; \
+                    printf '\033P+q544e\033\\\033_evil\033\\\033[21t\033]8;;http://evil\007'; \
+                    echo ready; exec sleep 1000000";
+    let test = home_with_agent(hostile);
+    let mut deck = Pty::open(&test, &[], 80, 24);
+    deck.wait_for_text("ready");
+    deck.send("q");
+    assert_eq!(deck.wait_for_end(), 0);
+    deck.assert_restored();
+    assert_eq!(foreign(&deck.raw), Vec::<String>::new());
+
+    let mut deck = Pty::open(&test, &[], 80, 24);
+    deck.wait_for_text("ready");
+    deck.terminate();
+    deck.wait_for_end();
+    deck.assert_restored();
+    assert_eq!(foreign(&deck.raw), Vec::<String>::new());
+    assert_eq!(foreign(b"\x1b]52;c;ZXZpbA==\x07\x1b[c\x07\x1b]0;evil\x07").len(), 4, "seen if sent");
+}
+
+#[test]
+fn an_absurdly_small_terminal_is_no_crash() {
+    let test = home_with_agent(ECHO);
+    let mut deck = Pty::open(&test, &[], 20, 5);
+    deck.wait_for("a name", |screen| screen.contents().contains("brave"));
+    for keys in ["d", "\x1b", "v", "\x1b", "?", "\x1b", ":", "\x1b", "n", "\x1b", "z"] {
+        deck.send(keys);
+    }
+    deck.send("z");
+    deck.wait_for("a name", |screen| screen.contents().contains("brave"));
+    deck.send("q");
+    assert_eq!(deck.wait_for_end(), 0);
+    deck.assert_restored();
+}
+
+#[test]
+fn attach_opens_one_session_and_comes_back() {
+    let test = home_with_agent(ECHO);
+    let mut session = Pty::open(&test, &["attach", "brave-otter"], 80, 24);
+    session.wait_for_text("ready");
+    session.send("hello\r");
+    session.wait_for_text("got <hello>");
+    session.send(CONTROL_Q);
+    assert_eq!(session.wait_for_end(), 0);
+    session.assert_restored();
+}
+
+/// Everything in a program's output that is neither text nor what we ourselves send: cursor
+/// moves, erasing, colours, the modes that are switched on and off, our title.
+fn foreign(raw: &[u8]) -> Vec<String> {
+    const MODES: [&str; 10] =
+        ["?1049", "?1000", "?1002", "?1003", "?1015", "?1006", "?2004", "?1004", "?2026", "?25"];
+    let text = String::from_utf8_lossy(raw);
+    let mut found = Vec::new();
+    let mut rest = text.as_ref();
+    while let Some(at) = rest.find(|next: char| next.is_control() && !"\r\n".contains(next)) {
+        rest = &rest[at..];
+        let length = sequence(rest);
+        let (one, after) = rest.split_at(length);
+        rest = after;
+        let known = match one.strip_prefix("\x1b[") {
+            Some(body) => match body.chars().last() {
+                Some('h' | 'l') => {
+                    MODES.contains(&&body[..body.len() - 1]) || body.starts_with("?7")
+                }
+                Some('H' | 'J' | 'K' | 'm') => !body.starts_with(['?', '>', '<', '=']),
+                Some('u') => body == ">1u" || body == "<1u",
+                Some('q') => body.ends_with(" q"),
+                _ => false,
+            },
+            None => one == "\x1b]0;agentdeck\x07",
+        };
+        if !known {
+            found.push(format!("{one:?}"));
+        }
+    }
+    found
+}
+
+/// The length of the control or the sequence that a text begins with.
+fn sequence(text: &str) -> usize {
+    let end = |mark: &dyn Fn(char) -> bool, from: usize| {
+        let found = text[from..].char_indices().find(|(_, next)| mark(*next));
+        found.map_or(text.len(), |(at, next)| from + at + next.len_utf8())
+    };
+    match text.as_bytes().get(1) {
+        _ if !text.starts_with('\x1b') => text.chars().next().map_or(0, char::len_utf8),
+        Some(b'[') => end(&|next| ('\x40'..='\x7e').contains(&next), 2),
+        Some(b']' | b'P' | b'_' | b'^' | b'X') => end(&|next| next == '\x07' || next == '\\', 2),
+        Some(_) => 2,
+        None => 1,
+    }
+}
