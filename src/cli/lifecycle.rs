@@ -35,6 +35,8 @@ pub(super) async fn start(context: &Context, options: &Start) -> Result<(), Fail
     // Only now: what is told from here on is newer than the start.
     client.request(Request::FollowDeck { repository: None }).await?;
     let environment = context.environment(&client, &options.name).await?;
+    // Followed only now: the first view told must not be that of the stopped environment.
+    client.request(Request::FollowDeck { repository: None }).await?;
     let environment = new::wait(context, &mut events, environment).await?;
     if output.json {
         return output.value(&environment);
