@@ -34,7 +34,10 @@ fn files(diff: &Value) -> Vec<&Value> {
 
 #[test]
 fn a_change_becomes_a_snapshot_by_itself_and_a_patch_that_git_takes() {
-    let test = worked();
+    let test = TestHome::new();
+    new(&test, "one");
+    test.script("one", WORK);
+    // Nothing asks for a snapshot here: `log` only reads.
     let log = test.wait_for_snapshots("one", 2);
     assert_eq!(log.as_array().expect("a list").last().expect("a base")["cause"], "base");
     assert_eq!(log[0]["cause"], "change");
@@ -76,17 +79,19 @@ fn uncommitted_work_in_the_way_is_named_and_stays() {
 #[test]
 fn a_merge_is_a_commit_of_both_sides_until_undo_takes_it_back() {
     let test = worked();
-    std::fs::write(test.repository.join("till/open"), "#!/bin/sh\necho opened\n").expect("written");
+    let opened = "#!/bin/sh\necho opened\n";
+    std::fs::write(test.repository.join("till/open"), opened).expect("written");
     test.git(&["commit", "-qam", "said better"]);
     let before = test.picture();
     let merged = test.agentdeck(&["merge", "one", "-m", "take it", "--json"]).json();
     let commit = merged["commit"].as_str().expect("a commit").to_owned();
     assert_eq!(test.git(&["rev-parse", "main"]).trim(), commit);
     assert_eq!(test.git(&["rev-list", "--parents", "-n1", "main"]).split_whitespace().count(), 3);
-    assert_eq!(test.git(&["log", "-1", "--format=%s %an"]), "take it Ada\n");
+    assert_eq!(test.git(&["log", "-1", "--format=%s %an"]), "Merge one: take it Ada\n");
+    assert_eq!(test.git(&["log", "-1", "--format=%s", "main^2"]), "take it\n");
     assert_eq!(test.git(&["status", "--porcelain"]), "");
     assert_eq!(test.git(&["show", "main:deep/er/new"]), "no end of line");
-    assert_eq!(test.git(&["show", "main:till/open"]), "#!/bin/sh\necho opened\n");
+    assert_eq!(test.git(&["show", "main:till/open"]), opened);
     test.agentdeck(&["undo"]).ok();
     let (mut after, mut before) = (test.picture(), before);
     // The index may be written anew; what it says is the same, as the status shows.
@@ -176,7 +181,7 @@ fn the_users_repository_is_touched_by_nothing_but_our_pin() {
     let test = TestHome::new();
     std::fs::write(test.repository.join("price"), "uncommitted\n").expect("written");
     std::fs::write(test.repository.join("build.log"), "ignored\n").expect("written");
-    let before = test.picture();
+    let before = test.picture_without_pins();
     new(&test, "one");
     let pins = test.git(&["for-each-ref", "--format=%(refname) %(objectname)", "refs/agentdeck"]);
     let head = test.git(&["rev-parse", "HEAD"]);
@@ -198,7 +203,10 @@ fn exit_codes_say_what_happened() {
     test.agentdeck(&["frobnicate"]).fails(2, &["frobnicate"]);
     test.agentdeck(&["diff"]).fails(2, &["<NAME>"]);
     test.agentdeck(&["diff", "nobody"]).fails(1, &["nobody"]);
-    assert_eq!(test.agentdeck(&["--version"]).ok(), concat!("agentdeck ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        test.agentdeck(&["--version"]).ok(),
+        concat!("agentdeck ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
 
 #[test]

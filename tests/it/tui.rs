@@ -71,7 +71,11 @@ fn the_terminal_is_given_back_by_q_and_by_a_signal() {
     deck.wait_for_end();
     deck.assert_restored();
     assert_eq!(foreign(&deck.raw), Vec::<String>::new());
-    assert_eq!(foreign(b"\x1b]52;c;ZXZpbA==\x07\x1b[c\x07\x1b]0;evil\x07").len(), 4, "seen if sent");
+    assert_eq!(
+        foreign(b"\x1b]52;c;ZXZpbA==\x07\x1b[c\x07\x1b]0;evil\x07").len(),
+        4,
+        "seen if sent"
+    );
 }
 
 #[test]
@@ -79,11 +83,15 @@ fn an_absurdly_small_terminal_is_no_crash() {
     let test = home_with_agent(ECHO);
     let mut deck = Pty::open(&test, &[], 20, 5);
     deck.wait_for("a name", |screen| screen.contents().contains("brave"));
-    for keys in ["d", "\x1b", "v", "\x1b", "?", "\x1b", ":", "\x1b", "n", "\x1b", "z"] {
-        deck.send(keys);
+    for view in ["d", "v", "?", ":", "n", "z"] {
+        let before = deck.text();
+        deck.send(view);
+        deck.wait_for(view, |screen| screen.contents() != before);
+        let shown = deck.text();
+        deck.send(if view == "z" { "z" } else { "\x1b" });
+        deck.wait_for("the way back", |screen| screen.contents() != shown);
     }
-    deck.send("z");
-    deck.wait_for("a name", |screen| screen.contents().contains("brave"));
+    deck.wait_for("the deck", |screen| screen.contents().contains("q leave"));
     deck.send("q");
     assert_eq!(deck.wait_for_end(), 0);
     deck.assert_restored();
