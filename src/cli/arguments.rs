@@ -54,6 +54,8 @@ pub(super) enum Verb {
     Inspect(Named),
     /// Find out what works on this machine
     Doctor,
+    /// See it all in a throw-away repository with three scripted agents
+    Demo(Demo),
     /// Start, stop or look at the server
     #[command(subcommand)]
     Server(ServerVerb),
@@ -192,6 +194,16 @@ pub(super) struct Start {
     /// Give the agent a variable; without a value, that of this shell
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Print what was made instead of opening the deck, and keep it
+    #[arg(long)]
+    pub no_tui: bool,
+    /// Remove a demo that was kept, with its environments
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "no_tui")]
+    pub remove: Option<PathBuf>,
 }
 
 #[cfg(test)]

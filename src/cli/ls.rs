@@ -36,12 +36,13 @@ pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> 
 fn row(environment: &Environment) -> Vec<String> {
     let divergence = environment.divergence;
     let change = divergence.change;
+    let noun = if change.files == 1 { "file" } else { "files" };
     vec![
         environment.name.to_string(),
         state(environment),
         printable(environment.agent.as_bytes()),
         environment.engine.to_string(),
-        format!("+{} −{} · {} files", change.added, change.removed, change.files),
+        format!("+{} −{} · {} {noun}", change.added, change.removed, change.files),
         format!("{}/{}", divergence.ahead, divergence.behind),
         environment.snapshots.to_string(),
         age(environment.created),

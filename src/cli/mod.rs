@@ -9,6 +9,7 @@ mod compare;
 mod context;
 mod decide;
 mod deck;
+mod demo;
 mod diff;
 mod discard;
 mod doctor;
@@ -19,6 +20,7 @@ mod log;
 mod ls;
 mod new;
 mod output;
+mod sample;
 mod server;
 
 use std::ffi::OsString;
@@ -63,20 +65,24 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
 }
 
 fn run(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
-    let context = Context::find(output)?;
     // One thread: a key must not be handed from thread to thread on its way out.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::internal(&error.into()))?;
-    let result = runtime.block_on(perform(arguments, context));
+    let result = runtime.block_on(perform(arguments, output));
     // A blocked read of standard input must not hold the exit.
     runtime.shutdown_background();
     result
 }
 
-async fn perform(arguments: Arguments, context: Context) -> Result<ExitCode, Failure> {
+async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
     let done = |result: Result<(), Failure>| result.map(|()| ExitCode::SUCCESS);
+    let context = match &arguments.verb {
+        // It has a home of its own and must not make the user's.
+        Some(Verb::Demo(options)) => demo::context(output, options)?,
+        _ => Context::find(output)?,
+    };
     let Some(verb) = arguments.verb else {
         return done(deck::run(&context, arguments.all).await);
     };
@@ -95,6 +101,7 @@ async fn perform(arguments: Arguments, context: Context) -> Result<ExitCode, Fai
         Verb::Stop(options) => done(lifecycle::stop(&context, &options).await),
         Verb::Start(options) => done(lifecycle::start(&context, &options).await),
         Verb::Inspect(options) => done(inspect::run(&context, &options).await),
+        Verb::Demo(options) => done(demo::run(&context, &options).await),
         Verb::Doctor => doctor::run(&context).await,
         Verb::Server(verb) => done(server::perform(&context, &verb).await),
     }

@@ -14,6 +14,9 @@ const SAMPLE: &[u8] = include_bytes!("../../assets/demo/sample.tar");
 /// The scripted agents of the sample: programs below `agents/`, which are also their names.
 pub(super) const AGENTS: [&str; 3] = ["quick", "careful", "curious"];
 
+/// The root of the sample repository below the directory it is written to.
+pub(super) const ROOT: &str = "shop";
+
 /// Writes the sample repository below `directory` and returns its root.
 pub(super) fn write(directory: &Path) -> Result<PathBuf, Failure> {
     let unpacked = tar::Archive::new(SAMPLE).unpack(directory);
@@ -21,7 +24,7 @@ pub(super) fn write(directory: &Path) -> Result<PathBuf, Failure> {
         let message = format!("the sample was not written to {}: {error}", directory.display());
         Failure::new(FailureKind::Unavailable, message)
     })?;
-    let root = directory.join("shop");
+    let root = directory.join(ROOT);
     root.canonicalize().map_err(|error| {
         Failure::new(FailureKind::Internal, format!("{}: {error}", root.display()))
     })

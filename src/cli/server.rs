@@ -1,6 +1,7 @@
 //! `agentdeck server`: the process behind everything, by hand.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::proto::{HOME_TAKEN, Reply, Request, ServerStatus};
 
 /// How long a server may take to end; it finishes git work that is under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// Between two looks whether it has ended, which takes it a quarter of a second.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Runs the server in this process, its words on standard error.
 pub(super) fn run() -> ExitCode {
@@ -77,18 +80,7 @@ fn describe(status: &ServerStatus) -> String {
 }
 
 async fn stop(context: &Context) -> Result<(), Failure> {
-    let connected = Client::connect(&context.home).await;
-    let stopped = match connected {
-        Ok((client, mut events)) => {
-            client.request(Request::StopServer).await?;
-            let gone = async { while events.next().await.is_some() {} };
-            let late = |_| Failure::new(FailureKind::Timeout, "the server does not end");
-            tokio::time::timeout(STOP_DEADLINE, gone).await.map_err(late)?;
-            true
-        }
-        Err(failure) if running(context) => return Err(failure),
-        Err(_) => false,
-    };
+    let stopped = end(&context.home).await?;
     if context.output.json {
         return context.output.value(&serde_json::json!({ "stopped": stopped }));
     }
@@ -100,7 +92,21 @@ async fn stop(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether anybody listens in the home.
-fn running(context: &Context) -> bool {
-    crate::socket::connect(&context.home, crate::proto::SOCKET).is_ok()
+/// Ends a home's server and waits until its process has let go of the home. Returns whether there
+/// was one.
+pub(super) async fn end(home: &Path) -> Result<bool, Failure> {
+    let client = match Client::connect(home).await {
+        Ok((client, _)) => client,
+        Err(failure) if crate::server::runs(home) => return Err(failure),
+        Err(_) => return Ok(false),
+    };
+    client.request(Request::StopServer).await?;
+    let gone = async {
+        while crate::server::runs(home) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let late = |_| Failure::new(FailureKind::Timeout, "the server does not end");
+    tokio::time::timeout(STOP_DEADLINE, gone).await.map_err(late)?;
+    Ok(true)
 }

@@ -29,3 +29,9 @@ pub(super) fn acquire(path: &Path) -> anyhow::Result<Option<File>> {
     writeln!(file, "{}", std::process::id())?;
     Ok(Some(file))
 }
+
+/// Whether a process has the lock.
+pub(super) fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+}

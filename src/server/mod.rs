@@ -22,6 +22,9 @@ use crate::model::failure::{Failure, FailureKind};
 /// Threads that parse output and answer clients; git work has threads of its own.
 const WORKERS: usize = 2;
 
+/// The lock's name in the home.
+const LOCK: &str = "server.lock";
+
 /// How long clients get to read the last words.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -29,8 +32,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 ///
 /// Fails when another server has the home, or when the home cannot be written.
 pub fn run(home: &Path) -> anyhow::Result<()> {
-    let layout_lock = home.join("server.lock");
-    let Some(_held) = lock::acquire(&layout_lock)? else {
+    let Some(_held) = lock::acquire(&home.join(LOCK))? else {
         return Err(Failure::new(
             FailureKind::AlreadyExists,
             format!("another server has {}", home.display()),
@@ -44,6 +46,11 @@ pub fn run(home: &Path) -> anyhow::Result<()> {
     // Blocking work that is stuck in a system call must not hold the exit.
     runtime.shutdown_timeout(Duration::from_secs(2));
     Ok(())
+}
+
+/// Whether a home has a server, even one that no longer answers because it is ending.
+pub fn runs(home: &Path) -> bool {
+    lock::is_held(&home.join(LOCK))
 }
 
 async fn serve(home: &Path) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod common;
 mod conformance;
+mod demo;
 mod docker;
 mod main_job;
 mod native;

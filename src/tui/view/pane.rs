@@ -76,7 +76,9 @@ fn title(
     }
     let shell = environment.session(key.session).is_some_and(|it| it.kind == SessionKind::Shell);
     let what = if shell { format!("shell {}", key.session) } else { foreign(&environment.agent) };
-    spans.push(Span::styled(format!(" · {what}"), theme.quiet()));
+    if what != environment.name.as_str() {
+        spans.push(Span::styled(format!(" · {what}"), theme.quiet()));
+    }
     if environment.sessions.len() > 1 {
         let at = environment.sessions.iter().position(|session| session.id == key.session);
         let at = at.unwrap_or(0) + 1;
