@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{EngineKind, HostPort, NetworkMode};
-use crate::model::profile::AgentProfile;
 
 /// What the user configured; everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,8 +18,22 @@ pub struct Settings {
     pub image: Option<String>,
     pub network: Option<NetworkMode>,
     pub allow: Vec<HostPort>,
-    /// Agents by name, before the built-in ones.
-    pub agents: BTreeMap<String, AgentProfile>,
+    /// Agents of the user's own, and changes to the built-in ones.
+    pub agents: BTreeMap<String, AgentSettings>,
+}
+
+/// What the user says of one agent; what is left out stays as it is built in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSettings {
+    /// Program and arguments.
+    pub command: Option<Vec<String>>,
+    /// Lines for `sh`, run as the box's root when the program is missing.
+    pub install: Option<Vec<String>>,
+    /// Names of variables passed on from the shell that starts the environment.
+    pub variables: Option<Vec<String>>,
+    /// Directories of the user's home shown in a native box besides the usual ones.
+    pub tools: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -28,7 +41,7 @@ pub struct Settings {
 struct File {
     environment: Environment,
     network: Network,
-    agents: BTreeMap<String, Agent>,
+    agents: BTreeMap<String, AgentSettings>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -43,22 +56,6 @@ struct Environment {
 struct Network {
     mode: Option<NetworkMode>,
     allow: Vec<HostPort>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Agent {
-    /// Program and arguments.
-    command: Vec<String>,
-    /// Commands run as the box's root when the program is missing.
-    #[serde(default)]
-    install: Vec<Vec<String>>,
-    /// Names of variables passed on from the shell that starts the environment.
-    #[serde(default)]
-    variables: Vec<String>,
-    /// Directories of the user's home shown in a native box besides the usual ones.
-    #[serde(default)]
-    tools: Vec<String>,
 }
 
 /// Where the file lies: in the home that `AGENTDECK_HOME` names, else in the user's configuration
@@ -90,30 +87,17 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         let message = format!("{}: {}", path.display(), error.to_string().trim());
         Failure::new(FailureKind::Invalid, message).hint("the keys are listed in docs/config.md")
     })?;
-    let mut agents = BTreeMap::new();
-    for (name, agent) in file.agents {
-        let Some(probe) = agent.command.first().cloned() else {
-            let message = format!("{}: the command of agent {name} is empty", path.display());
-            return Err(Failure::new(FailureKind::Invalid, message));
-        };
-        let profile = AgentProfile {
-            name: name.clone(),
-            command: agent.command,
-            install: agent.install,
-            probe,
-            variables: agent.variables,
-            environment: Vec::new(),
-            seeds: Vec::new(),
-            tools: agent.tools,
-        };
-        agents.insert(name, profile);
+    let empty = |agent: &AgentSettings| agent.command.as_ref().is_some_and(Vec::is_empty);
+    if let Some((name, _)) = file.agents.iter().find(|(_, agent)| empty(agent)) {
+        let message = format!("{}: the command of agent {name} is empty", path.display());
+        return Err(Failure::new(FailureKind::Invalid, message));
     }
     Ok(Settings {
         engine: file.environment.engine,
         image: file.environment.image,
         network: file.network.mode,
         allow: file.network.allow,
-        agents,
+        agents: file.agents,
     })
 }
 
@@ -138,7 +122,10 @@ mod tests {
         assert_eq!(settings.engine, Some(EngineKind::Docker));
         assert_eq!(settings.network, Some(NetworkMode::None));
         assert_eq!(settings.allow[1].to_string(), "example.org:443");
-        assert_eq!(settings.agents["mine"].command, ["mine", "--yes"]);
+        assert_eq!(
+            settings.agents["mine"].command.as_deref(),
+            Some(&["mine".into(), "--yes".into()][..])
+        );
     }
 
     #[test]

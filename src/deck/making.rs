@@ -245,11 +245,12 @@ async fn make_workspace(
     let task = shared.clone();
     let task_record = record.clone();
     let seeds = profile.seeds.clone();
+    let variables = shared.variables(&id);
     let work = blocking(move || {
         let user = UserRepository::discover(&task_record.environment.repository)?;
         let identity = user.identity();
         places.create().map_err(|error| disk(&places.directory, &error))?;
-        seed(&places.agent_home(), &seeds, &task_record)?;
+        seed(&places.agent_home(), &seeds, &task_record, &variables)?;
         if task_record.workspace_made {
             return Ok((identity, None));
         }
@@ -306,21 +307,19 @@ fn seed(
     home: &std::path::Path,
     seeds: &[crate::model::profile::Seed],
     record: &Record,
+    variables: &[(String, String)],
 ) -> Result<(), Failure> {
     let workspace = record.environment.repository.display().to_string();
     for seed in seeds {
         let path = home.join(&seed.path);
-        if path.exists() {
+        if path.exists() || !seed.fits(variables) {
             continue;
         }
         let write = || -> anyhow::Result<()> {
             if let Some(parent) = path.parent() {
                 crate::store::create_private(parent)?;
             }
-            crate::store::write_file(
-                &path,
-                seed.content.replace("{workspace}", &workspace).as_bytes(),
-            )
+            crate::store::write_file(&path, seed.fill(&workspace, variables).as_bytes())
         };
         write()?;
     }

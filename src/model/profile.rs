@@ -1,5 +1,7 @@
 //! Agent profiles: how a known agent is installed, started and spared its first-run dialogs.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 /// How one kind of agent is run in a box.
@@ -23,11 +25,78 @@ pub struct AgentProfile {
     pub tools: Vec<String>,
 }
 
-/// A file for the box's home.
+/// A file for the box's home. Of several for one path the first that fits is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
     /// Relative to the home, `/`-separated, without `..`.
     pub path: String,
-    /// `{workspace}` stands for the workspace's path in the box.
+    /// `{workspace}` stands for the workspace's path in the box, `{value:NAME|DEFAULT}` for a
+    /// variable's value, and `{last-20:NAME}` for its last twenty characters. What is filled in is
+    /// escaped as in JSON and TOML strings.
     pub content: String,
+    /// The variable without which this file is not written.
+    pub needs: Option<String>,
+}
+
+impl Seed {
+    /// Whether the variables are there that the file is for.
+    pub fn fits(&self, variables: &[(String, String)]) -> bool {
+        let set = |name: &str| !of(variables, name).is_empty();
+        self.needs.as_deref().is_none_or(set)
+    }
+
+    /// The file's content for a workspace and the variables the agent will have.
+    pub fn fill(&self, workspace: &str, variables: &[(String, String)]) -> String {
+        let mut filled = String::with_capacity(self.content.len());
+        let mut rest = self.content.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            filled.push_str(before);
+            let value = after
+                .split_once('}')
+                .and_then(|(place, after)| Some((value(place, workspace, variables)?, after)));
+            if let Some((value, after)) = value {
+                filled.push_str(&escape(&value));
+                rest = after;
+            } else {
+                filled.push('{');
+                rest = after;
+            }
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
+/// What a place in braces stands for; `None` where it is just a brace.
+fn value(place: &str, workspace: &str, variables: &[(String, String)]) -> Option<String> {
+    if place == "workspace" {
+        return Some(workspace.to_owned());
+    }
+    if let Some((name, default)) = place.strip_prefix("value:").and_then(|it| it.split_once('|')) {
+        let value = of(variables, name);
+        return Some(if value.is_empty() { default } else { value }.to_owned());
+    }
+    let value = of(variables, place.strip_prefix("last-20:")?);
+    let skipped = value.chars().count().saturating_sub(20);
+    Some(value.chars().skip(skipped).collect())
+}
+
+/// A variable's value; nothing when it is not set.
+fn of<'a>(variables: &'a [(String, String)], name: &str) -> &'a str {
+    variables.iter().rfind(|variable| variable.0 == name).map_or("", |(_, value)| value)
+}
+
+/// Escapes what would end a basic string of JSON or TOML.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => escaped.extend(['\\', character]),
+            '\u{0}'..='\u{1f}' | '\u{7f}' => {
+                let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+            }
+            _ => escaped.push(character),
+        }
+    }
+    escaped
 }
