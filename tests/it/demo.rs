@@ -12,7 +12,7 @@ use agentdeck::model::id::SessionId;
 use agentdeck::proto::{Event, Request};
 
 /// The slowest scripted agent needs half a minute; machines that test are busy.
-const AGENTS_DEADLINE: Duration = Duration::from_secs(180);
+const AGENTS_DEADLINE: Duration = Duration::from_mins(3);
 
 fn demo(place: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agentdeck"));
@@ -53,7 +53,8 @@ async fn agents_finish(home: &Path) {
 #[tokio::test]
 async fn the_demo_runs_its_agents_and_leaves_nothing_behind() {
     let place = tempfile::tempdir().expect("a directory");
-    let usable = Native::new(place.path()).probe().await.usable;
+    let program = Path::new(env!("CARGO_BIN_EXE_agentdeck"));
+    let usable = Native::with_program(place.path(), program).probe().await.usable;
     let made = demo(place.path(), &["--no-tui", "--json"]);
     let words = String::from_utf8_lossy(&made.stderr).into_owned();
     if !usable {
