@@ -32,8 +32,6 @@ pub(super) async fn start(context: &Context, options: &Start) -> Result<(), Fail
     };
     let request = |target| Request::StartEnvironment { target, variables: variables.clone() };
     context.ask(&client, &options.name, request).await?;
-    // Only now: what is told from here on is newer than the start.
-    client.request(Request::FollowDeck { repository: None }).await?;
     let environment = context.environment(&client, &options.name).await?;
     // Followed only now: the first view told must not be that of the stopped environment.
     client.request(Request::FollowDeck { repository: None }).await?;

@@ -11,6 +11,7 @@ use super::making::watch;
 use super::shared::{Shared, blocking};
 use super::state::{RECORD_VERSION, Record, Report};
 use super::taking;
+use super::terminal::Terminal;
 use crate::engine::{BoxRecord, BoxState};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
@@ -43,6 +44,17 @@ fn interrupted(mut record: Record) -> Record {
         };
     }
     record
+}
+
+/// Makes an empty screen for each session that has no file yet, so that clients can watch it while
+/// its box is still being asked.
+pub(super) fn expect_screens(shared: &Shared, record: &Record) {
+    let id = &record.environment.id;
+    for session in &record.environment.sessions {
+        if !shared.screen_path(id, session.id).exists() {
+            shared.set_terminal(id, session.id, Arc::new(Terminal::new(session.size)));
+        }
+    }
 }
 
 /// Puts discarded environments where the journals say that they belong.

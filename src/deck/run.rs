@@ -47,6 +47,7 @@ pub(super) async fn open(home: &Path) -> anyhow::Result<Deck> {
     for record in &records {
         let effects = run.state.insert(record.clone());
         run.perform(effects);
+        recover::expect_screens(&shared, record);
     }
     tokio::spawn(run.run(received));
     tokio::spawn(dispatch(shared.clone(), noticed));

@@ -7,5 +7,6 @@ mod demo;
 mod docker;
 mod main_job;
 mod native;
+mod survival;
 mod tidy;
 mod tui;
