@@ -127,7 +127,7 @@ fn terminal(command: CommandBuilder) -> Terminal {
     let writer = pair.master.take_writer().expect("a writer");
     let (sender, output) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         while let Ok(count @ 1..) = reader.read(&mut buffer) {
             if sender.send((Instant::now(), buffer[..count].to_vec())).is_err() {
                 return;

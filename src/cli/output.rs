@@ -25,6 +25,7 @@ impl Output {
     }
 
     /// Prints data as it is. A reader that has gone wants no more and is no failure.
+    #[allow(clippy::unused_self, reason = "printing is what an output does")]
     pub fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {

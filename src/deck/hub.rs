@@ -39,6 +39,7 @@ pub struct Subscriber {
 #[derive(Debug, Default)]
 struct Pending {
     /// `None`: follows nothing; `Some(None)`: every repository.
+    #[allow(clippy::option_option, reason = "nothing, all and one are three things")]
     scope: Option<Option<PathBuf>>,
     changed: BTreeSet<EnvironmentId>,
     removed: BTreeSet<EnvironmentId>,

@@ -32,7 +32,7 @@ use crate::shim::wire::{Program, Role};
 /// How long a fresh box may take until its shim answers.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// How long an install step may take; packages are large and networks slow.
-const INSTALL_DEADLINE: Duration = Duration::from_secs(30 * 60);
+const INSTALL_DEADLINE: Duration = Duration::from_mins(30);
 
 /// A spec, checked against the repository it is for.
 #[derive(Debug)]

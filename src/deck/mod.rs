@@ -83,8 +83,8 @@ type Answer = oneshot::Sender<Result<Reply, Failure>>;
 
 impl Deck {
     /// Opens the deck of a home: finds what is there and goes on with it.
-    pub async fn open(home: &Path) -> anyhow::Result<Self> {
-        run::open(home).await
+    pub fn open(home: &Path) -> anyhow::Result<Self> {
+        run::open(home)
     }
 
     /// Asks something; answered when it is done.

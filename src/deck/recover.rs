@@ -193,7 +193,7 @@ pub(super) fn deck_tag(layout: &Layout) -> anyhow::Result<String> {
     {
         return Ok(tag);
     }
-    let tag: String = random_bytes()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("{:016x}", u64::from_be_bytes(random_bytes()?));
     store::write_file(&path, tag.as_bytes())?;
     Ok(tag)
 }

@@ -27,7 +27,7 @@ use crate::watch::{self, Notice, Watcher};
 /// Notices of quiet batches under way; the watcher merges what waits.
 const MAX_NOTICES: usize = 64;
 
-pub(super) async fn open(home: &Path) -> anyhow::Result<Deck> {
+pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     let layout = Layout::new(home);
     layout.create()?;
     let (messages, received) = mpsc::channel(MAX_WAITING);
@@ -147,15 +147,12 @@ impl Run {
 
     /// Answers from the state, or hands the request to a task that will.
     fn answer(&mut self, client: ClientId, request: Request, reply: Answer) {
-        match self.answer_now(client, &request) {
-            Some(answer) => {
-                let _ = reply.send(answer);
-            }
-            None => {
-                let (shared, environments) = (self.shared.clone(), self.state.records().count());
-                tokio::spawn(answer_later(shared, request, environments as u32, reply));
-            }
+        if let Some(answer) = self.answer_now(client, &request) {
+            let _ = reply.send(answer);
+            return;
         }
+        let (shared, environments) = (self.shared.clone(), self.state.records().count());
+        tokio::spawn(answer_later(shared, request, environments as u32, reply));
     }
 
     fn answer_now(

@@ -32,6 +32,7 @@ pub struct Record {
     pub work: Work,
     pub isolation_request: IsolationRequest,
     /// The box, once there is one.
+    #[allow(clippy::struct_field_names, reason = "the engine's record within the deck's")]
     pub record: Option<BoxRecord>,
     /// Whether the workspace was made whole.
     pub workspace_made: bool,

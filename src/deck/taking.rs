@@ -41,7 +41,7 @@ pub(super) async fn apply(shared: &Arc<Shared>, target: Target) -> Result<Decisi
         let request = request(opened, record, head)?;
         taking::apply(&opened.user, &opened.store, &opened.journal, &request)
     });
-    publish(shared, decided.await?)
+    Ok(publish(shared, decided.await?))
 }
 
 pub(super) async fn merge(
@@ -60,7 +60,7 @@ pub(super) async fn merge(
         let identity = opened.user.identity();
         taking::merge(&opened.user, &opened.store, &opened.journal, &request, &message, &identity)
     });
-    publish(shared, decided.await?)
+    Ok(publish(shared, decided.await?))
 }
 
 /// Stops the box, takes a last snapshot, and moves everything of the environment into the trash.
@@ -68,10 +68,11 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
     stop(shared, &record).await?;
-    let head = match record.workspace_made {
-        true => head(shared, &record).await?,
+    let head = if record.workspace_made {
+        head(shared, &record).await?
+    } else {
         // Nothing was ever made in it; its base is all there is.
-        false => record.environment.base.clone(),
+        record.environment.base.clone()
     };
     shared.save_screens(&id);
     shared.forget(&id);
@@ -90,7 +91,7 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
         // It stays, so its changes must be noticed again.
         let _ = super::making::watch(shared, &kept).await;
     }
-    publish(shared, decided?)
+    Ok(publish(shared, decided?))
 }
 
 /// Takes back the last decision in a repository that is not undone.
@@ -113,7 +114,7 @@ pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision
     if decision.kind == DecisionKind::Discard {
         bring_back(shared, &decision).await?;
     }
-    publish(shared, decision)
+    Ok(publish(shared, decision))
 }
 
 /// Lists an environment that came back from the trash.
@@ -235,9 +236,9 @@ fn open(shared: &Shared, user: UserRepository) -> Result<Opened, Failure> {
     Ok(Opened { user, store, journal })
 }
 
-fn publish(shared: &Shared, decision: Decision) -> Result<Decision, Failure> {
+fn publish(shared: &Shared, decision: Decision) -> Decision {
     shared.hub.decided(&decision);
-    Ok(decision)
+    decision
 }
 
 /// The journal lies beside the snapshot store.

@@ -1,4 +1,4 @@
-//! Messages as bytes: a 4-byte big-endian length, then MessagePack with named fields.
+//! Messages as bytes: a 4-byte big-endian length, then `MessagePack` with named fields.
 //!
 //! Named fields let a peer ignore what it does not know; the length bounds what one message costs.
 

@@ -54,7 +54,7 @@ pub fn runs(home: &Path) -> bool {
 }
 
 async fn serve(home: &Path) -> anyhow::Result<()> {
-    let deck = Deck::open(home).await?;
+    let deck = Deck::open(home)?;
     let listener = crate::socket::bind(home, crate::proto::SOCKET)
         .with_context(|| format!("could not listen in {}", home.display()))?;
     listener.set_nonblocking(true)?;

@@ -209,7 +209,9 @@ mod tests {
         let mut whole = Modes::default();
         whole.feed(output);
         let mut split = Modes::default();
-        output.iter().for_each(|byte| split.feed(&[*byte]));
+        for byte in output {
+            split.feed(&[*byte]);
+        }
         assert_eq!(whole.text(), split.text());
         let text = whole.text();
         for wanted in

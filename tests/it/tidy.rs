@@ -48,8 +48,9 @@ const ALONE: [(&str, &str, &str); 4] = [
 ];
 
 /// Exceptions, each with its reason: `src/file.rs` for a file, `src/file.rs function` for a
-/// function.
-const ALLOWED: [(&str, &str); 0] = [];
+/// function, `room/file word` for what one room alone may name.
+const ALLOWED: [(&str, &str); 1] =
+    [("repo/taking/journal rmp_serde::", "a file of ours with paths and lines of any bytes")];
 
 struct Source {
     /// Relative to `src`, without the ending.
@@ -136,7 +137,7 @@ fn what_one_room_owns_no_other_names() {
     for source in sources() {
         for (word, owner, why) in ALONE {
             let own = source.name == owner || source.name.starts_with(&format!("{owner}/"));
-            if own {
+            if own || allowed(&format!("{} {word}", source.name)) {
                 continue;
             }
             for (index, line) in source.lines.iter().enumerate() {

@@ -28,9 +28,9 @@ pub(super) fn belongs_to(found: &ContainerInspectResponse, environment: &Environ
 pub(super) fn shim_of(found: &ContainerInspectResponse, plan: &BoxPlan) -> PathBuf {
     let mounts = found.mounts.iter().flatten();
     let of_shim = mounts.filter(|mount| mount.destination.as_deref() == Some(plan::SHIM));
-    let sources = of_shim.filter_map(|mount| mount.source.as_ref().map(PathBuf::from));
+    let mut sources = of_shim.filter_map(|mount| mount.source.as_ref().map(PathBuf::from));
     let placed = |source: &PathBuf| source.parent() == plan.shim.parent() && source.is_file();
-    sources.filter(placed).last().unwrap_or_else(|| plan.shim.clone())
+    sources.rfind(placed).unwrap_or_else(|| plan.shim.clone())
 }
 
 /// Everything in which a container is not what the plan says; empty when it is.
