@@ -2,6 +2,7 @@
 
 use super::arguments::{Merge, Named};
 use super::context::{Context, unexpected};
+use super::output::files;
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::Failure;
 use crate::proto::{Reply, Request};
@@ -42,14 +43,14 @@ pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failu
         output.line(&path.to_string())?;
     }
     let name = &decision.name;
-    let files = decision.paths.len();
+    let count = files(decision.paths.len());
     let commit = decision.commit.as_ref().map_or("", |commit| commit.short());
     output.say(&match (decision.undone, decision.kind) {
         (true, DecisionKind::Apply) => format!("took the changes of {name} out again"),
         (true, DecisionKind::Merge) => format!("took the merge of {name} back"),
         (true, DecisionKind::Discard) => format!("{name} is back"),
         (false, DecisionKind::Apply) => {
-            format!("applied {name} to your working tree: {files} files")
+            format!("applied {name} to your working tree: {count}")
         }
         (false, DecisionKind::Merge) => format!("merged {name} as {commit}"),
         (false, DecisionKind::Discard) => format!("discarded {name}"),

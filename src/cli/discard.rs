@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use super::arguments::Discard;
 use super::context::Context;
 use super::decide::{decided, report};
+use super::output::files;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::Request;
 
@@ -14,8 +15,12 @@ pub(super) async fn run(context: &Context, options: &Discard) -> Result<(), Fail
         let environment = context.environment(&client, &options.name).await?;
         let change = environment.divergence.change;
         let question = format!(
-            "discard {} (+{} −{} in {} files, {} snapshots)? undo brings it back [y/N] ",
-            environment.name, change.added, change.removed, change.files, environment.snapshots
+            "discard {} (+{} −{} in {}, {} snapshots)? undo brings it back [y/N] ",
+            environment.name,
+            change.added,
+            change.removed,
+            files(change.files as usize),
+            environment.snapshots
         );
         if !confirmed(context, &question)? {
             context.output.say("nothing was discarded");

@@ -2,7 +2,7 @@
 
 use super::arguments::Named;
 use super::context::{Context, unexpected};
-use super::output::{age, lines};
+use super::output::{age, files, lines};
 use crate::client::Client;
 use crate::model::failure::Failure;
 use crate::model::snapshot::{Snapshot, SnapshotCause};
@@ -42,12 +42,12 @@ fn describe(snapshot: &Snapshot) -> String {
     };
     let change = snapshot.change;
     let mut text = format!(
-        "{}  {:>6} ago  {cause:<8}  +{} −{} · {} files\n",
+        "{}  {:>6} ago  {cause:<8}  +{} −{} · {}\n",
         snapshot.id.short(),
         age(snapshot.at),
         change.added,
         change.removed,
-        change.files,
+        files(change.files as usize),
     );
     for skipped in &snapshot.skipped {
         text.push_str(&format!(

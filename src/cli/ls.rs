@@ -2,7 +2,7 @@
 
 use super::arguments::Ls;
 use super::context::{Context, unexpected};
-use super::output::{age, table};
+use super::output::{age, files, table};
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::failure::Failure;
 use crate::model::id::SessionId;
@@ -36,13 +36,12 @@ pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> 
 fn row(environment: &Environment) -> Vec<String> {
     let divergence = environment.divergence;
     let change = divergence.change;
-    let noun = if change.files == 1 { "file" } else { "files" };
     vec![
         environment.name.to_string(),
         state(environment),
         printable(environment.agent.as_bytes()),
         environment.engine.to_string(),
-        format!("+{} −{} · {} {noun}", change.added, change.removed, change.files),
+        format!("+{} −{} · {}", change.added, change.removed, files(change.files as usize)),
         format!("{}/{}", divergence.ahead, divergence.behind),
         environment.snapshots.to_string(),
         age(environment.created),

@@ -136,6 +136,14 @@ fn safe(bytes: &[u8]) -> String {
     text
 }
 
+/// A number of files, in words.
+pub(super) fn files(count: usize) -> String {
+    match count {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    }
+}
+
 /// How long ago a moment was, in its largest unit.
 pub(super) fn age(then: Timestamp) -> String {
     let seconds = then.age_seconds(now());
