@@ -349,6 +349,8 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
             with_session(view, session, |open| {
                 if open.state == SessionState::Running {
                     open.state = SessionState::Exited { code, at: now };
+                    // Nobody types into a program that has ended.
+                    open.taken = false;
                 }
             });
         }
@@ -542,6 +544,9 @@ mod tests {
         assert!(taken(&state));
         state.give_keyboards(ClientId(1), None);
         assert!(!taken(&state));
+        state.take_keyboard(&id, SessionId::AGENT, ClientId(1)).expect("taken");
+        state.apply(&id, Report::SessionExited { session: SessionId::AGENT, code: 0 }, START);
+        assert!(!taken(&state), "nor does anybody hold that of a program which ended");
     }
 
     #[test]
