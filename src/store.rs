@@ -133,6 +133,10 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         fs::rename(&fresh, path)?;
         File::open(directory)?.sync_all()
     })();
+    if written.is_err() {
+        // Half a file keeps room that a full disk does not have.
+        let _ = fs::remove_file(&fresh);
+    }
     written.with_context(|| format!("could not write {}", path.display()))
 }
 

@@ -261,7 +261,7 @@ async fn make_workspace(
         }
         let target = repo::workspace::Places { workspace: &workspace, git: &git };
         let environment = &task_record.environment;
-        let snapshot = repo::workspace::create(
+        let created = repo::workspace::create(
             &user,
             &store,
             &environment.id,
@@ -273,8 +273,18 @@ async fn make_workspace(
                 // A full channel means that a newer number is on its way anyway.
                 let _ = reports.try_send((done, total));
             },
-        )?;
-        Ok((identity, Some(snapshot)))
+        );
+        match created {
+            Ok(snapshot) => Ok((identity, Some(snapshot))),
+            Err(mut failure) => {
+                for half_made in [&workspace, &git] {
+                    // What failed is told; this only gives the room back.
+                    let _ = remove_half_made(half_made);
+                }
+                failure.message = format!("{}: {}", workspace.display(), failure.message);
+                Err(failure)
+            }
+        }
     });
     let reporting = async {
         while let Some((done, total)) = progress.recv().await {
