@@ -98,26 +98,26 @@ impl Drop for Image {
     }
 }
 
-fn busybox() -> PathBuf {
+pub fn busybox() -> PathBuf {
     let found = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
     found.into_iter().find(|path| path.exists()).expect("busybox; run tests/setup")
 }
 
 /// An environment whose containers are removed when it is dropped, also by a test that failed.
-struct Boxed {
-    place: Place,
+pub struct Boxed {
+    pub place: Place,
     /// Removed after the containers.
     image: Image,
 }
 
 impl Boxed {
-    fn of(image: Image) -> Self {
+    pub fn of(image: Image) -> Self {
         let mut place = Place::new();
         place.plan.image = Some(image.0.clone());
         Self { place, image }
     }
 
-    fn engine(&self) -> Docker {
+    pub fn engine(&self) -> Docker {
         Docker::connect(self.place.home.path())
     }
 }

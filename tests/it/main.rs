@@ -7,6 +7,7 @@ mod demo;
 mod docker;
 mod main_job;
 mod native;
+mod network;
 mod survival;
 mod tidy;
 mod tui;

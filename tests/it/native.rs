@@ -21,7 +21,7 @@ fn engine(place: &Place) -> Native {
 
 /// The engine for `place`, or `None` where this kernel cannot make boxes. Set
 /// `AGENTDECK_REQUIRE_NATIVE=1` to make that a failure.
-async fn usable(place: &Place) -> Option<Native> {
+pub async fn usable(place: &Place) -> Option<Native> {
     let engine = engine(place);
     let report = engine.probe().await;
     let required = std::env::var("AGENTDECK_REQUIRE_NATIVE").is_ok_and(|value| value == "1");
