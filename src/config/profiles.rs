@@ -208,7 +208,7 @@ mod tests {
         let key = "sk-\"ant-0123456789abcdefghij";
         for (path, content) in filled(&[("ANTHROPIC_API_KEY", key), ("OPENAI_API_KEY", key)]) {
             let workspace = "/home/me/a \"b\" \\ü";
-            if path.ends_with(".toml") {
+            if path == ".codex/config.toml" {
                 let table: toml::Table = content.parse().expect("toml");
                 assert!(table["projects"].get(workspace).is_some(), "{content}");
                 assert!(!content.contains("sk-"), "a key is never written");

@@ -59,7 +59,7 @@ impl Deck {
     fn new(files: usize) -> Self {
         let root = tempfile::tempdir().expect("a directory");
         let (home, repository) = (root.path().join("home"), root.path().join("shop"));
-        let deck = Self { home, repository, root };
+        let deck = Self { root, home, repository };
         for index in 0..files {
             let directory = deck.repository.join(format!("d{}", index / 100));
             std::fs::create_dir_all(&directory).expect("made");
@@ -225,9 +225,9 @@ impl Watching {
     async fn see(&mut self, what: &str, wanted: impl Fn(&Screen) -> bool) {
         let waiting = async {
             while !wanted(&self.screen) {
-                match self.events.next().await.expect("the server runs") {
-                    Event::Screen { delta, .. } => self.screen.apply(delta),
-                    _ => {}
+                let event = self.events.next().await.expect("the server runs");
+                if let Event::Screen { delta, .. } = event {
+                    self.screen.apply(delta);
                 }
             }
         };
