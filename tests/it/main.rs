@@ -5,6 +5,7 @@ mod common;
 mod conformance;
 mod demo;
 mod docker;
+mod docs;
 mod main_job;
 mod native;
 mod network;
