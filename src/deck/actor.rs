@@ -415,6 +415,11 @@ impl Actor {
 
     async fn start_failed(&mut self, session: SessionId, message: String, not_found: bool) {
         let Some((start, reply)) = self.starting.remove(&session) else { return };
+        let failure = Failure::new(FailureKind::NotFound, message.clone());
+        if not_found && start.may_be_missing {
+            let _ = reply.send(Err(StartError { failure, not_found }));
+            return;
+        }
         if let Some(terminal) = self.shared.terminal(&self.environment, session) {
             terminal.feed(0, format!("{message}\r\n").as_bytes());
         }
@@ -423,10 +428,9 @@ impl Actor {
             kind: start.kind,
             command: start.program.command,
             size: start.size,
-            message: message.clone(),
+            message,
         };
         self.shared.report(&self.environment, failed).await;
-        let failure = Failure::new(FailureKind::NotFound, message);
         let _ = reply.send(Err(StartError { failure, not_found }));
     }
 

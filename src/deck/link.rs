@@ -35,6 +35,8 @@ pub(super) struct Start {
     pub kind: SessionKind,
     pub program: Program,
     pub size: Size,
+    /// There is something else to do when the box lacks the program, so that nobody is told.
+    pub may_be_missing: bool,
 }
 
 /// Why a program did not start.

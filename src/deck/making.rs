@@ -436,6 +436,7 @@ async fn start_agent(
             role: Role::Agent,
         },
         size,
+        may_be_missing: !profile.install.is_empty(),
     };
     link.close(SessionId::AGENT).await;
     let Err(error) = link.start(SessionId::AGENT, agent.clone()).await else { return Ok(()) };
@@ -452,7 +453,7 @@ async fn start_agent(
             role: Role::Root,
         };
         link.close(SessionId::AGENT).await;
-        let install = Start { kind: SessionKind::Agent, program, size };
+        let install = Start { kind: SessionKind::Agent, program, size, may_be_missing: false };
         if link.start(SessionId::AGENT, install).await.is_err() {
             return Ok(());
         }
@@ -463,7 +464,7 @@ async fn start_agent(
         }
     }
     link.close(SessionId::AGENT).await;
-    let _ = link.start(SessionId::AGENT, agent).await;
+    let _ = link.start(SessionId::AGENT, Start { may_be_missing: false, ..agent }).await;
     Ok(())
 }
 

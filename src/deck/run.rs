@@ -348,7 +348,9 @@ async fn start_shell(
             directory: None,
             role: Role::Agent,
         };
-        let start = Start { kind: SessionKind::Shell, program, size: size.clamped() };
+        let may_be_missing = Some(&shell) != SHELLS.last();
+        let kind = SessionKind::Shell;
+        let start = Start { kind, program, size: size.clamped(), may_be_missing };
         match link.start(session, start).await {
             Ok(()) => return Ok(Reply::SessionStarted { environment: id, session }),
             Err(error) => failure = Some(error.failure),

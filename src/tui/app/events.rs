@@ -103,6 +103,9 @@ impl App {
         let there = self.keyboard.as_ref().is_some_and(|pane| pane.environment == now.id);
         if ended && old != new && !there {
             self.attention.insert(now.id.clone());
+        } else if new == Status::Running && old != new {
+            // What ended was a step before the agent, or the agent was started again.
+            self.attention.remove(&now.id);
         }
     }
 
