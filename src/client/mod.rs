@@ -19,8 +19,9 @@ use crate::proto::{ClientMessage, Event, Reply, Request, SOCKET, ServerMessage, 
 
 /// How long a server may take to say hello. A fresh one reads its records first.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
-/// Requests written ahead of the socket before the next one waits.
-const MAX_REQUESTS: usize = 256;
+/// Requests written ahead of the socket before the next one waits. More than a client has under
+/// way at a time: those that wait may overtake each other, which keys must not.
+const MAX_REQUESTS: usize = 2048;
 /// Events read ahead of whoever shows them; then the server sends fewer, larger ones.
 const MAX_EVENTS: usize = 256;
 
