@@ -28,11 +28,23 @@ pub(super) fn read_records(layout: &Layout) -> anyhow::Result<Vec<Record>> {
                 records.push(interrupted(record));
             }
             Ok(Some(record)) => tracing::warn!(%id, "a record of version {}", record.version),
-            Ok(None) => tracing::warn!(%id, "an environment without a record"),
+            Ok(None) => remove_unrecorded(layout, &id),
             Err(error) => tracing::warn!(%id, "not read: {error:#}"),
         }
     }
     Ok(records)
+}
+
+/// Removes the empty directories of an environment whose record was never written. What holds
+/// anything stays: it is not ours to judge.
+fn remove_unrecorded(layout: &Layout, id: &EnvironmentId) {
+    let places = layout.environment(id);
+    let _ = std::fs::remove_file(places.record().with_extension("json.new"));
+    for directory in [places.agent_home(), places.run(), places.screens(), places.directory] {
+        if let Err(error) = std::fs::remove_dir(&directory) {
+            tracing::warn!(%id, "{} has no record: {error}", directory.display());
+        }
+    }
 }
 
 /// An environment whose making was cut short says so; starting it goes on from there.
