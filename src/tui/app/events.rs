@@ -11,7 +11,10 @@ use super::{App, View};
 impl App {
     pub(super) fn take_event(&mut self, event: Event) {
         match event {
-            Event::EnvironmentChanged(environment) => self.environment_changed(*environment),
+            Event::EnvironmentChanged(environment) => {
+                self.environment_changed(*environment);
+                self.enter_opened();
+            }
             Event::EnvironmentRemoved { environment } => self.environment_removed(&environment),
             Event::SnapshotTaken { environment, snapshot } => {
                 if let Some(View::History(view)) = self.history_of(&environment) {

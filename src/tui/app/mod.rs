@@ -157,6 +157,8 @@ pub(crate) struct App {
     released: Option<(Timestamp, Key, PaneKey)>,
     /// Asked for here; its notes are said when it is made.
     announced: Option<EnvironmentId>,
+    /// A shell that was opened here and is not listed yet; its keyboard is taken when it is.
+    opened: Option<PaneKey>,
     /// Until then keys are dropped: they were meant for a session that ended under them.
     deaf_until: Timestamp,
     /// Set when only one session is shown.
@@ -191,6 +193,7 @@ impl App {
             keyboard: None,
             released: None,
             announced: None,
+            opened: None,
             deaf_until: Timestamp::default(),
             attached: None,
             views: Vec::new(),

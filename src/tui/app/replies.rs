@@ -5,6 +5,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::proto::Reply;
 
 use super::{App, MergeForm, Message, Overlay, Tag, View};
+use crate::tui::panes::PaneKey;
 
 impl App {
     pub(super) fn take_reply(&mut self, tag: Tag, reply: Result<Reply, Failure>) {
@@ -26,7 +27,9 @@ impl App {
                 self.take_event(crate::proto::Event::EnvironmentChanged(environment));
             }
             (Tag::Shell(id), Reply::SessionStarted { session, .. }) => {
-                self.shown.insert(id, session);
+                self.shown.insert(id.clone(), session);
+                self.opened = Some(PaneKey { environment: id, session });
+                self.enter_opened();
                 self.dirty = true;
             }
             (Tag::Scrollback(pane), Reply::Scrollback { start, rows }) => {

@@ -151,6 +151,23 @@ impl App {
         self.dirty = true;
     }
 
+    /// Takes the keyboard of a shell that was opened, once it is listed: who opens a shell wants to
+    /// type into it. Not when the user has gone elsewhere meanwhile.
+    pub(super) fn enter_opened(&mut self) {
+        let listed = self.opened.as_ref().is_some_and(|pane| {
+            let environment = self.environment(&pane.environment);
+            environment.is_some_and(|environment| environment.session(pane.session).is_some())
+        });
+        if !listed {
+            return;
+        }
+        let opened = self.opened.take();
+        let here = self.views.is_empty() && self.overlay.is_none() && self.keyboard.is_none();
+        if here && self.selected_pane() == opened {
+            self.take_keyboard();
+        }
+    }
+
     /// Gives the keyboard back, if it is held.
     pub(in super::super) fn give_keyboard(&mut self) {
         if let Some(PaneKey { environment, session }) = self.keyboard.take() {

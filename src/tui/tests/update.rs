@@ -123,7 +123,7 @@ fn tab_goes_through_the_sessions_of_an_environment() {
 }
 
 #[test]
-fn a_shell_opens_in_the_chosen_environment_and_is_shown() {
+fn a_shell_opens_in_the_chosen_environment_with_its_keyboard() {
     let mut app = sample::deck(MIDDLE);
     let effects = type_keys(&mut app, "2s");
     let [Effect::Send(Request::StartShell { target, size, .. }, tag)] = effects
@@ -142,6 +142,21 @@ fn a_shell_opens_in_the_chosen_environment_and_is_shown() {
     let effects = requests(app.happen(Happening::Reply(tag.clone(), Ok(started)), NOW));
     let watch = Request::WatchScreen { environment: sample::id(2), session: SessionId(1) };
     assert!(effects.contains(&watch), "{effects:?}");
+    let take = Request::TakeKeyboard { environment: sample::id(2), session: SessionId(1) };
+    assert!(effects.contains(&take), "{effects:?}");
+}
+
+#[test]
+fn a_shell_that_opens_late_leaves_a_user_who_went_on_alone() {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, "2s");
+    let started = Reply::SessionStarted { environment: sample::id(2), session: SessionId(1) };
+    app.happen(Happening::Reply(Tag::Shell(sample::id(2)), Ok(started)), NOW);
+    type_keys(&mut app, "1");
+    let mut changed = sample::environment(2, "calm-heron", "codex");
+    changed.sessions.push(sample::session(1, SessionKind::Shell));
+    app.happen(Happening::Event(Event::EnvironmentChanged(Box::new(changed))), NOW);
+    assert_eq!(app.keyboard, None);
 }
 
 #[test]
