@@ -63,6 +63,11 @@ impl Modes {
         }
     }
 
+    /// The terminal has another size: its scroll region is the whole of it again.
+    pub(super) fn resized(&mut self) {
+        self.region = None;
+    }
+
     /// Brings a terminal on its main screen into these modes. The cursor stays on a main screen.
     pub(super) fn text(&self) -> String {
         let mut text = keyboard(&self.keyboards[0]);

@@ -14,7 +14,13 @@ pub(super) struct Ring {
     start: u64,
     /// What the output before `start` has left behind.
     modes: Modes,
+    /// Where in the output the terminal changed its size, at or after `start`, in order.
+    resizes: VecDeque<u64>,
 }
+
+/// Changes of size remembered. Past that the oldest is taken as having left: a person's resizes
+/// within one ring are a handful, and only a scroll region depends on them.
+const MAX_RESIZES: usize = 256;
 
 impl Ring {
     /// Offset of the oldest byte still here.
@@ -39,13 +45,26 @@ impl Ring {
         let leaving = (self.bytes.len() + kept.len()).saturating_sub(CAPACITY);
         let (front, back) = self.bytes.as_slices();
         let split = leaving.min(front.len());
-        self.modes.feed(&front[..split]);
-        self.modes.feed(&back[..leaving - split]);
-        self.modes.feed(&output[..skipped]);
+        let mut at = self.start;
+        for bytes in [&front[..split], &back[..leaving - split], &output[..skipped]] {
+            leave(bytes, &mut at, &mut self.modes, &mut self.resizes);
+        }
         self.bytes.drain(..leaving);
-        self.start += (leaving + skipped) as u64;
+        self.start = at;
         self.grow_for(kept.len());
         self.bytes.extend(kept);
+    }
+
+    /// Notes that the terminal changes its size between what was printed and what will be.
+    pub(super) fn resized(&mut self) {
+        if self.bytes.is_empty() {
+            return self.modes.resized();
+        }
+        if self.resizes.len() == MAX_RESIZES {
+            self.resizes.pop_front();
+            self.modes.resized();
+        }
+        self.resizes.push_back(self.end());
     }
 
     /// At most `limit` bytes from offset `from` on, which must lie in the ring.
@@ -68,9 +87,42 @@ impl Ring {
     }
 }
 
+/// Lets the modes know of output that leaves, which begins at `at`, and of the resizes within it.
+fn leave(mut bytes: &[u8], at: &mut u64, modes: &mut Modes, resizes: &mut VecDeque<u64>) {
+    while let Some(resize) =
+        resizes.front().copied().filter(|resize| resize.saturating_sub(*at) <= bytes.len() as u64)
+    {
+        let (before, after) = bytes.split_at(resize.saturating_sub(*at) as usize);
+        modes.feed(before);
+        modes.resized();
+        resizes.pop_front();
+        *at += before.len() as u64;
+        bytes = after;
+    }
+    modes.feed(bytes);
+    *at += bytes.len() as u64;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resize_ends_the_scroll_region_that_was_set_before_it() {
+        let lost = |resize_after: &[u8], rest: &[u8]| {
+            let mut ring = Ring::default();
+            ring.push(resize_after);
+            ring.resized();
+            ring.push(rest);
+            ring.push(&vec![b'x'; CAPACITY]);
+            ring.modes().text()
+        };
+        let region = "\x1b[1;25r";
+        assert!(lost(b"", b"\x1b[1;25r").contains(region));
+        assert!(lost(b"before", b"\x1b[1;25rafter").contains(region));
+        assert!(!lost(b"\x1b[1;25r", b"after").contains(region));
+        assert!(!lost(b"\x1b[1;25r and more", b"").contains(region));
+    }
 
     #[test]
     fn offsets_stay_true_when_the_ring_laps() {

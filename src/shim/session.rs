@@ -165,6 +165,7 @@ impl Session {
         if self.size.replace(size) == size {
             self.signal(Signal::WINCH);
         } else {
+            self.ring.borrow_mut().resized();
             // Fails only for a terminal that is gone, which its reader finds out.
             let _ = rustix::termios::tcsetwinsize(&self.master, window(size));
         }
