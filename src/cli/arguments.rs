@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::model::policy::{EngineKind, HostPort, NetworkMode};
+use crate::model::policy::{EngineKind, HostPort, ImageSource, NetworkMode};
 
 /// Mission control for many coding agents: live panes, isolated environments, snapshots you can undo.
 ///
@@ -87,9 +87,12 @@ pub(super) struct New {
     /// What runs the box: native or docker
     #[arg(long)]
     pub engine: Option<EngineKind>,
-    /// The docker engine's image
-    #[arg(long)]
-    pub image: Option<String>,
+    /// The image: a name (docker), or a file made by agentdeck save, docker save or tar
+    #[arg(long, value_name = "NAME|FILE.tar")]
+    pub image: Option<ImageSource>,
+    /// Build the image by this file, its directory being the context (docker)
+    #[arg(long, value_name = "PATH", conflicts_with = "image")]
+    pub dockerfile: Option<PathBuf>,
     /// The revision to start from [default: HEAD]
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,

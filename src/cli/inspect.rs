@@ -42,7 +42,7 @@ fn describe(inspection: &Inspection) -> String {
     row("base", &format!("{} on {branch}", environment.base.short()));
     row("engine", &environment.engine.to_string());
     if let Some(image) = &environment.image {
-        row("image", image);
+        row("image", &image.to_string());
     }
     row("network", &format!("{} {}", environment.network.mode, allow.join(" ")));
     row("snapshots", &environment.snapshots.to_string());

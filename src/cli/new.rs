@@ -1,5 +1,6 @@
 //! `agentdeck new`: makes an environment and waits until it runs.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::arguments::New;
@@ -13,7 +14,7 @@ use crate::model::environment::{
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentName, SessionId};
-use crate::model::policy::{IsolationRequest, NetworkPolicy};
+use crate::model::policy::{ImageSource, IsolationRequest, NetworkPolicy};
 use crate::model::screen::Size;
 use crate::proto::{Event, Reply, Request};
 
@@ -49,6 +50,7 @@ pub(super) async fn run(context: &Context, options: New) -> Result<(), Failure> 
 fn spec(context: &Context, options: New) -> Result<EnvironmentSpec, Failure> {
     let settings = context.settings()?;
     let given = variables(&options.env)?;
+    let image = image(context, options.image, options.dockerfile)?;
     let name = options.name.as_deref().map(EnvironmentName::parse).transpose()?;
     let (work, variables) = if options.command.is_empty() {
         let agent = options.agent.as_deref().unwrap_or(DEFAULT_AGENT);
@@ -65,12 +67,38 @@ fn spec(context: &Context, options: New) -> Result<EnvironmentSpec, Failure> {
         base: options.base,
         work,
         engine: options.engine,
-        image: options.image,
+        image,
         isolation,
         network: network(&settings, options.network, options.allow),
         variables,
         size: size(),
     })
+}
+
+/// The image that was named, its path, if it has one, taken from this directory. A word without a
+/// `/` is a file's where there is a file of that name.
+fn image(
+    context: &Context,
+    image: Option<ImageSource>,
+    dockerfile: Option<PathBuf>,
+) -> Result<Option<ImageSource>, Failure> {
+    let source = match (image, dockerfile) {
+        (_, Some(path)) => ImageSource::Dockerfile(path),
+        (Some(ImageSource::Name(name)), None) if context.directory.join(&name).is_file() => {
+            ImageSource::Archive(name.into())
+        }
+        (Some(source), None) => source,
+        (None, None) => return Ok(None),
+    };
+    let source = source.from_directory(&context.directory);
+    match source.path() {
+        Some(path) if path.to_str().is_none() || !path.is_file() => {
+            let message = format!("there is no file {}", path.display());
+            Err(Failure::new(FailureKind::NotFound, message)
+                .hint("the path is taken from the directory you are in"))
+        }
+        _ => Ok(Some(source)),
+    }
 }
 
 fn network(

@@ -9,13 +9,14 @@ use directories::ProjectDirs;
 use serde::Deserialize;
 
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::{EngineKind, HostPort, NetworkMode};
+use crate::model::policy::{EngineKind, HostPort, ImageSource, NetworkMode};
 
 /// What the user configured; everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub engine: Option<EngineKind>,
-    pub image: Option<String>,
+    /// Its path, if it has one, is absolute.
+    pub image: Option<ImageSource>,
     pub network: Option<NetworkMode>,
     pub allow: Vec<HostPort>,
     /// Agents of the user's own, and changes to the built-in ones.
@@ -48,7 +49,8 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Environment {
     engine: Option<EngineKind>,
-    image: Option<String>,
+    image: Option<ImageSource>,
+    dockerfile: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,11 +96,26 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
     }
     Ok(Settings {
         engine: file.environment.engine,
-        image: file.environment.image,
+        image: image(&file.environment, path)?,
         network: file.network.mode,
         allow: file.network.allow,
         agents: file.agents,
     })
+}
+
+/// The image the file names; a relative path in it is taken from the file's own directory.
+fn image(environment: &Environment, file: &Path) -> Result<Option<ImageSource>, Failure> {
+    let source = match (&environment.image, &environment.dockerfile) {
+        (Some(_), Some(_)) => {
+            let message = format!("{}: both image and dockerfile are set", file.display());
+            return Err(Failure::new(FailureKind::Invalid, message).hint("leave one of them out"));
+        }
+        (Some(image), None) => Some(image.clone()),
+        (None, Some(dockerfile)) => Some(ImageSource::Dockerfile(dockerfile.clone())),
+        (None, None) => None,
+    };
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    Ok(source.map(|source| source.from_directory(directory)))
 }
 
 #[cfg(test)]
@@ -126,6 +143,19 @@ mod tests {
             settings.agents["mine"].command.as_deref(),
             Some(&["mine".into(), "--yes".into()][..])
         );
+    }
+
+    #[test]
+    fn an_image_is_a_name_or_a_file_beside_the_configuration() {
+        let read = |line: &str| {
+            let settings = parse(&format!("[environment]\n{line}\n"), Path::new("/c/config.toml"));
+            settings.map(|settings| settings.image.map(|image| image.to_string()))
+        };
+        let some = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(read(r#"image = "debian:12""#), some("debian:12"));
+        assert_eq!(read(r#"image = "box.tar""#), some("/c/box.tar"));
+        assert_eq!(read(r#"dockerfile = "Dockerfile""#), some("dockerfile:/c/Dockerfile"));
+        assert!(read("image = \"a\"\ndockerfile = \"b\"").is_err(), "not both");
     }
 
     #[test]

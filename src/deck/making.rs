@@ -21,7 +21,7 @@ use crate::model::environment::{
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId, SessionId};
-use crate::model::policy::{EngineKind, IsolationRequest, NetworkMode};
+use crate::model::policy::{EngineKind, ImageSource, IsolationRequest, NetworkMode};
 use crate::model::profile::AgentProfile;
 use crate::model::repository::{Identity, RepositoryState};
 use crate::model::screen::Size;
@@ -43,7 +43,7 @@ pub(super) struct Prepared {
     pub base: CommitId,
     pub profile: AgentProfile,
     pub engine: EngineKind,
-    pub image: Option<String>,
+    pub image: Option<ImageSource>,
 }
 
 /// Reads what a spec refers to and refuses what cannot be.
@@ -67,22 +67,38 @@ pub(super) fn prepare(shared: &Shared, spec: EnvironmentSpec) -> Result<Prepared
         return Err(Failure::new(FailureKind::Refused, "the native engine has no bridge network")
             .hint("use --network open, or --engine docker"));
     }
-    let image = match engine {
-        EngineKind::Native if spec.image.is_some() => {
-            return Err(Failure::new(FailureKind::Invalid, "the native engine runs no image")
-                .hint("leave --image out, or add --engine docker"));
-        }
-        EngineKind::Native => None,
-        EngineKind::Docker => {
-            let named = spec.image.clone().or(settings.image).filter(|image| !image.is_empty());
-            Some(named.ok_or_else(|| {
-                Failure::new(FailureKind::Invalid, "the docker engine needs an image")
-                    .hint("name one with --image, as in --image debian:12")
-            })?)
-        }
-    };
+    let image = image(engine, spec.image.as_ref(), settings.image)?;
     let repository_id = user.id().clone();
     Ok(Prepared { spec, state, repository_id, base, profile, engine, image })
+}
+
+/// The image a box of this engine is made from. The configured one is for the engine that runs
+/// any; the native one runs archives, and only the one it is asked to.
+fn image(
+    engine: EngineKind,
+    asked: Option<&ImageSource>,
+    configured: Option<ImageSource>,
+) -> Result<Option<ImageSource>, Failure> {
+    let invalid =
+        |message: &str, hint: &str| Err(Failure::new(FailureKind::Invalid, message).hint(hint));
+    match (engine, asked) {
+        (EngineKind::Native, None) => Ok(None),
+        (EngineKind::Native, Some(ImageSource::Archive(_))) => Ok(asked.cloned()),
+        (EngineKind::Native, Some(_)) => invalid(
+            "the native engine runs an image from a file only",
+            "name an archive, leave the image out, or add --engine docker",
+        ),
+        (EngineKind::Docker, _) => match asked.cloned().or(configured) {
+            None => invalid(
+                "the docker engine needs an image",
+                "name one with --image, as in --image debian:12",
+            ),
+            Some(ImageSource::Name(name)) if name.is_empty() => {
+                invalid("the image has no name", "name one with --image, as in --image debian:12")
+            }
+            image => Ok(image),
+        },
+    }
 }
 
 /// The profile of a bare command.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::model::failure::Failure;
 use crate::model::id::{EnvironmentId, EnvironmentName};
 use crate::model::policy::{
-    EngineKind, EngineReport, Isolation, IsolationRequest, Limits, NetworkPolicy,
+    EngineKind, EngineReport, ImageSource, Isolation, IsolationRequest, Limits, NetworkPolicy,
 };
 use crate::model::repository::Identity;
 
@@ -47,7 +47,7 @@ pub struct BoxPlan {
     pub mount: PathBuf,
     /// The shim's binary: static, named by its content.
     pub shim: PathBuf,
-    pub image: Option<String>,
+    pub image: Option<ImageSource>,
     pub isolation: IsolationRequest,
     pub network: NetworkPolicy,
     pub limits: Limits,

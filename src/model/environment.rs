@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
-use super::policy::{EngineKind, Isolation, IsolationRequest, NetworkPolicy};
+use super::policy::{EngineKind, ImageSource, Isolation, IsolationRequest, NetworkPolicy};
 use super::screen::Size;
 use super::snapshot::Divergence;
 
@@ -21,7 +21,7 @@ pub struct EnvironmentSpec {
     pub work: Work,
     /// Left out, the configured engine, else `native`.
     pub engine: Option<EngineKind>,
-    pub image: Option<String>,
+    pub image: Option<ImageSource>,
     pub isolation: IsolationRequest,
     pub network: NetworkPolicy,
     /// Variables for the agent, from the environment of the client that asks.
@@ -66,7 +66,7 @@ pub struct Environment {
     pub agent: String,
     pub command: Vec<String>,
     pub engine: EngineKind,
-    pub image: Option<String>,
+    pub image: Option<ImageSource>,
     pub network: NetworkPolicy,
     /// Read back from the kernel or the engine; `None` until the box runs.
     pub isolation: Option<Isolation>,

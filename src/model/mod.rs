@@ -5,6 +5,7 @@ pub mod diff;
 pub mod environment;
 pub mod failure;
 pub mod id;
+pub mod image;
 pub mod input;
 pub mod path;
 pub mod policy;

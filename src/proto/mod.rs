@@ -33,6 +33,7 @@ pub const HOME_VARIABLE: &str = "AGENTDECK_HOME";
 
 /// From a client. The first message is `Hello`; the server answers with `Welcome` or closes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "nearly all messages are requests")]
 pub enum ClientMessage {
     Hello { version: u32 },
     Request { id: u64, request: Request },

@@ -13,6 +13,7 @@ use agentdeck::engine::docker::Docker;
 use agentdeck::engine::{BoxPlan, BoxRecord, BoxState, Engine};
 use agentdeck::model::failure::FailureKind;
 use agentdeck::model::id::EnvironmentId;
+use agentdeck::model::policy::ImageSource;
 use agentdeck::shim::wire::Role;
 
 use crate::common::place::Place;
@@ -113,7 +114,7 @@ pub struct Boxed {
 impl Boxed {
     pub fn of(image: Image) -> Self {
         let mut place = Place::new();
-        place.plan.image = Some(image.0.clone());
+        place.plan.image = Some(ImageSource::Name(image.0.clone()));
         Self { place, image }
     }
 
@@ -282,7 +283,7 @@ async fn a_box_that_cannot_be_made_leaves_nothing() {
     let failure = engine.create(&place.plan, &progress).await.expect_err("no image");
     assert!(failure.hint.expect("a hint").contains("--image"));
     // No registry listens on the discard port, so the pull ends at once.
-    place.plan.image = Some("127.0.0.1:9/agentdeck/missing:1".to_owned());
+    place.plan.image = Some("127.0.0.1:9/agentdeck/missing:1".into());
     let failure = engine.create(&place.plan, &progress).await.expect_err("no such image");
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert!(failure.message.contains("127.0.0.1:9/agentdeck/missing:1"), "{failure:?}");

@@ -47,7 +47,7 @@ pub(super) async fn create(
     plan::check(plan)?;
     let connection = docker.connection().await?;
     probe::suitable(&connection.info)?;
-    let image = image::ensure(&connection.client, plan.image.as_deref(), progress).await?;
+    let image = image::ensure(&connection.client, plan.image.as_ref(), progress).await?;
     report(progress, "creating the container");
     let user = BoxUser::here();
     prepare_places(plan, user).await?;

@@ -14,6 +14,7 @@ use super::plan::Image;
 use super::problem::{Problem, brief, call};
 use crate::engine::{Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::ImageSource;
 
 /// A pull that reports nothing for this long has stalled; engines report several times a second.
 const PULL_SILENCE: Duration = Duration::from_mins(2);
@@ -25,13 +26,14 @@ const SHELLS: [&str; 3] = ["/bin/bash", "/usr/bin/bash", "/bin/sh"];
 /// Finds the image by the name the user gave, pulling it when the engine does not have it.
 pub(super) async fn ensure(
     client: &bollard::Docker,
-    name: Option<&str>,
+    source: Option<&ImageSource>,
     progress: &ProgressSink,
 ) -> Result<Image, Failure> {
-    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
-        Failure::new(FailureKind::Invalid, "the docker engine needs an image")
-            .hint("name one with --image, as in --image debian:12")
-    })?;
+    let Some(ImageSource::Name(name)) = source else {
+        let message = "the docker engine needs an image by name";
+        return Err(Failure::new(FailureKind::Invalid, message)
+            .hint("name one with --image, as in --image debian:12"));
+    };
     match inspect(client, name).await {
         Err(problem) if problem.is_missing() => {}
         Err(problem) => return Err(problem.during(&format!("looking for image {name}"))),

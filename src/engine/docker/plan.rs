@@ -284,7 +284,7 @@ pub(super) mod tests {
             directory,
             mount: "/home/me/project".into(),
             shim: "/state/bin/agentdeck-1".into(),
-            image: Some("debian:12".to_owned()),
+            image: Some("debian:12".into()),
             isolation: IsolationRequest::Required,
             network: NetworkPolicy::default(),
             limits: Limits { cpu_millis: Some(1500), memory: Some(1 << 30), processes: Some(99) },

@@ -4,7 +4,7 @@ use crate::model::environment::{EnvironmentSpec, Work};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentName;
 use crate::model::input::{Input, KeyCode};
-use crate::model::policy::{EngineKind, IsolationRequest, NetworkMode, NetworkPolicy};
+use crate::model::policy::{EngineKind, ImageSource, IsolationRequest, NetworkMode, NetworkPolicy};
 use crate::model::screen::Size;
 
 use super::super::widget::Field;
@@ -77,7 +77,7 @@ impl FormField {
         match self {
             Self::Name => "made up for you",
             Self::Command => "program and arguments",
-            Self::Image => "the engine's own",
+            Self::Image => "name, FILE.tar or dockerfile:PATH",
             Self::Base => "HEAD",
             Self::Allow => "HOST:PORT, more after a blank",
             Self::Agent | Self::Engine | Self::Network => "",
@@ -202,6 +202,8 @@ impl NewForm {
             Work::Profile(self.agent.word().to_owned())
         };
         let engine: EngineKind = self.engine.word().parse()?;
+        let image = text(&self.image).filter(|_| engine == EngineKind::Docker);
+        let image = image.map(|text| ImageSource::from(text).from_directory(&repository));
         let allow = self.allow.text().split_whitespace().map(str::parse).collect::<Result<_, _>>();
         let allow = allow.inspect_err(|_| self.focus = FormField::Allow)?;
         Ok(EnvironmentSpec {
@@ -210,7 +212,7 @@ impl NewForm {
             base: text(&self.base),
             work,
             engine: Some(engine),
-            image: text(&self.image).filter(|_| engine == EngineKind::Docker),
+            image,
             isolation: IsolationRequest::Required,
             network: NetworkPolicy { mode: self.network.word().parse()?, allow },
             variables: settings.variables_of(self.agent.word()),

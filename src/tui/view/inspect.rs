@@ -49,7 +49,10 @@ fn lines(theme: Theme, inspection: &Inspection) -> Vec<Line<'static>> {
         row(
             theme,
             "image",
-            environment.image.as_deref().map_or_else(|| "none".to_owned(), foreign),
+            environment
+                .image
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |image| foreign(&image.to_string())),
         ),
         row(theme, "network", network(environment)),
         row(theme, "base", base(environment)),
