@@ -1,0 +1,88 @@
+//! An environment's box: making or starting it, connecting to its shim, reading back what holds it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::super::actor;
+use super::super::shared::{Shared, canonical};
+use super::super::state::{Record, Report};
+use crate::config::profiles;
+use crate::engine::{BoxRecord, Progress};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::SessionId;
+use crate::model::profile::AgentProfile;
+use crate::model::repository::Identity;
+
+/// How long a fresh box may take until its shim answers.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+
+pub(super) async fn make_box(
+    shared: &Arc<Shared>,
+    record: &Record,
+    identity: Identity,
+    profile: &AgentProfile,
+) -> Result<BoxRecord, Failure> {
+    let id = &record.environment.id;
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let named = profiles::TOOLS.into_iter().chain(profile.tools.iter().map(String::as_str));
+    let found = named.map(|tool| home.join(tool)).filter(|tool| tool.is_dir());
+    let tools = found.map(|tool| canonical(&tool)).collect();
+    let plan = shared.plan(record, identity, tools)?;
+    shared.open_gate(record)?;
+    let engine = shared.engine(record.environment.engine).clone();
+    let (sink, mut progress) = mpsc::channel::<Progress>(16);
+    let making = async {
+        // The sink ends with this block, and with it the reporting.
+        let sink = sink;
+        match &record.record {
+            Some(former) => engine.start(&plan, former).await,
+            None => engine.create(&plan, &sink).await,
+        }
+    };
+    let reporting = async {
+        while let Some(Progress { step, done, total }) = progress.recv().await {
+            shared.report(id, Report::Progress { step, done, total }).await;
+        }
+    };
+    let (made, ()) = tokio::join!(making, reporting);
+    let made = made?;
+    shared.report(id, Report::BoxMade { record: made.clone() }).await;
+    Ok(made)
+}
+
+/// Connects to a box that was just made, and reads back what holds it.
+pub(super) async fn connect(
+    shared: &Arc<Shared>,
+    record: &Record,
+    made: BoxRecord,
+) -> Result<(), Failure> {
+    let (ready, connected) = oneshot::channel();
+    let record = Record { record: Some(made.clone()), ..record.clone() };
+    let engine = shared.engine(record.environment.engine).clone();
+    let id = record.environment.id.clone();
+    shared.drop_terminal(&id, SessionId::AGENT);
+    shared.supervise(&id, actor::supervise(shared.clone(), record, ready));
+    if !matches!(timeout(CONNECT_DEADLINE, connected).await, Ok(Ok(()))) {
+        let _ = engine.stop(&made, Duration::ZERO).await;
+        return Err(Failure::new(
+            FailureKind::Unavailable,
+            "the box started but its shim did not answer",
+        )
+        .hint("agentdeck doctor tells what the engine can do here"));
+    }
+    match engine.isolation(&made).await {
+        Ok(isolation) => {
+            shared.report(&id, Report::Isolation(isolation)).await;
+            Ok(())
+        }
+        Err(failure) => {
+            // Nothing may run in a box of which nobody knows what holds it.
+            let _ = engine.stop(&made, Duration::ZERO).await;
+            Err(failure)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Makes environments and starts them: workspace, box, connection, agent.
+//!
+//! The record is on disk before anything else is, so that a half-made environment is known.
+
+mod agent;
+mod boxes;
+mod prepare;
+mod workspace;
+
+use std::sync::Arc;
+
+use super::shared::Shared;
+use super::state::{Record, Report};
+use crate::config::{file, profiles};
+use crate::model::environment::{EnvironmentState, SessionState, Variable, Work};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EnvironmentId, SessionId};
+use crate::model::profile::AgentProfile;
+use crate::model::screen::Size;
+use agent::start_agent;
+use boxes::{connect, make_box};
+use workspace::make_workspace;
+
+pub(super) use prepare::{Prepared, prepare, record};
+pub(super) use workspace::watch;
+
+/// Makes an environment whole and starts its agent. What fails is the environment's state.
+pub(super) async fn make(
+    shared: Arc<Shared>,
+    record: Record,
+    profile: AgentProfile,
+    variables: Vec<Variable>,
+    size: Size,
+) {
+    let id = record.environment.id.clone();
+    remember_variables(&shared, &id, &profile, variables);
+    let made = async {
+        let identity = make_workspace(&shared, &record, &profile).await?;
+        let made = make_box(&shared, &record, identity, &profile).await?;
+        connect(&shared, &record, made).await?;
+        start_agent(&shared, &id, &profile, size).await
+    };
+    if let Err(failure) = made.await {
+        tracing::info!(environment = %id, "not made: {failure}");
+        shared.close_gate(&id);
+        shared.report(&id, Report::Failed(failure)).await;
+    }
+}
+
+/// Starts a stopped environment again, or goes on where its making failed.
+pub(super) async fn start(
+    shared: &Arc<Shared>,
+    record: Record,
+    variables: Vec<Variable>,
+) -> Result<(), Failure> {
+    let profile = profile_of(shared, &record)?;
+    let record = shared.begin(&record.environment.id).await?;
+    if matches!(
+        record.environment.state,
+        EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. }
+    ) {
+        return restart_agent(shared, record, &profile, variables).await;
+    }
+    let size = record.environment.session(SessionId::AGENT).map_or(Size::DEFAULT, |open| open.size);
+    let task = shared.clone();
+    tokio::spawn(make(task, record, profile, variables, size));
+    Ok(())
+}
+
+/// Starts the agent again in a box that runs; refused while it still runs.
+async fn restart_agent(
+    shared: &Arc<Shared>,
+    record: Record,
+    profile: &AgentProfile,
+    variables: Vec<Variable>,
+) -> Result<(), Failure> {
+    let id = record.environment.id.clone();
+    let agent = record.environment.session(SessionId::AGENT);
+    if agent.is_some_and(|agent| agent.state == SessionState::Running) {
+        let message = format!("{} runs already", record.environment.name);
+        return Err(Failure::new(FailureKind::AlreadyExists, message));
+    }
+    let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
+    remember_variables(shared, &id, profile, variables);
+    start_agent(shared, &id, profile, size).await
+}
+
+fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfile, Failure> {
+    match &record.work {
+        Work::Profile(name) => profiles::find(name, &file::read(shared.layout.home())?),
+        Work::Command(command) => prepare::plain(command),
+    }
+}
+
+/// Keeps the programs' variables in memory. None sent again means: those from before.
+fn remember_variables(
+    shared: &Shared,
+    id: &EnvironmentId,
+    profile: &AgentProfile,
+    variables: Vec<Variable>,
+) {
+    let mut kept = profile.environment.clone();
+    let known = shared.variables(id);
+    if variables.is_empty() && !known.is_empty() {
+        return;
+    }
+    kept.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
+    shared.set_variables(id, kept);
+}
+
+pub(super) fn disk(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::new(FailureKind::Unavailable, format!("could not write {}: {error}", path.display()))
+        .hint("make room on that disk or set AGENTDECK_HOME to a directory elsewhere")
+}

@@ -1,0 +1,151 @@
+//! Reads what a new environment is asked to be, and refuses what cannot be.
+
+use super::super::shared::{Shared, now};
+use super::super::state::{RECORD_VERSION, Record};
+use crate::config::{file, profiles};
+use crate::model::environment::{Environment, EnvironmentSpec, EnvironmentState, Work};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
+use crate::model::policy::{EngineKind, ImageSource, IsolationRequest, NetworkMode};
+use crate::model::profile::AgentProfile;
+use crate::model::repository::RepositoryState;
+use crate::model::snapshot::Divergence;
+use crate::repo::UserRepository;
+
+/// A spec, checked against the repository it is for.
+#[derive(Debug)]
+pub(in crate::deck) struct Prepared {
+    pub spec: EnvironmentSpec,
+    pub state: RepositoryState,
+    pub repository_id: RepositoryId,
+    pub base: CommitId,
+    pub profile: AgentProfile,
+    pub engine: EngineKind,
+    pub image: Option<ImageSource>,
+}
+
+/// Reads what a spec refers to and refuses what cannot be.
+pub(in crate::deck) fn prepare(
+    shared: &Shared,
+    spec: EnvironmentSpec,
+) -> Result<Prepared, Failure> {
+    let user = UserRepository::discover(&spec.repository)?;
+    let state = user.state()?;
+    let base = match &spec.base {
+        Some(revision) => user.resolve(revision)?,
+        None => state.head.clone(),
+    };
+    let settings = file::read(shared.layout.home())?;
+    let profile = match &spec.work {
+        Work::Profile(name) => profiles::find(name, &settings)?,
+        Work::Command(command) => plain(command)?,
+    };
+    let engine = spec.engine.or(settings.engine).unwrap_or(EngineKind::Native);
+    if engine == EngineKind::Native
+        && spec.network.mode == NetworkMode::Bridge
+        && spec.isolation == IsolationRequest::Required
+    {
+        return Err(Failure::new(FailureKind::Refused, "the native engine has no bridge network")
+            .hint("use --network open, or --engine docker"));
+    }
+    let image = image(engine, spec.image.as_ref(), settings.image)?;
+    let repository_id = user.id().clone();
+    Ok(Prepared { spec, state, repository_id, base, profile, engine, image })
+}
+
+/// The image a box of this engine is made from. The configured one is for the engine that runs
+/// any; the native one runs archives, and only the one it is asked to.
+fn image(
+    engine: EngineKind,
+    asked: Option<&ImageSource>,
+    configured: Option<ImageSource>,
+) -> Result<Option<ImageSource>, Failure> {
+    let invalid =
+        |message: &str, hint: &str| Err(Failure::new(FailureKind::Invalid, message).hint(hint));
+    match (engine, asked) {
+        (EngineKind::Native, None) => Ok(None),
+        (EngineKind::Native, Some(ImageSource::Archive(_))) => Ok(asked.cloned()),
+        (EngineKind::Native, Some(_)) => invalid(
+            "the native engine runs an image from a file only",
+            "name an archive, leave the image out, or add --engine docker",
+        ),
+        (EngineKind::Docker, _) => match asked.cloned().or(configured) {
+            None => invalid(
+                "the docker engine needs an image",
+                "name one with --image, as in --image debian:12",
+            ),
+            Some(ImageSource::Name(name)) if name.is_empty() => {
+                invalid("the image has no name", "name one with --image, as in --image debian:12")
+            }
+            image => Ok(image),
+        },
+    }
+}
+
+/// The profile of a bare command.
+pub(super) fn plain(command: &[String]) -> Result<AgentProfile, Failure> {
+    let program = command.first().filter(|program| !program.is_empty()).ok_or_else(|| {
+        Failure::new(FailureKind::Invalid, "the command is empty").hint("name a program after --")
+    })?;
+    let name = program.rsplit('/').next().unwrap_or(program).to_owned();
+    Ok(AgentProfile {
+        name,
+        command: command.to_vec(),
+        install: Vec::new(),
+        probe: String::new(),
+        variables: Vec::new(),
+        environment: Vec::new(),
+        seeds: Vec::new(),
+        tools: Vec::new(),
+    })
+}
+
+/// The record of a new environment, nothing of it made yet.
+pub(in crate::deck) fn record(
+    prepared: &Prepared,
+    id: EnvironmentId,
+    name: EnvironmentName,
+) -> Record {
+    let at = now();
+    let spec = &prepared.spec;
+    let environment = Environment {
+        id,
+        name,
+        repository: prepared.state.root.clone(),
+        base: prepared.base.clone(),
+        base_branch: prepared.state.branch.clone(),
+        agent: prepared.profile.name.clone(),
+        command: prepared.profile.command.clone(),
+        engine: prepared.engine,
+        image: prepared.image.clone(),
+        network: spec.network.clone(),
+        isolation: None,
+        state: EnvironmentState::Creating { step: "preparing".to_owned(), done: 0, total: 0 },
+        state_since: at,
+        sessions: Vec::new(),
+        divergence: Divergence::default(),
+        snapshots: 0,
+        last_snapshot: None,
+        created: at,
+        notes: uncommitted_note(&prepared.state).into_iter().collect(),
+    };
+    Record {
+        version: RECORD_VERSION,
+        environment,
+        repository_id: prepared.repository_id.clone(),
+        work: spec.work.clone(),
+        isolation_request: spec.isolation,
+        record: None,
+        workspace_made: false,
+    }
+}
+
+/// Says what of the user's working tree an environment does not have.
+fn uncommitted_note(state: &RepositoryState) -> Option<String> {
+    const NAMED: usize = 3;
+    let count = state.uncommitted.len();
+    let names: Vec<String> =
+        state.uncommitted.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+    (count > 0).then(|| format!("uncommitted work is not in it: {}{more}", names.join(", ")))
+}

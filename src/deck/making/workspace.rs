@@ -1,0 +1,140 @@
+//! An environment's own files: the workspace from its base, the seeds of the agent's home.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::super::jobs::Snapshotter;
+use super::super::shared::{Shared, blocking, now};
+use super::super::state::{Record, Report};
+use super::disk;
+use crate::model::failure::Failure;
+use crate::model::profile::{AgentProfile, Seed};
+use crate::model::repository::Identity;
+use crate::model::snapshot::Divergence;
+use crate::repo::{self, Store, UserRepository};
+use crate::store;
+
+/// Checks the base out and takes the first snapshot, unless that was done before.
+pub(super) async fn make_workspace(
+    shared: &Arc<Shared>,
+    record: &Record,
+    profile: &AgentProfile,
+) -> Result<Identity, Failure> {
+    let id = record.environment.id.clone();
+    let places = shared.layout.environment(&id);
+    let (reports, mut progress) = mpsc::channel::<(u64, u64)>(1);
+    let task = shared.clone();
+    let task_record = record.clone();
+    let seeds = profile.seeds.clone();
+    let variables = shared.variables(&id);
+    let work = blocking(move || {
+        let user = UserRepository::discover(&task_record.environment.repository)?;
+        let identity = user.identity();
+        places.create().map_err(|error| disk(&places.directory, &error))?;
+        seed(&places.agent_home(), &seeds, &task_record, &variables)?;
+        if task_record.workspace_made {
+            return Ok((identity, None));
+        }
+        let store = Store::open(&task.layout.repository(user.id()), &user)?;
+        let (workspace, git) = (places.workspace(), places.git());
+        for half_made in [&workspace, &git] {
+            remove_half_made(half_made)?;
+        }
+        let target = repo::workspace::Places { workspace: &workspace, git: &git };
+        let environment = &task_record.environment;
+        let created = repo::workspace::create(
+            &user,
+            &store,
+            &environment.id,
+            &environment.base,
+            &target,
+            &identity,
+            now(),
+            &mut |done, total| {
+                // A full channel means that a newer number is on its way anyway.
+                let _ = reports.try_send((done, total));
+            },
+        );
+        match created {
+            Ok(snapshot) => Ok((identity, Some(snapshot))),
+            Err(mut failure) => {
+                for half_made in [&workspace, &git] {
+                    // What failed is told; this only gives the room back.
+                    let _ = remove_half_made(half_made);
+                }
+                failure.message = format!("{}: {}", workspace.display(), failure.message);
+                Err(failure)
+            }
+        }
+    });
+    let reporting = async {
+        while let Some((done, total)) = progress.recv().await {
+            let step = "checking out".to_owned();
+            shared.report(&id, Report::Progress { step, done, total }).await;
+        }
+    };
+    let (made, ()) = tokio::join!(work, reporting);
+    let (identity, snapshot) = made?;
+    if let Some(snapshot) = snapshot {
+        shared.report(&id, Report::WorkspaceMade).await;
+        let divergence = Divergence::default();
+        let snapshot = Box::new(snapshot);
+        shared.report(&id, Report::SnapshotTaken { snapshot, count: 1, divergence }).await;
+    }
+    watch(shared, record).await?;
+    Ok(identity)
+}
+
+/// Removes what an interrupted checkout left; no program has seen it yet.
+fn remove_half_made(directory: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk(directory, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the profile's files into the box's home, leaving those that are there.
+fn seed(
+    home: &Path,
+    seeds: &[Seed],
+    record: &Record,
+    variables: &[(String, String)],
+) -> Result<(), Failure> {
+    let workspace = record.environment.repository.display().to_string();
+    for seed in seeds {
+        let path = home.join(&seed.path);
+        if path.exists() || !seed.fits(variables) {
+            continue;
+        }
+        let write = || -> anyhow::Result<()> {
+            if let Some(parent) = path.parent() {
+                store::create_private(parent)?;
+            }
+            store::write_file(&path, seed.fill(&workspace, variables).as_bytes())
+        };
+        write()?;
+    }
+    Ok(())
+}
+
+/// Begins to notice changes of the workspace, and takes up what changed while nobody looked.
+pub(in crate::deck) async fn watch(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure> {
+    let id = &record.environment.id;
+    if shared.snapshotter(id).is_none() {
+        shared.set_snapshotter(id, Snapshotter::start(shared.clone(), record.clone()));
+    }
+    let (task, record) = (shared.clone(), record.clone());
+    blocking(move || {
+        let id = &record.environment.id;
+        let places = task.layout.environment(id);
+        let user = UserRepository::discover(&record.environment.repository)?;
+        let store = Store::open(&task.layout.repository(&record.repository_id), &user)?;
+        let workspace = places.workspace();
+        let ignored = repo::ignored::directories(&store, id, &workspace)?;
+        task.watcher.watch_except(id, &workspace, &places.git(), Arc::new(ignored));
+        Ok(())
+    })
+    .await
+}
