@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::model::policy::{EngineKind, HostPort, ImageSource, NetworkMode};
+use crate::model::policy::{
+    Aspect, EngineKind, HostPort, ImageSource, NetworkMode, parse_bytes, parse_processors,
+};
 
 /// Mission control for many coding agents: live panes, isolated environments, snapshots you can undo.
 ///
@@ -96,7 +98,25 @@ pub(super) struct New {
     /// The revision to start from [default: HEAD]
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
-    /// open, none or bridge [default: open]
+    /// The docker engine's runtime, as in runsc
+    #[arg(long, value_name = "NAME")]
+    pub runtime: Option<String>,
+    /// Processors at most, as in 1.5
+    #[arg(long, value_name = "NUMBER", value_parser = parse_processors)]
+    pub cpus: Option<u32>,
+    /// Memory at most, as in 512m or 2g
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub memory: Option<u64>,
+    /// Processes at most
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pids: Option<u32>,
+    /// Open files of one process at most
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(16..))]
+    pub files: Option<u64>,
+    /// Do not run without these: files, processes, privileges, network, limits
+    #[arg(long, value_name = "ASPECT", value_delimiter = ',')]
+    pub require: Vec<Aspect>,
+    /// open, allow, none or bridge [default: open]
     #[arg(long, value_name = "MODE")]
     pub network: Option<NetworkMode>,
     /// Reach this besides; host:PORT is a port of this machine's loopback

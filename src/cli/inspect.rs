@@ -56,7 +56,7 @@ fn describe(inspection: &Inspection) -> String {
     }
     let facts = environment.isolation.iter().flat_map(|isolation| &isolation.facts);
     for fact in facts {
-        let holds = if fact.holds { "holds" } else { "DOES NOT HOLD" };
+        let holds = if fact.holds() { "holds" } else { "DOES NOT HOLD" };
         row("isolation", &format!("{} {holds} ({})", fact.name, fact.evidence));
     }
     text

@@ -59,12 +59,13 @@ pub(super) fn state(environment: &Environment) -> String {
             Some(SessionState::Exited { .. } | SessionState::Failed { .. }),
         ) => "agent failed",
         (EnvironmentState::Running, _) => "running",
+        (EnvironmentState::Paused { .. }, _) => "paused",
         (EnvironmentState::Stopped, _) => "stopped",
         (EnvironmentState::Failed { .. }, _) => "failed",
         (EnvironmentState::EngineUnreachable { .. }, _) => "unreachable",
     };
     match environment.isolation.as_ref().map(|isolation| isolation.level) {
-        Some(IsolationLevel::Unisolated) => format!("{word}, UNISOLATED"),
+        Some(IsolationLevel::Off) => format!("{word}, UNISOLATED"),
         Some(IsolationLevel::Partial) => format!("{word}, PARTLY ISOLATED"),
         _ => word.to_owned(),
     }

@@ -14,7 +14,7 @@ use crate::model::environment::{
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentName, SessionId};
-use crate::model::policy::{ImageSource, IsolationRequest, NetworkPolicy};
+use crate::model::policy::{ImageSource, IsolationRequest, Limits, NetworkPolicy};
 use crate::model::screen::Size;
 use crate::proto::{Event, Reply, Request};
 
@@ -68,7 +68,15 @@ fn spec(context: &Context, options: New) -> Result<EnvironmentSpec, Failure> {
         work,
         engine: options.engine,
         image,
+        runtime: options.runtime,
         isolation,
+        require: options.require,
+        limits: Limits {
+            cpu_millis: options.cpus,
+            memory: options.memory,
+            processes: options.pids,
+            files: options.files,
+        },
         network: network(&settings, options.network, options.allow),
         variables,
         size: size(),
@@ -153,7 +161,9 @@ pub(super) async fn wait(
                 context.output.progress("");
                 return Err(Failure::new(FailureKind::Unavailable, message.clone()));
             }
-            EnvironmentState::Running | EnvironmentState::Stopped => {
+            EnvironmentState::Running
+            | EnvironmentState::Paused { .. }
+            | EnvironmentState::Stopped => {
                 context.output.progress("");
                 return Ok(environment);
             }

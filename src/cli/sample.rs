@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::model::environment::{EnvironmentSpec, Work};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentName;
-use crate::model::policy::{EngineKind, IsolationRequest, NetworkMode, NetworkPolicy};
+use crate::model::policy::{EngineKind, IsolationRequest, Limits, NetworkMode, NetworkPolicy};
 use crate::model::screen::Size;
 
 /// Made by `assets/demo/pack` from `assets/demo/sample`: a working tree with its `.git`.
@@ -39,6 +39,9 @@ pub(super) fn spec(repository: &Path, agent: &str) -> Result<EnvironmentSpec, Fa
         work: Work::Command(vec![format!("agents/{agent}")]),
         engine: Some(EngineKind::Native),
         image: None,
+        runtime: None,
+        require: Vec::new(),
+        limits: Limits::default(),
         isolation: IsolationRequest::Required,
         network: NetworkPolicy { mode: NetworkMode::None, allow: Vec::new() },
         variables: Vec::new(),

@@ -9,7 +9,9 @@ use directories::ProjectDirs;
 use serde::Deserialize;
 
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::{EngineKind, HostPort, ImageSource, NetworkMode};
+use crate::model::policy::{
+    Aspect, EngineKind, HostPort, ImageSource, Limits, NetworkMode, parse_bytes, parse_processors,
+};
 
 /// What the user configured; everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,9 @@ pub struct Settings {
     pub engine: Option<EngineKind>,
     /// Its path, if it has one, is absolute.
     pub image: Option<ImageSource>,
+    pub runtime: Option<String>,
+    pub require: Vec<Aspect>,
+    pub limits: Limits,
     pub network: Option<NetworkMode>,
     pub allow: Vec<HostPort>,
     /// Agents of the user's own, and changes to the built-in ones.
@@ -42,6 +47,7 @@ pub struct AgentSettings {
 struct File {
     environment: Environment,
     network: Network,
+    limits: LimitsTable,
     agents: BTreeMap<String, AgentSettings>,
 }
 
@@ -51,6 +57,18 @@ struct Environment {
     engine: Option<EngineKind>,
     image: Option<ImageSource>,
     dockerfile: Option<PathBuf>,
+    runtime: Option<String>,
+    require: Vec<Aspect>,
+}
+
+/// Amounts as container tools write them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsTable {
+    cpus: Option<f64>,
+    memory: Option<String>,
+    processes: Option<u32>,
+    files: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,9 +112,16 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         let message = format!("{}: the command of agent {name} is empty", path.display());
         return Err(Failure::new(FailureKind::Invalid, message));
     }
+    let limits = limits(&file.limits).map_err(|failure| Failure {
+        message: format!("{}: {}", path.display(), failure.message),
+        ..failure
+    })?;
     Ok(Settings {
         engine: file.environment.engine,
         image: image(&file.environment, path)?,
+        runtime: file.environment.runtime,
+        require: file.environment.require,
+        limits,
         network: file.network.mode,
         allow: file.network.allow,
         agents: file.agents,
@@ -118,6 +143,25 @@ fn image(environment: &Environment, file: &Path) -> Result<Option<ImageSource>, 
     Ok(source.map(|source| source.from_directory(directory)))
 }
 
+fn limits(table: &LimitsTable) -> Result<Limits, Failure> {
+    let zero = |name: &str| {
+        Failure::new(FailureKind::Invalid, format!("limits.{name} is 0"))
+            .hint("leave the key out for the engine's own limit")
+    };
+    if table.processes == Some(0) {
+        return Err(zero("processes"));
+    }
+    if table.files == Some(0) {
+        return Err(zero("files"));
+    }
+    Ok(Limits {
+        cpu_millis: table.cpus.map(|cpus| parse_processors(&cpus.to_string())).transpose()?,
+        memory: table.memory.as_deref().map(parse_bytes).transpose()?,
+        processes: table.processes,
+        files: table.files,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +172,12 @@ mod tests {
             [environment]
             engine = "docker"
             image = "debian:trixie-slim"
+            runtime = "runsc"
+            require = ["network", "limits"]
+            [limits]
+            cpus = 1.5
+            memory = "2g"
+            processes = 200
             [network]
             mode = "none"
             allow = ["host:8080", "Example.org:443"]
@@ -137,6 +187,15 @@ mod tests {
         "#;
         let settings = parse(text, Path::new("config.toml")).expect("read");
         assert_eq!(settings.engine, Some(EngineKind::Docker));
+        assert_eq!(settings.runtime.as_deref(), Some("runsc"));
+        assert_eq!(settings.require, [Aspect::Network, Aspect::Limits]);
+        let limits = Limits {
+            cpu_millis: Some(1500),
+            memory: Some(2 << 30),
+            processes: Some(200),
+            files: None,
+        };
+        assert_eq!(settings.limits, limits);
         assert_eq!(settings.network, Some(NetworkMode::None));
         assert_eq!(settings.allow[1].to_string(), "example.org:443");
         assert_eq!(

@@ -64,6 +64,8 @@ pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: onesho
             Err(failure) => tracing::debug!(%environment, "not connected: {failure}"),
         }
         match engine.state(&made).await {
+            // A shim that stands still with its box answers again when it is resumed.
+            Ok(BoxState::Paused) => failures = 0,
             Ok(BoxState::Running) if failures < RETRY.len() => {}
             Ok(BoxState::Running) => {
                 let message = "the box runs, but its shim does not answer".to_owned();

@@ -11,7 +11,7 @@ use crate::model::diff::{Attempt, Comparison, Diff};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::path::{RepoPath, printable};
-use crate::model::policy::{EngineKind, EngineReport};
+use crate::model::policy::{Capabilities, EngineKind, EngineReport};
 use crate::model::repository::RepositoryState;
 use crate::model::snapshot::Snapshot;
 use crate::proto::{DiffSide, Inspection, Reply, ServerStatus, Target};
@@ -178,6 +178,7 @@ pub(super) async fn probe_engines(shared: &Arc<Shared>) -> Vec<EngineReport> {
             summary: "it did not answer in time".to_owned(),
             hint: Some("look whether its daemon is stalled".to_owned()),
             details: Vec::new(),
+            capabilities: Capabilities::default(),
         }));
     }
     reports

@@ -118,7 +118,7 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     }
     let Some(made) = record.record.clone() else { return };
     match state_of(&shared, &record, &made).await {
-        BoxState::Running => {
+        BoxState::Running | BoxState::Paused => {
             if let Err(failure) = shared.open_gate(&record) {
                 shared.report(&id, Report::Note(format!("no network: {failure}"))).await;
             }

@@ -18,7 +18,7 @@ use crate::engine::{BoxPlan, Engine};
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, RepositoryId, SessionId, Timestamp};
-use crate::model::policy::{EngineKind, Limits};
+use crate::model::policy::EngineKind;
 use crate::model::repository::Identity;
 use crate::proto::Target;
 use crate::shim::config::RelayConfig;
@@ -158,9 +158,10 @@ impl Shared {
             mount: environment.repository.clone(),
             shim: crate::engine::place_binary(self.layout.home())?,
             image: environment.image.clone(),
+            runtime: environment.runtime.clone(),
             isolation: record.isolation_request,
             network: environment.network.clone(),
-            limits: Limits::default(),
+            limits: environment.limits.clone(),
             identity,
             tools,
         })

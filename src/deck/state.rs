@@ -209,9 +209,9 @@ impl State {
         };
         match &record.environment.state {
             EnvironmentState::Creating { .. } => (Err(being_made(&record.environment)), Vec::new()),
-            EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. } => {
-                (Ok(record), Vec::new())
-            }
+            EnvironmentState::Running
+            | EnvironmentState::Paused { .. }
+            | EnvironmentState::EngineUnreachable { .. } => (Ok(record), Vec::new()),
             EnvironmentState::Stopped | EnvironmentState::Failed { .. } => {
                 let report = Report::Progress { step: "starting".to_owned(), done: 0, total: 0 };
                 let effects = self.apply(id, report, now);
@@ -445,7 +445,7 @@ pub fn no_session(session: SessionId) -> Failure {
 mod tests {
     use super::*;
     use crate::model::id::CommitId;
-    use crate::model::policy::{EngineKind, NetworkPolicy};
+    use crate::model::policy::{EngineKind, Limits, NetworkPolicy};
 
     const START: Timestamp = Timestamp(1_000_000);
 
@@ -460,7 +460,10 @@ mod tests {
             command: vec!["sh".to_owned()],
             engine: EngineKind::Native,
             image: None,
+            runtime: None,
+            require: Vec::new(),
             network: NetworkPolicy::default(),
+            limits: Limits::default(),
             isolation: None,
             state: EnvironmentState::Creating { step: String::new(), done: 0, total: 0 },
             state_since: START,

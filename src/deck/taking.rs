@@ -167,7 +167,9 @@ async fn until_ended(shared: &Arc<Shared>, id: &EnvironmentId) {
     shared.hub.follow(&subscriber, None);
     while let Ok(record) = shared.record(id).await {
         match record.environment.state {
-            EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. } => {}
+            EnvironmentState::Running
+            | EnvironmentState::Paused { .. }
+            | EnvironmentState::EngineUnreachable { .. } => {}
             _ => return,
         }
         subscriber.ready().await;

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, EnvironmentName};
 use crate::model::policy::{
     EngineKind, EngineReport, ImageSource, Isolation, IsolationRequest, Limits, NetworkPolicy,
+    Usage,
 };
 use crate::model::repository::Identity;
 
@@ -48,6 +49,8 @@ pub struct BoxPlan {
     /// The shim's binary: static, named by its content.
     pub shim: PathBuf,
     pub image: Option<ImageSource>,
+    /// The engine's runtime by its name; left out, the engine's own choice.
+    pub runtime: Option<String>,
     pub isolation: IsolationRequest,
     pub network: NetworkPolicy,
     pub limits: Limits,
@@ -84,10 +87,49 @@ pub struct BoxRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BoxState {
     Running,
+    /// Its programs stand still.
+    Paused,
     /// It exists and can be started again.
     Stopped,
     /// The engine does not know it.
     Gone,
+}
+
+/// How a box ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// 128 + n for a death by signal n; `None` when nobody knows.
+    pub code: Option<i32>,
+    /// The kernel ended a program of the box because its memory limit was reached.
+    pub out_of_memory: bool,
+}
+
+/// What an engine noticed by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoxEvent {
+    Ended {
+        environment: EnvironmentId,
+        ending: Ending,
+    },
+    /// A program of the box was ended for want of memory; the box goes on.
+    OutOfMemory {
+        environment: EnvironmentId,
+    },
+    /// The engine does not answer any more, nor tell of its boxes.
+    Lost {
+        message: String,
+    },
+    /// It answers again; what happened meanwhile was not told.
+    Back,
+}
+
+/// Where a box's system is written to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SaveTarget {
+    /// An image of the engine's own, by name.
+    Image(String),
+    /// A file that `docker load` and `agentdeck new --image` take.
+    Archive(PathBuf),
 }
 
 /// How far a long step is.
@@ -136,4 +178,66 @@ pub trait Engine: Send + Sync {
 
     /// Connects to the box's shim, after making sure that it is the shim.
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure>;
+
+    /// Ends every process of the box at once.
+    async fn kill(&self, record: &BoxRecord) -> Result<(), Failure> {
+        self.stop(record, Duration::ZERO).await
+    }
+
+    /// Waits until the box has ended, however long that takes: the one call without a deadline.
+    async fn wait(&self, _record: &BoxRecord) -> Result<Ending, Failure> {
+        Err(unsupported(self.kind(), "wait for a box"))
+    }
+
+    /// What the engine notices of this deck's boxes from now on. A closed channel: it never will.
+    fn events(&self, _deck: &str) -> mpsc::Receiver<BoxEvent> {
+        mpsc::channel(1).1
+    }
+
+    /// Has every program of the box stand still; the shim may go on.
+    async fn pause(&self, _record: &BoxRecord) -> Result<(), Failure> {
+        Err(unsupported(self.kind(), "pause a box"))
+    }
+
+    async fn resume(&self, _record: &BoxRecord) -> Result<(), Failure> {
+        Err(unsupported(self.kind(), "resume a box"))
+    }
+
+    /// Changes the limits of a box that runs; what is `None` stays as it is.
+    async fn update_limits(&self, _record: &BoxRecord, _limits: &Limits) -> Result<(), Failure> {
+        Err(unsupported(self.kind(), "change the limits of a box that runs"))
+    }
+
+    /// What each box uses now, in the order asked; `None` where that cannot be read.
+    async fn usage(&self, records: &[BoxRecord]) -> Vec<Option<Usage>> {
+        vec![None; records.len()]
+    }
+
+    /// Gives `plan` a copy of the own layer of the box `from`, on which `create` then starts. The
+    /// box `from` stands still meanwhile, if it runs. On failure nothing is left behind.
+    async fn fork(
+        &self,
+        _from: &BoxRecord,
+        _plan: &BoxPlan,
+        _progress: &ProgressSink,
+    ) -> Result<(), Failure> {
+        Err(unsupported(self.kind(), "fork a box"))
+    }
+
+    /// Writes the box's system as an image. On failure nothing is left behind.
+    async fn save(
+        &self,
+        _plan: &BoxPlan,
+        _record: &BoxRecord,
+        _to: &SaveTarget,
+        _progress: &ProgressSink,
+    ) -> Result<(), Failure> {
+        Err(unsupported(self.kind(), "save a box"))
+    }
+}
+
+/// The answer of an engine that has no such thing.
+fn unsupported(engine: EngineKind, what: &str) -> Failure {
+    Failure::new(FailureKind::Refused, format!("the {engine} engine cannot {what} here"))
+        .hint("agentdeck doctor says what each engine can")
 }

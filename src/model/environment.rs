@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
-use super::policy::{EngineKind, ImageSource, Isolation, IsolationRequest, NetworkPolicy};
+use super::policy::{
+    Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, NetworkPolicy,
+};
 use super::screen::Size;
 use super::snapshot::Divergence;
 
@@ -22,8 +24,13 @@ pub struct EnvironmentSpec {
     /// Left out, the configured engine, else `native`.
     pub engine: Option<EngineKind>,
     pub image: Option<ImageSource>,
+    /// The runtime of the engine, by the name that the engine knows it by.
+    pub runtime: Option<String>,
     pub isolation: IsolationRequest,
+    /// Without these the environment must not run.
+    pub require: Vec<Aspect>,
     pub network: NetworkPolicy,
+    pub limits: Limits,
     /// Variables for the agent, from the environment of the client that asks.
     pub variables: Vec<Variable>,
     pub size: Size,
@@ -67,7 +74,13 @@ pub struct Environment {
     pub command: Vec<String>,
     pub engine: EngineKind,
     pub image: Option<ImageSource>,
+    #[serde(default)]
+    pub runtime: Option<String>,
+    #[serde(default)]
+    pub require: Vec<Aspect>,
     pub network: NetworkPolicy,
+    #[serde(default)]
+    pub limits: Limits,
     /// Read back from the kernel or the engine; `None` until the box runs.
     pub isolation: Option<Isolation>,
     pub state: EnvironmentState,
@@ -99,6 +112,10 @@ pub enum EnvironmentState {
         total: u64,
     },
     Running,
+    /// Every program of the box stands still. The reason is left out where the user asked for it.
+    Paused {
+        reason: Option<String>,
+    },
     /// The box is not running; snapshots and the last screen remain.
     Stopped,
     /// It could not be made or started; the message says why.

@@ -13,6 +13,7 @@ pub(crate) enum Status {
     Running,
     Done,
     Failed,
+    Paused,
     Stopped,
     Unreachable,
 }
@@ -24,6 +25,7 @@ impl Status {
             Self::Running => "●",
             Self::Done => "✓",
             Self::Failed => "✗",
+            Self::Paused => "Ⅱ",
             Self::Stopped => "■",
             Self::Unreachable => "?",
         }
@@ -45,6 +47,10 @@ pub(crate) fn read(environment: &Environment) -> Reading {
             (Status::Creating, progress(step, *done, *total), since)
         }
         EnvironmentState::Running => return read_agent(environment),
+        EnvironmentState::Paused { reason } => {
+            let reason = reason.as_ref().map(|reason| format!(": {}", foreign(reason)));
+            (Status::Paused, format!("paused{}", reason.unwrap_or_default()), since)
+        }
         EnvironmentState::Stopped => (Status::Stopped, "stopped".to_owned(), since),
         EnvironmentState::Failed { .. } => (Status::Failed, "failed".to_owned(), since),
         EnvironmentState::EngineUnreachable { since, .. } => {
@@ -81,8 +87,8 @@ fn progress(step: &str, done: u64, total: u64) -> String {
 /// What must be said of a box that does not hold as planned.
 pub(crate) fn warning(environment: &Environment) -> Option<&'static str> {
     match environment.isolation.as_ref()?.level {
-        IsolationLevel::Isolated => None,
+        IsolationLevel::Enforced => None,
         IsolationLevel::Partial => Some("partly isolated"),
-        IsolationLevel::Unisolated => Some("unisolated"),
+        IsolationLevel::Off => Some("unisolated"),
     }
 }

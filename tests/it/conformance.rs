@@ -114,7 +114,7 @@ pub async fn rights_follow_the_role(engine: &dyn Engine, place: &Place) {
     let root = script(engine, &record, Role::Root, read).await;
     assert!(root.contains("CapPrm:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"), "{root}");
     let isolation = engine.isolation(&record).await.expect("read back");
-    assert_eq!(isolation.level, IsolationLevel::Isolated, "{isolation:#?}");
+    assert_eq!(isolation.level, IsolationLevel::Enforced, "{isolation:#?}");
     engine.remove(&record).await.expect("removed");
 }
 

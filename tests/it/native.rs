@@ -224,7 +224,7 @@ async fn no_isolation_is_only_by_name_and_is_told() {
     let engine = engine(&place);
     let record = place.create(&engine).await;
     let isolation = engine.isolation(&record).await.expect("read back");
-    assert_eq!(isolation.level, IsolationLevel::Unisolated);
+    assert_eq!(isolation.level, IsolationLevel::Off);
     let pwd = script(&engine, &record, Role::Agent, "pwd; cat hello").await;
     assert_eq!(pwd, format!("{}\nhello", place.plan.workspace.display()));
     engine.stop(&record, std::time::Duration::from_secs(1)).await.expect("stopped");

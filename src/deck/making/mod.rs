@@ -57,7 +57,9 @@ pub(super) async fn start(
     let record = shared.begin(&record.environment.id).await?;
     if matches!(
         record.environment.state,
-        EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. }
+        EnvironmentState::Running
+            | EnvironmentState::Paused { .. }
+            | EnvironmentState::EngineUnreachable { .. }
     ) {
         return restart_agent(shared, record, &profile, variables).await;
     }

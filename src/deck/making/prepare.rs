@@ -6,7 +6,9 @@ use crate::config::{file, profiles};
 use crate::model::environment::{Environment, EnvironmentSpec, EnvironmentState, Work};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
-use crate::model::policy::{EngineKind, ImageSource, IsolationRequest, NetworkMode};
+use crate::model::policy::{
+    Aspect, EngineKind, ImageSource, IsolationRequest, Limits, NetworkMode,
+};
 use crate::model::profile::AgentProfile;
 use crate::model::repository::RepositoryState;
 use crate::model::snapshot::Divergence;
@@ -22,6 +24,9 @@ pub(in crate::deck) struct Prepared {
     pub profile: AgentProfile,
     pub engine: EngineKind,
     pub image: Option<ImageSource>,
+    pub runtime: Option<String>,
+    pub limits: Limits,
+    pub require: Vec<Aspect>,
 }
 
 /// Reads what a spec refers to and refuses what cannot be.
@@ -50,7 +55,25 @@ pub(in crate::deck) fn prepare(
     }
     let image = image(engine, spec.image.as_ref(), settings.image)?;
     let repository_id = user.id().clone();
-    Ok(Prepared { spec, state, repository_id, base, profile, engine, image })
+    let runtime = spec.runtime.clone().or(settings.runtime);
+    let limits = spec.limits.clone().or(&settings.limits);
+    // What the user's file requires cannot be given up on the command line.
+    let mut require = settings.require;
+    require.extend(&spec.require);
+    require.sort_unstable();
+    require.dedup();
+    Ok(Prepared {
+        spec,
+        state,
+        repository_id,
+        base,
+        profile,
+        engine,
+        image,
+        runtime,
+        limits,
+        require,
+    })
 }
 
 /// The image a box of this engine is made from. The configured one is for the engine that runs
@@ -118,7 +141,10 @@ pub(in crate::deck) fn record(
         command: prepared.profile.command.clone(),
         engine: prepared.engine,
         image: prepared.image.clone(),
+        runtime: prepared.runtime.clone(),
+        require: prepared.require.clone(),
         network: spec.network.clone(),
+        limits: prepared.limits.clone(),
         isolation: None,
         state: EnvironmentState::Creating { step: "preparing".to_owned(), done: 0, total: 0 },
         state_since: at,

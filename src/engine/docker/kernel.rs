@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::engine::BoxRecord;
-use crate::model::policy::IsolationFact;
+use crate::model::policy::{Aspect, IsolationFact};
 
 /// The capabilities of a container's root under Docker's defaults, as the kernel numbers them.
 const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
@@ -88,26 +88,38 @@ impl Status {
     }
 }
 
-fn fact(name: &str, holds: bool, evidence: impl Into<String>) -> IsolationFact {
-    IsolationFact { name: name.to_owned(), holds, evidence: evidence.into() }
-}
-
 /// What the kernel says about the box whose first process is `pid`. `agent_pid` has the rights of
 /// an agent, and `routed` tells whether the box was given a route.
 pub(super) fn facts(pid: u32, agent_pid: u32, routed: bool) -> Vec<IsolationFact> {
     let Some(init) = Status::read(pid) else {
-        return vec![fact("first process", false, format!("/proc/{pid}/status cannot be read"))];
+        return vec![IsolationFact::read(
+            Aspect::Processes,
+            "first process",
+            false,
+            format!("/proc/{pid}/status cannot be read"),
+        )];
     };
     let mut facts = vec![namespaces(pid), network(pid, routed)];
-    facts.push(fact(
+    facts.push(IsolationFact::read(
+        Aspect::Privileges,
         "box root's capabilities",
         init.bounding & !DEFAULT_CAPABILITIES == 0,
         format!("/proc/{pid}/status: CapBnd {:016x}", init.bounding),
     ));
     let evidence = format!("/proc/{pid}/status: NoNewPrivs {}", u8::from(init.no_new_privileges));
-    facts.push(fact("no new privileges", init.no_new_privileges, evidence));
+    facts.push(IsolationFact::read(
+        Aspect::Privileges,
+        "no new privileges",
+        init.no_new_privileges,
+        evidence,
+    ));
     let evidence = format!("/proc/{pid}/status: Seccomp {}", if init.filtered { 2 } else { 0 });
-    facts.push(fact("system call filter", init.filtered, evidence));
+    facts.push(IsolationFact::read(
+        Aspect::Privileges,
+        "system call filter",
+        init.filtered,
+        evidence,
+    ));
     facts.push(agent(agent_pid));
     facts.push(process_limit(pid));
     facts
@@ -122,7 +134,7 @@ fn namespaces(pid: u32) -> IsolationFact {
             (Ok(_), Ok(_)) => shared.push(name),
             _ => {
                 let evidence = "the engine's inspect (/proc/PID/ns is root's to read)";
-                return fact("own namespaces", true, evidence);
+                return IsolationFact::read(Aspect::Processes, "own namespaces", true, evidence);
             }
         }
     }
@@ -131,20 +143,32 @@ fn namespaces(pid: u32) -> IsolationFact {
     } else {
         format!("/proc/{pid}/ns: {} shared with the host", shared.join(", "))
     };
-    fact("own namespaces", shared.is_empty(), evidence)
+    IsolationFact::read(Aspect::Processes, "own namespaces", shared.is_empty(), evidence)
 }
 
 fn network(pid: u32, routed: bool) -> IsolationFact {
     if routed {
-        return fact("network", true, "network mode bridge: a real route and no gateway, as asked");
+        return IsolationFact::read(
+            Aspect::Network,
+            "network",
+            true,
+            "network mode bridge: a real route and no gateway, as asked",
+        );
     }
     let file = format!("/proc/{pid}/net/route");
     match std::fs::read_to_string(&file) {
         Ok(table) => {
             let routes = table.lines().skip(1).count();
-            fact("network", routes == 0, format!("{file}: {routes} routes"))
+            IsolationFact::read(
+                Aspect::Network,
+                "network",
+                routes == 0,
+                format!("{file}: {routes} routes"),
+            )
         }
-        Err(error) => fact("network", false, format!("{file}: {error}")),
+        Err(error) => {
+            IsolationFact::read(Aspect::Network, "network", false, format!("{file}: {error}"))
+        }
     }
 }
 
@@ -152,7 +176,12 @@ fn network(pid: u32, routed: bool) -> IsolationFact {
 fn agent(pid: u32) -> IsolationFact {
     let name = "agent without rights";
     let Some(status) = Status::read(pid) else {
-        return fact(name, false, format!("/proc/{pid}/status cannot be read"));
+        return IsolationFact::read(
+            Aspect::Privileges,
+            name,
+            false,
+            format!("/proc/{pid}/status cannot be read"),
+        );
     };
     let holds = status.uid != 0
         && status.effective == 0
@@ -167,7 +196,7 @@ fn agent(pid: u32) -> IsolationFact {
         u8::from(status.no_new_privileges),
         if status.filtered { 2 } else { 0 },
     );
-    fact(name, holds, evidence)
+    IsolationFact::read(Aspect::Privileges, name, holds, evidence)
 }
 
 /// The child of the box's first process that was started with this command.
@@ -198,10 +227,15 @@ fn process_limit(pid: u32) -> IsolationFact {
     for file in files {
         if let Ok(text) = std::fs::read_to_string(&file) {
             let value = text.trim();
-            return fact(name, value.parse::<u64>().is_ok(), format!("{file}: {value}"));
+            return IsolationFact::read(
+                Aspect::Limits,
+                name,
+                value.parse::<u64>().is_ok(),
+                format!("{file}: {value}"),
+            );
         }
     }
-    fact(name, false, "no control group of the box has a pids.max")
+    IsolationFact::read(Aspect::Limits, name, false, "no control group of the box has a pids.max")
 }
 
 #[cfg(test)]
@@ -243,6 +277,6 @@ mod tests {
     fn a_process_that_shares_our_namespaces_is_not_called_isolated() {
         let facts = facts(std::process::id(), std::process::id(), false);
         let own = facts.iter().find(|fact| fact.name == "own namespaces").expect("a fact");
-        assert!(!own.holds, "{own:?}");
+        assert!(!own.holds(), "{own:?}");
     }
 }

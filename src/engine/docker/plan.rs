@@ -285,9 +285,15 @@ pub(super) mod tests {
             mount: "/home/me/project".into(),
             shim: "/state/bin/agentdeck-1".into(),
             image: Some("debian:12".into()),
+            runtime: None,
             isolation: IsolationRequest::Required,
             network: NetworkPolicy::default(),
-            limits: Limits { cpu_millis: Some(1500), memory: Some(1 << 30), processes: Some(99) },
+            limits: Limits {
+                cpu_millis: Some(1500),
+                memory: Some(1 << 30),
+                processes: Some(99),
+                files: None,
+            },
             identity: Identity { name: "Me".into(), email: "me@example.org".into() },
             tools: Vec::new(),
         }

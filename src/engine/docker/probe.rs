@@ -13,7 +13,10 @@ use super::mapped::BoxUser;
 use super::problem::{brief, call};
 use crate::engine::BoxRecord;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::{EngineKind, EngineReport, Isolation, IsolationFact, IsolationLevel};
+use crate::model::policy::{
+    Aspect, Capabilities, EngineKind, EngineReport, Isolation, IsolationFact, IsolationLevel,
+    LimitSupport,
+};
 
 /// Refuses engines whose containers cannot own their files as the user does.
 pub(super) fn suitable(info: &SystemInfo) -> Result<(), Failure> {
@@ -57,6 +60,7 @@ pub(super) async fn probe(connection: Result<&Connection, Failure>, home: &Path)
             summary: failure.message,
             hint: failure.hint,
             details: Vec::new(),
+            capabilities: Capabilities::default(),
         },
         Ok((connection, version, info)) => {
             let said = |text: Option<String>| brief(&text.unwrap_or_else(|| "unknown".to_owned()));
@@ -74,6 +78,12 @@ pub(super) async fn probe(connection: Result<&Connection, Failure>, home: &Path)
                 ),
                 hint: None,
                 details,
+                capabilities: Capabilities {
+                    limits: LimitSupport::Cgroup,
+                    images: true,
+                    bridge: true,
+                    ..Capabilities::default()
+                },
             }
         }
     }
@@ -129,8 +139,8 @@ pub(super) async fn isolation(
     let mut facts = vec![privileges(&found), shown(&found)];
     let held = hold::hold(record).await?;
     facts.extend(kernel::facts(record.init_pid, held.pid, routed));
-    let level = if facts.iter().all(|fact| fact.holds) {
-        IsolationLevel::Isolated
+    let level = if facts.iter().all(|fact| fact.holds()) {
+        IsolationLevel::Enforced
     } else {
         IsolationLevel::Partial
     };
@@ -142,7 +152,7 @@ fn privileges(found: &ContainerInspectResponse) -> IsolationFact {
     let devices = host.devices.unwrap_or_default().len();
     let holds = host.privileged == Some(false) && devices == 0;
     let evidence = format!("inspect: Privileged {:?}, {devices} devices", host.privileged);
-    IsolationFact { name: "not privileged".to_owned(), holds, evidence }
+    IsolationFact::read(Aspect::Privileges, "not privileged", holds, evidence)
 }
 
 /// What of the host the box sees, and that no socket of the host is among it.
@@ -161,7 +171,7 @@ fn shown(found: &ContainerInspectResponse) -> IsolationFact {
     let places: Vec<String> =
         binds.iter().filter_map(|mount| Some(brief(mount.destination.as_deref()?))).collect();
     let evidence = format!("inspect: {}", places.join(", "));
-    IsolationFact { name: "only its own files of the host".to_owned(), holds, evidence }
+    IsolationFact::read(Aspect::Files, "only its own files of the host", holds, evidence)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::channel;
 use crate::engine::BoxRecord;
-use crate::model::policy::{Isolation, IsolationFact, IsolationLevel};
+use crate::model::policy::{Aspect, Isolation, IsolationFact, IsolationLevel};
 
 const NAMESPACES: [&str; 7] = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
 
@@ -17,8 +17,8 @@ pub(super) async fn read(record: &BoxRecord) -> anyhow::Result<Isolation> {
     }
     let held = channel::hold(record).await.context("cannot look into the box")?;
     let facts = facts(held.pid)?;
-    let level = if facts.iter().all(|fact| fact.holds) {
-        IsolationLevel::Isolated
+    let level = if facts.iter().all(|fact| fact.holds()) {
+        IsolationLevel::Enforced
     } else {
         IsolationLevel::Partial
     };
@@ -34,8 +34,8 @@ fn shares_namespaces(pid: u32) -> anyhow::Result<bool> {
 
 fn unisolated(pid: u32) -> Isolation {
     let evidence = format!("process {pid} is in the host's own namespaces");
-    let fact = IsolationFact { name: "a box".to_owned(), holds: false, evidence };
-    Isolation { level: IsolationLevel::Unisolated, facts: vec![fact] }
+    let fact = IsolationFact::read(Aspect::Processes, "a box", false, evidence);
+    Isolation { level: IsolationLevel::Off, facts: vec![fact] }
 }
 
 fn facts(pid: u32) -> anyhow::Result<Vec<IsolationFact>> {
@@ -48,17 +48,37 @@ fn facts(pid: u32) -> anyhow::Result<Vec<IsolationFact>> {
         ("system call filter", "Seccomp", "2"),
     ] {
         let value = field_of(&status, field);
-        facts.push(fact(name, value == expected, format!("{field} {value}")));
+        facts.push(IsolationFact::read(
+            Aspect::Privileges,
+            name,
+            value == expected,
+            format!("{field} {value}"),
+        ));
     }
     let map = read_of(pid, "uid_map")?;
     let map = map.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-    facts.push(fact("mapped user ids", !map.ends_with("4294967295"), format!("uid_map {map}")));
+    facts.push(IsolationFact::read(
+        Aspect::Privileges,
+        "mapped user ids",
+        !map.ends_with("4294967295"),
+        format!("uid_map {map}"),
+    ));
     let mounts = read_of(pid, "mountinfo")?;
     let root = root_file_system(&mounts);
-    facts.push(fact("private root", root == "tmpfs", format!("/ is {root}")));
+    facts.push(IsolationFact::read(
+        Aspect::Files,
+        "private root",
+        root == "tmpfs",
+        format!("/ is {root}"),
+    ));
     let devices = read_of(pid, "net/dev")?;
     let interfaces = interfaces(&devices);
-    facts.push(fact("no network interface", interfaces == ["lo"], interfaces.join(" ")));
+    facts.push(IsolationFact::read(
+        Aspect::Network,
+        "no network interface",
+        interfaces == ["lo"],
+        interfaces.join(" "),
+    ));
     Ok(facts)
 }
 
@@ -66,14 +86,21 @@ fn namespaces(pid: u32) -> anyhow::Result<Vec<IsolationFact>> {
     NAMESPACES
         .iter()
         .map(|kind| {
+            let aspect = match *kind {
+                "mnt" => Aspect::Files,
+                "net" => Aspect::Network,
+                "user" => Aspect::Privileges,
+                _ => Aspect::Processes,
+            };
             let (theirs, ours) = (link(pid, kind)?, link(std::process::id(), kind)?);
-            Ok(fact(&format!("own {kind} namespace"), theirs != ours, theirs))
+            Ok(IsolationFact::read(
+                aspect,
+                &format!("own {kind} namespace"),
+                theirs != ours,
+                theirs,
+            ))
         })
         .collect()
-}
-
-fn fact(name: &str, holds: bool, evidence: String) -> IsolationFact {
-    IsolationFact { name: name.to_owned(), holds, evidence }
 }
 
 fn link(pid: u32, kind: &str) -> anyhow::Result<String> {

@@ -30,7 +30,9 @@ use tokio::net::UnixStream;
 use super::{BoxPlan, BoxRecord, BoxState, Engine, ProgressSink, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
-use crate::model::policy::{EngineKind, EngineReport, Isolation, IsolationRequest, NetworkMode};
+use crate::model::policy::{
+    Capabilities, EngineKind, EngineReport, Isolation, IsolationRequest, LimitSupport, NetworkMode,
+};
 use crate::shim::config::{ShimConfig, relay_for};
 use order::{Answer, Order};
 
@@ -127,6 +129,7 @@ impl Engine for Native {
                 ("user".to_owned(), user.to_owned()),
                 ("limits".to_owned(), "processes only".to_owned()),
             ],
+            capabilities: Capabilities { limits: LimitSupport::Rlimit, ..Capabilities::default() },
         };
         if let Err(failure) = result {
             report.usable = false;

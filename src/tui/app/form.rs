@@ -4,7 +4,9 @@ use crate::model::environment::{EnvironmentSpec, Work};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentName;
 use crate::model::input::{Input, KeyCode};
-use crate::model::policy::{EngineKind, ImageSource, IsolationRequest, NetworkMode, NetworkPolicy};
+use crate::model::policy::{
+    EngineKind, ImageSource, IsolationRequest, Limits, NetworkMode, NetworkPolicy,
+};
 use crate::model::screen::Size;
 
 use super::super::widget::Field;
@@ -113,7 +115,7 @@ impl NewForm {
             image: Field::default(),
             base: Field::default(),
             network: Choice::new(
-                [NetworkMode::Open, NetworkMode::None, NetworkMode::Bridge]
+                [NetworkMode::Open, NetworkMode::Allow, NetworkMode::None, NetworkMode::Bridge]
                     .map(|mode| mode.to_string()),
             ),
             allow: Field::default(),
@@ -213,7 +215,10 @@ impl NewForm {
             work,
             engine: Some(engine),
             image,
+            runtime: None,
             isolation: IsolationRequest::Required,
+            require: Vec::new(),
+            limits: Limits::default(),
             network: NetworkPolicy { mode: self.network.word().parse()?, allow },
             variables: settings.variables_of(self.agent.word()),
             size,

@@ -37,7 +37,7 @@ fn the_form_at_80_by_24() {
      ✗ e│                                                                      │   │
        e│  Base      HEAD                                                      │   │
         │                                                                      │   │
-     ◌ f│  Network   ● open   ○ none   ○ bridge                                │   │
+     ◌ f│  Network   ● open   ○ allow   ○ none   ○ bridge                      │   │
        c│                                                                      │   │
         │  Allow     HOST:PORT, more after a blank                             │   │
      ■ g│                                                                      │   │
@@ -75,7 +75,7 @@ fn the_form_at_120_by_40() {
     │                       │                                                                      │                       │
     └ +41 −7 · 5 files · 2 c│  Base      HEAD                                                      │───────────────────────┘
     ┌ 3 ✓ dry-fox · aider · │                                                                      │0 s ───────────────────┐
-    │$ aider --yes          │  Network   ● open   ○ none   ○ bridge                                │                       │
+    │$ aider --yes          │  Network   ● open   ○ allow   ○ none   ○ bridge                      │                       │
     │Applied edit to README.│                                                                      │                       │
     │                       │  Allow     HOST:PORT, more after a blank                             │1                      │
     │                       │                                                                      │                       │
@@ -131,7 +131,7 @@ fn the_form_at_200_by_60() {
     │                                                               │                                                                      │                                                               │
     └ +41 −7 · 5 files · 2 commits · base+3 ────────────────────────│  Base      HEAD                                                      │12 −2 · 1 file ────────────────────────────────────────────────┘
     ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────────────────────────│                                                                      │ ■ grey-owl · shell · stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                                              │  Network   ● open   ○ none   ○ bridge                                │                                                               │
+    │cc -o shop main.c                                              │  Network   ● open   ○ allow   ○ none   ○ bridge                      │                                                               │
     │main.c:3:1: error: expected ';'                                │                                                                      │stopped · S starts it again                                    │
     │make: *** [Makefile:2: shop] Error 1                           │  Allow     HOST:PORT, more after a blank                             │                                                               │
     │                                                               │                                                                      │                                                               │

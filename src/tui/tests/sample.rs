@@ -18,7 +18,7 @@ use crate::model::environment::{
 };
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
 use crate::model::path::RepoPath;
-use crate::model::policy::{EngineKind, NetworkPolicy};
+use crate::model::policy::{EngineKind, Limits, NetworkPolicy};
 use crate::model::profile::AgentProfile;
 use crate::model::repository::RepositoryState;
 use crate::model::screen::Size;
@@ -69,7 +69,10 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         command: vec![agent.to_owned()],
         engine: EngineKind::Native,
         image: None,
+        runtime: None,
+        require: Vec::new(),
         network: NetworkPolicy::default(),
+        limits: Limits::default(),
         isolation: None,
         state: EnvironmentState::Running,
         state_since: ago(60 * u64::from(number) + 12),

@@ -120,7 +120,7 @@ fn isolation(theme: Theme, environment: &Environment, lines: &mut Vec<Line<'stat
         ]));
     }
     for fact in &isolation.facts {
-        let mark = if fact.holds { status::Status::Done } else { status::Status::Failed };
+        let mark = if fact.holds() { status::Status::Done } else { status::Status::Failed };
         lines.push(Line::from(vec![
             Span::styled(format!(" {} ", mark.glyph()), tone(theme, mark)),
             Span::styled(format!("{:<NAMES$}", foreign(&fact.name)), theme.text()),

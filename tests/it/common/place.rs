@@ -46,6 +46,7 @@ impl Place {
             mount: "/home/me/shop".into(),
             shim: env!("CARGO_BIN_EXE_agentdeck").into(),
             image: None,
+            runtime: None,
             isolation: IsolationRequest::Required,
             network: NetworkPolicy { mode: NetworkMode::None, allow: Vec::new() },
             limits: Limits::default(),

@@ -1,0 +1,129 @@
+//! Bounds on what a box may use, and what it uses.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::failure::{Failure, FailureKind};
+
+/// Bounds on what a box may use; `None` leaves a bound to the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Processors, in thousandths.
+    pub cpu_millis: Option<u32>,
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub processes: Option<u32>,
+    /// Open descriptors of one process.
+    #[serde(default)]
+    pub files: Option<u64>,
+}
+
+impl Limits {
+    /// These limits, and where one is left out that of `other`.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self {
+        Self {
+            cpu_millis: self.cpu_millis.or(other.cpu_millis),
+            memory: self.memory.or(other.memory),
+            processes: self.processes.or(other.processes),
+            files: self.files.or(other.files),
+        }
+    }
+}
+
+/// By what means an engine holds limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitSupport {
+    #[default]
+    None,
+    /// Each process by itself; memory of all together is not bounded.
+    Rlimit,
+    /// The box as a whole.
+    Cgroup,
+}
+
+/// What a box uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Processor time since the box started.
+    pub cpu: Duration,
+    /// Bytes now.
+    pub memory: u64,
+    pub processes: u32,
+}
+
+/// Reads an amount of bytes as container tools write it: `512m`, `2g`, `2GiB`, `1.5g`; units are
+/// powers of 1024.
+pub fn parse_bytes(text: &str) -> Result<u64, Failure> {
+    let bad = || {
+        Failure::new(FailureKind::Invalid, format!("{text:?} is not an amount of bytes"))
+            .hint("write a number with k, m, g or t, as in 512m or 2g")
+    };
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(digits);
+    let power = match unit.trim() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        _ => return Err(bad()),
+    };
+    let number: f64 = number.parse().map_err(|_| bad())?;
+    let bytes = number * 1024f64.powi(power);
+    // Above 2^53 a float is no longer exact, and no machine has as much.
+    if !(1.0..9e15).contains(&bytes) {
+        return Err(bad());
+    }
+    Ok(bytes as u64)
+}
+
+/// Reads an amount of processors in decimals, as in `1.5`, into thousandths.
+pub fn parse_processors(text: &str) -> Result<u32, Failure> {
+    let amount: Option<f64> = text.trim().parse().ok();
+    // The kernel's shortest quota is a hundredth of a processor.
+    let amount = amount.filter(|amount| (0.01..=4096.0).contains(amount)).ok_or_else(|| {
+        Failure::new(FailureKind::Invalid, format!("{text:?} is not a number of processors"))
+            .hint("write a decimal number of at least 0.01, as in 1.5")
+    })?;
+    Ok((amount * 1000.0).round() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_as_container_tools_write_them() {
+        for (text, bytes) in [
+            ("512m", 512 << 20),
+            ("2g", 2 << 30),
+            ("2GiB", 2 << 30),
+            ("1.5g", 3 << 29),
+            ("1048576", 1 << 20),
+            ("64k", 1 << 16),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "m", "-1g", "0", "2x", "1e9", "99999999t", "nan", "1.2.3g"] {
+            let failure = parse_bytes(bad).expect_err(bad);
+            assert!(failure.message.contains(bad), "{failure}");
+        }
+        assert_eq!(parse_processors("1.5"), Ok(1500));
+        assert_eq!(parse_processors("0.01"), Ok(10));
+        for bad in ["", "0", "-1", "inf", "nan", "many", "0.001"] {
+            assert!(parse_processors(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_comes_from_elsewhere() {
+        let asked = Limits { memory: Some(1), ..Limits::default() };
+        let usual = Limits { memory: Some(2), processes: Some(3), ..Limits::default() };
+        let both = Limits { memory: Some(1), processes: Some(3), ..Limits::default() };
+        assert_eq!(asked.or(&usual), both);
+    }
+}
