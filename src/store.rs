@@ -52,13 +52,19 @@ impl Layout {
         self.home.join("trash").join(id.as_str())
     }
 
+    /// Where things lie while they are removed: a rename takes them there at once, and what a kill
+    /// leaves is removed by the next start.
+    pub fn removing(&self) -> PathBuf {
+        self.home.join("removing")
+    }
+
     pub fn repository(&self, id: &RepositoryId) -> PathBuf {
         self.home.join("repositories").join(&id.0)
     }
 
     /// Makes the directories that every home has, for the user alone.
     pub fn create(&self) -> io::Result<()> {
-        for name in ["environments", "trash", "repositories", "bin"] {
+        for name in ["environments", "trash", "removing", "repositories", "bin"] {
             create_private(&self.home.join(name))?;
         }
         Ok(())

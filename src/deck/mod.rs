@@ -7,6 +7,7 @@
 
 mod actor;
 mod exec;
+mod halves;
 mod hub;
 mod jobs;
 mod link;
@@ -16,6 +17,7 @@ mod recover;
 mod run;
 mod shared;
 mod state;
+mod step;
 mod taking;
 mod terminal;
 
@@ -27,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use exec::{Exec, ExecInput};
 pub use hub::Subscriber;
 pub use state::ClientId;
+pub use step::{Operation, STEPS, Step};
 pub use terminal::Terminal;
 
 use crate::model::environment::Variable;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::actor;
+use super::halves;
 use super::making::watch;
 use super::shared::{Shared, blocking};
 use super::state::{RECORD_VERSION, Record, Report};
@@ -25,7 +26,7 @@ pub(super) fn read_records(layout: &Layout) -> anyhow::Result<Vec<Record>> {
     for id in layout.environment_ids()? {
         match store::read_json::<Record>(&layout.environment(&id).record()) {
             Ok(Some(record)) if record.version == RECORD_VERSION && record.environment.id == id => {
-                records.push(interrupted(record));
+                records.push(record);
             }
             Ok(Some(record)) => tracing::warn!(%id, "a record of version {}", record.version),
             Ok(None) => remove_unrecorded(layout, &id),
@@ -45,17 +46,6 @@ fn remove_unrecorded(layout: &Layout, id: &EnvironmentId) {
             tracing::warn!(%id, "{} has no record: {error}", directory.display());
         }
     }
-}
-
-/// An environment whose making was cut short says so; starting it goes on from there.
-fn interrupted(mut record: Record) -> Record {
-    if let EnvironmentState::Creating { .. } = record.environment.state {
-        record.environment.state = EnvironmentState::Failed {
-            message: "the server ended while it was being made".to_owned(),
-            hint: Some(format!("agentdeck start {}", record.environment.name)),
-        };
-    }
-    record
 }
 
 /// Makes an empty screen for each session that has no file yet, so that clients can watch it while
@@ -108,13 +98,19 @@ async fn finish_decisions(shared: &Arc<Shared>, records: &[Record]) {
 
 async fn resume_one(shared: Arc<Shared>, record: Record) {
     let id = record.environment.id.clone();
+    if halves::is_half_made(&record) {
+        return halves::take_up(&shared, record).await;
+    }
     if record.workspace_made
         && let Err(failure) = watch(&shared, &record).await
     {
         shared.report(&id, Report::Note(format!("changes are not noticed: {failure}"))).await;
     }
     if let EnvironmentState::Failed { .. } = record.environment.state {
-        return end_half_made(&shared, &record).await;
+        if let Err(failure) = halves::end_box(&shared, &record).await {
+            tracing::warn!(%id, "what was made of its box could not be ended: {failure}");
+        }
+        return;
     }
     let Some(made) = record.record.clone() else { return };
     match state_of(&shared, &record, &made).await {
@@ -141,20 +137,6 @@ async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: &BoxRecord)
             let note = format!("what holds the box could not be read back: {failure}");
             shared.report(id, Report::Note(note)).await;
         }
-    }
-}
-
-/// Ends the box of an environment whose making was cut short: its agent was never started, and
-/// starting the environment makes what is missing.
-async fn end_half_made(shared: &Arc<Shared>, record: &Record) {
-    let id = &record.environment.id;
-    let engine = shared.engine(record.environment.engine);
-    let ended = match &record.record {
-        Some(made) => engine.stop(made, Duration::ZERO).await,
-        None => engine.remove_orphan(&shared.deck, id).await,
-    };
-    if let Err(failure) = ended {
-        tracing::warn!(%id, "what was made of its box could not be ended: {failure}");
     }
 }
 

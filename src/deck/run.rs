@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::halves;
 use super::hub::in_scope;
 use super::link::Start;
 use super::making::{self, Prepared};
 use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, State};
+use super::step::{Step, reached};
 use super::{Answer, ClientId, Deck, MAX_WAITING, Message, queries, recover, taking};
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -42,6 +44,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
         layout,
     }));
     recover::settle_discards(&shared)?;
+    halves::sweep(&shared.layout)?;
     let records = recover::read_records(&shared.layout)?;
     let mut run = Run { state: State::default(), shared: shared.clone() };
     for record in &records {
@@ -99,10 +102,7 @@ impl Run {
                     let effects = self.state.remove(&environment);
                     self.perform(effects);
                 }
-                Message::Restored(record) => {
-                    let effects = self.state.insert(*record);
-                    self.perform(effects);
-                }
+                Message::Restored(record) => self.restore(*record),
                 Message::ClientGone(client) => {
                     let effects = self.state.give_keyboards(client, None);
                     self.perform(effects);
@@ -197,11 +197,13 @@ impl Run {
         let record = making::record(&prepared, id.clone(), name);
         let places = self.shared.layout.environment(&id);
         places.create().map_err(|error| making::disk(&places.directory, &error))?;
+        reached(Step::DirectoryMade);
         if let Err(error) = store::write_json(&places.record(), &record) {
             let _ = std::fs::remove_dir_all(&places.directory);
             return Err(Failure::new(FailureKind::Unavailable, format!("{error:#}"))
                 .hint("make room on that disk or set AGENTDECK_HOME to a directory elsewhere"));
         }
+        reached(Step::RecordWritten);
         let environment = record.environment.clone();
         let effects = self.state.insert(record.clone());
         self.perform(effects);
@@ -209,6 +211,19 @@ impl Run {
         let size = spec.size.clamped();
         tokio::spawn(making::make(self.shared.clone(), record, profile, spec.variables, size));
         Ok(Reply::Environment(Box::new(environment)))
+    }
+
+    /// Lists what came back from the trash, under another name where its own has gone to another.
+    fn restore(&mut self, mut record: Record) {
+        let environment = &mut record.environment;
+        let name = self.state.free_name(&environment.repository, &environment.name);
+        if name != environment.name {
+            let note = format!("it was called {}, as another environment is now", environment.name);
+            environment.notes.push(note);
+            environment.name = name;
+        }
+        let effects = self.state.insert(record);
+        self.perform(effects);
     }
 
     /// A readable name that no environment of the repository has.

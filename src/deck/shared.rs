@@ -99,6 +99,12 @@ impl Shared {
         let _ = self.messages.send(message).await;
     }
 
+    /// Waits until what was reported of an environment is recorded.
+    pub async fn settled(&self, environment: &EnvironmentId) {
+        // The loop takes messages in their order, so an answer means that all before is done.
+        let _ = self.record(environment).await;
+    }
+
     /// The newest record of an environment.
     pub async fn record(&self, environment: &EnvironmentId) -> Result<Record, Failure> {
         let (reply, answer) = oneshot::channel();

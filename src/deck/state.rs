@@ -36,6 +36,13 @@ pub struct Record {
     pub record: Option<BoxRecord>,
     /// Whether the workspace was made whole.
     pub workspace_made: bool,
+    /// Names of the variables that its programs were given; their values are never written.
+    #[serde(default)]
+    pub variable_names: Vec<String>,
+    /// A start of the server went on with its making. A second one leaves that to a person, so
+    /// that what ends servers cannot end every one of them.
+    #[serde(default)]
+    pub taken_up: bool,
 }
 
 /// Every environment, by id.
@@ -62,6 +69,10 @@ pub enum Report {
     BoxMade {
         record: BoxRecord,
     },
+    /// The programs are given variables of these names.
+    Variables(Vec<String>),
+    /// A start of the server goes on with its making.
+    TakenUp,
     Isolation(Isolation),
     /// The shim answers; sessions are what it has.
     Running,
@@ -182,6 +193,19 @@ impl State {
         }
     }
 
+    /// `name`, or with a number behind it where the repository has an environment of that name.
+    pub fn free_name(&self, repository: &Path, name: &EnvironmentName) -> EnvironmentName {
+        let numbered = |number: u32| {
+            let end = format!("-{number}");
+            let room = EnvironmentName::MAX_LENGTH.saturating_sub(end.len());
+            let kept: String = name.as_str().chars().take(room).collect();
+            EnvironmentName::parse(&format!("{}{end}", kept.trim_end_matches('-'))).ok()
+        };
+        let candidates = std::iter::once(name.clone()).chain((2..).filter_map(numbered));
+        let free = |name: &EnvironmentName| self.check_name(repository, name).is_ok();
+        candidates.into_iter().find(free).unwrap_or_else(|| name.clone())
+    }
+
     /// Whether a new environment of a repository may have this name.
     pub fn check_name(&self, repository: &Path, name: &EnvironmentName) -> Result<(), Failure> {
         let taken = self.records.values().any(|record| {
@@ -227,6 +251,12 @@ impl State {
         match report {
             Report::WorkspaceMade => record.workspace_made = true,
             Report::BoxMade { record: made } => record.record = Some(made),
+            Report::Variables(names) => record.variable_names = names,
+            Report::TakenUp => record.taken_up = true,
+            Report::Running => {
+                record.taken_up = false;
+                enter(&mut record.environment, EnvironmentState::Running, now);
+            }
             other => apply_to_view(&mut record.environment, other, now),
         }
         if *record == before {
@@ -311,7 +341,6 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
             }
         }
         Report::Isolation(isolation) => view.isolation = Some(isolation),
-        Report::Running => enter(view, EnvironmentState::Running, now),
         Report::Stopped => {
             // Why it failed says more than that it does not run.
             if !matches!(view.state, EnvironmentState::Failed { .. }) {
@@ -368,7 +397,11 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
             }
             open.title = title;
         }),
-        Report::WorkspaceMade | Report::BoxMade { .. } => {}
+        Report::WorkspaceMade
+        | Report::BoxMade { .. }
+        | Report::Variables(_)
+        | Report::TakenUp
+        | Report::Running => {}
     }
 }
 
@@ -482,6 +515,8 @@ mod tests {
             isolation_request: IsolationRequest::Required,
             record: None,
             workspace_made: false,
+            variable_names: Vec::new(),
+            taken_up: false,
         }
     }
 

@@ -12,10 +12,11 @@ use super::Message;
 use super::queries::{draft_message, head};
 use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report, being_made};
+use super::step::{Step, reached};
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{CommitId, DecisionId, EnvironmentId};
+use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName};
 use crate::proto::Target;
 use crate::repo::taking::{self, Journal, TakeRequest};
 use crate::repo::{Store, UserRepository};
@@ -68,12 +69,14 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
     stop(shared, &record).await?;
+    reached(Step::BoxStopped);
     let head = if record.workspace_made {
         head(shared, &record).await?
     } else {
         // Nothing was ever made in it; its base is all there is.
         record.environment.base.clone()
     };
+    reached(Step::LastSnapshotTaken);
     shared.save_screens(&id);
     shared.forget(&id);
     let (from, to) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
@@ -81,7 +84,9 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     let decided = decide(shared, record, move |opened, record| {
         let request = request(opened, record, head)?;
         let decision = taking::record_discard(&opened.user, &opened.journal, &request)?;
+        reached(Step::DiscardRecorded);
         store::rename_synced(&from, &to)?;
+        reached(Step::DiscardMoved);
         Ok(decision)
     })
     .await;
@@ -97,7 +102,7 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
 /// Takes back the last decision in a repository that is not undone.
 pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision, Failure> {
     let task = shared.clone();
-    let decision = blocking(move || {
+    let mut decision = blocking(move || {
         let user = UserRepository::discover(&path)?;
         let lock = task.decision_lock(user.id());
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,19 +111,21 @@ pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision
         if undone.kind == DecisionKind::Discard {
             let id = &undone.environment;
             let (from, to) = (task.layout.trash(id), task.layout.environment(id).directory);
+            reached(Step::UndoRecorded);
             store::rename_synced(&from, &to)?;
+            reached(Step::UndoMoved);
         }
         Ok(undone)
     })
     .await?;
     if decision.kind == DecisionKind::Discard {
-        bring_back(shared, &decision).await?;
+        decision.name = bring_back(shared, &decision).await?;
     }
     Ok(publish(shared, decision))
 }
 
-/// Lists an environment that came back from the trash.
-async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<(), Failure> {
+/// Lists an environment that came back from the trash, and tells the name it has now.
+async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<EnvironmentName, Failure> {
     let path = shared.layout.environment(&decision.environment).record();
     let record: Option<Record> = blocking(move || Ok(store::read_json(&path)?)).await?;
     let record = record.ok_or_else(|| {
@@ -129,7 +136,7 @@ async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<(), Fai
     let _ = shared.messages.send(Message::Restored(Box::new(record))).await;
     // Its box was stopped before it was discarded, whatever the record had time to say.
     shared.report(&decision.environment, Report::Stopped).await;
-    Ok(())
+    Ok(shared.record(&decision.environment).await?.environment.name)
 }
 
 pub(super) async fn decisions(

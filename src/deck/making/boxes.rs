@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::super::actor;
 use super::super::shared::{Shared, canonical};
 use super::super::state::{Record, Report};
+use super::super::step::{Step, reached};
 use crate::config::profiles;
 use crate::engine::{BoxRecord, Progress};
 use crate::model::failure::{Failure, FailureKind};
@@ -33,6 +34,7 @@ pub(super) async fn make_box(
     let tools = found.map(|tool| canonical(&tool)).collect();
     let plan = shared.plan(record, identity, tools)?;
     shared.open_gate(record)?;
+    reached(Step::GateOpened);
     let engine = shared.engine(record.environment.engine).clone();
     let (sink, mut progress) = mpsc::channel::<Progress>(16);
     let making = async {
@@ -50,7 +52,10 @@ pub(super) async fn make_box(
     };
     let (made, ()) = tokio::join!(making, reporting);
     let made = made?;
+    reached(Step::BoxMade);
     shared.report(id, Report::BoxMade { record: made.clone() }).await;
+    shared.settled(id).await;
+    reached(Step::BoxRecorded);
     Ok(made)
 }
 

@@ -7,10 +7,12 @@ mod boxes;
 mod prepare;
 mod workspace;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::shared::Shared;
 use super::state::{Record, Report};
+use super::step::{Step, reached};
 use crate::config::{file, profiles};
 use crate::model::environment::{EnvironmentState, SessionState, Variable, Work};
 use crate::model::failure::{Failure, FailureKind};
@@ -33,12 +35,15 @@ pub(super) async fn make(
     size: Size,
 ) {
     let id = record.environment.id.clone();
-    remember_variables(&shared, &id, &profile, variables);
+    remember_variables(&shared, &id, &profile, variables).await;
     let made = async {
         let identity = make_workspace(&shared, &record, &profile).await?;
         let made = make_box(&shared, &record, identity, &profile).await?;
         connect(&shared, &record, made).await?;
-        start_agent(&shared, &id, &profile, size).await
+        reached(Step::Connected);
+        start_agent(&shared, &id, &profile, size).await?;
+        reached(Step::AgentStarted);
+        Ok(())
     };
     if let Err(failure) = made.await {
         tracing::info!(environment = %id, "not made: {failure}");
@@ -54,6 +59,7 @@ pub(super) async fn start(
     variables: Vec<Variable>,
 ) -> Result<(), Failure> {
     let profile = profile_of(shared, &record)?;
+    check_variables(shared, &record, &profile, &variables)?;
     let record = shared.begin(&record.environment.id).await?;
     if matches!(
         record.environment.state,
@@ -83,31 +89,60 @@ async fn restart_agent(
         return Err(Failure::new(FailureKind::AlreadyExists, message));
     }
     let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
-    remember_variables(shared, &id, profile, variables);
+    remember_variables(shared, &id, profile, variables).await;
     start_agent(shared, &id, profile, size).await
 }
 
-fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfile, Failure> {
+pub(super) fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfile, Failure> {
     match &record.work {
         Work::Profile(name) => profiles::find(name, &file::read(shared.layout.home())?),
         Work::Command(command) => prepare::plain(command),
     }
 }
 
-/// Keeps the programs' variables in memory. None sent again means: those from before.
-fn remember_variables(
+/// Keeps the programs' variables in memory, newer ones over those from before, and their names in
+/// the record.
+async fn remember_variables(
     shared: &Shared,
     id: &EnvironmentId,
     profile: &AgentProfile,
     variables: Vec<Variable>,
 ) {
-    let mut kept = profile.environment.clone();
-    let known = shared.variables(id);
-    if variables.is_empty() && !known.is_empty() {
-        return;
-    }
+    let mut kept: BTreeMap<String, String> = profile.environment.iter().cloned().collect();
+    kept.extend(shared.variables(id));
     kept.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
-    shared.set_variables(id, kept);
+    let own = |name: &String| !profile.environment.iter().any(|(given, _)| given == name);
+    let names = kept.keys().filter(|name| own(name)).cloned().collect();
+    shared.set_variables(id, kept.into_iter().collect());
+    shared.report(id, Report::Variables(names)).await;
+}
+
+/// Refuses a start without variables that the programs were given before: their values went with
+/// the server that was told them.
+pub(super) fn check_variables(
+    shared: &Shared,
+    record: &Record,
+    profile: &AgentProfile,
+    given: &[Variable],
+) -> Result<(), Failure> {
+    let known = shared.variables(&record.environment.id);
+    let has = |name: &&String| {
+        given.iter().any(|variable| variable.name == **name)
+            || known.iter().chain(&profile.environment).any(|(known, _)| known == *name)
+    };
+    let missing: Vec<&str> =
+        record.variable_names.iter().filter(|name| !has(name)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let name = &record.environment.name;
+    let message = format!(
+        "{name} was given {}, and values are kept in memory only, which a restart cleared",
+        missing.join(", ")
+    );
+    let again: Vec<String> = missing.iter().map(|name| format!(" -e {name}")).collect();
+    Err(Failure::new(FailureKind::Invalid, message)
+        .hint(format!("agentdeck start {name}{}", again.concat())))
 }
 
 pub(super) fn disk(path: &std::path::Path, error: &std::io::Error) -> Failure {

@@ -163,6 +163,8 @@ pub(in crate::deck) fn record(
         isolation_request: spec.isolation,
         record: None,
         workspace_made: false,
+        variable_names: spec.variables.iter().map(|variable| variable.name.clone()).collect(),
+        taken_up: false,
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::super::jobs::Snapshotter;
 use super::super::shared::{Shared, blocking, now};
 use super::super::state::{Record, Report};
+use super::super::step::{Step, reached};
 use super::disk;
 use crate::model::failure::Failure;
 use crate::model::profile::{AgentProfile, Seed};
@@ -34,6 +35,7 @@ pub(super) async fn make_workspace(
         let identity = user.identity();
         places.create().map_err(|error| disk(&places.directory, &error))?;
         seed(&places.agent_home(), &seeds, &task_record, &variables)?;
+        reached(Step::HomeSeeded);
         if task_record.workspace_made {
             return Ok((identity, None));
         }
@@ -55,6 +57,7 @@ pub(super) async fn make_workspace(
             &mut |done, total| {
                 // A full channel means that a newer number is on its way anyway.
                 let _ = reports.try_send((done, total));
+                reached(Step::CheckoutBegun);
             },
         );
         match created {
@@ -78,10 +81,13 @@ pub(super) async fn make_workspace(
     let (made, ()) = tokio::join!(work, reporting);
     let (identity, snapshot) = made?;
     if let Some(snapshot) = snapshot {
+        reached(Step::WorkspaceMade);
         shared.report(&id, Report::WorkspaceMade).await;
         let divergence = Divergence::default();
         let snapshot = Box::new(snapshot);
         shared.report(&id, Report::SnapshotTaken { snapshot, count: 1, divergence }).await;
+        shared.settled(&id).await;
+        reached(Step::WorkspaceRecorded);
     }
     watch(shared, record).await?;
     Ok(identity)

@@ -1,0 +1,64 @@
+//! What a kill of the server left half made: finished where that is possible, else said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::making;
+use super::shared::Shared;
+use super::state::{Record, Report};
+use crate::model::environment::EnvironmentState;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::SessionId;
+use crate::model::screen::Size;
+use crate::store::Layout;
+
+/// Gives back the room of what was being removed when a server ended.
+pub(super) fn sweep(layout: &Layout) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(layout.removing())? {
+        let path = entry?.path();
+        if let Err(error) = crate::engine::remove_tree(&path) {
+            tracing::warn!("{} could not be removed: {error}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// Goes on with the making of an environment that was cut short.
+pub(super) async fn take_up(shared: &Arc<Shared>, record: Record) {
+    let id = record.environment.id.clone();
+    if let Err(failure) = go_on(shared, record).await {
+        shared.close_gate(&id);
+        shared.report(&id, Report::Failed(failure)).await;
+    }
+}
+
+async fn go_on(shared: &Arc<Shared>, record: Record) -> Result<(), Failure> {
+    end_box(shared, &record).await?;
+    let name = &record.environment.name;
+    if record.taken_up {
+        let message = "the server ended twice while it was being made";
+        return Err(Failure::new(FailureKind::Unavailable, message)
+            .hint(format!("agentdeck start {name} tries again")));
+    }
+    let profile = making::profile_of(shared, &record)?;
+    making::check_variables(shared, &record, &profile, &[])?;
+    shared.report(&record.environment.id, Report::TakenUp).await;
+    let size = record.environment.session(SessionId::AGENT).map_or(Size::DEFAULT, |open| open.size);
+    making::make(shared.clone(), record, profile, Vec::new(), size).await;
+    Ok(())
+}
+
+/// Ends the box of an environment whose making was cut short or failed: its agent was never
+/// started, and starting the environment makes what is missing.
+pub(super) async fn end_box(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure> {
+    let engine = shared.engine(record.environment.engine);
+    match &record.record {
+        Some(made) => engine.stop(made, Duration::ZERO).await,
+        None => engine.remove_orphan(&shared.deck, &record.environment.id).await,
+    }
+}
+
+/// Whether the making of an environment was cut short.
+pub(super) fn is_half_made(record: &Record) -> bool {
+    matches!(record.environment.state, EnvironmentState::Creating { .. })
+}

@@ -1,0 +1,135 @@
+//! The durable steps of making, forking and discarding an environment, each with a name.
+//!
+//! After each of them something lies on disk or in an engine that was not there before. A build
+//! with debug assertions ends itself, as by `kill -9`, where `AGENTDECK_END_AT` says so; tests do
+//! that at every step and look at what the next start makes of it. Other builds do not even look.
+
+/// What takes several steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Fork,
+    Discard,
+    Undo,
+}
+
+/// One durable step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    DirectoryMade,
+    RecordWritten,
+    HomeSeeded,
+    CheckoutBegun,
+    WorkspaceMade,
+    WorkspaceRecorded,
+    GateOpened,
+    BoxMade,
+    BoxRecorded,
+    Connected,
+    AgentStarted,
+    SourceNoted,
+    SourceHeld,
+    RefsCopied,
+    FilesCopied,
+    LayerCopied,
+    CopyRecorded,
+    SourceReleased,
+    BoxStopped,
+    LastSnapshotTaken,
+    DiscardRecorded,
+    DiscardMoved,
+    UndoRecorded,
+    UndoMoved,
+}
+
+impl Step {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DirectoryMade => "directory-made",
+            Self::RecordWritten => "record-written",
+            Self::HomeSeeded => "home-seeded",
+            Self::CheckoutBegun => "checkout-begun",
+            Self::WorkspaceMade => "workspace-made",
+            Self::WorkspaceRecorded => "workspace-recorded",
+            Self::GateOpened => "gate-opened",
+            Self::BoxMade => "box-made",
+            Self::BoxRecorded => "box-recorded",
+            Self::Connected => "connected",
+            Self::AgentStarted => "agent-started",
+            Self::SourceNoted => "source-noted",
+            Self::SourceHeld => "source-held",
+            Self::RefsCopied => "refs-copied",
+            Self::FilesCopied => "files-copied",
+            Self::LayerCopied => "layer-copied",
+            Self::CopyRecorded => "copy-recorded",
+            Self::SourceReleased => "source-released",
+            Self::BoxStopped => "box-stopped",
+            Self::LastSnapshotTaken => "last-snapshot-taken",
+            Self::DiscardRecorded => "discard-recorded",
+            Self::DiscardMoved => "discard-moved",
+            Self::UndoRecorded => "undo-recorded",
+            Self::UndoMoved => "undo-moved",
+        }
+    }
+}
+
+/// Which operation passes which steps, in the order they come.
+pub const STEPS: [(Operation, &[Step]); 4] = [
+    (
+        Operation::Create,
+        &[
+            Step::DirectoryMade,
+            Step::RecordWritten,
+            Step::HomeSeeded,
+            Step::CheckoutBegun,
+            Step::WorkspaceMade,
+            Step::WorkspaceRecorded,
+            Step::GateOpened,
+            Step::BoxMade,
+            Step::BoxRecorded,
+            Step::Connected,
+            Step::AgentStarted,
+        ],
+    ),
+    (
+        Operation::Fork,
+        &[
+            Step::DirectoryMade,
+            Step::RecordWritten,
+            Step::SourceNoted,
+            Step::SourceHeld,
+            Step::RefsCopied,
+            Step::FilesCopied,
+            Step::LayerCopied,
+            Step::CopyRecorded,
+            Step::SourceReleased,
+            Step::GateOpened,
+            Step::BoxMade,
+            Step::BoxRecorded,
+            Step::Connected,
+            Step::AgentStarted,
+        ],
+    ),
+    (
+        Operation::Discard,
+        &[Step::BoxStopped, Step::LastSnapshotTaken, Step::DiscardRecorded, Step::DiscardMoved],
+    ),
+    (Operation::Undo, &[Step::UndoRecorded, Step::UndoMoved]),
+];
+
+/// Says that a step is done; a test may have asked that the server ends here.
+#[cfg(debug_assertions)]
+pub(super) fn reached(step: Step) {
+    use rustix::process::{Signal, getpid, kill_process};
+    if std::env::var_os("AGENTDECK_END_AT").is_some_and(|name| name == step.name()) {
+        let _ = kill_process(getpid(), Signal::KILL);
+        // The signal may find another thread first; this one must not go on.
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[inline]
+pub(super) fn reached(_: Step) {}
