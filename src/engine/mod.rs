@@ -81,6 +81,9 @@ pub struct BoxRecord {
     pub boot: String,
     /// The plan's run directory, to reach the shim.
     pub run: PathBuf,
+    /// The engine that made it, for kinds of which there may be several: `unix://` and its socket.
+    #[serde(default)]
+    pub endpoint: Option<String>,
 }
 
 /// Whether a box lives.

@@ -6,18 +6,20 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use bollard::API_DEFAULT_VERSION;
 use bollard::models::SystemInfo;
 use sha2::{Digest, Sha256};
 
-use super::CALL_DEADLINE;
 use super::problem::{Problem, brief, call};
+use super::{CALL_DEADLINE, LONG_DEADLINE, transport};
 use crate::model::failure::{Failure, FailureKind};
 
 /// The socket of a Docker Engine as every distribution sets it up.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 /// The socket of a Podman run by root.
 const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+
+/// How a path to a socket is written in endpoints.
+const UNIX: &str = "unix://";
 
 /// A socket to try, and why it is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +28,18 @@ pub(super) struct Candidate {
     pub(super) socket: PathBuf,
 }
 
+impl Candidate {
+    /// As a box's record keeps it.
+    pub(super) fn endpoint(&self) -> String {
+        format!("{UNIX}{}", self.socket.display())
+    }
+}
+
 /// An engine that answered.
-#[derive(Clone)]
 pub(super) struct Connection {
     pub(super) client: bollard::Docker,
+    /// The same, for what may take long until the first word: loading, committing and saving.
+    pub(super) patient: bollard::Docker,
     pub(super) candidate: Candidate,
     /// What the engine said about itself when it was connected to.
     pub(super) info: SystemInfo,
@@ -63,12 +73,17 @@ pub(super) fn candidates(variables: Variables<'_>) -> Result<Vec<Candidate>, Fai
     Ok(found)
 }
 
-fn unix_endpoint(origin: &str, endpoint: &str) -> Result<Candidate, Failure> {
-    if let Some(socket) = endpoint.strip_prefix("unix://") {
+/// A socket of this machine. Another machine's engine cannot be used: the workspace is bound into
+/// the box, and changes in it are noticed, only where both are on one machine.
+pub(super) fn unix_endpoint(origin: &str, endpoint: &str) -> Result<Candidate, Failure> {
+    if let Some(socket) = endpoint.strip_prefix(UNIX) {
         return Ok(Candidate { origin: origin.to_owned(), socket: socket.into() });
     }
-    let message =
-        format!("{origin} names {endpoint:?}; only unix:// endpoints work, not yet others");
+    let message = format!(
+        "{origin} names {:?}; not yet supported: a box's files are on this machine, and only an \
+         engine behind a unix:// socket of it can show them",
+        brief(endpoint)
+    );
     Err(Failure::new(FailureKind::Unavailable, message)
         .hint("run agentdeck on the engine's own machine, or use --engine native"))
 }
@@ -105,7 +120,7 @@ pub(super) async fn connect(candidates: Vec<Candidate>) -> Result<Connection, Fa
     let mut tried = Vec::new();
     for candidate in candidates {
         match answer(&candidate).await {
-            Ok((client, info)) => return Ok(Connection { client, candidate, info }),
+            Ok(connection) => return Ok(connection),
             Err(reason) => {
                 let Candidate { origin, socket } = candidate;
                 tried.push(format!("{} ({origin}): {reason}", socket.display()));
@@ -121,17 +136,19 @@ pub(super) async fn connect(candidates: Vec<Candidate>) -> Result<Connection, Fa
     }))
 }
 
-async fn answer(candidate: &Candidate) -> Result<(bollard::Docker, SystemInfo), String> {
-    let path = candidate.socket.to_str().ok_or("its path is not text")?;
-    let seconds = CALL_DEADLINE.as_secs();
-    // Asked before bollard does: "does not exist" and "not allowed" are different advice.
-    std::os::unix::net::UnixStream::connect(path).map_err(|error| brief(&error.to_string()))?;
-    let client = bollard::Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION)
-        .map_err(|error| Problem::from(error).to_string())?;
+async fn answer(candidate: &Candidate) -> Result<Connection, String> {
+    let socket = &candidate.socket;
+    // Asked first: "does not exist" and "not allowed" are different advice. It never waits.
+    let tried = tokio::net::UnixStream::connect(socket).await;
+    tried.map_err(|error| brief(&error.to_string()))?;
     let said = |problem: Problem| problem.to_string();
+    let made = |patience| transport::client(socket, patience).map_err(|error| said(error.into()));
+    let client = made(CALL_DEADLINE)?;
     let client = call(CALL_DEADLINE, client.negotiate_version()).await.map_err(said)?;
+    let patient = made(LONG_DEADLINE)?;
+    let patient = call(CALL_DEADLINE, patient.negotiate_version()).await.map_err(said)?;
     let info = call(CALL_DEADLINE, client.info()).await.map_err(said)?;
-    Ok((client, info))
+    Ok(Connection { client, patient, candidate: candidate.clone(), info })
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(super) async fn create(
         return Err(Failure::new(FailureKind::Invalid, message).hint("use --engine native for one"));
     }
     plan::check(plan)?;
-    let connection = docker.connection().await?;
+    let connection = &*docker.connection().await?;
     probe::suitable(&connection.info)?;
     let image = image::ensure(&connection.client, plan.image.as_ref(), progress).await?;
     report(progress, "creating the container");
@@ -88,7 +88,7 @@ pub(super) async fn start_again(
     record: &BoxRecord,
 ) -> Result<BoxRecord, Failure> {
     plan::check(plan)?;
-    let connection = docker.connection().await?;
+    let connection = &*docker.of(record).await?;
     let gone = || {
         let message = format!("the container of environment {} is gone", plan.environment);
         Failure::new(FailureKind::NotFound, message)
@@ -316,6 +316,7 @@ async fn running(
         container: Some(id.to_owned()),
         boot: kernel::boot_id(),
         run: plan.run.clone(),
+        endpoint: Some(connection.candidate.endpoint()),
     };
     for bind in plan::binds(plan, user).iter().filter(|bind| bind.mapped_from.is_some()) {
         if !kernel::is_mapped(pid, &bind.target) {

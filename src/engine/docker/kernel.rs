@@ -251,6 +251,7 @@ mod tests {
             init_start: start_time(own).expect("our own start time"),
             container: None,
             boot: boot_id(),
+            endpoint: None,
             run: "/nowhere".into(),
         };
         assert!(is_alive(&record));

@@ -164,14 +164,9 @@ pub(super) async fn list(
     deck: &str,
 ) -> Result<Vec<EnvironmentId>, Failure> {
     let found = labelled(connection, vec![format!("{DECK_LABEL}={deck}")]).await?;
-    let mut environments: Vec<EnvironmentId> = found
-        .iter()
-        .filter_map(|container| container.labels.as_ref()?.get(ENVIRONMENT_LABEL))
-        .filter_map(|text| EnvironmentId::parse(text))
-        .collect();
-    environments.sort();
-    environments.dedup();
-    Ok(environments)
+    let labels = found.iter().filter_map(|container| container.labels.as_ref());
+    let named = labels.filter_map(|labels| labels.get(ENVIRONMENT_LABEL));
+    Ok(named.filter_map(|text| EnvironmentId::parse(text)).collect())
 }
 
 pub(super) async fn remove_orphan(

@@ -16,18 +16,18 @@ mod mapped;
 mod plan;
 mod probe;
 mod problem;
+mod transport;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::UnixStream;
-use tokio::sync::OnceCell;
 
 use self::accounts::Accounts;
-use self::connect::Connection;
+use self::connect::{Candidate, Connection};
 use super::{BoxPlan, BoxRecord, BoxState, Engine, ProgressSink};
 use crate::model::failure::Failure;
 use crate::model::id::EnvironmentId;
@@ -37,34 +37,90 @@ use crate::model::policy::{EngineKind, EngineReport, Isolation};
 /// an idle machine; a hundred times that means that the engine hangs.
 const CALL_DEADLINE: Duration = Duration::from_secs(40);
 
+/// How long the engine may take over an image: several gigabytes over a slow line.
+const LONG_DEADLINE: Duration = Duration::from_hours(1);
+
 /// Images whose accounts are remembered; a deck uses a handful.
 const MAX_REMEMBERED: usize = 64;
 
-/// The engine. Cheap to make: nothing is asked before the first call.
+/// The engine, or several: a box stays with the one it was made by, whichever is chosen for new
+/// ones since. Cheap to make: nothing is asked before the first call.
 pub struct Docker {
     home: PathBuf,
-    connection: OnceCell<Connection>,
+    /// The only socket, where one was given.
+    given: Option<PathBuf>,
+    connections: Mutex<Connections>,
     /// What images say about users, by the image's id, which names its content.
     accounts: Mutex<HashMap<String, Arc<Accounts>>>,
 }
 
+/// The engines that have answered.
+#[derive(Default)]
+struct Connections {
+    /// The one for new boxes.
+    chosen: Option<Arc<Connection>>,
+    by_socket: HashMap<PathBuf, Arc<Connection>>,
+}
+
 impl Docker {
-    /// An engine for the deck whose state directory is `home`.
+    /// An engine for the deck whose state directory is `home`: the one the user's environment
+    /// names.
     pub fn connect(home: &Path) -> Self {
         Self {
             home: home.to_owned(),
-            connection: OnceCell::new(),
-            accounts: Mutex::new(HashMap::new()),
+            given: None,
+            connections: Mutex::default(),
+            accounts: Mutex::default(),
         }
     }
 
-    /// The connection, made at first use. An engine that does not answer is asked again next time.
-    async fn connection(&self) -> Result<&Connection, Failure> {
-        let connect = || async {
-            let found = connect::candidates(&|name| std::env::var(name).ok())?;
-            connect::connect(found).await
+    /// The engine that listens on `socket`, whatever the user's environment names.
+    pub fn at(home: &Path, socket: &Path) -> Self {
+        Self { given: Some(socket.to_owned()), ..Self::connect(home) }
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection for new boxes, made at first use. An engine that does not answer is asked
+    /// again next time.
+    async fn connection(&self) -> Result<Arc<Connection>, Failure> {
+        if let Some(known) = &self.connections().chosen {
+            return Ok(Arc::clone(known));
+        }
+        let candidates = match &self.given {
+            Some(socket) => {
+                vec![Candidate { origin: "as given".to_owned(), socket: socket.clone() }]
+            }
+            None => connect::candidates(&|name| std::env::var(name).ok())?,
         };
-        self.connection.get_or_try_init(connect).await
+        let made = Arc::new(connect::connect(candidates).await?);
+        let mut connections = self.connections();
+        let socket = made.candidate.socket.clone();
+        let made = Arc::clone(connections.by_socket.entry(socket).or_insert(made));
+        connections.chosen = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The connection to the engine that a box was made by.
+    async fn of(&self, record: &BoxRecord) -> Result<Arc<Connection>, Failure> {
+        let Some(endpoint) = &record.endpoint else { return self.connection().await };
+        let candidate = connect::unix_endpoint("the box's record", endpoint)?;
+        if let Some(known) = self.connections().by_socket.get(&candidate.socket) {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new(connect::connect(vec![candidate]).await?);
+        let socket = made.candidate.socket.clone();
+        Ok(Arc::clone(self.connections().by_socket.entry(socket).or_insert(made)))
+    }
+
+    /// The engine for new boxes and every other that has a box of this deck, as far as is known.
+    async fn every(&self) -> Result<Vec<Arc<Connection>>, Failure> {
+        let chosen = self.connection().await?;
+        let known = self.connections();
+        let others = known.by_socket.values().filter(|other| !Arc::ptr_eq(other, &chosen)).cloned();
+        Ok(others.chain([Arc::clone(&chosen)]).collect())
     }
 
     fn remembered(&self, image: &str) -> Option<Arc<Accounts>> {
@@ -99,27 +155,36 @@ impl Engine for Docker {
     }
 
     async fn stop(&self, record: &BoxRecord, grace: Duration) -> Result<(), Failure> {
-        lifecycle::stop(self.connection().await?, record, grace).await
+        lifecycle::stop(&*self.of(record).await?, record, grace).await
     }
 
     async fn remove(&self, record: &BoxRecord) -> Result<(), Failure> {
-        lifecycle::remove(self.connection().await?, record).await
+        lifecycle::remove(&*self.of(record).await?, record).await
     }
 
     async fn state(&self, record: &BoxRecord) -> Result<BoxState, Failure> {
-        lifecycle::state(self.connection().await?, record).await
+        lifecycle::state(&*self.of(record).await?, record).await
     }
 
     async fn isolation(&self, record: &BoxRecord) -> Result<Isolation, Failure> {
-        probe::isolation(self.connection().await?, record).await
+        probe::isolation(&*self.of(record).await?, record).await
     }
 
     async fn list(&self, deck: &str) -> Result<Vec<EnvironmentId>, Failure> {
-        lifecycle::list(self.connection().await?, deck).await
+        let mut environments = Vec::new();
+        for connection in self.every().await? {
+            environments.extend(lifecycle::list(&connection, deck).await?);
+        }
+        environments.sort();
+        environments.dedup();
+        Ok(environments)
     }
 
     async fn remove_orphan(&self, deck: &str, environment: &EnvironmentId) -> Result<(), Failure> {
-        lifecycle::remove_orphan(self.connection().await?, deck, environment).await
+        for connection in self.every().await? {
+            lifecycle::remove_orphan(&connection, deck, environment).await?;
+        }
+        Ok(())
     }
 
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure> {

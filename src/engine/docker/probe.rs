@@ -1,6 +1,7 @@
 //! What an engine can do here, and what holds a box it runs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bollard::models::{ContainerInspectResponse, SystemInfo};
 
@@ -43,7 +44,10 @@ pub(super) fn suitable(info: &SystemInfo) -> Result<(), Failure> {
 }
 
 /// Asks the engine what it is.
-pub(super) async fn probe(connection: Result<&Connection, Failure>, home: &Path) -> EngineReport {
+pub(super) async fn probe(
+    connection: Result<Arc<Connection>, Failure>,
+    home: &Path,
+) -> EngineReport {
     let asked = async {
         let connection = connection?;
         let version = call(CALL_DEADLINE, connection.client.version()).await;

@@ -15,6 +15,8 @@ const MAX_MESSAGE: usize = 600;
 pub(super) enum Problem {
     #[error("the engine answered {status}: {message}")]
     Answer { status: u16, message: String },
+    #[error("the engine's answer makes no sense: {0}")]
+    Nonsense(String),
     #[error("the engine cannot be reached: {0}")]
     Unreachable(String),
     #[error("the engine did not answer in {} s", .0.as_secs())]
@@ -44,6 +46,8 @@ impl Problem {
                 };
                 Failure::new(kind, format!("{what}: {self}"))
             }
+            Self::Nonsense(_) => Failure::new(FailureKind::Unavailable, format!("{what}: {self}"))
+                .hint("check that what listens on its socket is a Docker Engine: docker version"),
             Self::Unreachable(_) => {
                 Failure::new(FailureKind::Unavailable, format!("{what}: {self}"))
                     .hint("check that the Docker Engine runs: docker version")
@@ -60,6 +64,11 @@ impl From<Error> for Problem {
             Error::DockerResponseServerError { status_code, message } => {
                 Self::Answer { status: status_code, message: brief(&message) }
             }
+            Error::DockerStreamError { error } => {
+                Self::Answer { status: 500, message: brief(&error) }
+            }
+            Error::JsonDataError { message, .. } => Self::Nonsense(brief(&message)),
+            Error::JsonSerdeError { err } => Self::Nonsense(brief(&err.to_string())),
             Error::RequestTimeoutError => Self::Deadline(super::CALL_DEADLINE),
             other => Self::Unreachable(brief(&chain(&other))),
         }

@@ -349,6 +349,7 @@ fn record_of(plan: &BoxPlan, init_pid: u32, init_start: u64) -> anyhow::Result<B
         init_start,
         container: None,
         boot: process::boot_id().context("cannot read the boot's id")?,
+        endpoint: None,
         run: plan.run.clone(),
     })
 }
