@@ -69,6 +69,8 @@ pub(super) enum ServerVerb {
     Start,
     /// End the server; agents go on
     Stop,
+    /// End the server, of whatever version, and start this program's; agents go on
+    Restart,
     /// Say whether it runs, and where
     Status,
 }

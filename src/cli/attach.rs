@@ -11,7 +11,7 @@ use crate::tui;
 
 pub(super) async fn run(context: &Context, options: &Attach) -> Result<(), Failure> {
     require_terminal("agentdeck exec runs a command without one")?;
-    let (client, events) = context.connect().await?;
+    let (client, events) = context.connect_asking().await?;
     let environment = context.environment(&client, &options.name).await?;
     let session = if options.shell {
         let start =

@@ -37,6 +37,21 @@ impl Context {
         Client::connect_or_start(&self.home).await
     }
 
+    /// Connects for a person at a terminal: an older server is restarted if they like.
+    pub async fn connect_asking(&self) -> Result<(Client, Events), Failure> {
+        match self.connect().await {
+            Err(failure) if failure.kind == FailureKind::OlderServer && self.output.person => {
+                let question = format!("{failure}\nrestart it? the agents go on [Y/n] ");
+                if !self.output.asked(&question).await {
+                    return Err(failure);
+                }
+                super::server::end(&self.home).await?;
+                self.connect().await
+            }
+            connected => connected,
+        }
+    }
+
     /// Connects to ask only: events are not read.
     pub async fn client(&self) -> Result<Client, Failure> {
         Ok(self.connect().await?.0)

@@ -10,7 +10,7 @@ use crate::tui;
 
 pub(super) async fn run(context: &Context, all: bool) -> Result<(), Failure> {
     require_terminal("agentdeck ls prints the list")?;
-    let (client, events) = context.connect().await?;
+    let (client, events) = context.connect_asking().await?;
     let repository = if all { None } else { Some(context.directory.clone()) };
     if let Some(path) = repository.clone() {
         let known = client.request(Request::ReadRepository { path }).await;

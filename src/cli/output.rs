@@ -1,6 +1,6 @@
 //! How results, words and failures are printed: for people, or as JSON.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -66,6 +66,20 @@ impl Output {
     pub fn progress(self, text: &str) {
         if self.person {
             let _ = write!(io::stderr(), "\r\x1b[2K{text}");
+        }
+    }
+
+    /// Asks a person something that is usually meant; an interrupt and the end of input are a no.
+    pub async fn asked(self, question: &str) -> bool {
+        let _ = write!(io::stderr(), "{question}");
+        let reading = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            let read = io::stdin().lock().read_line(&mut answer);
+            read.is_ok_and(|count| count > 0) && matches!(answer.trim(), "" | "y" | "Y" | "yes")
+        });
+        tokio::select! {
+            answer = reading => answer.unwrap_or(false),
+            _ = tokio::signal::ctrl_c() => false,
         }
     }
 

@@ -53,6 +53,11 @@ pub(super) async fn perform(context: &Context, verb: &ServerVerb) -> Result<(), 
             show(context, &client).await
         }
         ServerVerb::Stop => stop(context).await,
+        ServerVerb::Restart => {
+            end(&context.home).await?;
+            let client = context.client().await?;
+            show(context, &client).await
+        }
     }
 }
 
@@ -95,12 +100,19 @@ async fn stop(context: &Context) -> Result<(), Failure> {
 /// Ends a home's server and waits until its process has let go of the home. Returns whether there
 /// was one.
 pub(super) async fn end(home: &Path) -> Result<bool, Failure> {
-    let client = match Client::connect(home).await {
-        Ok((client, _)) => client,
+    match Client::connect(home).await {
+        Ok((client, _)) => {
+            client.request(Request::StopServer).await?;
+        }
+        // What it would make of a request is not known; what a signal means is.
+        Err(failure)
+            if matches!(failure.kind, FailureKind::OlderServer | FailureKind::NewerServer) =>
+        {
+            Client::terminate_server(home)?;
+        }
         Err(failure) if crate::server::runs(home) => return Err(failure),
         Err(_) => return Ok(false),
-    };
-    client.request(Request::StopServer).await?;
+    }
     let gone = async {
         while crate::server::runs(home) {
             tokio::time::sleep(LOOK).await;

@@ -3,7 +3,7 @@
 mod spawn;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Client {
     requests: mpsc::Sender<ClientMessage>,
     waiting: Arc<Waiting>,
     server_pid: u32,
+    /// Where the connection can be made again; a stream that was handed in has no such place.
+    home: Option<PathBuf>,
 }
 
 /// What the server tells by itself.
@@ -55,7 +57,8 @@ struct Answers {
 impl Client {
     /// Connects to the server of a home, starting one when there is none.
     pub async fn connect_or_start(home: &Path) -> Result<(Self, Events), Failure> {
-        spawn::connect_or_start(home).await
+        let (client, events) = spawn::connect_or_start(home).await?;
+        Ok((Self { home: Some(home.to_owned()), ..client }, events))
     }
 
     /// Connects to a server that runs.
@@ -65,7 +68,25 @@ impl Client {
             Failure::new(FailureKind::Unavailable, message)
                 .hint("start one with agentdeck server start")
         })?;
-        Self::from_stream(stream).await
+        let (client, events) = Self::from_stream(stream).await?;
+        Ok((Self { home: Some(home.to_owned()), ..client }, events))
+    }
+
+    /// Has the server of a home end, whatever version it speaks. Returns as soon as it is told.
+    pub fn terminate_server(home: &Path) -> Result<(), Failure> {
+        let told = (|| {
+            let stream = crate::socket::connect(home, SOCKET)?;
+            let (pid, user) = crate::socket::peer(&stream)?;
+            let own = rustix::process::geteuid().as_raw();
+            let pid = rustix::process::Pid::from_raw(pid).filter(|_| user == own);
+            let pid = pid.ok_or_else(|| std::io::Error::other("another user's process listens"))?;
+            // The connection is open, so the number is still that of the listener.
+            Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?)
+        })();
+        told.map_err(|error: std::io::Error| {
+            let message = format!("the server in {} was not told: {error}", home.display());
+            Failure::new(FailureKind::Unavailable, message)
+        })
     }
 
     /// Says hello over any stream and goes on from there.
@@ -108,7 +129,7 @@ impl Client {
             }
             answers.close();
         });
-        Ok((Self { requests, waiting, server_pid }, Events { events: received }))
+        Ok((Self { requests, waiting, server_pid, home: None }, Events { events: received }))
     }
 
     /// Asks, and waits for the answer. Requests reach the server in the order of these calls,
@@ -138,6 +159,11 @@ impl Client {
     /// The process id that the server told.
     pub fn server_pid(&self) -> u32 {
         self.server_pid
+    }
+
+    /// The home whose server this is connected to, when it was found by its home.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
     }
 }
 
@@ -216,8 +242,19 @@ fn lost() -> Failure {
         .hint("run the command again; agents are not affected")
 }
 
+/// Whether a failure says that the server went away before it answered.
+pub fn is_lost(failure: &Failure) -> bool {
+    *failure == lost()
+}
+
 fn other_version(version: u32) -> Failure {
-    let message = format!("the server speaks version {version}, this program version {VERSION}");
-    Failure::new(FailureKind::Unavailable, message)
-        .hint("stop it with agentdeck server stop; agents go on, and a new one starts by itself")
+    let speaks = format!("it speaks version {version}, this program version {VERSION}");
+    if version < VERSION {
+        let message = format!("the server that runs is older than this program: {speaks}");
+        return Failure::new(FailureKind::OlderServer, message)
+            .hint("the agents go on when you restart it: agentdeck server restart");
+    }
+    let message = format!("the server that runs is newer than this program: {speaks}");
+    Failure::new(FailureKind::NewerServer, message)
+        .hint("run the newer agentdeck; type -a agentdeck lists those on your PATH")
 }

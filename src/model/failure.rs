@@ -24,6 +24,10 @@ pub enum FailureKind {
     Refused,
     /// An engine, a server or a disk cannot serve the request now.
     Unavailable,
+    /// The server that runs is of an earlier version than this program.
+    OlderServer,
+    /// The server that runs is of a later version than this program.
+    NewerServer,
     /// A deadline passed.
     Timeout,
     /// A defect of ours.

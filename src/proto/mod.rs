@@ -20,7 +20,7 @@ use crate::model::screen::{Row, ScreenDelta, Size};
 use crate::model::snapshot::Snapshot;
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
@@ -31,7 +31,9 @@ pub const HOME_TAKEN: u8 = 75;
 /// The variable that names the home, for a server that is started.
 pub const HOME_VARIABLE: &str = "AGENTDECK_HOME";
 
-/// From a client. The first message is `Hello`; the server answers with `Welcome` or closes.
+/// From a client. The first message is `Hello`; the server answers with `Welcome`, and closes when
+/// the versions differ: which of both is the older is for the client to tell its user. The shape
+/// of these two messages is the same in every version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "nearly all messages are requests")]
 pub enum ClientMessage {

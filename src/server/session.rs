@@ -74,11 +74,15 @@ impl Session {
         mut receiver: Receiver<OwnedReadHalf, ClientMessage>,
     ) -> anyhow::Result<()> {
         match receiver.receive().await? {
-            Some(ClientMessage::Hello { .. }) => {
-                // The client judges whether the versions fit; it knows what to tell its user.
+            Some(ClientMessage::Hello { version }) => {
                 let pid = std::process::id();
                 self.send(Outgoing::Message(ServerMessage::Welcome { version: VERSION, pid }))
                     .await?;
+                if version != VERSION {
+                    // The client tells its user; what it would ask might be read as something else.
+                    self.part().await;
+                    anyhow::bail!("it speaks version {version}");
+                }
             }
             _ => anyhow::bail!("the client did not say hello"),
         }
@@ -89,6 +93,12 @@ impl Session {
             self.take(id, request).await?;
         }
         Ok(())
+    }
+
+    /// Waits until what was said is written.
+    async fn part(&self) {
+        // Whoever has every place in the channel is alone in it.
+        let _ = self.outgoing.reserve_many(MAX_OUTGOING).await;
     }
 
     async fn take(&mut self, id: u64, request: Request) -> anyhow::Result<()> {
