@@ -41,6 +41,7 @@ pub(crate) enum Action {
     Stop,
     Start,
     Inspect,
+    RestartServer,
     SideBySide,
     Search,
     Next,
@@ -191,6 +192,7 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Help, "help", &[char('?')], "Help for this view; type to filter", VIEWS, Some("help")),
     entry(Action::Leave, "leave", &[char('q')], "Leave agentdeck; the agents go on", DECK, Some("leave")),
     entry(Action::Back, "close", &[char('q')], "Close this view", LOOKING, Some("close")),
+    entry(Action::RestartServer, "restart server", &[char('R')], "Start a server that was stopped, or replace an older one", VIEWS, None),
 ];
 
 /// The rows that apply in a scope, in the table's order.

@@ -17,6 +17,9 @@ impl App {
     /// Takes the keyboard as soon as the session is known; leaves once it is given back or lost.
     pub(super) fn settle_attached(&mut self) {
         let Some(Attached { pane, taken }) = self.attached.clone() else { return };
+        if self.gone.is_some() {
+            return;
+        }
         if taken && self.keyboard.is_none() && self.overlay.is_none() {
             self.leave();
             return;
@@ -24,12 +27,19 @@ impl App {
         let known = self
             .environment(&pane.environment)
             .is_some_and(|environment| environment.session(pane.session).is_some());
-        if known && !taken {
+        if known && !taken && self.is_quiet() {
             self.selected = Some(pane.environment.clone());
             self.show_session(pane.clone());
             self.attached = Some(Attached { pane, taken: true });
             self.take_keyboard();
         }
+    }
+}
+
+impl Attached {
+    /// Has the keyboard taken again, which a server that is gone took with it.
+    pub(super) fn take_again(&mut self) {
+        self.taken = false;
     }
 }
 

@@ -6,10 +6,12 @@
 mod action;
 mod app;
 mod attach;
+mod clock;
 mod input;
 mod keymap;
 mod layout;
 mod panes;
+mod reconnect;
 mod run;
 mod status;
 mod terminal;

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crossterm::event::{Event as TerminalEvent, EventStream};
 use futures_util::stream::{self, FuturesUnordered, Stream};
@@ -21,7 +21,9 @@ use crate::model::screen::Size;
 use crate::proto::{Event, Reply};
 
 use super::app::{App, Effect, Happening, Settings, Tag};
+use super::clock::Clock;
 use super::input;
+use super::reconnect::{self, Connecting};
 use super::terminal::Guard;
 use super::view;
 
@@ -38,24 +40,29 @@ const MOST_DRAINED: usize = 512;
 type Answered = (Tag, Result<Reply, Failure>);
 /// A request on its way. They are first polled, and so sent, in the order they are pushed.
 type Asked = Pin<Box<dyn Future<Output = Answered>>>;
+type Told = Pin<Box<dyn Stream<Item = Event>>>;
 
 /// What woke the loop.
 enum Woken {
     Typed(Option<io::Result<TerminalEvent>>),
     Answered(Answered),
     Told(Option<Event>),
+    Connected(Box<Result<(Client, Events), Failure>>),
     Tick,
     Frame,
     Ended,
 }
 
-struct Loop<Told> {
+struct Loop {
     app: App,
     guard: Guard,
     typed: EventStream,
     client: Client,
     in_flight: FuturesUnordered<Asked>,
     told: Told,
+    /// Ends with a connection, while there is none.
+    connecting: Option<Connecting>,
+    clock: Clock,
     signals: [Signal; 3],
     last_frame: Instant,
     last_key: Option<Instant>,
@@ -70,7 +77,8 @@ pub(crate) async fn run(
     events: Events,
 ) -> Result<(), Failure> {
     let (columns, rows) = crossterm::terminal::size().map_err(no_terminal)?;
-    let app = make(settings, Size { columns, rows }, now());
+    let clock = Clock::new();
+    let app = make(settings, Size { columns, rows }, clock.now());
     let signals = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()];
     let [terminate, hangup, interrupt] = signals.map(signal);
     let signals = [
@@ -79,17 +87,15 @@ pub(crate) async fn run(
         interrupt.map_err(no_terminal)?,
     ];
     let guard = Guard::enter().map_err(no_terminal)?;
-    let told = stream::unfold(events, async |mut events| {
-        let event = events.next().await?;
-        Some((event, events))
-    });
     let mut driver = Loop {
         app,
         guard,
         typed: EventStream::new(),
         client,
         in_flight: FuturesUnordered::new(),
-        told: Box::pin(told),
+        told: told(events),
+        connecting: None,
+        clock,
         signals,
         last_frame: Instant::now(),
         last_key: None,
@@ -107,12 +113,14 @@ fn no_terminal(error: io::Error) -> Failure {
         .hint("agentdeck needs a terminal; in scripts use its verbs with --json")
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(since.as_millis() as u64)
+fn told(events: Events) -> Told {
+    Box::pin(stream::unfold(events, async |mut events| {
+        let event = events.next().await?;
+        Some((event, events))
+    }))
 }
 
-impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
+impl Loop {
     async fn run(&mut self) -> Result<(), Failure> {
         let effects = self.app.start();
         self.perform(effects);
@@ -131,10 +139,9 @@ impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
 
     async fn wait(&mut self) -> Woken {
         let frame = self.app.dirty.then(|| self.last_frame + FRAME);
-        let tick = self
-            .app
-            .deadline()
-            .map(|at| Instant::now() + Duration::from_millis(at.0.saturating_sub(now().0)));
+        let tick = self.app.deadline().map(|at| {
+            Instant::now() + Duration::from_millis(at.0.saturating_sub(self.clock.now().0))
+        });
         let reads = self.in_flight.len() < MOST_IN_FLIGHT;
         let [terminate, hangup, interrupt] = &mut self.signals;
         let far = Instant::now() + Duration::from_hours(1);
@@ -143,6 +150,7 @@ impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
             typed = self.typed.next(), if reads => Woken::Typed(typed),
             Some(answered) = self.in_flight.next() => Woken::Answered(answered),
             told = self.told.next() => Woken::Told(told),
+            connected = connected(&mut self.connecting) => Woken::Connected(Box::new(connected)),
             () = sleep_until(frame.unwrap_or(far)), if frame.is_some() => Woken::Frame,
             () = sleep_until(tick.unwrap_or(far)), if tick.is_some() => Woken::Tick,
             _ = terminate.recv() => Woken::Ended,
@@ -159,8 +167,8 @@ impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
                 self.take(Woken::Typed(typed))?;
             } else if let Some(Some(answered)) = ready(&mut self.in_flight).await {
                 self.take(Woken::Answered(answered))?;
-            } else if let Some(told) = ready(&mut self.told).await {
-                self.take(Woken::Told(told))?;
+            } else if let Some(Some(told)) = ready(&mut self.told).await {
+                self.take(Woken::Told(Some(told)))?;
             } else {
                 break;
             }
@@ -184,16 +192,49 @@ impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
             }
             Woken::Answered((tag, reply)) => Happening::Reply(tag, reply),
             Woken::Told(Some(event)) => Happening::Event(event),
-            Woken::Told(None) => {
-                return Err(Failure::new(FailureKind::Unavailable, "the server ended")
-                    .hint("the agents go on; agentdeck opens the deck again"));
-            }
+            Woken::Told(None) => self.lost()?,
+            Woken::Connected(connected) => self.connected(*connected)?,
             Woken::Tick => Happening::Tick,
             Woken::Frame => return Ok(()),
         };
-        let effects = self.app.happen(happening, now());
+        if self.clock.jumped() {
+            self.app.clock_jumped(self.clock.now());
+        }
+        let effects = self.app.happen(happening, self.clock.now());
         self.perform(effects);
         Ok(())
+    }
+
+    /// The connection ended: another is looked for, and the last screens stay meanwhile.
+    fn lost(&mut self) -> Result<Happening, Failure> {
+        // A stream that has ended must not be asked again.
+        self.told = Box::pin(stream::pending());
+        let Some(home) = self.client.home() else {
+            return Err(Failure::new(FailureKind::Unavailable, "the server ended")
+                .hint("the agents go on; agentdeck opens the deck again"));
+        };
+        self.connecting = Some(reconnect::begin(home, self.app.server_is_stopping()));
+        Ok(Happening::ServerLost)
+    }
+
+    fn connected(
+        &mut self,
+        connected: Result<(Client, Events), Failure>,
+    ) -> Result<Happening, Failure> {
+        match connected {
+            Ok((client, events)) => {
+                self.connecting = None;
+                self.client = client;
+                self.told = told(events);
+                Ok(Happening::ServerBack)
+            }
+            // This program is of the past; what it shows could be wrong.
+            Err(failure) if failure.kind == FailureKind::NewerServer => Err(failure),
+            Err(failure) => {
+                self.connecting = self.client.home().map(reconnect::again);
+                Ok(Happening::ServerTrouble(failure))
+            }
+        }
     }
 
     fn typed(&mut self, event: TerminalEvent) -> Option<Happening> {
@@ -218,6 +259,9 @@ impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
         for effect in effects {
             match effect {
                 Effect::Leave => self.leaving = true,
+                Effect::RestartServer => {
+                    self.connecting = self.client.home().map(reconnect::restart);
+                }
                 Effect::Send(request, tag) => {
                     let client = self.client.clone();
                     let asked = async move { (tag, client.request(request).await) };
@@ -238,6 +282,14 @@ impl<Told: Stream<Item = Event> + Unpin> Loop<Told> {
         self.app.dirty = false;
         self.last_frame = Instant::now();
         Ok(())
+    }
+}
+
+/// Waits for a connection that is being made; forever when none is.
+async fn connected(connecting: &mut Option<Connecting>) -> Result<(Client, Events), Failure> {
+    match connecting {
+        Some(connecting) => connecting.await,
+        None => std::future::pending().await,
     }
 }
 

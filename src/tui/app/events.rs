@@ -40,6 +40,7 @@ impl App {
             }
             Event::Exec(_) => {}
             Event::ServerStopping => {
+                self.stopping = true;
                 self.say_with_hint("the server is stopping", "the agents go on; q leaves");
             }
         }
@@ -112,7 +113,7 @@ impl App {
         }
     }
 
-    fn environment_removed(&mut self, id: &EnvironmentId) {
+    pub(super) fn environment_removed(&mut self, id: &EnvironmentId) {
         let index = self.selected_index();
         let was_selected = self.selected.as_ref() == Some(id);
         self.environments.retain(|environment| environment.id != *id);

@@ -12,6 +12,9 @@ const TWICE: u64 = 500;
 
 impl App {
     pub(super) fn take_input(&mut self, input: Input) {
+        if self.refuse_input(&input) {
+            return;
+        }
         match input {
             Input::Mouse(mouse) => self.take_mouse(mouse),
             Input::Focus(focused) => self.take_focus(focused),
@@ -94,6 +97,7 @@ impl App {
             Action::Palette => self.overlay = Some(Overlay::palette(self.scope())),
             Action::Back => self.back(),
             Action::Leave => self.leave(),
+            Action::RestartServer => self.restart_server(),
             action => match self.views.last_mut() {
                 None => self.act_on_deck(action),
                 Some(View::Diff(view)) => view.act(action, self.size),

@@ -8,6 +8,7 @@ mod deck;
 mod diff;
 mod events;
 mod form;
+mod gone;
 mod history;
 mod keys;
 mod mouse;
@@ -35,6 +36,7 @@ use super::theme::Theme;
 pub(crate) use compare::{CompareView, FileView};
 pub(crate) use diff::{DiffRow, DiffView, Search};
 pub(crate) use form::{Choice, FormField, NewForm};
+pub(crate) use gone::Gone;
 pub(crate) use history::HistoryView;
 pub(crate) use overlay::{Confirm, Filter, MergeForm, Overlay};
 
@@ -51,6 +53,8 @@ const FAILURE_STAYS: u64 = 1_500;
 #[allow(clippy::large_enum_variant, reason = "effects are few and performed at once")]
 pub(crate) enum Effect {
     Send(Request, Tag),
+    /// Start a server that was stopped, or replace an older one.
+    RestartServer,
     Leave,
 }
 
@@ -59,6 +63,10 @@ pub(crate) enum Effect {
 pub(crate) enum Tag {
     /// Only its failure matters.
     Quiet,
+    /// Something a person typed into a session.
+    Typed,
+    /// Which environments there still are.
+    Listed,
     /// Its success is said in these words.
     Say(String),
     Repository,
@@ -80,6 +88,12 @@ pub(crate) enum Happening {
     Resized(Size),
     Event(Event),
     Reply(Tag, Result<Reply, Failure>),
+    /// The connection ended.
+    ServerLost,
+    /// No server could be had; the loop goes on trying.
+    ServerTrouble(Failure),
+    /// There is a connection again.
+    ServerBack,
     /// A deadline of the app's own came.
     Tick,
 }
@@ -161,6 +175,14 @@ pub(crate) struct App {
     opened: Option<PaneKey>,
     /// Until then keys are dropped: they were meant for a session that ended under them.
     deaf_until: Timestamp,
+    /// Set while there is no server.
+    pub(crate) gone: Option<gone::Gone>,
+    /// The server said that it ends.
+    stopping: bool,
+    /// Set after the server came back under a held keyboard: keys that were refused.
+    interrupted: Option<u32>,
+    /// Keys that were sent and never answered.
+    doubtful: u32,
     /// Set when only one session is shown.
     pub(super) attached: Option<super::attach::Attached>,
     pub(crate) views: Vec<View>,
@@ -195,6 +217,10 @@ impl App {
             announced: None,
             opened: None,
             deaf_until: Timestamp::default(),
+            gone: None,
+            stopping: false,
+            interrupted: None,
+            doubtful: 0,
             attached: None,
             views: Vec::new(),
             overlay: None,
@@ -227,9 +253,13 @@ impl App {
             }
             Happening::Event(event) => self.take_event(event),
             Happening::Reply(tag, reply) => self.take_reply(tag, reply),
+            Happening::ServerLost => self.server_lost(),
+            Happening::ServerTrouble(failure) => self.server_trouble(&failure),
+            Happening::ServerBack => self.server_back(),
             Happening::Tick => self.tick(),
         }
         self.settle();
+        self.refuse_requests();
         std::mem::take(&mut self.outbox)
     }
 
@@ -239,7 +269,7 @@ impl App {
         let notice = message.map(|message| Timestamp(message.at.0 + NOTICE_STAYS));
         let size = self.wanted_size.as_ref().map(|wanted| wanted.due);
         let ages = self.ages_change();
-        [notice, size, ages].into_iter().flatten().min()
+        [notice, size, ages, self.gone_changes()].into_iter().flatten().min()
     }
 
     fn tick(&mut self) {
@@ -268,7 +298,7 @@ impl App {
 
     pub(crate) fn scope(&self) -> Scope {
         match self.views.last() {
-            _ if self.keyboard.is_some() => Scope::Keyboard,
+            _ if self.keyboard.is_some() || self.gone_held() => Scope::Keyboard,
             None => Scope::Deck,
             Some(View::Diff(_)) => Scope::Diff,
             Some(View::Compare(_)) => Scope::Compare,
@@ -276,6 +306,11 @@ impl App {
             Some(View::History(_)) => Scope::History,
             Some(View::Inspect(_)) => Scope::Inspect,
         }
+    }
+
+    /// Whether a keyboard was held when the server went, and not given back since.
+    fn gone_held(&self) -> bool {
+        self.gone.as_ref().is_some_and(|gone| gone.held.is_some())
     }
 
     pub(crate) fn selected_index(&self) -> usize {

@@ -44,6 +44,7 @@ impl App {
                 self.overlay = Some(Overlay::Merge(MergeForm::new(environment, name, &draft)));
                 self.dirty = true;
             }
+            (Tag::Listed, Reply::Environments(listed)) => self.keep_listed(&listed),
             (Tag::Decide, Reply::Decided(decision)) => self.say_decided(&decision),
             (Tag::Undo, Reply::Decided(decision)) => self.say_undone(&decision),
             (Tag::Say(text), _) => self.say(text),
@@ -82,15 +83,25 @@ impl App {
         self.read_repository();
     }
 
-    fn take_failure(&mut self, tag: Tag, failure: &Failure) {
+    pub(super) fn take_failure(&mut self, tag: Tag, failure: &Failure) {
+        let lost = super::gone::is_loss(failure);
+        if lost && self.take_loss(&tag) {
+            return;
+        }
         match tag {
             // The branch in the header is a courtesy.
-            Tag::Repository => return,
+            Tag::Repository | Tag::Listed => return,
             // What was to be watched ended meanwhile; its event says so.
             Tag::Watch(_) if failure.kind == FailureKind::NotFound => return,
             Tag::Keyboard(pane) => self.lose_keyboard(&pane),
             Tag::View(ticket) => self.views.retain(|view| view.ticket() != ticket),
             _ => {}
+        }
+        if lost {
+            let message = "the server went before it answered";
+            let failure = Failure::new(FailureKind::Unavailable, message)
+                .hint("look whether it was done before you ask again");
+            return self.fail(&failure);
         }
         self.fail(failure);
     }

@@ -192,7 +192,7 @@ impl App {
             self.dirty = true;
         }
         let PaneKey { environment, session } = pane.clone();
-        self.send(Request::SendInput { environment, session, input }, Tag::Quiet);
+        self.send(Request::SendInput { environment, session, input }, Tag::Typed);
     }
 
     /// Moves the shown session's view by lines, asking for rows that are not here.

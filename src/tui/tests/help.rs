@@ -109,13 +109,12 @@ fn help_at_200_by_60() {
     │● Read(src/api/checkout.rs)                                     ││  test names::empty ... ok                                       ││                                                                 │
     │  └ 214 lines                                                   ││  test names::wide ... ok                                        ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
-    │● Update(src/api/limit.rs)                                      ││                                                                 ││                                                                 │
-    │  └ 41 additions and 7 removals            ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
-    │                                           │ › type to filter                                                                                             │                                           │
-    │Do you want to run `cargo test`?           │                                                                                                              │                                           │
-    │❯ 1. Yes                                   │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
-    │  2. No                                    │ n               new                 Make an environment                                                      │                                           │
-    │                                           │ d               diff                Show what changed since the base                                         │                                           │
+    │● Update(src/api/limit.rs)                 ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
+    │  └ 41 additions and 7 removals            │ › type to filter                                                                                             │                                           │
+    │                                           │                                                                                                              │                                           │
+    │Do you want to run `cargo test`?           │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
+    │❯ 1. Yes                                   │ n               new                 Make an environment                                                      │                                           │
+    │  2. No                                    │ d               diff                Show what changed since the base                                         │                                           │
     │                                           │ v               history             Show the snapshots, as they are taken                                    │                                           │
     │                                           │ Space           mark                Mark or unmark for comparing                                             │                                           │
     │                                           │ c               compare             Compare the marked environments, two to four                             │                                           │
@@ -129,12 +128,12 @@ fn help_at_200_by_60() {
     │                                           │ Tab             next session        Next session here, or the next environment                               │                                           │
     │                                           │ Shift+Tab       previous session    Previous session here, or the previous environment                       │                                           │
     │                                           │ !               next attention      Go to the next that rang, ended or failed                                │                                           │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────│ i               inspect             Show everything known of the environment                                 │───────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ S               start               Start a stopped environment again                                        │· stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                          │ x               stop                Stop the environment; its work stays                                     │                                           │
-    │main.c:3:1: error: expected ';'            │ j ↓             down                Down                                                                     │t again                                    │
-    │make: *** [Makefile:2: shop] Error 1       │ k ↑             up                  Up                                                                       │                                           │
-    │                                           │ h ←             left                Left, or the previous file or column                                     │                                           │
+    │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ S               start               Start a stopped environment again                                        │───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ x               stop                Stop the environment; its work stays                                     │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ j ↓             down                Down                                                                     │                                           │
+    │main.c:3:1: error: expected ';'            │ k ↑             up                  Up                                                                       │t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ h ←             left                Left, or the previous file or column                                     │                                           │
     │                                           │ l →             right               Right, or the next file or column                                        │                                           │
     │                                           │ g Home          first               First                                                                    │                                           │
     │                                           │ G End           last                Last; in scrollback, back to the live screen                             │                                           │
@@ -149,6 +148,7 @@ fn help_at_200_by_60() {
     │                                           │ :               palette             Choose an action by name                                                 │                                           │
     │                                           │ ?               help                Help for this view; type to filter                                       │                                           │
     │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
+    │                                           │ R               restart server      Start a server that was stopped, or replace an older one                 │                                           │
     │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │

@@ -3,6 +3,7 @@
 
 mod compare;
 mod diff;
+mod gone;
 mod grid;
 mod help;
 mod history;
@@ -80,7 +81,7 @@ fn requests(effects: Vec<Effect>) -> Vec<Request> {
         .into_iter()
         .filter_map(|effect| match effect {
             Effect::Send(request, _) => Some(request),
-            Effect::Leave => None,
+            Effect::Leave | Effect::RestartServer => None,
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::super::action::entries;
-use super::super::app::App;
+use super::super::app::{App, Gone};
 use super::super::keymap::key_name;
 use super::super::widget::{clear, fit, foreign, left_and_right, put};
 
@@ -17,6 +17,10 @@ const MESSAGE_ROWS: usize = 10;
 pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = app.settings.theme;
     let mut left = vec![Span::styled(" agentdeck", theme.chosen())];
+    if let Some(gone) = &app.gone {
+        left.extend(server_gone(app, gone));
+        return left_and_right(buffer, area, Line::from(left), Line::default());
+    }
     if let Some(name) = repository_name(app) {
         left.push(Span::styled("  ", theme.text()));
         left.push(Span::styled(name, theme.strong()));
@@ -34,6 +38,28 @@ pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
         left.push(Span::styled(format!(" · {} marked", app.marked.len()), theme.accent()));
     }
     left_and_right(buffer, area, Line::from(left), branch(app));
+}
+
+/// In the header's place while there is no server: since when, what is done, which keys count.
+fn server_gone(app: &App, gone: &Gone) -> Vec<Span<'static>> {
+    let theme = app.settings.theme;
+    let seconds = gone.since.age_seconds(app.now);
+    let (what, then) = match gone {
+        Gone { older: true, .. } => ("an older server runs".to_owned(), "R restarts it"),
+        Gone { stopped: true, .. } => ("server stopped".to_owned(), "R starts it"),
+        _ => (format!("server gone, reconnecting ({seconds} s)"), "the agents go on"),
+    };
+    let mut spans = vec![
+        Span::styled("  ✗ ", theme.bad()),
+        Span::styled(what, theme.strong()),
+        Span::styled(format!(" · {then}"), theme.quiet()),
+    ];
+    if gone.refused > 0 {
+        let keys = if gone.refused == 1 { "key" } else { "keys" };
+        let text = format!(" · {} {keys} not sent", gone.refused);
+        spans.push(Span::styled(text, theme.caution()));
+    }
+    spans
 }
 
 fn repository_name(app: &App) -> Option<String> {

@@ -201,7 +201,8 @@ impl TestHome {
         environment.split(|byte| *byte == 0).any(|variable| variable == wanted).then_some(pid)
     }
 
-    fn end_server(&self) {
+    /// Kills the server and waits until it is gone.
+    pub fn end_server(&self) {
         let Some(pid) = self.server() else { return };
         let pid = rustix::process::Pid::from_raw(pid as i32).expect("not zero");
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

@@ -106,6 +106,13 @@ impl Pty {
         }
     }
 
+    /// Takes in what was written meanwhile, until nothing comes for a moment.
+    pub fn settle(&mut self) {
+        while let Ok(bytes) = self.output.recv_timeout(std::time::Duration::from_millis(100)) {
+            self.feed(&bytes);
+        }
+    }
+
     pub fn terminate(&self) {
         let pid = self.child.process_id().expect("a process id") as i32;
         let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
