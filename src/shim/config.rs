@@ -25,6 +25,18 @@ pub struct ShimConfig {
     pub drop_privileges: bool,
     /// Start the loopback relay to the gateway, and the name server.
     pub relay: Option<RelayConfig>,
+    /// What each program is bound to by itself.
+    #[serde(default)]
+    pub limits: ProgramLimits,
+}
+
+/// Bounds that the kernel keeps for each process or user; `None` leaves one as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramLimits {
+    /// Processes and threads of the program's user in the box.
+    pub processes: Option<u64>,
+    /// Open descriptors of one process.
+    pub files: Option<u64>,
 }
 
 /// The argument that makes the shim's binary wait under an agent's rights, to be looked at.

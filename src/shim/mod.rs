@@ -9,6 +9,7 @@ pub mod wire;
 mod connection;
 mod execution;
 mod filter;
+mod limits;
 mod modes;
 mod names;
 mod privileges;

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::Pid;
 
 use super::config::ShimConfig;
+use super::limits::Bounds;
 use super::privileges::Rights;
 use super::wire::{Program, Role};
 
@@ -60,6 +61,7 @@ pub(super) fn spawn(
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         }
     }
+    let bounds = Bounds::of(config);
     let rights = Rights::of(config, program.role);
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe {
@@ -68,6 +70,7 @@ pub(super) fn spawn(
             if terminal {
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
             }
+            bounds.take()?;
             rights.take()
         });
     }

@@ -3,14 +3,14 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use agentdeck::engine::{BoxState, Engine};
+use agentdeck::engine::{BoxEvent, BoxState, Engine};
 use agentdeck::model::id::SessionId;
-use agentdeck::model::policy::IsolationLevel;
+use agentdeck::model::policy::{IsolationLevel, LimitSupport, Limits};
 use agentdeck::model::screen::Size;
 use agentdeck::shim::wire::{Frame, Role, ShimEvent, ShimRequest};
 
 use crate::common::place::Place;
-use crate::common::talk::{Outcome, SIZE, Talk, program, run, script};
+use crate::common::talk::{Outcome, PATIENCE, SIZE, Talk, program, run, script};
 
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -168,5 +168,113 @@ pub async fn a_reader_never_holds_a_program_up(engine: &dyn Engine, place: &Plac
     let wanted: Vec<String> = (1..=LINES).map(|line| format!("line-{line}\r\n")).collect();
     let wanted = wanted.concat() + "all\r\n";
     assert!(String::from_utf8_lossy(&seen) == wanted, "every line, in order, once");
+    engine.remove(&record).await.expect("removed");
+}
+
+/// A paused box stands still, says so, and its shim still answers; resumed it goes on.
+pub async fn a_paused_box_stands_still(engine: &dyn Engine, place: &Place) {
+    if !engine.probe().await.capabilities.pause {
+        return;
+    }
+    let record = place.create(engine).await;
+    let mut talk = Talk::with(engine, &record).await;
+    talk.start(SHELL, &["sh", "-c", "while :; do (echo x >>grows); done"]).await;
+    let grows = place.plan.workspace.join("grows");
+    let length = || std::fs::metadata(&grows).map_or(0, |found| found.len());
+    let grown = async |than: u64| {
+        while length() <= than {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, grown(0)).await.expect("it runs");
+    engine.pause(&record).await.expect("paused");
+    engine.pause(&record).await.expect("pausing twice is fine");
+    let stood = length();
+    for _ in 0..50 {
+        assert_eq!(engine.state(&record).await, Ok(BoxState::Paused));
+    }
+    assert_eq!(Talk::with(engine, &record).await.sessions.len(), 1, "the shim answers");
+    assert_eq!(length(), stood);
+    engine.resume(&record).await.expect("resumed");
+    engine.resume(&record).await.expect("resuming twice is fine");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
+    tokio::time::timeout(PATIENCE, grown(stood)).await.expect("it goes on");
+    engine.pause(&record).await.expect("paused again");
+    engine.remove(&record).await.expect("a paused box is removed too");
+}
+
+/// A box is waited for, and its end is told to who listens.
+pub async fn the_end_of_a_box_is_told(engine: &dyn Engine, place: &Place) {
+    let mut events = engine.events(&place.plan.deck);
+    let record = place.create(engine).await;
+    let (waited, killed) = tokio::join!(engine.wait(&record), engine.kill(&record));
+    killed.expect("killed");
+    if let Ok(ending) = waited {
+        assert!(!ending.out_of_memory, "{ending:?}");
+    }
+    if let Some(event) = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time") {
+        let BoxEvent::Ended { environment, ending } = event else { panic!("{event:?}") };
+        assert_eq!((environment, ending.out_of_memory), (record.environment.clone(), false));
+    }
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Stopped));
+    engine.remove(&record).await.expect("removed");
+}
+
+/// What a box uses is counted, without its shim.
+pub async fn what_a_box_uses_is_counted(engine: &dyn Engine, place: &Place) {
+    let record = place.create(engine).await;
+    let Some(before) = engine.usage(std::slice::from_ref(&record)).await[0] else { return };
+    let mut talk = Talk::with(engine, &record).await;
+    let busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo spent; sleep 1000 & wait";
+    talk.start(SHELL, &["sh", "-c", busy]).await;
+    talk.see("spent").await;
+    let after = engine.usage(&[record.clone(), record.clone()]).await;
+    let after = after[1].expect("counted");
+    assert!(after.cpu >= before.cpu + Duration::from_millis(20), "{before:?} {after:?}");
+    assert_eq!(after.processes, before.processes + 2, "{before:?} {after:?}");
+    assert!(after.memory > 0, "{after:?}");
+    engine.remove(&record).await.expect("removed");
+}
+
+/// No more processes than the box was given, whoever starts them.
+pub async fn processes_are_bounded(engine: &dyn Engine, place: &mut Place) {
+    let bomb = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); sleep 1000 & done; echo all";
+    let record = place.create(engine).await;
+    assert_eq!(script(engine, &record, Role::Agent, bomb).await, "all", "the control runs");
+    engine.remove(&record).await.expect("removed");
+    place.plan.limits.processes = Some(30);
+    let record = place.create(engine).await;
+    let outcome = script(engine, &record, Role::Agent, bomb).await;
+    assert!(!outcome.contains("all") && outcome.contains("fork"), "{outcome}");
+    engine.remove(&record).await.expect("removed");
+}
+
+/// The kernel ends what uses more memory than the box was given, and that is told.
+pub async fn memory_is_bounded(engine: &dyn Engine, place: &mut Place) {
+    if engine.probe().await.capabilities.limits != LimitSupport::Cgroup {
+        return;
+    }
+    // `tail` keeps all of an unfinished line.
+    let bomb = "head -c 200000000 /dev/zero | tail -n 1 | wc -c";
+    let mut events = engine.events(&place.plan.deck);
+    let record = place.create(engine).await;
+    assert_eq!(script(engine, &record, Role::Agent, bomb).await, "200000000", "the control runs");
+    engine.remove(&record).await.expect("removed");
+    place.plan.limits.memory = Some(100 << 20);
+    let record = place.create(engine).await;
+    let outcome = script(engine, &record, Role::Agent, bomb).await;
+    assert!(!outcome.contains("200000000"), "{outcome}");
+    let told = async {
+        while let Some(event) = events.recv().await {
+            if matches!(event, BoxEvent::OutOfMemory { .. }) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("out of memory is told");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running), "the shim is not what ends");
+    let limits = Limits { memory: Some(400 << 20), ..Limits::default() };
+    engine.update_limits(&record, &limits).await.expect("raised while it runs");
+    assert_eq!(script(engine, &record, Role::Agent, bomb).await, "200000000");
     engine.remove(&record).await.expect("removed");
 }

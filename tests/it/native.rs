@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use agentdeck::engine::native::Native;
 use agentdeck::engine::{BoxRecord, BoxState, Engine};
 use agentdeck::model::failure::FailureKind;
-use agentdeck::model::policy::{IsolationLevel, IsolationRequest, NetworkMode};
+use agentdeck::model::policy::{IsolationLevel, IsolationRequest, LimitSupport, NetworkMode};
 use agentdeck::shim::wire::Role;
 
 use crate::common::place::Place;
@@ -33,9 +33,9 @@ macro_rules! conformance_cases {
     ($($name:ident),* $(,)?) => {$(
         #[tokio::test]
         async fn $name() {
-            let place = Place::new();
+            let mut place = Place::new();
             if let Some(engine) = usable(&place).await {
-                conformance::$name(&engine, &place).await;
+                conformance::$name(&engine, &mut place).await;
             }
         }
     )*};
@@ -49,6 +49,11 @@ conformance_cases!(
     rights_follow_the_role,
     the_workspace_is_the_users,
     a_reader_never_holds_a_program_up,
+    a_paused_box_stands_still,
+    the_end_of_a_box_is_told,
+    what_a_box_uses_is_counted,
+    processes_are_bounded,
+    memory_is_bounded,
 );
 
 /// Runs a script as the agent, and the same script on the host as the control.
@@ -229,5 +234,80 @@ async fn no_isolation_is_only_by_name_and_is_told() {
     assert_eq!(pwd, format!("{}\nhello", place.plan.workspace.display()));
     engine.stop(&record, std::time::Duration::from_secs(1)).await.expect("stopped");
     assert_eq!(engine.state(&record).await, Ok(BoxState::Stopped));
+    engine.remove(&record).await.expect("removed");
+}
+
+/// The groups of a box's first process in every hierarchy, as paths below where each is mounted.
+fn groups_of(pid: u32) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("read");
+    let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    paths.filter(|path| path.contains("/agentdeck/")).map(str::to_owned).collect()
+}
+
+fn directories_named(name: &str, below: &Path) -> usize {
+    let found = std::fs::read_dir(below).into_iter().flatten().flatten();
+    found
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| {
+            usize::from(entry.file_name() == name) + directories_named(name, &entry.path())
+        })
+        .sum()
+}
+
+#[tokio::test]
+async fn a_box_sees_no_group_and_leaves_none() {
+    let place = Place::new();
+    let Some(engine) = usable(&place).await else { return };
+    let record = place.create(&engine).await;
+    let own = "cut -d: -f3 /proc/self/cgroup | sort -u; grep -c cgroup /proc/mounts";
+    let inside = script(&engine, &record, Role::Agent, own).await;
+    let environment = place.plan.environment.to_string();
+    let groups = groups_of(record.init_pid);
+    let limits = engine.probe().await.capabilities.limits;
+    if limits == LimitSupport::Cgroup {
+        assert!(!groups.is_empty() && groups.iter().all(|it| it.contains(&environment)));
+        assert!(inside.starts_with("/\n"), "{inside}");
+    }
+    assert!(inside.ends_with("\n0") && !inside.contains(&environment), "{inside}");
+    let all = Path::new("/sys/fs/cgroup");
+    assert_eq!(directories_named(&environment, all) > 0, limits == LimitSupport::Cgroup);
+    engine.stop(&record, std::time::Duration::ZERO).await.expect("stopped");
+    assert_eq!(directories_named(&environment, all), 0);
+    assert_eq!(directories_named(&place.plan.deck, all), 0, "nor one of the deck");
+    engine.remove(&record).await.expect("removed");
+}
+
+#[tokio::test]
+async fn a_group_without_a_box_is_listed_and_removed() {
+    let place = Place::new();
+    let Some(engine) = usable(&place).await else { return };
+    if engine.probe().await.capabilities.limits != LimitSupport::Cgroup {
+        return;
+    }
+    let record = place.create(&engine).await;
+    // As after a kill between the making of the groups and of the box, or a layer that was lost.
+    let pid = rustix::process::Pid::from_raw(record.init_pid as i32).expect("a process");
+    std::fs::remove_file(place.plan.directory.join("layer/box.json")).expect("removed");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+    let environment = &place.plan.environment;
+    assert_eq!(engine.list(&place.plan.deck).await, Ok(vec![environment.clone()]));
+    engine.remove_orphan(&place.plan.deck, environment).await.expect("removed");
+    assert_eq!(engine.list(&place.plan.deck).await, Ok(Vec::new()));
+    assert_eq!(directories_named(&place.plan.deck, Path::new("/sys/fs/cgroup")), 0);
+}
+
+#[tokio::test]
+async fn open_files_and_inotify_are_bounded() {
+    let mut place = Place::new();
+    let Some(engine) = usable(&place).await else { return };
+    place.plan.limits.files = Some(300);
+    let record = place.create(&engine).await;
+    let read = "ulimit -n; ulimit -c; cat /proc/sys/user/max_inotify_instances";
+    let (inside, outside) = both(&engine, &record, read).await;
+    let numbers =
+        |text: &str| -> Vec<u64> { text.lines().filter_map(|it| it.parse().ok()).collect() };
+    let (inside, outside) = (numbers(&inside), numbers(&outside));
+    assert_eq!(inside[..2], [300, 0]);
+    assert!(inside[2] * 4 <= *outside.last().expect("the user's own"), "{inside:?} {outside:?}");
     engine.remove(&record).await.expect("removed");
 }

@@ -14,7 +14,7 @@ use super::mapped::BoxUser;
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::NetworkMode;
-use crate::shim::config::{CA_BUNDLE, ShimConfig, box_environment, relay_for};
+use crate::shim::config::{CA_BUNDLE, ProgramLimits, ShimConfig, box_environment, relay_for};
 
 /// Labels by which our containers are found; nothing else makes a container ours.
 pub(super) const DECK_LABEL: &str = "agentdeck.deck";
@@ -261,6 +261,8 @@ pub(super) fn shim_config(
         agent_group: user.gid,
         drop_privileges: true,
         relay,
+        // The engine's own, which the container has as a whole.
+        limits: ProgramLimits::default(),
     }
 }
 

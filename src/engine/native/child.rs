@@ -17,19 +17,20 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
+use super::cgroup::Group;
+use super::mark::Mark;
 use super::order::{Answer, Order};
-use super::{kernel, layer, process, root};
+use super::{kernel, layer, making, process, root};
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::Failure;
 
-/// Every kind of namespace but time.
+/// Every kind of namespace but time; that of control groups comes when the box is in its own.
 const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
     .union(UnshareFlags::NEWNS)
     .union(UnshareFlags::NEWPID)
     .union(UnshareFlags::NEWNET)
     .union(UnshareFlags::NEWIPC)
-    .union(UnshareFlags::NEWUTS)
-    .union(UnshareFlags::NEWCGROUP);
+    .union(UnshareFlags::NEWUTS);
 
 /// The word that a step is done, through a pipe.
 const DONE: [u8; 1] = [1];
@@ -51,12 +52,16 @@ fn carry_out() -> anyhow::Result<Answer> {
     forget_inherited()?;
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text).context("cannot read the order")?;
+    let inotify = kernel::inotify_share();
     match serde_json::from_slice(&text).context("the order is malformed")? {
-        Order::Isolate { plan, home_in_box } => {
+        Order::Isolate { plan, home_in_box, group } => {
             let layer = layer::prepare(&plan)?;
-            let mark = |first: &First| super::write_mark(&plan, first.pid, first.start);
-            let build = || root::build(&plan, &home_in_box, &layer);
-            let first = found(mark, build, || become_shim(&plan))?;
+            let mark = |first: &First| Mark::make(&plan, &group, first.pid, first.start);
+            let place = |first: &First| group.place(first.pid);
+            let build = |settle: &mut Settle<'_>| {
+                root::build(&plan, &home_in_box, &layer, &inotify, settle)
+            };
+            let first = found(mark, place, build, become_shim)?;
             Ok(Answer::Made { pid: first.pid, start: first.start })
         }
         Order::Detach { plan } => {
@@ -64,7 +69,8 @@ fn carry_out() -> anyhow::Result<Answer> {
             Ok(Answer::Made { pid: first.pid, start: first.start })
         }
         Order::Probe { directory } => {
-            found(|_| Ok(()), || root::try_out(&directory), || Ok(()))?;
+            let build = |settle: &mut Settle<'_>| root::try_out(&directory, &inotify, settle);
+            found(|_| Ok(()), |_| Ok(()), build, || Ok(()))?;
             Ok(Answer::Works)
         }
     }
@@ -95,11 +101,16 @@ impl Pipe {
     }
 }
 
+/// Waits in the first process until it is in its groups, and gives it a view of groups that
+/// begins there.
+pub(super) type Settle<'a> = dyn FnMut() -> anyhow::Result<()> + 'a;
+
 /// Makes the namespaces and runs `build`, then `finish`, in their first process, after `mark` in
-/// this one.
+/// this one. Meanwhile `place` puts it where it is to be: the kernel takes its time for that.
 fn found(
     mark: impl FnOnce(&First) -> anyhow::Result<()>,
-    build: impl FnOnce() -> anyhow::Result<()>,
+    place: impl FnOnce(&First) -> anyhow::Result<()>,
+    build: impl FnOnce(&mut Settle<'_>) -> anyhow::Result<()>,
     finish: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<First> {
     let (mut from_founder, mut to_founder) = (Pipe::new()?, Pipe::new()?);
@@ -111,9 +122,14 @@ fn found(
             Ok(None) => {
                 // The keeper waits for the founder's pipe to close.
                 drop((from_founder.writer, to_founder.reader));
-                let built = wait_for_word(&mut to_first.reader)
-                    .and_then(|()| build())
-                    .and_then(|()| finish());
+                let begun = wait_for_word(&mut to_first.reader);
+                let mut settle = || {
+                    wait_for_word(&mut to_first.reader)?;
+                    // SAFETY: this process has one thread, and the flag parts it from no memory.
+                    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }
+                        .context("cannot make a namespace for control groups")
+                };
+                let built = begun.and_then(|()| build(&mut settle)).and_then(|()| finish());
                 report(&mut from_first.writer, built)
             }
             Err(error) => report(&mut from_founder.writer, Err(error)),
@@ -127,14 +143,18 @@ fn found(
     let first = First { pid, start };
     mark(&first)?;
     to_first.writer.write_all(&DONE)?;
+    let placed = place(&first).and_then(|()| Ok(to_first.writer.write_all(&DONE)?));
+    // Without the second word it ends by itself.
+    drop(to_first.writer);
     let mut failure = Vec::new();
     from_first.reader.read_to_end(&mut failure)?;
     if failure.is_empty() {
-        return Ok(first);
+        return placed.map(|()| first);
     }
-    Err(serde_json::from_slice::<Failure>(&failure)
-        .context("the box's first process failed")?
-        .into())
+    let failure = serde_json::from_slice::<Failure>(&failure);
+    // Its own failure may only be that it was not placed.
+    placed?;
+    Err(failure.context("the box's first process failed")?.into())
 }
 
 /// The keeper's part while the founder works: the id maps, then the first process's id.
@@ -216,10 +236,12 @@ fn fork() -> io::Result<Option<Pid>> {
 }
 
 /// Replaces the first process by the shim, whose place in the box is `root::SHIM`.
-fn become_shim(plan: &BoxPlan) -> anyhow::Result<()> {
-    kernel::limit_processes(&plan.limits)?;
+fn become_shim() -> anyhow::Result<()> {
     let mut shim = Command::new(root::SHIM);
-    shim.arg("shim").arg(Path::new(RUN_DIRECTORY).join(super::CONFIG)).env_clear().current_dir("/");
+    shim.arg("shim")
+        .arg(Path::new(RUN_DIRECTORY).join(making::CONFIG))
+        .env_clear()
+        .current_dir("/");
     Err(shim.exec()).context("cannot start the shim")
 }
 
@@ -227,7 +249,7 @@ fn become_shim(plan: &BoxPlan) -> anyhow::Result<()> {
 fn detach(plan: &BoxPlan) -> anyhow::Result<First> {
     let log = layer::open_log(&plan.directory)?;
     let (mut pid_pipe, mut error_pipe) = (Pipe::new()?, Pipe::new()?);
-    let config = plan.run.join(super::CONFIG);
+    let config = plan.run.join(making::CONFIG);
     if let Some(middle) = fork()? {
         drop((pid_pipe.writer, error_pipe.writer));
         rustix::process::waitpid(Some(middle), WaitOptions::empty())?;
@@ -235,7 +257,7 @@ fn detach(plan: &BoxPlan) -> anyhow::Result<First> {
         pid_pipe.reader.read_exact(&mut pid).context("cannot start a process")?;
         let pid = u32::from_ne_bytes(pid);
         let start = process::start_time(pid).context("the shim ended at once")?;
-        super::write_mark(plan, pid, start)?;
+        Mark::make(plan, &Group::default(), pid, start)?;
         let mut failure = Vec::new();
         error_pipe.reader.read_to_end(&mut failure)?;
         if failure.is_empty() {

@@ -3,10 +3,9 @@
 use std::io;
 
 use anyhow::Context;
-use rustix::process::{Pid, Resource, Rlimit};
+use rustix::process::Pid;
 
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::Limits;
 
 /// Ids a box sees at most: those of an ordinary distribution.
 const IDS: u64 = 65_536;
@@ -18,18 +17,24 @@ const SETTINGS: [(&str, &str, &str); 3] = [
     ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
 ];
 
-/// Inotify instances and watches of one box, far below what a host has for all.
-const QUOTAS: [(&str, &str); 9] = [
-    ("max_inotify_instances", "128"),
-    ("max_inotify_watches", "65536"),
-    ("max_user_namespaces", "0"),
-    ("max_mnt_namespaces", "0"),
-    ("max_pid_namespaces", "0"),
-    ("max_net_namespaces", "0"),
-    ("max_ipc_namespaces", "0"),
-    ("max_uts_namespaces", "0"),
-    ("max_cgroup_namespaces", "0"),
+/// Namespaces of its own that a box may make.
+const NO_FURTHER: [&str; 7] = [
+    "max_user_namespaces",
+    "max_mnt_namespaces",
+    "max_pid_namespaces",
+    "max_net_namespaces",
+    "max_ipc_namespaces",
+    "max_uts_namespaces",
+    "max_cgroup_namespaces",
 ];
+
+/// Inotify instances and watches of one box: no more than this, nor than a share of the user's,
+/// of which what a box has is a part.
+const INOTIFY: [(&str, u64, u64); 2] =
+    [("max_inotify_instances", 128, 8), ("max_inotify_watches", 65_536, 4)];
+
+/// Names and values of inotify's bounds.
+pub(super) type InotifyShare = [(&'static str, u64); 2];
 
 /// Writes the id maps of a process in a new user namespace: everything that is mapped here, as it
 /// is, for root; otherwise the user as the box's root.
@@ -75,29 +80,33 @@ pub(super) fn maps_group(id: u64) -> bool {
     })
 }
 
-/// Takes further namespaces and the host's share of inotify from what runs in the box. `proc` is
-/// where the box's process file system stands.
-pub(super) fn write_quotas(proc: &std::path::Path) -> anyhow::Result<()> {
-    for (name, value) in QUOTAS {
-        let path = proc.join("sys/user").join(name);
-        match std::fs::write(&path, value) {
+/// A box's share of the user's inotify, read where the user's own bounds can be seen.
+pub(super) fn inotify_share() -> InotifyShare {
+    INOTIFY.map(|(name, most, parts)| {
+        let own = std::fs::read_to_string(format!("/proc/sys/user/{name}"));
+        let own: Option<u64> = own.ok().and_then(|text| text.trim().parse().ok());
+        (name, own.map_or(most, |own| most.min((own / parts).max(1))))
+    })
+}
+
+/// Takes further namespaces and what is not its share of inotify from what runs in the box.
+/// `proc` is where the box's process file system stands.
+pub(super) fn write_quotas(proc: &std::path::Path, inotify: &InotifyShare) -> anyhow::Result<()> {
+    let set = |name: &str, value: u64| {
+        match std::fs::write(proc.join("sys/user").join(name), value.to_string()) {
             // Kernels without the counter have nothing to limit.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => result.with_context(|| format!("cannot set user.{name}"))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.with_context(|| format!("cannot set user.{name}")),
         }
+    };
+    for (name, value) in inotify {
+        set(name, *value)?;
+    }
+    for name in NO_FURTHER {
+        set(name, 0)?;
     }
     // The namespace is the box's alone, so every port may be its agent's.
     let _ = std::fs::write(proc.join("sys/net/ipv4/ip_unprivileged_port_start"), "0");
-    Ok(())
-}
-
-/// Bounds that the kernel keeps for each user of a box.
-pub(super) fn limit_processes(limits: &Limits) -> anyhow::Result<()> {
-    if let Some(processes) = limits.processes {
-        let bound = Some(u64::from(processes));
-        rustix::process::setrlimit(Resource::Nproc, Rlimit { current: bound, maximum: bound })
-            .context("cannot limit the number of processes")?;
-    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::Group;
 use crate::engine::BoxPlan;
 use crate::model::failure::Failure;
 
@@ -11,7 +12,7 @@ use crate::model::failure::Failure;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
     /// Make a box and become its first process.
-    Isolate { plan: Box<BoxPlan>, home_in_box: PathBuf },
+    Isolate { plan: Box<BoxPlan>, home_in_box: PathBuf, group: Group },
     /// Start the shim as a plain process of the user.
     Detach { plan: Box<BoxPlan> },
     /// Find out whether boxes can be made, with `directory` for their layers.

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
+use super::child::Settle;
+use super::kernel::InotifyShare;
 use super::layer::{self, Layer};
 use super::tree::{self, Access, Tree};
 use super::{kernel, tree::Access::ReadOnly, tree::Access::Writable};
@@ -60,7 +62,13 @@ const TERMINAL_GROUP: u64 = 5;
 const OVERLAY: u64 = 0x794c_7630;
 
 /// Builds the box's root and makes it this process's own.
-pub(super) fn build(plan: &BoxPlan, home: &Path, layer: &Layer) -> anyhow::Result<()> {
+pub(super) fn build(
+    plan: &BoxPlan,
+    home: &Path,
+    layer: &Layer,
+    inotify: &InotifyShare,
+    settle: &mut Settle<'_>,
+) -> anyhow::Result<()> {
     layer::use_as_output(&layer.log)?;
     rustix::process::setsid()?;
     let tree = start(&layer.root())?;
@@ -75,7 +83,8 @@ pub(super) fn build(plan: &BoxPlan, home: &Path, layer: &Layer) -> anyhow::Resul
         host.show(path)?;
     }
     environment(&host, plan, home)?;
-    kernel::write_quotas(&Tree::path_of(&tree.directory(Path::new("/proc"))?))?;
+    settle()?;
+    kernel::write_quotas(&Tree::path_of(&tree.directory(Path::new("/proc"))?), inotify)?;
     hide_parts_of_proc(&tree)?;
     rustix::system::sethostname(plan.name.as_str().as_bytes())
         .context("cannot set the host name")?;
@@ -84,7 +93,11 @@ pub(super) fn build(plan: &BoxPlan, home: &Path, layer: &Layer) -> anyhow::Resul
 }
 
 /// Tries everything that a kernel may forbid, with layers in `directory`.
-pub(super) fn try_out(directory: &Path) -> anyhow::Result<()> {
+pub(super) fn try_out(
+    directory: &Path,
+    inotify: &InotifyShare,
+    settle: &mut Settle<'_>,
+) -> anyhow::Result<()> {
     let place = directory.join("root");
     std::fs::create_dir_all(&place)?;
     let tree = start(&place)?;
@@ -92,7 +105,8 @@ pub(super) fn try_out(directory: &Path) -> anyhow::Result<()> {
     let host = Host { tree: &tree, layers, hidden: directory, mounts: tree::mount_points()? };
     host.overlay(Path::new("/usr/bin"))?;
     tree.special("proc", "/proc", MountFlags::NOSUID, "")?;
-    kernel::write_quotas(&Tree::path_of(&tree.directory(Path::new("/proc"))?))?;
+    settle()?;
+    kernel::write_quotas(&Tree::path_of(&tree.directory(Path::new("/proc"))?), inotify)?;
     tree.become_root().context("cannot change to a new root")
 }
 

@@ -218,7 +218,7 @@ pub(super) fn mount_points() -> io::Result<Vec<PathBuf>> {
 }
 
 /// The fifth field of a line, in which blanks and backslashes are octal (`proc(5)`).
-fn mount_point(line: &[u8]) -> Option<PathBuf> {
+pub(super) fn mount_point(line: &[u8]) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     let field = line.split(|byte| *byte == b' ').nth(4)?;
     let mut path = Vec::with_capacity(field.len());

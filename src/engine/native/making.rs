@@ -1,0 +1,175 @@
+//! Making a box: its configuration, its groups, and the child that builds it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::cgroup::{Controller, DEFAULT_PROCESSES, Group};
+use super::mark::Mark;
+use super::order::{Answer, Order};
+use super::{channel, environment, kill, layer_of, mark, process, root};
+use crate::engine::{BoxPlan, BoxRecord, RUN_DIRECTORY};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::{IsolationRequest, Limits, NetworkMode};
+use crate::shim::config::{ProgramLimits, ShimConfig, relay_for};
+
+/// The shim's configuration in the run directory.
+pub(super) const CONFIG: &str = "shim.json";
+
+/// Open descriptors of one process of a box that was given no bound of its own.
+const DEFAULT_FILES: u64 = 65_536;
+
+/// Longest time for a box to be made: copying `/etc` on a slow disk takes most of it.
+const CREATE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Longest time for a shim to listen after its program was started.
+const SHIM_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often a shim that does not listen yet is tried; it takes about this long.
+const SHIM_RETRY: Duration = Duration::from_millis(1);
+
+/// Makes a box and waits until its shim serves. On failure no process and no group is left.
+pub(super) async fn make(plan: &BoxPlan) -> Result<BoxRecord, Failure> {
+    if Mark::read(&plan.directory).is_some_and(|mark| process::lives(&mark.record)) {
+        let message = format!("the box over {} runs already", layer_of(plan).display());
+        return Err(Failure::new(FailureKind::AlreadyExists, message));
+    }
+    let isolated = plan.isolation == IsolationRequest::Required;
+    let group = if isolated {
+        Group::make(&plan.deck, plan.environment.as_str())
+    } else {
+        Group::default()
+    };
+    let made = make_in(plan, &group, isolated).await;
+    if made.is_err() {
+        // What failed is told; an empty group that stays is found with the deck's others.
+        let _ = group.remove().await;
+    }
+    made
+}
+
+async fn make_in(plan: &BoxPlan, group: &Group, isolated: bool) -> Result<BoxRecord, Failure> {
+    let processes = plan.limits.processes.or(Some(DEFAULT_PROCESSES));
+    group.limit(&Limits { processes, ..plan.limits.clone() })?;
+    write_config(plan, group, isolated)?;
+    let plan_of_child = Box::new(plan.clone());
+    let order = if isolated {
+        let home_in_box = environment::home(plan);
+        Order::Isolate { plan: plan_of_child, home_in_box, group: group.clone() }
+    } else {
+        std::fs::create_dir_all(layer_of(plan)).context("cannot make the layer")?;
+        Order::Detach { plan: plan_of_child }
+    };
+    let Answer::Made { pid, start } = carry_out(&plan.shim, &order).await? else {
+        return Err(unexpected());
+    };
+    let record = mark::record_of(plan, pid, start)?;
+    if let Err(failure) = wait_for_shim(plan, &record).await {
+        kill(&record).await;
+        return Err(failure);
+    }
+    Ok(record)
+}
+
+pub(super) fn refuse_impossible(plan: &BoxPlan) -> Result<(), Failure> {
+    let refused =
+        |message: &str, hint: &str| Err(Failure::new(FailureKind::Refused, message).hint(hint));
+    if plan.network.mode == NetworkMode::Bridge && plan.isolation == IsolationRequest::Required {
+        return refused(
+            "the native engine has no bridge network",
+            "use --network open, or --engine docker",
+        );
+    }
+    if plan.image.is_some() {
+        return refused(
+            "the native engine shows the host's own programs and takes no image",
+            "leave --image out, or use --engine docker",
+        );
+    }
+    match root::refuse_mount(&plan.mount) {
+        Some(failure) if plan.isolation == IsolationRequest::Required => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// Writes what the shim reads.
+fn write_config(plan: &BoxPlan, group: &Group, isolated: bool) -> anyhow::Result<()> {
+    let inside = |path: &Path| path.to_string_lossy().into_owned();
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let (agent_user, agent_group) = if isolated { (0, 0) } else { own };
+    let config = ShimConfig {
+        run_directory: if isolated { RUN_DIRECTORY.to_owned() } else { inside(&plan.run) },
+        workspace: inside(if isolated { &plan.mount } else { &plan.workspace }),
+        environment: if isolated {
+            environment::isolated(plan)
+        } else {
+            environment::unisolated(plan)
+        },
+        agent_user,
+        agent_group,
+        drop_privileges: isolated,
+        limits: if isolated { program_limits(plan, group) } else { ProgramLimits::default() },
+        relay: if isolated { relay_for(&plan.network) } else { None },
+    };
+    mark::replace(&plan.run, CONFIG, &serde_json::to_vec(&config)?)
+}
+
+/// What each program of the box is bound to by itself.
+fn program_limits(plan: &BoxPlan, group: &Group) -> ProgramLimits {
+    let processes = u64::from(plan.limits.processes.unwrap_or(DEFAULT_PROCESSES));
+    ProgramLimits {
+        // Counted by the kernel for the box's users, where no group counts for all.
+        processes: (!group.has(Controller::Pids)).then_some(processes),
+        files: Some(plan.limits.files.unwrap_or(DEFAULT_FILES)),
+    }
+}
+
+/// Runs the child that carries `order` out. It is killed when this is dropped, and what it was
+/// about to make with it.
+pub(super) async fn carry_out(program: &Path, order: &Order) -> Result<Answer, Failure> {
+    let work = async {
+        let mut child = tokio::process::Command::new(program)
+            .arg("box")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut input = child.stdin.take().context("the child has no input")?;
+        let mut output = child.stdout.take().context("the child has no output")?;
+        input.write_all(&serde_json::to_vec(order)?).await?;
+        drop(input);
+        let mut text = Vec::new();
+        output.read_to_end(&mut text).await?;
+        child.wait().await?;
+        anyhow::Ok(serde_json::from_slice(&text).context("the child that makes boxes failed")?)
+    };
+    match tokio::time::timeout(CREATE_DEADLINE, work).await {
+        Ok(Ok(Answer::Failed(failure))) => Err(failure),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(Failure::new(FailureKind::Timeout, "making a box took too long")),
+    }
+}
+
+async fn wait_for_shim(plan: &BoxPlan, record: &BoxRecord) -> Result<(), Failure> {
+    let deadline = tokio::time::Instant::now() + SHIM_DEADLINE;
+    loop {
+        let Err(error) = channel::open(record) else { return Ok(()) };
+        if !process::lives(record) || tokio::time::Instant::now() >= deadline {
+            let log = std::fs::read_to_string(plan.directory.join("shim.log")).unwrap_or_default();
+            let said = log.lines().last().map_or_else(|| error.to_string(), str::to_owned);
+            let message = format!("the box's first process does not serve: {said}");
+            return Err(Failure::new(FailureKind::Internal, message));
+        }
+        tokio::time::sleep(SHIM_RETRY).await;
+    }
+}
+
+pub(super) fn unexpected() -> Failure {
+    Failure::new(FailureKind::Internal, "the child that makes boxes answered something else")
+}
