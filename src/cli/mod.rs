@@ -58,6 +58,7 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
     match words.as_slice() {
         ["shim", config] => Some(crate::shim::run(Path::new(config))),
         ["server", "run"] => Some(server::run()),
+        ["shim-tool", tool @ ..] => Some(crate::shim::run_tool(tool)),
         ["shim-hold"] => Some(crate::shim::hold()),
         ["box"] => Some(crate::engine::native::child::run()),
         _ => None,

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod id;
 pub mod image;
 pub mod input;
+pub mod listener;
 pub mod path;
 pub mod policy;
 pub mod profile;

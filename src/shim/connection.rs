@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
-use super::execution;
+use super::{dial, execution, tool};
 use super::server::{self, Shim};
 use super::wire::{Frame, FrameError, ShimEvent, ShimRequest, VERSION, read_frame};
 use crate::model::id::SessionId;
@@ -28,8 +28,17 @@ const EVENT_BOUND: usize = 1024;
 pub(super) async fn serve(shim: Rc<Shim>, stream: UnixStream) {
     let (mut reader, mut writer) = stream.into_split();
     let Ok(Some(first)) = greet(&shim, &mut reader, &mut writer).await else { return };
-    if let Request::Known(ShimRequest::Exec { program }) = first {
-        return execution::run(&shim, reader, writer, &program).await;
+    match &first {
+        Request::Known(ShimRequest::Exec { program }) => {
+            return execution::run(&shim, reader, writer, program).await;
+        }
+        Request::Known(ShimRequest::Dial { port }) => return dial::run(reader, writer, *port).await,
+        Request::Known(request) => {
+            if let Some(program) = tool::program_for(&shim.config, request) {
+                return execution::run(&shim, reader, writer, &program).await;
+            }
+        }
+        _ => {}
     }
     let connection = Connection {
         shim: Rc::clone(&shim),
@@ -159,8 +168,14 @@ impl Connection {
                 self.told_ended.borrow_mut().remove(&session);
             }
             ShimRequest::Stop { grace_ms } => self.shim.stop(Duration::from_millis(grace_ms)),
-            ShimRequest::Exec { .. } => self.tell(ShimEvent::ExecFailed {
+            ShimRequest::Exec { .. }
+            | ShimRequest::Pack { .. }
+            | ShimRequest::Unpack { .. }
+            | ShimRequest::Listeners => self.tell(ShimEvent::ExecFailed {
                 message: "a command needs a connection of its own".to_owned(),
+            }),
+            ShimRequest::Dial { .. } => self.tell(ShimEvent::DialFailed {
+                message: "a stream needs a connection of its own".to_owned(),
             }),
             ShimRequest::Hello { .. } | ShimRequest::ExecInputEnd | ShimRequest::Unknown => {}
         }

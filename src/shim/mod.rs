@@ -3,13 +3,16 @@
 //! It knows its configuration file, its socket and the kernel; nothing of environments, snapshots
 //! or screens. It must stay small, outlive the server, and never trust what runs beside it.
 
+pub mod archive;
 pub mod config;
 pub mod wire;
 
 mod connection;
+mod dial;
 mod execution;
 mod filter;
 mod limits;
+mod listeners;
 mod modes;
 mod names;
 mod privileges;
@@ -19,6 +22,9 @@ mod server;
 mod session;
 mod spawn;
 mod stopping;
+mod tool;
+
+pub use tool::run as run_tool;
 
 use std::io::Write;
 use std::path::Path;

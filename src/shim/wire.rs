@@ -22,8 +22,8 @@ pub const MAX_FRAME: usize = 1 << 20;
 
 /// Requests to a shim.
 ///
-/// A connection is either for sessions or, when its first request after the hello is `Exec`, for
-/// one command; the command dies with its connection.
+/// A connection is for sessions unless its first request after the hello is one of `Exec`, `Pack`,
+/// `Unpack`, `Listeners` or `Dial`; then it is for that alone, which dies with the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "request")]
 pub enum ShimRequest {
@@ -62,6 +62,23 @@ pub enum ShimRequest {
     },
     /// Ends the standard input of this connection's command.
     ExecInputEnd,
+    /// Sends what is at `path` as a tar stream, with the agent's rights; answered as `Exec` is.
+    Pack {
+        path: Vec<u8>,
+    },
+    /// Takes a tar stream as input and writes it at `path`, with the agent's rights; answered as
+    /// `Exec` is. `into`: `path` is a directory that receives the entries under their own names.
+    Unpack {
+        path: Vec<u8>,
+        into: bool,
+    },
+    /// Tells the ports that programs listen on, as JSON lines of output; answered as `Exec` is.
+    Listeners,
+    /// Connects to a port of the box's loopback; answered with `Dialled` or `DialFailed`. After
+    /// `Dialled` the connection has no more frames: it carries the bytes of the stream.
+    Dial {
+        port: u16,
+    },
     /// Hangs up every session, after `grace_ms` kills what is left, and ends the box.
     Stop {
         grace_ms: u64,
@@ -109,6 +126,10 @@ pub enum ShimEvent {
         code: i32,
     },
     ExecFailed {
+        message: String,
+    },
+    Dialled,
+    DialFailed {
         message: String,
     },
     Unsupported {
