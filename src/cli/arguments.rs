@@ -1,6 +1,8 @@
 //! What may be written on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -34,6 +36,12 @@ pub(super) enum Verb {
     Attach(Attach),
     /// Run a command in an environment
     Exec(Exec),
+    /// Copy files into an environment or out of it
+    Cp(Copy),
+    /// List the ports that an environment's programs listen on
+    Ports(Named),
+    /// Reach a port of an environment from this machine's loopback
+    Forward(Forward),
     /// Show an environment's snapshots, newest first
     Log(Named),
     /// Print what an environment changed, as a patch
@@ -167,6 +175,49 @@ pub(super) struct Exec {
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Copy {
+    /// PATH here, NAME:PATH in an environment, or - for a tar stream; DIR/. is what is in DIR
+    pub source: OsString,
+    /// Where it goes; a relative PATH in an environment begins at the workspace
+    pub destination: OsString,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Forward {
+    /// The environment's name, or its id
+    pub name: String,
+    /// The port in the environment, and the one here [default: the same; 0: any that is free]
+    #[arg(value_name = "PORT[:LOCAL]")]
+    pub port: PortPair,
+    /// Carry one connection over standard input and output instead of listening
+    #[arg(long)]
+    pub stdio: bool,
+    /// Let HTTP requests pass that name another host than this machine
+    #[arg(long)]
+    pub any_host: bool,
+}
+
+/// A port in an environment and the one it is reached at here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PortPair {
+    pub remote: u16,
+    pub local: u16,
+}
+
+impl FromStr for PortPair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| {
+            text.parse::<u16>().map_err(|_| format!("{text:?} is not a port (1 to 65535)"))
+        };
+        let (remote, local) = text.split_once(':').unwrap_or((text, text));
+        let pair = Self { remote: number(remote)?, local: number(local)? };
+        if pair.remote == 0 { Err("no program listens on port 0".to_owned()) } else { Ok(pair) }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod arguments;
 mod attach;
 mod compare;
 mod context;
+mod cp;
 mod decide;
 mod deck;
 mod demo;
@@ -14,12 +15,14 @@ mod diff;
 mod discard;
 mod doctor;
 mod exec;
+mod forward;
 mod inspect;
 mod lifecycle;
 mod log;
 mod ls;
 mod new;
 mod output;
+mod ports;
 mod sample;
 mod server;
 
@@ -92,6 +95,9 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Ls(options) => done(ls::run(&context, &options).await),
         Verb::Attach(options) => done(attach::run(&context, &options).await),
         Verb::Exec(options) => exec::run(&context, options).await,
+        Verb::Cp(options) => done(cp::run(&context, &options).await),
+        Verb::Ports(options) => done(ports::run(&context, &options).await),
+        Verb::Forward(options) => done(forward::run(&context, &options).await),
         Verb::Log(options) => done(log::run(&context, &options).await),
         Verb::Diff(options) => done(diff::run(&context, &options).await),
         Verb::Compare(options) => done(compare::run(&context, &options).await),

@@ -1,6 +1,9 @@
 //! A connection to the server: requests by number, events in order.
 
 mod spawn;
+mod tunnel;
+
+pub use tunnel::open_port;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -398,6 +398,8 @@ impl Actor {
             ShimEvent::Hello { .. }
             | ShimEvent::ExecExited { .. }
             | ShimEvent::ExecFailed { .. }
+            | ShimEvent::Dialled
+            | ShimEvent::DialFailed { .. }
             | ShimEvent::Unknown => {}
         }
     }

@@ -48,14 +48,21 @@ pub(super) async fn start(
     root: bool,
     variables: Vec<Variable>,
 ) -> Result<Exec, Failure> {
-    let mut stream = open(shared, record).await?;
     let mut environment = shared.variables(&record.environment.id);
     environment.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
     let role = if root { Role::Root } else { Role::Agent };
     let program = Program { command, environment, directory: None, role };
-    write_frame(&mut stream, &Frame::control(&ShimRequest::Exec { program }))
-        .await
-        .map_err(lost)?;
+    begin(shared, record, &ShimRequest::Exec { program }).await
+}
+
+/// Asks the shim for something that has input, output and an end, as a command does.
+pub(super) async fn begin(
+    shared: &Arc<Shared>,
+    record: &Record,
+    request: &ShimRequest,
+) -> Result<Exec, Failure> {
+    let mut stream = open(shared, record).await?;
+    write_frame(&mut stream, &Frame::control(request)).await.map_err(lost)?;
     let (reader, writer) = stream.into_split();
     let (events, received) = mpsc::channel(MAX_CHUNKS);
     let (input, chunks) = mpsc::channel(MAX_CHUNKS);
@@ -76,7 +83,16 @@ pub(super) async fn capture(
     deadline: Duration,
 ) -> Result<Vec<u8>, Failure> {
     let command = command.iter().map(ToString::to_string).collect();
-    let mut exec = start(shared, record, command, false, Vec::new()).await?;
+    let exec = start(shared, record, command, false, Vec::new()).await?;
+    collect(exec, limit, deadline).await
+}
+
+/// Waits for a command's end and returns what it printed, at most `limit` bytes.
+pub(super) async fn collect(
+    mut exec: Exec,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Vec<u8>, Failure> {
     let mut output = Vec::new();
     let collecting = async {
         exec.input.send(Vec::new()).await?;
@@ -103,7 +119,7 @@ pub(super) async fn capture(
 }
 
 /// Connects to a box's shim and exchanges hellos.
-async fn open(shared: &Arc<Shared>, record: &Record) -> Result<UnixStream, Failure> {
+pub(super) async fn open(shared: &Arc<Shared>, record: &Record) -> Result<UnixStream, Failure> {
     let environment = &record.environment;
     let made = record.record.as_ref().ok_or_else(|| {
         Failure::new(FailureKind::Unavailable, format!("{} has no box yet", environment.name))
@@ -154,6 +170,7 @@ async fn relay(mut reader: OwnedReadHalf, events: mpsc::Sender<ExecEvent>) {
                 Ok(ShimEvent::ExecFailed { message }) => {
                     ExecEvent::Failed(Failure::new(FailureKind::NotFound, message))
                 }
+                Ok(ShimEvent::Unsupported { .. }) => ExecEvent::Failed(too_old()),
                 _ => continue,
             },
             Ok(Some(_)) => continue,
@@ -165,6 +182,12 @@ async fn relay(mut reader: OwnedReadHalf, events: mpsc::Sender<ExecEvent>) {
             return;
         }
     }
+}
+
+/// A box keeps the shim it was started with.
+pub(super) fn too_old() -> Failure {
+    let message = "this box was started by an older agentdeck, which could not do that";
+    Failure::new(FailureKind::Unavailable, message).hint("stop the environment and start it again")
 }
 
 pub(super) fn lost(error: impl std::fmt::Display) -> Failure {

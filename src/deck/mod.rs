@@ -12,6 +12,7 @@ mod hub;
 mod jobs;
 mod link;
 mod making;
+mod ports;
 mod queries;
 mod recover;
 mod run;
@@ -24,6 +25,7 @@ mod terminal;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
 pub use exec::{Exec, ExecInput};
@@ -37,6 +39,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::input::Input;
 use crate::proto::{Event, Reply, Request, Target};
+use crate::shim::wire::ShimRequest;
 use shared::Shared;
 
 /// Requests under way before the next one waits at the door.
@@ -154,6 +157,29 @@ impl Deck {
     ) -> Result<Exec, Failure> {
         let record = self.shared.resolve(target).await?;
         exec::start(&self.shared, &record, command, root, variables).await
+    }
+
+    /// Takes files out of an environment: a tar stream of what is at `path`, as output.
+    pub async fn read_files(&self, target: Target, path: Vec<u8>) -> Result<Exec, Failure> {
+        let record = self.shared.resolve(target).await?;
+        exec::begin(&self.shared, &record, &ShimRequest::Pack { path }).await
+    }
+
+    /// Puts files into an environment: a tar stream as input, written at `path`.
+    pub async fn write_files(
+        &self,
+        target: Target,
+        path: Vec<u8>,
+        into: bool,
+    ) -> Result<Exec, Failure> {
+        let record = self.shared.resolve(target).await?;
+        exec::begin(&self.shared, &record, &ShimRequest::Unpack { path, into }).await
+    }
+
+    /// Opens a stream to a port of an environment's loopback.
+    pub async fn dial(&self, target: Target, port: u16) -> Result<UnixStream, Failure> {
+        let record = self.shared.resolve(target).await?;
+        ports::dial(&self.shared, &record, port).await
     }
 
     pub async fn client_gone(&self, client: ClientId) {

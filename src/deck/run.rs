@@ -12,7 +12,7 @@ use super::making::{self, Prepared};
 use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, State};
 use super::step::{Step, reached};
-use super::{Answer, ClientId, Deck, MAX_WAITING, Message, queries, recover, taking};
+use super::{Answer, ClientId, Deck, MAX_WAITING, Message, ports, queries, recover, taking};
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
 use crate::engine::native::Native;
@@ -277,6 +277,10 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         }
         Request::InspectEnvironment { target } => {
             Ok(Reply::Inspection(Box::new(queries::inspect(shared, target).await?)))
+        }
+        Request::ListListeners { target } => {
+            let record = shared.resolve(target).await?;
+            Ok(Reply::Listeners(ports::listeners(shared, &record).await?))
         }
         Request::StartShell { target, size, variables } => {
             start_shell(shared, target, size, variables).await

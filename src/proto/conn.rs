@@ -59,6 +59,23 @@ impl<R: AsyncRead + Unpin, T: DeserializeOwned> Receiver<R, T> {
     }
 }
 
+/// Reads one message and not a byte more, for a connection that may become a stream after it.
+/// `None` when the peer closed before it. Not safe to cancel.
+pub async fn receive_one<R, T>(reader: &mut R) -> anyhow::Result<Option<T>>
+where
+    R: AsyncRead + Unpin,
+    T: DeserializeOwned,
+{
+    let mut prefix = [0; wire::PREFIX];
+    if reader.read(&mut prefix[..1]).await? == 0 {
+        return Ok(None);
+    }
+    reader.read_exact(&mut prefix[1..]).await?;
+    let mut body = vec![0; wire::length(prefix)?];
+    reader.read_exact(&mut body).await?;
+    Ok(Some(wire::decode(&body)?))
+}
+
 /// The sending half.
 #[derive(Debug)]
 pub struct Sender<W, T> {

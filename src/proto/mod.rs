@@ -13,6 +13,7 @@ use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId, SessionId, Timestamp};
 use crate::model::input::Input;
+use crate::model::listener::Listener;
 use crate::model::path::RepoPath;
 use crate::model::policy::EngineReport;
 use crate::model::repository::RepositoryState;
@@ -141,6 +142,31 @@ pub enum Request {
         root: bool,
         variables: Vec<Variable>,
     },
+    /// A tar stream of what is at `path` in the box; answered as `StartExec` is, with the stream as
+    /// standard output.
+    ReadFiles {
+        target: Target,
+        #[serde(with = "serde_bytes")]
+        path: Vec<u8>,
+    },
+    /// Writes a tar stream at `path` in the box; answered as `StartExec` is, with the stream as
+    /// standard input. `into`: the entries go under their own names into a directory.
+    WriteFiles {
+        target: Target,
+        #[serde(with = "serde_bytes")]
+        path: Vec<u8>,
+        into: bool,
+    },
+    /// The ports that the box's programs listen on; answered with `Listeners`.
+    ListListeners {
+        target: Target,
+    },
+    /// A stream to a port of the box's loopback; only as the first request of a connection.
+    /// After the answer `PortOpened` the connection has no more messages: it is the stream.
+    OpenPort {
+        target: Target,
+        port: u16,
+    },
     /// Standard input of the running exec; an empty chunk ends it.
     SendExecInput {
         #[serde(with = "serde_bytes")]
@@ -214,6 +240,8 @@ pub enum Reply {
     SessionStarted { environment: EnvironmentId, session: SessionId },
     Scrollback { start: u32, rows: Vec<Row> },
     ExecStarted,
+    Listeners(Vec<Listener>),
+    PortOpened,
     History(Vec<Snapshot>),
     Diff(Diff),
     Comparison(Comparison),

@@ -5,6 +5,7 @@
 mod lock;
 mod screens;
 mod session;
+mod tunnel;
 
 use std::path::Path;
 use std::sync::Arc;

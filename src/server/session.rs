@@ -1,4 +1,5 @@
 //! One client's session: its requests go to the deck, and what it follows and watches comes back.
+//! A connection whose first request is for a stream becomes that stream.
 //!
 //! One task reads, one writes. Keys are handled by the reader, in order, before anything else.
 
@@ -9,10 +10,11 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::screens::Screens;
-use crate::deck::{ClientId, Deck, ExecInput, Subscriber, Terminal};
+use super::tunnel;
+use crate::deck::{ClientId, Deck, Exec, ExecInput, Subscriber, Terminal};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
-use crate::proto::conn::{Receiver, Sender};
+use crate::proto::conn::{self, Receiver, Sender};
 use crate::proto::{ClientMessage, Event, ExecEvent, Reply, Request, ServerMessage, VERSION};
 
 /// Requests of one client under way; the next one is read when one is answered.
@@ -30,11 +32,19 @@ enum Outgoing {
 
 /// Serves a client until it leaves.
 pub(super) async fn run(
-    stream: UnixStream,
+    mut stream: UnixStream,
     client: ClientId,
     deck: Deck,
     stop: Arc<watch::Sender<bool>>,
 ) {
+    let (id, request) = match greet(&mut stream).await {
+        Ok(Some(first)) => first,
+        Ok(None) => return,
+        Err(error) => return tracing::debug!("client {}: {error:#}", client.0),
+    };
+    if let Request::OpenPort { target, port } = request {
+        return tunnel::run(stream, deck, id, target, port).await;
+    }
     let (reader, writer) = stream.into_split();
     let subscriber = deck.subscribe();
     let (outgoing, to_write) = mpsc::channel(MAX_OUTGOING);
@@ -49,13 +59,30 @@ pub(super) async fn run(
         exec: None,
     };
     let ended = tokio::select! {
-        ended = session.read(Receiver::new(reader)) => ended,
+        ended = session.read(id, request, Receiver::new(reader)) => ended,
         ended = writing => ended,
     };
     if let Err(error) = ended {
         tracing::debug!("client {}: {error:#}", client.0);
     }
     deck.client_gone(client).await;
+}
+
+/// Says hello and waits for the request that tells what the connection is for.
+async fn greet(stream: &mut UnixStream) -> anyhow::Result<Option<(u64, Request)>> {
+    match conn::receive_one(stream).await? {
+        Some(ClientMessage::Hello { .. }) => {}
+        Some(ClientMessage::Request { .. }) => anyhow::bail!("the client did not say hello"),
+        None => return Ok(None),
+    }
+    // The client judges whether the versions fit; it knows what to tell its user.
+    let welcome = ServerMessage::Welcome { version: VERSION, pid: std::process::id() };
+    Sender::new(&mut *stream).send(&welcome).await?;
+    match conn::receive_one(stream).await? {
+        Some(ClientMessage::Request { id, request }) => Ok(Some((id, request))),
+        Some(ClientMessage::Hello { .. }) => anyhow::bail!("the client said hello twice"),
+        None => Ok(None),
+    }
 }
 
 struct Session {
@@ -71,8 +98,11 @@ struct Session {
 impl Session {
     async fn read(
         mut self,
+        id: u64,
+        request: Request,
         mut receiver: Receiver<OwnedReadHalf, ClientMessage>,
     ) -> anyhow::Result<()> {
+<<<<<<< HEAD
         match receiver.receive().await? {
             Some(ClientMessage::Hello { version }) => {
                 let pid = std::process::id();
@@ -86,6 +116,9 @@ impl Session {
             }
             _ => anyhow::bail!("the client did not say hello"),
         }
+=======
+        self.take(id, request).await?;
+>>>>>>> b70a808 (cli: cp, ports and forward)
         while let Some(message) = receiver.receive().await? {
             let ClientMessage::Request { id, request } = message else {
                 anyhow::bail!("the client said hello twice");
@@ -129,11 +162,20 @@ impl Session {
                 self.send(Outgoing::Unwatch { id, environment, session }).await
             }
             Request::StartExec { target, command, root, variables } => {
-                let started = self.start_exec(target, command, root, variables, id).await;
-                match started {
-                    Ok(()) => Ok(()),
-                    Err(failure) => self.reply(id, Err(failure)).await,
-                }
+                let exec = self.deck.exec(target, command, root, variables).await;
+                self.relay_exec(id, exec).await
+            }
+            Request::ReadFiles { target, path } => {
+                let exec = self.deck.read_files(target, path).await;
+                self.relay_exec(id, exec).await
+            }
+            Request::WriteFiles { target, path, into } => {
+                let exec = self.deck.write_files(target, path, into).await;
+                self.relay_exec(id, exec).await
+            }
+            Request::OpenPort { .. } => {
+                let message = "a stream needs a connection of its own";
+                self.reply(id, Err(Failure::new(FailureKind::Invalid, message))).await
             }
             Request::SendExecInput { bytes } => {
                 let sent = match &self.exec {
@@ -164,17 +206,14 @@ impl Session {
         Ok(())
     }
 
-    async fn start_exec(
-        &mut self,
-        target: crate::proto::Target,
-        command: Vec<String>,
-        root: bool,
-        variables: Vec<crate::model::environment::Variable>,
-        id: u64,
-    ) -> Result<(), Failure> {
-        let mut exec = self.deck.exec(target, command, root, variables).await?;
+    /// Answers that a command runs, and sends what it prints until it ends or the client leaves.
+    async fn relay_exec(&mut self, id: u64, exec: Result<Exec, Failure>) -> anyhow::Result<()> {
+        let mut exec = match exec {
+            Ok(exec) => exec,
+            Err(failure) => return self.reply(id, Err(failure)).await,
+        };
         self.exec = Some(exec.input.clone());
-        let _ = self.reply(id, Ok(Reply::ExecStarted)).await;
+        self.reply(id, Ok(Reply::ExecStarted)).await?;
         let outgoing = self.outgoing.clone();
         tokio::spawn(async move {
             loop {

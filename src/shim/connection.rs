@@ -13,9 +13,9 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
-use super::{dial, execution, tool};
 use super::server::{self, Shim};
 use super::wire::{Frame, FrameError, ShimEvent, ShimRequest, VERSION, read_frame};
+use super::{dial, execution, tool};
 use crate::model::id::SessionId;
 
 /// Output of one session in one frame, in bytes, so that no session waits long for another.
@@ -32,7 +32,9 @@ pub(super) async fn serve(shim: Rc<Shim>, stream: UnixStream) {
         Request::Known(ShimRequest::Exec { program }) => {
             return execution::run(&shim, reader, writer, program).await;
         }
-        Request::Known(ShimRequest::Dial { port }) => return dial::run(reader, writer, *port).await,
+        Request::Known(ShimRequest::Dial { port }) => {
+            return dial::run(reader, writer, *port).await;
+        }
         Request::Known(request) => {
             if let Some(program) = tool::program_for(&shim.config, request) {
                 return execution::run(&shim, reader, writer, &program).await;

@@ -24,7 +24,8 @@ pub(super) async fn run(reader: OwnedReadHalf, writer: OwnedWriteHalf, port: u16
         Ok(service) => carry(&mut peer, service).await,
         Err(error) => {
             let message = format!("port {port} of the box: {error}");
-            let _ = write_frame(&mut peer, &Frame::control(&ShimEvent::DialFailed { message })).await;
+            let _ =
+                write_frame(&mut peer, &Frame::control(&ShimEvent::DialFailed { message })).await;
         }
     }
 }

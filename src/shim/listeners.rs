@@ -98,7 +98,8 @@ fn holders() -> io::Result<HashMap<String, u32>> {
 }
 
 fn processes() -> io::Result<Vec<u32>> {
-    let names = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names =
+        fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut processes: Vec<u32> = names.filter_map(|name| name.parse().ok()).collect();
     processes.sort_unstable();
     Ok(processes)
@@ -127,7 +128,13 @@ fn descendants() -> io::Result<HashSet<u32>> {
     let mut family = HashSet::from([root]);
     loop {
         let before = family.len();
-        family.extend(parents.iter().filter(|(_, up)| family.contains(up)).map(|(it, _)| *it).collect::<Vec<_>>());
+        family.extend(
+            parents
+                .iter()
+                .filter(|(_, up)| family.contains(up))
+                .map(|(it, _)| *it)
+                .collect::<Vec<_>>(),
+        );
         if family.len() == before {
             return Ok(family);
         }

@@ -61,8 +61,7 @@ fn perform(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         ["pack", path] => pack(&decode(path)?),
         ["unpack", path, placement] => {
-            let placement =
-                if *placement == "into" { Placement::Into } else { Placement::Copy };
+            let placement = if *placement == "into" { Placement::Into } else { Placement::Copy };
             let input = BufReader::with_capacity(BUFFER, std::io::stdin());
             archive::unpack(input, &decode(path)?, placement)
         }

@@ -35,9 +35,8 @@ const OWN_RIGHTS: RawMode = 0o700;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 type Name = Vec<u8>;
 
@@ -125,7 +124,10 @@ impl Target {
                 return make_directory(parent, &name, entry.mode);
             }
             Kind::Other(letter) => {
-                bail!("it is of type {:?}; only files, directories and links are copied", char::from(*letter))
+                bail!(
+                    "it is of type {:?}; only files, directories and links are copied",
+                    char::from(*letter)
+                )
             }
             Kind::File => self.check_room(entry.size)?,
             Kind::Symlink(_) | Kind::HardLink(_) => self.check_room(0)?,
@@ -262,9 +264,7 @@ fn make_directory(parent: &OwnedFd, name: &CString, mode: u32) -> anyhow::Result
     let mode = Mode::from_raw_mode(mode & RIGHTS | OWN_RIGHTS);
     match rustix::fs::mkdirat(parent, name, mode) {
         Ok(()) => Ok(()),
-        Err(Errno::EXIST) => {
-            open_step(parent, name.as_bytes()).map(drop).map_err(explain_way)
-        }
+        Err(Errno::EXIST) => open_step(parent, name.as_bytes()).map(drop).map_err(explain_way),
         Err(error) => Err(error.into()),
     }
 }
@@ -280,7 +280,8 @@ fn make_file(
     let mut file = File::from(rustix::fs::openat(parent, name, flags, mode)?);
     let written = io::copy(content, &mut file)?;
     ensure!(written == entry.size, "the stream was cut off");
-    let modified = Timespec { tv_sec: i64::try_from(entry.modified).unwrap_or_default(), tv_nsec: 0 };
+    let modified =
+        Timespec { tv_sec: i64::try_from(entry.modified).unwrap_or_default(), tv_nsec: 0 };
     let times = Timestamps { last_access: modified, last_modification: modified };
     // A time that the file system cannot keep is no reason to lose the file.
     let _ = rustix::fs::futimens(&file, &times);
