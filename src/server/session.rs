@@ -70,14 +70,15 @@ pub(super) async fn run(
 
 /// Says hello and waits for the request that tells what the connection is for.
 async fn greet(stream: &mut UnixStream) -> anyhow::Result<Option<(u64, Request)>> {
-    match conn::receive_one(stream).await? {
-        Some(ClientMessage::Hello { .. }) => {}
+    let theirs = match conn::receive_one(stream).await? {
+        Some(ClientMessage::Hello { version }) => version,
         Some(ClientMessage::Request { .. }) => anyhow::bail!("the client did not say hello"),
         None => return Ok(None),
-    }
-    // The client judges whether the versions fit; it knows what to tell its user.
+    };
     let welcome = ServerMessage::Welcome { version: VERSION, pid: std::process::id() };
     Sender::new(&mut *stream).send(&welcome).await?;
+    // The client tells its user; what it would ask might be read as something else.
+    anyhow::ensure!(theirs == VERSION, "it speaks version {theirs}");
     match conn::receive_one(stream).await? {
         Some(ClientMessage::Request { id, request }) => Ok(Some((id, request))),
         Some(ClientMessage::Hello { .. }) => anyhow::bail!("the client said hello twice"),
@@ -102,23 +103,7 @@ impl Session {
         request: Request,
         mut receiver: Receiver<OwnedReadHalf, ClientMessage>,
     ) -> anyhow::Result<()> {
-<<<<<<< HEAD
-        match receiver.receive().await? {
-            Some(ClientMessage::Hello { version }) => {
-                let pid = std::process::id();
-                self.send(Outgoing::Message(ServerMessage::Welcome { version: VERSION, pid }))
-                    .await?;
-                if version != VERSION {
-                    // The client tells its user; what it would ask might be read as something else.
-                    self.part().await;
-                    anyhow::bail!("it speaks version {version}");
-                }
-            }
-            _ => anyhow::bail!("the client did not say hello"),
-        }
-=======
         self.take(id, request).await?;
->>>>>>> b70a808 (cli: cp, ports and forward)
         while let Some(message) = receiver.receive().await? {
             let ClientMessage::Request { id, request } = message else {
                 anyhow::bail!("the client said hello twice");
@@ -126,12 +111,6 @@ impl Session {
             self.take(id, request).await?;
         }
         Ok(())
-    }
-
-    /// Waits until what was said is written.
-    async fn part(&self) {
-        // Whoever has every place in the channel is alone in it.
-        let _ = self.outgoing.reserve_many(MAX_OUTGOING).await;
     }
 
     async fn take(&mut self, id: u64, request: Request) -> anyhow::Result<()> {
