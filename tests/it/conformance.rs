@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use agentdeck::engine::{BoxEvent, BoxState, Engine};
-use agentdeck::model::id::SessionId;
+use agentdeck::model::id::{EnvironmentName, SessionId};
 use agentdeck::model::policy::{IsolationLevel, LimitSupport, Limits};
 use agentdeck::model::screen::Size;
 use agentdeck::shim::wire::{Frame, Role, ShimEvent, ShimRequest};
@@ -276,5 +276,41 @@ pub async fn memory_is_bounded(engine: &dyn Engine, place: &mut Place) {
     let limits = Limits { memory: Some(400 << 20), ..Limits::default() };
     engine.update_limits(&record, &limits).await.expect("raised while it runs");
     assert_eq!(script(engine, &record, Role::Agent, bomb).await, "200000000");
+    engine.remove(&record).await.expect("removed");
+}
+
+/// A fork has what its origin had and took away, and neither sees what the other does later.
+pub async fn a_fork_has_a_layer_of_its_own(engine: &dyn Engine, place: &Place) {
+    if !engine.probe().await.capabilities.fork {
+        return;
+    }
+    let mut other = Place::new();
+    other.plan.name = EnvironmentName::parse("calm-heron").expect("a name");
+    other.plan.image.clone_from(&place.plan.image);
+    other.plan.deck.clone_from(&place.plan.deck);
+    let record = place.create(engine).await;
+    let change = "cd /etc && echo kept >kept && ln kept again && ln -s nowhere link && \
+                  rm -f passwd- os-release && rm -rf alternatives skel && mkdir skel && \
+                  mkdir shut && echo in >shut/in && chmod 000 shut && \
+                  mkfifo pipe && truncate -s 3g hole && chmod 4755 kept";
+    assert_eq!(script(engine, &record, Role::Root, change).await, "");
+    let (progress, _reports) = tokio::sync::mpsc::channel(1);
+    engine.fork(&record, &other.plan, &progress).await.expect("forked");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running), "the origin goes on");
+    let fork = other.create(engine).await;
+    let look = "cd /etc; cat kept again shut/in; ls -A skel; readlink link; stat -c '%h %a' kept; \
+                stat -c '%a %s' shut hole | sed 's/ [0-9]*$//;1q'; stat -c %s hole; \
+                test -p pipe && test ! -e os-release && test ! -e alternatives && echo gone";
+    let whole = "kept\nkept\nin\nnowhere\n2 4755\n0\n3221225472\ngone";
+    assert_eq!(script(engine, &fork, Role::Root, look).await, whole);
+    assert_eq!(script(engine, &record, Role::Root, look).await, whole);
+    assert_eq!(script(engine, &fork, Role::Agent, "cat /etc/hostname").await, "calm-heron");
+    script(engine, &fork, Role::Root, "echo fork >/etc/kept").await;
+    script(engine, &record, Role::Root, "echo origin >/etc/again").await;
+    assert_eq!(script(engine, &fork, Role::Root, "cat /etc/again").await, "fork");
+    assert_eq!(script(engine, &record, Role::Root, "cat /etc/kept").await, "origin");
+    let again = engine.fork(&record, &other.plan, &progress).await;
+    assert!(again.is_err(), "nothing is written over");
+    engine.remove(&fork).await.expect("removed");
     engine.remove(&record).await.expect("removed");
 }

@@ -54,6 +54,7 @@ conformance_cases!(
     what_a_box_uses_is_counted,
     processes_are_bounded,
     memory_is_bounded,
+    a_fork_has_a_layer_of_its_own,
 );
 
 /// Runs a script as the agent, and the same script on the host as the control.

@@ -19,8 +19,8 @@ use rustix::thread::{Gid, Uid, UnshareFlags};
 
 use super::cgroup::Group;
 use super::mark::Mark;
-use super::order::{Answer, Order};
-use super::{kernel, layer, making, process, root};
+use super::order::{Answer, Order, Told};
+use super::{copying, kernel, layer, making, process, root};
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::Failure;
 
@@ -38,9 +38,7 @@ const DONE: [u8; 1] = [1];
 /// Reads an order from standard input, carries it out, and answers on standard output.
 pub fn run() -> ExitCode {
     let answer = carry_out().unwrap_or_else(|error| Answer::Failed(Failure::from(error)));
-    let told = serde_json::to_vec(&answer)
-        .map_err(io::Error::from)
-        .and_then(|text| io::stdout().write_all(&text));
+    let told = answer.tell();
     if told.is_ok() && !matches!(answer, Answer::Failed(_)) {
         ExitCode::SUCCESS
     } else {
@@ -67,6 +65,12 @@ fn carry_out() -> anyhow::Result<Answer> {
         Order::Detach { plan } => {
             let first = detach(&plan)?;
             Ok(Answer::Made { pid: first.pid, start: first.start })
+        }
+        Order::Copy { from, to, name } => {
+            let copy =
+                |_: &mut Settle<'_>| copying::copy_layer(&from, &to, &name, &mut Told::new(0));
+            found(|_| Ok(()), |_| Ok(()), copy, || Ok(()))?;
+            Ok(Answer::Works)
         }
         Order::Probe { directory } => {
             let build = |settle: &mut Settle<'_>| root::try_out(&directory, &inotify, settle);

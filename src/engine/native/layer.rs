@@ -18,7 +18,14 @@ use crate::model::failure::{Failure, FailureKind};
 /// The layer's directory in the environment's.
 pub(super) const DIRECTORY: &str = "layer";
 
-const LAYERS: &str = "layers";
+/// What is kept of each directory of the host, one directory for each.
+pub(super) const LAYERS: &str = "layers";
+
+/// The changes in one of them, beside what the kernel needs for its work.
+pub(super) const UPPER: &str = "upper";
+
+/// The box's `/var`.
+pub(super) const VAR: &str = "var";
 
 /// Directories of `/var` that programs expect, beside those that show the host's.
 const VARIABLE: [&str; 12] = [
@@ -67,7 +74,7 @@ pub(super) fn prepare(plan: &BoxPlan) -> anyhow::Result<Layer> {
     let lock = lock(&directory)?;
     std::fs::create_dir_all(directory.join(LAYERS)).context("cannot make the layers")?;
     fill(&directory.join(LAYERS), "etc", |layer| system_files::write_own(layer, plan))?;
-    fill(&directory, "var", write_variable)?;
+    fill(&directory, VAR, write_variable)?;
     let system_files = system_files::shared(plan.deck_directory())?;
     Ok(Layer { log: open_log(&plan.directory)?, system_files, directory, _lock: lock })
 }

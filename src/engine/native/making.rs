@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::cgroup::{Controller, DEFAULT_PROCESSES, Group};
 use super::mark::Mark;
@@ -23,7 +23,7 @@ pub(super) const CONFIG: &str = "shim.json";
 const DEFAULT_FILES: u64 = 65_536;
 
 /// Longest time for a box to be made: copying `/etc` on a slow disk takes most of it.
-const CREATE_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const CREATE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Longest time for a shim to listen after its program was started.
 const SHIM_DEADLINE: Duration = Duration::from_secs(10);
@@ -63,7 +63,9 @@ async fn make_in(plan: &BoxPlan, group: &Group, isolated: bool) -> Result<BoxRec
         std::fs::create_dir_all(layer_of(plan)).context("cannot make the layer")?;
         Order::Detach { plan: plan_of_child }
     };
-    let Answer::Made { pid, start } = carry_out(&plan.shim, &order).await? else {
+    let Answer::Made { pid, start } =
+        carry_out(&plan.shim, &order, CREATE_DEADLINE, |_, _| ()).await?
+    else {
         return Err(unexpected());
     };
     let record = mark::record_of(plan, pid, start)?;
@@ -127,9 +129,14 @@ fn program_limits(plan: &BoxPlan, group: &Group) -> ProgramLimits {
     }
 }
 
-/// Runs the child that carries `order` out. It is killed when this is dropped, and what it was
-/// about to make with it.
-pub(super) async fn carry_out(program: &Path, order: &Order) -> Result<Answer, Failure> {
+/// Runs the child that carries `order` out within `patience`, passing on what it tells meanwhile.
+/// It is killed when this is dropped, and what it was about to make with it.
+pub(super) async fn carry_out(
+    program: &Path,
+    order: &Order,
+    patience: Duration,
+    mut told: impl FnMut(u64, u64) + Send,
+) -> Result<Answer, Failure> {
     let work = async {
         let mut child = tokio::process::Command::new(program)
             .arg("box")
@@ -140,19 +147,28 @@ pub(super) async fn carry_out(program: &Path, order: &Order) -> Result<Answer, F
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut input = child.stdin.take().context("the child has no input")?;
-        let mut output = child.stdout.take().context("the child has no output")?;
+        let output = child.stdout.take().context("the child has no output")?;
         input.write_all(&serde_json::to_vec(order)?).await?;
         drop(input);
-        let mut text = Vec::new();
-        output.read_to_end(&mut text).await?;
+        let mut lines = BufReader::new(output).lines();
+        let mut outcome = None;
+        while let Some(line) = lines.next_line().await? {
+            match serde_json::from_str(&line)? {
+                Answer::Told { done, total } => told(done, total),
+                answer => outcome = Some(answer),
+            }
+        }
         child.wait().await?;
-        anyhow::Ok(serde_json::from_slice(&text).context("the child that makes boxes failed")?)
+        outcome.context("the child that makes boxes failed")
     };
-    match tokio::time::timeout(CREATE_DEADLINE, work).await {
+    match tokio::time::timeout(patience, work).await {
         Ok(Ok(Answer::Failed(failure))) => Err(failure),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(Failure::new(FailureKind::Timeout, "making a box took too long")),
+        Err(_) => {
+            let message = format!("the engine did not finish within {} s", patience.as_secs());
+            Err(Failure::new(FailureKind::Timeout, message))
+        }
     }
 }
 

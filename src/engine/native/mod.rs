@@ -7,7 +7,9 @@ pub mod child;
 
 mod cgroup;
 mod channel;
+mod copying;
 mod environment;
+mod forking;
 mod isolation;
 mod kernel;
 mod layer;
@@ -94,6 +96,7 @@ impl Engine for Native {
             capabilities: Capabilities {
                 limits,
                 pause: true,
+                fork: true,
                 update_limits: limits == LimitSupport::Cgroup,
                 ..Capabilities::default()
             },
@@ -258,6 +261,15 @@ impl Engine for Native {
     async fn usage(&self, records: &[BoxRecord]) -> Vec<Option<Usage>> {
         records.iter().map(usage).collect()
     }
+
+    async fn fork(
+        &self,
+        from: &BoxRecord,
+        plan: &BoxPlan,
+        progress: &ProgressSink,
+    ) -> Result<(), Failure> {
+        forking::fork(from, plan, progress).await
+    }
 }
 
 impl Native {
@@ -267,7 +279,7 @@ impl Native {
         let directory = tempfile::Builder::new().prefix("probe-").tempdir_in(&self.home);
         let directory = directory.context("cannot make a directory to try out")?;
         let order = Order::Probe { directory: directory.path().to_owned() };
-        match making::carry_out(&self.program, &order).await? {
+        match making::carry_out(&self.program, &order, making::CREATE_DEADLINE, |_, _| ()).await? {
             Answer::Works => Ok(()),
             _ => Err(making::unexpected()),
         }

@@ -1,12 +1,19 @@
-//! What the engine tells its re-executed child, and what that answers. Both are JSON over pipes.
+//! What the engine tells its re-executed child, and what that answers: an order, then lines, of
+//! which the last is the outcome. All are JSON over pipes.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Group;
 use crate::engine::BoxPlan;
 use crate::model::failure::Failure;
+
+/// Between two reports: what people can follow, and what a pipe that nobody reads can hold for
+/// a step of hours.
+const PACE: Duration = Duration::from_millis(100);
 
 /// What the child is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +24,8 @@ pub(super) enum Order {
     Detach { plan: Box<BoxPlan> },
     /// Find out whether boxes can be made, with `directory` for their layers.
     Probe { directory: PathBuf },
+    /// Copy the layer of a box that stands still.
+    Copy { from: PathBuf, to: PathBuf, name: String },
 }
 
 /// What came of it.
@@ -28,5 +37,43 @@ pub(super) enum Answer {
         start: u64,
     },
     Works,
+    /// How far it is; another answer follows.
+    Told {
+        done: u64,
+        total: u64,
+    },
     Failed(Failure),
+}
+
+impl Answer {
+    /// Writes the answer as one line on standard output.
+    pub(super) fn tell(&self) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        // In one piece, since another process of the order may tell something too.
+        std::io::stdout().write_all(&line)
+    }
+}
+
+/// Tells how far a step is.
+pub(super) struct Told {
+    done: u64,
+    total: u64,
+    last: Instant,
+}
+
+impl Told {
+    /// A step over `total` bytes, or 0 where nobody knows.
+    pub(super) fn new(total: u64) -> Self {
+        Self { done: 0, total, last: Instant::now() }
+    }
+
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.done += bytes;
+        if self.last.elapsed() >= PACE {
+            self.last = Instant::now();
+            // Whoever gave the order may have lost interest; the outcome tells.
+            let _ = Answer::Told { done: self.done, total: self.total }.tell();
+        }
+    }
 }

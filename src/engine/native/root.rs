@@ -192,7 +192,7 @@ fn layer_name(path: &Path) -> std::ffi::OsString {
 
 /// The box's own `/var`, `/dev`, `/proc` and places for temporary files.
 fn private_places(tree: &Tree, layer: &Layer) -> anyhow::Result<()> {
-    tree.bind(&layer.directory.join("var"), Path::new("/var"), Writable)?;
+    tree.bind(&layer.directory.join(layer::VAR), Path::new("/var"), Writable)?;
     for path in EMPTY {
         tree.directory(Path::new(path))?;
     }

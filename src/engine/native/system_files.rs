@@ -132,9 +132,36 @@ pub(super) fn shared(deck: &Path) -> anyhow::Result<PathBuf> {
 pub(super) fn write_own(layer: &Path, plan: &BoxPlan) -> anyhow::Result<()> {
     let upper = layer.join("upper");
     std::fs::create_dir(&upper)?;
-    std::fs::write(upper.join("hostname"), format!("{}\n", plan.name))?;
-    let hosts = format!("127.0.0.1 localhost {}\n::1 localhost\n", plan.name);
-    Ok(std::fs::write(upper.join("hosts"), hosts)?)
+    for (file, text) in named(plan.name.as_str()) {
+        std::fs::write(upper.join(file), text)?;
+    }
+    Ok(())
+}
+
+/// Gives the copy of another box's layer over `/etc` the name `name`, in files that are as that
+/// box was given them.
+pub(super) fn rename(layer: &Path, name: &str) -> anyhow::Result<()> {
+    let upper = layer.join("upper");
+    // What the other box put there may lead anywhere.
+    let read = |file: &str| {
+        let path = upper.join(file);
+        let own = std::fs::symlink_metadata(&path).is_ok_and(|it| it.is_file() && it.len() < 4096);
+        if own { std::fs::read_to_string(path).ok() } else { None }
+    };
+    let Some(old) = read("hostname") else { return Ok(()) };
+    for ((file, own), (_, text)) in named(old.trim()).into_iter().zip(named(name)) {
+        if read(file).is_some_and(|found| found == own) {
+            std::fs::remove_file(upper.join(file))?;
+            std::fs::write(upper.join(file), text)?;
+        }
+    }
+    Ok(())
+}
+
+/// The files that tell a box's name, and what is in them.
+fn named(name: &str) -> [(&'static str, String); 2] {
+    let hosts = format!("127.0.0.1 localhost {name}\n::1 localhost\n");
+    [("hostname", format!("{name}\n")), ("hosts", hosts)]
 }
 
 fn allowed_names() -> anyhow::Result<Vec<OsString>> {

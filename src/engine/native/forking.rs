@@ -1,0 +1,59 @@
+//! A new environment's layer from that of another box, which stands still meanwhile.
+
+use std::time::Duration;
+
+use super::order::{Answer, Order};
+use super::{BoxPlan, BoxRecord, ProgressSink, layer, layer_of, living, making, pausing};
+use crate::engine::Progress;
+use crate::model::failure::{Failure, FailureKind};
+
+/// Longest time for a copy: tens of gigabytes on a slow disk.
+const DEADLINE: Duration = Duration::from_secs(900);
+
+/// Copies the layer of `from` to where `plan` has its own.
+pub(super) async fn fork(
+    from: &BoxRecord,
+    plan: &BoxPlan,
+    progress: &ProgressSink,
+) -> Result<(), Failure> {
+    let source = from.run.parent().unwrap_or(&from.run).join(layer::DIRECTORY);
+    let target = layer_of(plan);
+    if target.exists() {
+        let message = format!("{} exists already", target.display());
+        return Err(Failure::new(FailureKind::AlreadyExists, message));
+    }
+    if !source.join(layer::LAYERS).exists() {
+        // Without isolation there is no layer, and nothing to copy.
+        return Ok(());
+    }
+    let order = Order::Copy { from: source, to: target.clone(), name: plan.name.to_string() };
+    let tell = |done, total| {
+        let step = "copying the box's system".to_owned();
+        // Full: whoever listens has enough to read.
+        let _ = progress.try_send(Progress { step, done, total });
+    };
+    let copied = standing_still(from, making::carry_out(&plan.shim, &order, DEADLINE, tell)).await;
+    let failure = match copied {
+        Ok(Answer::Works) => return Ok(()),
+        Ok(_) => making::unexpected(),
+        Err(failure) => failure,
+    };
+    // What failed is told; a part of a layer would only be used by the next try.
+    let _ = crate::engine::remove_tree(&target);
+    Err(failure)
+}
+
+/// Does `work` while the box is paused, if it runs; afterwards it is as it was.
+pub(super) async fn standing_still<T>(
+    record: &BoxRecord,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Ok(mark) = living(record) else { return work.await };
+    if pausing::is_paused(&mark) {
+        return work.await;
+    }
+    pausing::pause(mark).await?;
+    let outcome = work.await;
+    pausing::resume(&living(record)?)?;
+    outcome
+}
