@@ -108,7 +108,7 @@ fn context_endpoint(directory: Option<&Path>, name: &str) -> Result<String, Fail
     })
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // Writing to a string does not fail.
         text

@@ -47,7 +47,7 @@ pub(super) async fn create(
     plan::check(plan)?;
     let connection = &*docker.connection().await?;
     probe::suitable(&connection.info)?;
-    let image = image::ensure(&connection.client, plan.image.as_ref(), progress).await?;
+    let image = image::ensure(connection, plan, progress).await?;
     report(progress, "creating the container");
     let user = BoxUser::here();
     prepare_places(plan, user).await?;
@@ -111,13 +111,13 @@ pub(super) async fn start_again(
     start(connection, plan, &image, user, &accounts.shell, &id).await
 }
 
-fn report(progress: &ProgressSink, step: &str) {
+pub(super) fn report(progress: &ProgressSink, step: &str) {
     // A full channel means that the user sees a later report instead.
     let _ = progress.try_send(Progress { step: step.to_owned(), done: 0, total: 0 });
 }
 
 /// Runs file work that may block.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let ended = tokio::task::spawn_blocking(work).await;
