@@ -26,11 +26,11 @@ const TEST_LABEL: &str = "agentdeck.test=1";
 /// Numbers everything that needs a name of its own in this run.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-fn docker(arguments: &[&str]) -> Output {
+pub fn docker(arguments: &[&str]) -> Output {
     Command::new("docker").args(arguments).output().expect("the docker command")
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -49,26 +49,7 @@ pub struct Image(pub String);
 impl Image {
     /// A static busybox under the names of its applets, without `/etc`.
     pub fn busybox() -> Self {
-        let mut files = tar::Builder::new(Vec::new());
-        let binary = std::fs::read(busybox()).expect("busybox");
-        let mut header = tar::Header::new_ustar();
-        header.set_mode(0o755);
-        header.set_size(binary.len() as u64);
-        files.append_data(&mut header, "bin/busybox", binary.as_slice()).expect("added");
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Directory);
-        header.set_mode(0o755);
-        header.set_size(0);
-        files.append_data(&mut header, "usr", std::io::empty()).expect("added");
-        let applets = Command::new(busybox()).arg("--list").output().expect("a list");
-        for applet in text(&applets).lines().filter(|applet| *applet != "busybox") {
-            let mut header = tar::Header::new_ustar();
-            header.set_entry_type(tar::EntryType::Symlink);
-            header.set_size(0);
-            let link = format!("bin/{applet}");
-            files.append_link(&mut header, link, "/bin/busybox").expect("added");
-        }
-        Self::import(&files.into_inner().expect("an archive"))
+        Self::import(&busybox_root())
     }
 
     /// An image that holds nothing at all.
@@ -93,9 +74,35 @@ impl Image {
     }
 }
 
+/// The files of a static busybox under the names of its applets, without `/etc`.
+pub fn busybox_root() -> Vec<u8> {
+    let mut files = tar::Builder::new(Vec::new());
+    let binary = std::fs::read(busybox()).expect("busybox");
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o755);
+    header.set_size(binary.len() as u64);
+    files.append_data(&mut header, "bin/busybox", binary.as_slice()).expect("added");
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    files.append_data(&mut header, "usr", std::io::empty()).expect("added");
+    let applets = Command::new(busybox()).arg("--list").output().expect("a list");
+    for applet in text(&applets).lines().filter(|applet| *applet != "busybox") {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        let link = format!("bin/{applet}");
+        files.append_link(&mut header, link, "/bin/busybox").expect("added");
+    }
+    files.into_inner().expect("an archive")
+}
+
 impl Drop for Image {
     fn drop(&mut self) {
-        docker(&["rmi", "-f", &self.0]);
+        if !self.0.is_empty() {
+            docker(&["rmi", "-f", &self.0]);
+        }
     }
 }
 
@@ -108,7 +115,7 @@ pub fn busybox() -> PathBuf {
 pub struct Boxed {
     pub place: Place,
     /// Removed after the containers.
-    image: Image,
+    pub image: Image,
 }
 
 impl Boxed {

@@ -5,6 +5,7 @@ mod common;
 mod conformance;
 mod demo;
 mod docker;
+mod docker_images;
 mod docs;
 mod main_job;
 mod native;

@@ -4,4 +4,5 @@
 pub mod home;
 pub mod place;
 pub mod pty;
+pub mod registry;
 pub mod talk;

@@ -150,7 +150,7 @@ impl<'a> Table<'a> {
         let saved = if self.places.contains_key("manifest.json") {
             self.saved()?
         } else if self.places.contains_key("index.json") {
-            self.from_index()?
+            self.indexed()?
         } else {
             return Ok(Content::Root);
         };
@@ -177,7 +177,7 @@ impl<'a> Table<'a> {
     }
 
     /// The same from an OCI image layout, whose parts are named by their digests.
-    fn from_index(&mut self) -> anyhow::Result<Saved> {
+    fn indexed(&mut self) -> anyhow::Result<Saved> {
         let mut name = "index.json".to_owned();
         for _ in 0..MAX_DEPTH {
             let document: Document = serde_json::from_slice(&self.document(&name)?)?;
