@@ -14,7 +14,9 @@ use crate::model::environment::{
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentName, SessionId};
-use crate::model::policy::{ImageSource, IsolationRequest, Limits, NetworkPolicy};
+use crate::model::policy::{
+    HostPort, ImageSource, IsolationRequest, Limits, NetworkMode, NetworkPolicy,
+};
 use crate::model::screen::Size;
 use crate::proto::{Event, Reply, Request};
 
@@ -109,14 +111,12 @@ fn image(
     }
 }
 
-fn network(
-    settings: &Settings,
-    mode: Option<crate::model::policy::NetworkMode>,
-    named: Vec<crate::model::policy::HostPort>,
-) -> NetworkPolicy {
-    let mut allow = settings.allow.clone();
+fn network(settings: &Settings, mode: Option<NetworkMode>, named: Vec<HostPort>) -> NetworkPolicy {
+    let mode = mode.or(settings.network).unwrap_or_default();
+    // Nothing is nothing; what is named beside it on the command line is refused, not forgotten.
+    let mut allow = if mode == NetworkMode::None { Vec::new() } else { settings.allow.clone() };
     allow.extend(named);
-    NetworkPolicy { mode: mode.or(settings.network).unwrap_or_default(), allow }
+    NetworkPolicy { mode, allow }
 }
 
 /// This terminal's size, so that the agent's first screen fits.

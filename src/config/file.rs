@@ -116,6 +116,14 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         message: format!("{}: {}", path.display(), failure.message),
         ..failure
     })?;
+    if file.network.mode == Some(NetworkMode::None) && !file.network.allow.is_empty() {
+        let message = format!(
+            "{}: with the network none nothing is reached, and yet entries are allowed",
+            path.display()
+        );
+        return Err(Failure::new(FailureKind::Invalid, message)
+            .hint("use mode = \"allow\" to reach only what is named"));
+    }
     Ok(Settings {
         engine: file.environment.engine,
         image: image(&file.environment, path)?,
@@ -179,7 +187,7 @@ mod tests {
             memory = "2g"
             processes = 200
             [network]
-            mode = "none"
+            mode = "allow"
             allow = ["host:8080", "Example.org:443"]
             [agents.mine]
             command = ["mine", "--yes"]
@@ -196,7 +204,7 @@ mod tests {
             files: None,
         };
         assert_eq!(settings.limits, limits);
-        assert_eq!(settings.network, Some(NetworkMode::None));
+        assert_eq!(settings.network, Some(NetworkMode::Allow));
         assert_eq!(settings.allow[1].to_string(), "example.org:443");
         assert_eq!(
             settings.agents["mine"].command.as_deref(),

@@ -12,6 +12,7 @@ mod hub;
 mod jobs;
 mod link;
 mod making;
+mod network;
 mod ports;
 mod queries;
 mod recover;

@@ -17,7 +17,7 @@ use crate::engine::{BoxRecord, BoxState};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
-use crate::model::policy::EngineKind;
+use crate::model::policy::{EngineKind, NetworkMode};
 use crate::store::{self, Layout};
 
 /// Reads the records of a home. One that cannot be read is left where it is and named in the log.
@@ -26,7 +26,7 @@ pub(super) fn read_records(layout: &Layout) -> anyhow::Result<Vec<Record>> {
     for id in layout.environment_ids()? {
         match store::read_json::<Record>(&layout.environment(&id).record()) {
             Ok(Some(record)) if record.version == RECORD_VERSION && record.environment.id == id => {
-                records.push(record);
+                records.push(settle_network(record));
             }
             Ok(Some(record)) => tracing::warn!(%id, "a record of version {}", record.version),
             Ok(None) => remove_unrecorded(layout, &id),
@@ -34,6 +34,17 @@ pub(super) fn read_records(layout: &Layout) -> anyhow::Result<Vec<Record>> {
         }
     }
     Ok(records)
+}
+
+/// What was refused is only known of this server's time. With the network off entries once meant
+/// what the mode `allow` means.
+fn settle_network(mut record: Record) -> Record {
+    let environment = &mut record.environment;
+    environment.denied.clear();
+    if environment.network.mode == NetworkMode::None && !environment.network.allow.is_empty() {
+        environment.network.mode = NetworkMode::Allow;
+    }
+    record
 }
 
 /// Removes the empty directories of an environment whose record was never written. What holds

@@ -10,15 +10,18 @@ use super::hub::in_scope;
 use super::link::Start;
 use super::making::{self, Prepared};
 use super::shared::{Parts, Shared, blocking, canonical, now};
-use super::state::{Effect, Record, State};
+use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
-use super::{Answer, ClientId, Deck, MAX_WAITING, Message, ports, queries, recover, taking};
+use super::{
+    Answer, ClientId, Deck, MAX_WAITING, Message, network, ports, queries, recover, taking,
+};
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
 use crate::engine::native::Native;
-use crate::model::environment::{SessionKind, Variable};
+use crate::model::environment::{Environment, SessionKind, Variable};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, EnvironmentName, SessionId};
+use crate::model::policy::NetworkPolicy;
 use crate::model::screen::Size;
 use crate::proto::{Reply, Request, Target};
 use crate::repo::snapshot::Touched;
@@ -176,6 +179,12 @@ impl Run {
                     Reply::Done
                 }))
             }
+            Request::AllowDestination { target, entry } => {
+                Some(self.change_network(target, |view| network::allowed(view, entry)))
+            }
+            Request::DisallowDestination { target, entry } => {
+                Some(self.change_network(target, |view| network::disallowed(view, entry)))
+            }
             Request::GiveKeyboard { environment, session } => {
                 let effects = self.state.give_keyboards(client, Some((environment, *session)));
                 self.perform(effects);
@@ -183,6 +192,21 @@ impl Run {
             }
             _ => None,
         }
+    }
+
+    /// Writes an environment's changed network policy down and judges by it from now on.
+    fn change_network(
+        &mut self,
+        target: &Target,
+        change: impl FnOnce(&Environment) -> Result<NetworkPolicy, Failure>,
+    ) -> Result<Reply, Failure> {
+        let record = self.state.resolve(target)?;
+        let (id, policy) = (record.environment.id.clone(), change(&record.environment)?);
+        let effects = self.state.apply(&id, Report::NetworkChanged(policy.clone()), now());
+        self.perform(effects);
+        self.shared.gates.set_policy(&id, &policy);
+        let record = self.state.get(&id).expect("it was just there");
+        Ok(Reply::Environment(Box::new(record.environment.clone())))
     }
 
     /// Lists a new environment and begins to make it.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::AbortHandle;
 
 use super::hub::Hub;
 use super::jobs::Snapshotter;
 use super::link::Link;
+use super::network::Gates;
 use super::state::{Record, Report};
 use super::terminal::Terminal;
 use super::{Message, stopping};
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub native: Arc<dyn Engine>,
     pub docker: Arc<dyn Engine>,
     pub gateway: Arc<Gateway>,
+    pub gates: Gates,
     pub watcher: Watcher,
     pub messages: mpsc::Sender<Message>,
     tables: Mutex<Tables>,
@@ -47,7 +49,6 @@ struct Tables {
     links: HashMap<EnvironmentId, Link>,
     terminals: HashMap<(EnvironmentId, SessionId), Arc<Terminal>>,
     snapshotters: HashMap<EnvironmentId, Arc<Snapshotter>>,
-    gates: HashMap<EnvironmentId, JoinHandle<()>>,
     /// The tasks that keep environments connected, one for each.
     supervisors: HashMap<EnvironmentId, AbortHandle>,
     /// The highest session id given out.
@@ -79,6 +80,7 @@ impl Shared {
             native,
             docker,
             gateway,
+            gates: Gates::default(),
             watcher,
             messages,
             tables: Mutex::default(),
@@ -189,17 +191,12 @@ impl Shared {
                 format!("the gateway could not listen on {}: {error}", place.display()),
             )
         })?;
-        let gate = self.gateway.serve(listener, Arc::new(environment.network.clone()));
-        if let Some(former) = self.tables().gates.insert(environment.id.clone(), gate) {
-            former.abort();
-        }
+        self.gates.open(environment, &self.gateway, listener, &self.messages);
         Ok(())
     }
 
     pub fn close_gate(&self, environment: &EnvironmentId) {
-        if let Some(gate) = self.tables().gates.remove(environment) {
-            gate.abort();
-        }
+        self.gates.close(environment);
     }
 
     /// The connection to an environment's box.
@@ -307,7 +304,7 @@ impl Shared {
 
     /// Forgets everything about an environment that is only in memory.
     pub fn forget(&self, environment: &EnvironmentId) {
-        self.close_gate(environment);
+        self.gates.forget(environment);
         self.watcher.unwatch(environment);
         let mut tables = self.tables();
         tables.links.remove(environment);

@@ -7,12 +7,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::BoxRecord;
+use crate::model::destination::Denial;
 use crate::model::environment::{
     Environment, EnvironmentState, Session, SessionKind, SessionState, Work,
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, EnvironmentName, RepositoryId, SessionId, Timestamp};
-use crate::model::policy::{Isolation, IsolationRequest};
+use crate::model::policy::{Isolation, IsolationRequest, NetworkPolicy};
 use crate::model::screen::Size;
 use crate::model::snapshot::{Divergence, Snapshot};
 use crate::proto::Target;
@@ -118,6 +119,9 @@ pub enum Report {
     },
     /// Recounted without a snapshot.
     Diverged(Divergence),
+    /// What the gate refused, the newest first.
+    Denied(Vec<Denial>),
+    NetworkChanged(NetworkPolicy),
 }
 
 /// What must be done because the state changed.
@@ -324,6 +328,7 @@ fn durable(record: &Record) -> Record {
         session.taken = false;
         session.title.clear();
     }
+    record.environment.denied.clear();
     if let EnvironmentState::Creating { step, done, total } = &mut record.environment.state {
         step.clear();
         (*done, *total) = (0, 0);
@@ -370,6 +375,8 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
             view.divergence = divergence;
         }
         Report::Diverged(divergence) => view.divergence = divergence,
+        Report::Denied(denied) => view.denied = denied,
+        Report::NetworkChanged(policy) => view.network = policy,
         Report::SessionClosed { session } => view.sessions.retain(|open| open.id != session),
         Report::SessionOpened { session, kind, command, size } => {
             open_session(view, session, kind, command, size, now);
@@ -496,6 +503,7 @@ mod tests {
             runtime: None,
             require: Vec::new(),
             network: NetworkPolicy::default(),
+            denied: Vec::new(),
             limits: Limits::default(),
             isolation: None,
             state: EnvironmentState::Creating { step: String::new(), done: 0, total: 0 },

@@ -1,75 +1,7 @@
-//! One reading of every spelling of a host, and the ranges that are never dialled.
-//!
-//! Whatever two programs could read differently is refused: what is judged must be what is dialled.
+//! The ranges of addresses that are never dialled by themselves, and the names that stand for them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Longest name, in bytes (RFC 1035, 2.3.4, without the root).
-const MAX_NAME: usize = 253;
-
-/// Longest label of a name, in bytes (RFC 1035, 2.3.4).
-const MAX_LABEL: usize = 63;
-
-/// A host as the gateway understands it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Host {
-    /// Lower case, without a trailing dot, never the spelling of an address.
-    Name(String),
-    /// Never an IPv4 address in IPv6 form.
-    Address(IpAddr),
-}
-
-impl Host {
-    /// Reads a host; an IPv6 address may stand in brackets. `None` for what is no host, or one that
-    /// programs read differently: octal, hexadecimal and short addresses, zones, odd bytes.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        if let Some(inner) = text.strip_prefix('[') {
-            let address: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
-            return Some(Self::address(address.into()));
-        }
-        if text.contains(':') {
-            let address: Ipv6Addr = text.parse().ok()?;
-            return Some(Self::address(address.into()));
-        }
-        let text = text.strip_suffix('.').unwrap_or(text);
-        if let Ok(address) = text.parse::<Ipv4Addr>() {
-            return Some(Self::address(address.into()));
-        }
-        let last = text.rsplit('.').next()?;
-        let sound = text.len() <= MAX_NAME && text.split('.').all(is_label) && !is_number(last);
-        sound.then(|| Self::Name(text.to_ascii_lowercase()))
-    }
-
-    /// The host of an address in any of its forms.
-    pub(super) fn address(address: IpAddr) -> Self {
-        Self::Address(address.to_canonical())
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Address(IpAddr::V4(address)) => address.fmt(f),
-            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
-        }
-    }
-}
-
-fn is_label(label: &str) -> bool {
-    (1..=MAX_LABEL).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-}
-
-/// Whether some program reads a name that ends in this label as an IPv4 address, as the C library
-/// and browsers do (WHATWG URL, "ends in a number").
-fn is_number(label: &str) -> bool {
-    let hexadecimal = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    label.bytes().all(|byte| byte.is_ascii_digit())
-        || label.strip_prefix("0x").or_else(|| label.strip_prefix("0X")).is_some_and(hexadecimal)
-}
 
 /// Why an address is not dialled by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +12,7 @@ pub(super) enum Range {
     Multicast,
     Broadcast,
     Metadata,
-    /// An address of a network of the user's; naming it exactly opens it.
+    /// An address of a network of the user's; naming it opens it.
     Private,
 }
 
@@ -189,6 +121,23 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Whether every address of a network is one that naming opens, so that naming the network opens
+/// them: a wide network around a private one does not.
+pub(super) fn is_private_network(address: IpAddr, prefix: u8) -> bool {
+    let least = match address {
+        IpAddr::V4(address) => match address.octets() {
+            [10, ..] => 8,
+            [172, second, ..] if second & 0xf0 == 16 => 12,
+            [192, 168, ..] => 16,
+            [100, second, ..] if second & 0xc0 == 64 => 10,
+            _ => return false,
+        },
+        IpAddr::V6(address) if address.is_unique_local() => 7,
+        IpAddr::V6(_) => return false,
+    };
+    prefix >= least
+}
+
 /// Whether a name stands for a metadata service, whatever it resolves to.
 pub(super) fn is_metadata_name(name: &str) -> bool {
     METADATA_NAMES.contains(&name)
@@ -202,67 +151,6 @@ pub(super) fn is_localhost(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_host_is_read_one_way_or_not_at_all() {
-        let read = |text: &str| Host::parse(text.as_bytes()).map(|host| host.to_string());
-        for (spelling, host) in [
-            ("Example.ORG", "example.org"),
-            ("example.org.", "example.org"),
-            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
-            ("_dmarc.example.org", "_dmarc.example.org"),
-            ("3com.example", "3com.example"),
-            ("1.2.3.4.", "1.2.3.4"),
-            ("[2001:DB8::1]", "[2001:db8::1]"),
-            ("2001:db8::1", "[2001:db8::1]"),
-            ("[::ffff:1.2.3.4]", "1.2.3.4"),
-            ("::ffff:0102:0304", "1.2.3.4"),
-        ] {
-            assert_eq!(read(spelling).as_deref(), Some(host), "{spelling:?}");
-        }
-        let long = format!("{}.example", "a".repeat(64));
-        for spelling in [
-            "",
-            ".",
-            "..",
-            "a..b",
-            "example.org..",
-            ".example.org",
-            "a b",
-            "a\0.example.org",
-            "example.org\0.evil",
-            "bücher.example",
-            "127。0。0。1",
-            "①②⑦.0.0.1",
-            "a%2eb",
-            "a/b",
-            "a@b",
-            "a\\b",
-            "a:80",
-            "[::1",
-            "::1]",
-            "[1.2.3.4]",
-            "fe80::1%eth0",
-            "[fe80::1%25eth0]",
-            "0177.0.0.1",
-            "0x7f.0.0.1",
-            "0x7f000001",
-            "2130706433",
-            "017700000001",
-            "127.1",
-            "127.0.1",
-            "1.2.3.4.5",
-            "1.2.3.256",
-            "01.02.03.04",
-            "example.0x7f",
-            "a.123",
-            "0x",
-            &long,
-        ] {
-            assert_eq!(read(spelling), None, "{spelling:?}");
-        }
-    }
 
     #[test]
     fn special_addresses_are_known_in_every_form_and_odd_ones_are_not_special() {
@@ -313,24 +201,6 @@ mod tests {
             ("2606:4700::1111", None),
         ] {
             assert_eq!(range(address.parse().expect("an address")), expected, "{address}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_read_is_read_the_same_again(text in proptest::collection::vec(any::<u8>(), 0..40)) {
-            if let Some(host) = Host::parse(&text) {
-                prop_assert_eq!(Host::parse(host.to_string().as_bytes()), Some(host));
-            }
-        }
-
-        #[test]
-        fn a_name_is_never_what_the_standard_library_reads_as_an_address(
-            text in "[0-9a-fxA-FX.:\\[\\]]{1,20}"
-        ) {
-            if let Some(Host::Name(name)) = Host::parse(text.as_bytes()) {
-                prop_assert!(name.parse::<IpAddr>().is_err());
-            }
         }
     }
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::model::destination::Host;
 use crate::model::policy::NetworkPolicy;
 
-use super::address::Host;
 use super::policy::{self, Refusal, Way};
 use super::resolve::{ResolveError, Resolver};
 use super::upstream::{Proxy, Upstream};
@@ -46,17 +46,25 @@ pub(super) struct Dialer {
     pub(super) detours: HashMap<IpAddr, IpAddr>,
 }
 
+/// A connection to what was asked for.
+pub(super) struct Opened {
+    pub(super) stream: TcpStream,
+    pub(super) host: Host,
+    pub(super) port: u16,
+    /// It is a service of this machine, which the user named by its port.
+    pub(super) own: bool,
+}
+
 impl Dialer {
-    /// Connects to a destination as a box spelled it.
+    /// Connects to a destination.
     pub(super) async fn open(
         &self,
         policy: &NetworkPolicy,
-        host: &[u8],
+        host: &Host,
         port: u16,
-    ) -> Result<TcpStream, DialError> {
-        let host = Host::parse(host).filter(|_| port != 0).ok_or(Refusal::Unreadable)?;
+    ) -> Result<Opened, DialError> {
         let late = |_| DialError::Late(format!("{host}:{port}"));
-        let opened = timeout(OPEN_DEADLINE, self.open_host(policy, &host, port));
+        let opened = timeout(OPEN_DEADLINE, self.open_host(policy, host, port));
         let opened = opened.await.map_err(late).and_then(|result| result);
         if let Err(error) = &opened {
             tracing::info!(%host, port, %error, "a box was not connected");
@@ -69,33 +77,41 @@ impl Dialer {
         policy: &NetworkPolicy,
         host: &Host,
         port: u16,
-    ) -> Result<TcpStream, DialError> {
+    ) -> Result<Opened, DialError> {
         let destination = format!("{host}:{port}");
         let proxy = self.upstream.proxy_for(host, port);
         let way = policy::decide(policy, host, port);
+        let own = way == Ok(Way::HostLoopback);
+        let opened = |stream| Opened { stream, host: host.clone(), port, own };
         let addresses = match way.map_err(|refusal| own_first(refusal, host, port))? {
             Way::HostLoopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-            Way::Address { address, named } => {
-                let address = self.judge(vec![address], port, named)?;
+            Way::Address(address) => {
+                let address = self.judge(policy, vec![address], port)?;
                 if let Some(proxy) = proxy {
-                    return through(&self.resolver, proxy, host, port).await;
+                    return through(&self.resolver, proxy, host, port).await.map(opened);
                 }
                 address
             }
             Way::Name(name) => {
                 if let Some(proxy) = proxy {
-                    return through(&self.resolver, proxy, host, port).await;
+                    return through(&self.resolver, proxy, host, port).await.map(opened);
                 }
-                self.judge(self.resolver.resolve(&name).await?, port, false)?
+                self.judge(policy, self.resolver.resolve(&name).await?, port)?
             }
         };
         connect(&addresses, port)
             .await
+            .map(opened)
             .map_err(|error| DialError::Unreachable { destination, error })
     }
 
     /// The addresses that may be dialled; when none may, why the first may not.
-    fn judge(&self, found: Vec<IpAddr>, port: u16, named: bool) -> Result<Vec<IpAddr>, Refusal> {
+    fn judge(
+        &self,
+        policy: &NetworkPolicy,
+        found: Vec<IpAddr>,
+        port: u16,
+    ) -> Result<Vec<IpAddr>, Refusal> {
         let mut refusal = Refusal::Unreadable;
         let mut admitted = Vec::new();
         for address in found.into_iter().rev() {
@@ -103,7 +119,8 @@ impl Dialer {
                 let refusal = || Refusal::OwnHost(Host::address(address).to_string());
                 if is_own(address, port) { Err(refusal()) } else { Ok(()) }
             };
-            match policy::admit(address, port, named).and_then(|()| own()) {
+            // What is the host's own is not said to be openable by an entry.
+            match own().and_then(|()| policy::admit(policy, address, port)) {
                 Ok(()) => admitted.insert(0, self.detour(address)),
                 Err(reason) => refusal = reason,
             }

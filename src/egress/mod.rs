@@ -7,12 +7,16 @@
 mod activity;
 mod address;
 mod dial;
+mod feed;
+mod gate;
+mod hello;
 mod http;
 mod policy;
 mod resolve;
 mod socks;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod upstream;
 
 use std::io;
@@ -27,11 +31,14 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use crate::model::destination::{Host, RELAY_FEED};
 use crate::model::failure::Failure;
-use crate::model::policy::NetworkPolicy;
 
 use activity::Activity;
-use dial::Dialer;
+use dial::{DialError, Dialer, Opened};
+pub use gate::Gate;
+use policy::Refusal;
+pub use policy::{check, check_entry};
 use resolve::Resolver;
 use upstream::Upstream;
 
@@ -56,7 +63,54 @@ pub struct Gateway {
 #[derive(Clone)]
 struct Session {
     dialer: Arc<Dialer>,
-    policy: Arc<NetworkPolicy>,
+    gate: Arc<Gate>,
+}
+
+impl Session {
+    /// Connects to a destination as a box spelled it, and notes when that is refused.
+    async fn open(&self, host: &[u8], port: u16) -> Result<Opened, DialError> {
+        let host = self.read(host, port)?;
+        let opened = self.dialer.open(&self.gate.policy(), &host, port).await;
+        if let Err(DialError::Refused(refusal)) = &opened {
+            self.gate.refuse(&host, port, refusal);
+        }
+        opened
+    }
+
+    /// The one reading of a host that a box spelled.
+    fn read(&self, host: &[u8], port: u16) -> Result<Host, Refusal> {
+        let read = Host::parse(host).filter(|_| port != 0);
+        if read.is_none() {
+            self.gate.refuse_unreadable(host, port);
+        }
+        read.ok_or(Refusal::Unreadable)
+    }
+
+    /// Whether a connection to one host may say that it is for another. To an address it may name
+    /// what the policy reaches by name.
+    fn agree(
+        &self,
+        host: &Host,
+        port: u16,
+        what: &'static str,
+        said: &Host,
+    ) -> Result<(), Refusal> {
+        let by_address = || {
+            matches!((host, said), (Host::Address(_), Host::Name(_)))
+                && policy::decide(&self.gate.policy(), said, port).is_ok()
+        };
+        if said == host || by_address() {
+            return Ok(());
+        }
+        let (destination, said) = (format!("{host}:{port}"), said.to_string());
+        Err(Refusal::Disagrees { destination, what, said })
+    }
+
+    /// Notes and logs a refusal of a connection that was open already.
+    fn refuse(&self, host: &Host, port: u16, refusal: &Refusal) {
+        tracing::info!(%host, port, %refusal, "a box's connection was closed");
+        self.gate.refuse(host, port, refusal);
+    }
 }
 
 impl Gateway {
@@ -76,12 +130,8 @@ impl Gateway {
     }
 
     /// Serves one environment until the task is aborted, which ends its connections too.
-    pub fn serve(
-        self: &Arc<Self>,
-        listener: UnixListener,
-        policy: Arc<NetworkPolicy>,
-    ) -> JoinHandle<()> {
-        let session = Session { dialer: Arc::clone(&self.dialer), policy };
+    pub fn serve(self: &Arc<Self>, listener: UnixListener, gate: Arc<Gate>) -> JoinHandle<()> {
+        let session = Session { dialer: Arc::clone(&self.dialer), gate };
         tokio::spawn(accept(listener, session))
     }
 }
@@ -119,6 +169,7 @@ async fn serve_connection(stream: UnixStream, session: &Session) -> io::Result<(
         match first {
             None => Ok(()),
             Some(socks::VERSION) => socks::serve(stream, session).await,
+            Some(RELAY_FEED) => feed::serve(stream, session).await,
             Some(_) => http::serve(stream, session).await,
         }
     };

@@ -5,17 +5,19 @@
 
 use std::net::IpAddr;
 
-use crate::model::policy::{HostPort, NetworkMode, NetworkPolicy};
+use crate::model::destination::{Host, HostPort, Named, RelayRules};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::{NetworkMode, NetworkPolicy};
 
-use super::address::{self, Host, Range};
+use super::address::{self, Range};
 
 /// The way to a destination that the policy lets a box reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// The service on this port of the host's loopback, which was named.
     HostLoopback,
-    /// This address. `named` tells that the policy names it exactly.
-    Address { address: IpAddr, named: bool },
+    /// This address.
+    Address(IpAddr),
     /// Whatever of this name's addresses passes `admit`.
     Name(String),
 }
@@ -25,63 +27,152 @@ pub(super) enum Way {
 pub(super) enum Refusal {
     #[error("this is not a host name or address that can be read in one way only")]
     Unreadable,
-    #[error("this environment's network is off, and {0} is not among what it may reach")]
+    #[error("{0} is not reached: this environment's network is none")]
+    Off(String),
+    #[error("{0} is not among what this environment may reach")]
     NotAllowed(String),
-    #[error("{0} is the host's own; only a service named by --allow host:PORT can be reached")]
+    #[error("{0} is this machine's own; only a service named by --allow host:PORT can be reached")]
     OwnHost(String),
     #[error("{destination} is {range}")]
     Special { destination: String, range: Range },
     #[error("{destination} is a private address; --allow {entry} opens it")]
-    Private { destination: String, entry: String },
+    Private { destination: String, entry: HostPort },
+    #[error("{destination} was asked for, but {what} names {said}")]
+    Disagrees { destination: String, what: &'static str, said: String },
+    #[error("{destination} was asked for, but the beginning of TLS names no host")]
+    Nameless { destination: String },
+    #[error("what was sent to {destination} begins as none of TLS, HTTP/1 and SSH")]
+    Unjudged { destination: String },
+}
+
+impl Refusal {
+    /// The entry that would open what was refused; `None` for what no entry opens.
+    pub(super) fn opens(&self, host: &Host, port: u16) -> Option<HostPort> {
+        match self {
+            Self::OwnHost(_) => match host {
+                Host::Name(name) if name == HostPort::HOST_IN_BOX => {
+                    Some(HostPort::this_machine(port))
+                }
+                _ => None,
+            },
+            Self::Off(_) | Self::NotAllowed(_) => Some(HostPort::exactly(host.clone(), port)),
+            Self::Private { entry, .. } => Some(entry.clone()),
+            Self::Unreadable
+            | Self::Special { .. }
+            | Self::Disagrees { .. }
+            | Self::Nameless { .. }
+            | Self::Unjudged { .. } => None,
+        }
+    }
 }
 
 /// Decides on what was asked for.
 pub(super) fn decide(policy: &NetworkPolicy, host: &Host, port: u16) -> Result<Way, Refusal> {
-    let named = policy.allow.iter().any(|entry| names(entry, host, port));
+    let named = policy.allow.iter().any(|entry| entry.names(host, port));
+    let place = || format!("{host}:{port}");
     match host {
         Host::Name(name) if name == HostPort::HOST_IN_BOX => {
-            let allowed = |entry: &HostPort| entry.host == HostPort::HOST && entry.port == port;
-            if policy.allow.iter().any(allowed) {
+            if named && policy.mode != NetworkMode::None {
                 Ok(Way::HostLoopback)
             } else {
-                Err(Refusal::OwnHost(format!("{name}:{port}")))
+                Err(Refusal::OwnHost(place()))
             }
         }
         Host::Name(name) if address::is_localhost(name) => Err(Refusal::OwnHost(name.clone())),
         Host::Name(name) if address::is_metadata_name(name) => {
             Err(Refusal::Special { destination: name.clone(), range: Range::Metadata })
         }
-        _ if policy.mode != NetworkMode::Open && !named => {
-            Err(Refusal::NotAllowed(format!("{host}:{port}")))
+        Host::Address(address) if never(*address).is_some() => {
+            admit(policy, *address, port).map(|()| Way::Address(*address))
         }
+        _ if policy.mode == NetworkMode::None => Err(Refusal::Off(place())),
+        _ if policy.mode != NetworkMode::Open && !named => Err(Refusal::NotAllowed(place())),
         Host::Name(name) => Ok(Way::Name(name.clone())),
         Host::Address(address) => {
-            admit(*address, port, named)?;
-            Ok(Way::Address { address: *address, named })
+            admit(policy, *address, port)?;
+            Ok(Way::Address(*address))
         }
     }
 }
 
-/// Decides on an address that is about to be dialled. Naming an address exactly opens a private
-/// one and nothing else: the host's loopback has a spelling of its own.
-pub(super) fn admit(address: IpAddr, port: u16, named: bool) -> Result<(), Refusal> {
-    let destination = || Host::address(address).to_string();
+/// Decides on an address that is about to be dialled. Naming an address, or a private network it is
+/// in, opens a private one and nothing else: the host's loopback has a spelling of its own.
+pub(super) fn admit(policy: &NetworkPolicy, address: IpAddr, port: u16) -> Result<(), Refusal> {
+    let host = Host::address(address);
+    let destination = host.to_string();
+    if let Some(range) = never(address) {
+        return Err(match range {
+            Range::Loopback | Range::Unspecified => Refusal::OwnHost(destination),
+            range => Refusal::Special { destination, range },
+        });
+    }
+    let opens = |entry: &HostPort| match &entry.host {
+        Named::Exactly(_) => entry.names(&host, port),
+        Named::Network { address, prefix } => {
+            address::is_private_network(*address, *prefix) && entry.names(&host, port)
+        }
+        Named::ThisMachine | Named::Below(_) => false,
+    };
     match address::range(address) {
-        None => Ok(()),
-        Some(Range::Private) if named => Ok(()),
-        Some(Range::Private) => {
-            let entry = format!("{}:{port}", destination());
-            Err(Refusal::Private { destination: destination(), entry })
+        Some(Range::Private) if !policy.allow.iter().any(opens) => {
+            Err(Refusal::Private { destination, entry: HostPort::exactly(host, port) })
         }
-        Some(Range::Loopback | Range::Unspecified) => Err(Refusal::OwnHost(destination())),
-        Some(range) => Err(Refusal::Special { destination: destination(), range }),
+        _ => Ok(()),
     }
 }
 
-fn names(entry: &HostPort, host: &Host, port: u16) -> bool {
-    entry.port == port
-        && entry.host != HostPort::HOST
-        && Host::parse(entry.host.as_bytes()).as_ref() == Some(host)
+/// Whether a policy reaches what an entry of one host names.
+pub(super) fn reaches(policy: &NetworkPolicy, entry: &HostPort) -> bool {
+    let in_box = Host::Name(HostPort::HOST_IN_BOX.to_owned());
+    let host = match &entry.host {
+        Named::Exactly(host) => host,
+        Named::ThisMachine => &in_box,
+        Named::Below(_) | Named::Network { .. } => return policy.allow.contains(entry),
+    };
+    match (entry.port, host) {
+        (Some(port), host) => decide(policy, host, port).is_ok(),
+        (None, Host::Name(name)) => RelayRules::of(policy).answers(name),
+        (None, Host::Address(_)) => policy.allow.contains(entry),
+    }
+}
+
+/// The range of an address that no entry opens.
+fn never(address: IpAddr) -> Option<Range> {
+    address::range(address).filter(|range| *range != Range::Private)
+}
+
+/// Refuses an entry that would open nothing, so that nobody believes that it did.
+pub fn check_entry(entry: &HostPort) -> Result<(), Failure> {
+    let refused = |why: String| Failure::new(FailureKind::Refused, format!("{entry}: {why}"));
+    let own = "a service of this machine is opened by its port, as in host:8080";
+    match &entry.host {
+        Named::Exactly(Host::Name(name)) if address::is_metadata_name(name) => {
+            Err(refused(format!("this is {}, which is never reached", Range::Metadata)))
+        }
+        Named::Exactly(Host::Name(name)) if address::is_localhost(name) => {
+            Err(refused("this is the box itself".to_owned()).hint(own))
+        }
+        Named::Exactly(Host::Address(address)) | Named::Network { address, .. } => {
+            match never(*address) {
+                Some(range @ (Range::Loopback | Range::Unspecified)) => {
+                    Err(refused(format!("this is {range}")).hint(own))
+                }
+                Some(range) => Err(refused(format!("this is {range}, which is never reached"))),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a policy whose parts contradict each other or that names what cannot be opened.
+pub fn check(policy: &NetworkPolicy) -> Result<(), Failure> {
+    if policy.mode == NetworkMode::None && !policy.allow.is_empty() {
+        let message = "with the network none nothing is reached, and yet entries are allowed";
+        return Err(Failure::new(FailureKind::Invalid, message)
+            .hint("use --network allow to reach only what is named, or leave --allow out"));
+    }
+    policy.allow.iter().try_for_each(check_entry)
 }
 
 #[cfg(test)]
@@ -189,20 +280,18 @@ mod tests {
     fn an_open_network_reaches_everything_else() {
         let open = policy(NetworkMode::Open, &["host:8080", "10.1.2.3:5432", "[fd12::1]:80"]);
         let name = |name: &str| Ok(Way::Name(name.to_owned()));
-        let address = |text: &str, named| {
-            Ok(Way::Address { address: text.parse().expect("an address"), named })
-        };
+        let address = |text: &str| Ok(Way::Address(text.parse().expect("an address")));
         for (spelling, way) in [
             ("example.org:443", name("example.org")),
             ("Example.ORG.:443", name("example.org")),
             ("xn--bcher-kva.example:80", name("xn--bcher-kva.example")),
             ("localhost.example.org:80", name("localhost.example.org")),
-            ("203.0.113.7:443", address("203.0.113.7", false)),
-            ("192.0.2.7:443", address("192.0.2.7", false)),
-            ("[2001:db8::1]:443", address("2001:db8::1", false)),
-            ("10.1.2.3:5432", address("10.1.2.3", true)),
-            ("[::ffff:10.1.2.3]:5432", address("10.1.2.3", true)),
-            ("[FD12:0::1]:80", address("fd12::1", true)),
+            ("203.0.113.7:443", address("203.0.113.7")),
+            ("192.0.2.7:443", address("192.0.2.7")),
+            ("[2001:db8::1]:443", address("2001:db8::1")),
+            ("10.1.2.3:5432", address("10.1.2.3")),
+            ("[::ffff:10.1.2.3]:5432", address("10.1.2.3")),
+            ("[FD12:0::1]:80", address("fd12::1")),
             ("host.agentdeck:8080", Ok(Way::HostLoopback)),
             ("HOST.agentdeck.:8080", Ok(Way::HostLoopback)),
         ] {
@@ -211,31 +300,97 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_is_off_reaches_only_what_is_named() {
-        let off = policy(NetworkMode::None, &["host:8080", "pypi.example:443"]);
-        assert_eq!(judge(&off, "host.agentdeck:8080"), Ok(Way::HostLoopback));
-        assert_eq!(judge(&off, "PyPI.example.:443"), Ok(Way::Name("pypi.example".to_owned())));
+    fn only_what_is_named_is_reached_and_with_the_network_off_nothing() {
+        let entries = ["host:8080", "pypi.example:443", "*.crates.example", "10.1.0.0/16:5432"];
+        let named = policy(NetworkMode::Allow, &entries);
+        let name = |name: &str| Ok(Way::Name(name.to_owned()));
+        for (spelling, way) in [
+            ("host.agentdeck:8080", Ok(Way::HostLoopback)),
+            ("PyPI.example.:443", name("pypi.example")),
+            ("static.crates.example:443", name("static.crates.example")),
+            ("10.1.2.3:5432", Ok(Way::Address("10.1.2.3".parse().expect("an address")))),
+        ] {
+            assert_eq!(judge(&named, spelling), way, "{spelling:?}");
+            let off = policy(NetworkMode::None, &entries);
+            assert!(judge(&off, spelling).is_err(), "{spelling:?}");
+        }
         for spelling in [
             "pypi.example:80",
             "a.pypi.example:443",
             "pypi.example.evil:443",
+            "crates.example:443",
+            "static.crates.example:22",
             "203.0.113.7:443",
+            "10.2.0.1:5432",
+            "10.1.2.3:5433",
             "example.org:443",
             "host:8080",
             "host.agentdeck:8081",
             "127.0.0.1:8080",
         ] {
-            assert!(judge(&off, spelling).is_err(), "{spelling:?}");
+            assert!(judge(&named, spelling).is_err(), "{spelling:?}");
         }
     }
 
     #[test]
-    fn naming_a_host_does_not_open_a_private_address_behind_it() {
+    fn a_private_address_is_opened_by_its_own_entry_and_by_no_name() {
         let private = "10.0.0.7".parse().expect("an address");
-        let refusal = admit(private, 5432, false).expect_err("refused").to_string();
-        assert_eq!(refusal, "10.0.0.7 is a private address; --allow 10.0.0.7:5432 opens it");
-        assert_eq!(admit(private, 5432, true), Ok(()));
-        let metadata = "169.254.169.254".parse().expect("an address");
-        assert!(admit(metadata, 80, true).is_err());
+        let admits = |entries: &[&str]| {
+            let named = policy(NetworkMode::Allow, entries);
+            admit(&named, private, 5432).map_err(|refusal| refusal.to_string())
+        };
+        let refusal = Err("10.0.0.7 is a private address; --allow 10.0.0.7:5432 opens it".into());
+        assert_eq!(admits(&["db.example:5432"]), refusal);
+        assert_eq!(admits(&["0.0.0.0/8:5432", "8.0.0.0/8:5432", "10.0.0.7:5433"]), refusal);
+        assert_eq!(admits(&["10.0.0.7:5432"]), Ok(()));
+        assert_eq!(admits(&["10.0.0.0/8:5432"]), Ok(()));
+        let metadata = policy(NetworkMode::Allow, &["169.254.169.254:80", "169.254.0.0/16:80"]);
+        assert!(admit(&metadata, "169.254.169.254".parse().expect("an address"), 80).is_err());
+    }
+
+    #[test]
+    fn entries_that_open_nothing_are_refused_by_name() {
+        for entry in [
+            "localhost:80",
+            "127.0.0.1:80",
+            "[::1]:80",
+            "0.0.0.0:80",
+            "169.254.169.254",
+            "[fe80::1]:80",
+            "metadata.google.internal",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "127.0.0.0/8:80",
+            "224.0.0.0/8:80",
+        ] {
+            assert!(check(&policy(NetworkMode::Allow, &[entry])).is_err(), "{entry}");
+        }
+        for entry in ["host:80", "*.example.org", "192.168.1.1:80", "[fd12::1]:80", "8.8.8.8"] {
+            assert_eq!(check(&policy(NetworkMode::Open, &[entry])), Ok(()), "{entry}");
+        }
+        assert!(check(&policy(NetworkMode::None, &["example.org"])).is_err());
+        assert_eq!(check(&policy(NetworkMode::None, &[])), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_knows_the_entry_that_opens_it_and_when_there_is_none() {
+        let opens = |mode, place: &str| {
+            let (host, port) = place.rsplit_once(':').expect("a port");
+            let (host, port) = (Host::parse(host.as_bytes()).expect("a host"), port.parse());
+            let port = port.expect("a port");
+            let refusal = decide(&policy(mode, &[]), &host, port).expect_err("refused");
+            refusal.opens(&host, port).map(|entry| entry.to_string())
+        };
+        for (place, entry) in [
+            ("example.org:443", Some("example.org:443")),
+            ("host.agentdeck:8080", Some("host:8080")),
+            ("10.0.0.7:5432", Some("10.0.0.7:5432")),
+            ("127.0.0.1:8080", None),
+            ("localhost:8080", None),
+            ("169.254.169.254:80", None),
+            ("metadata.google.internal:80", None),
+        ] {
+            assert_eq!(opens(NetworkMode::Allow, place).as_deref(), entry, "{place}");
+            assert_eq!(opens(NetworkMode::None, place).as_deref(), entry, "{place}");
+        }
     }
 }

@@ -4,11 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::dial::DialError;
-use super::{Session, resolve::ResolveError};
+use super::resolve::ResolveError;
+use super::{Session, tunnel};
 
 /// How long a client may take to say where it wants to go.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -34,21 +35,19 @@ type Asked = Result<(Vec<u8>, u16), u8>;
 /// Serves one connection to its end.
 pub(super) async fn serve<S>(mut stream: S, session: &Session) -> io::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
     let asked = timeout(HANDSHAKE_DEADLINE, handshake(&mut stream)).await.map_err(late)??;
     let opened = match asked {
-        Ok((host, port)) => {
-            session.dialer.open(&session.policy, &host, port).await.map_err(|error| code(&error))
-        }
+        Ok((host, port)) => session.open(&host, port).await.map_err(|error| code(&error)),
         Err(code) => Err(code),
     };
     let answer = opened.as_ref().err().copied().unwrap_or(SUCCEEDED);
     // The bound address of the answer is of no use to a client of `CONNECT`, and is the host's.
     stream.write_all(&[VERSION, answer, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
     match opened {
-        Ok(mut far) => copy_bidirectional(&mut stream, &mut far).await.map(drop),
+        Ok(opened) => tunnel::carry(stream, opened, session).await,
         Err(_) => stream.shutdown().await,
     }
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::model::policy::NetworkMode;
+use crate::model::policy::{NetworkMode, NetworkPolicy};
 
 use super::*;
 
@@ -55,6 +55,7 @@ impl Canary {
 /// A gateway's socket for one environment.
 struct Box {
     directory: tempfile::TempDir,
+    gate: Arc<Gate>,
     _server: JoinHandle<()>,
 }
 
@@ -81,8 +82,9 @@ impl Box {
         let listener = crate::socket::bind(directory.path(), "egress.sock").expect("bound");
         listener.set_nonblocking(true).expect("set");
         let listener = UnixListener::from_std(listener).expect("registered");
-        let server = gateway.serve(listener, Arc::new(NetworkPolicy { mode, allow }));
-        Self { directory, _server: server }
+        let gate = Gate::new(NetworkPolicy { mode, allow });
+        let server = gateway.serve(listener, Arc::clone(&gate));
+        Self { directory, gate, _server: server }
     }
 
     fn open() -> Self {
@@ -106,10 +108,10 @@ impl Box {
     /// The status of a request for `url` and of a tunnel to the same place.
     async fn statuses(&self, place: &str) -> [String; 2] {
         let status = |answer: &str| answer.get(9..12).unwrap_or_default().to_owned();
-        let get = format!("GET http://{place}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let get = format!("GET http://{place}/ HTTP/1.1\r\nConnection: close\r\n\r\n");
         let got = self.ask(&get).await;
         let mut tunnel = self.dial().await;
-        let connect = format!("CONNECT {place} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let connect = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n");
         tunnel.write_all(connect.as_bytes()).await.expect("sent");
         [status(&got), status(&head(&mut tunnel).await)]
     }
@@ -155,7 +157,7 @@ async fn sing<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> String {
 async fn a_service_of_the_host_is_reached_by_its_name_only_when_named() {
     let mut canary = Canary::start().await;
     let place = format!("host.agentdeck:{}", canary.port);
-    for mode in [NetworkMode::Open, NetworkMode::None] {
+    for mode in [NetworkMode::Open, NetworkMode::Allow] {
         let named = Box::with(mode, &[format!("host:{}", canary.port)]);
         assert_eq!(named.statuses(&place).await, ["200", "200"]);
         let (code, mut stream) = named.socks(b"host.agentdeck", canary.port).await;
@@ -252,15 +254,15 @@ async fn every_request_of_a_connection_is_judged_by_itself() {
     let port = canary.port;
     let answer = Box::open()
         .ask(&format!(
-            "GET http://public.example:{port}/one HTTP/1.1\r\nHost: x\r\n\r\n\
-             GET http://127.0.0.1:{port}/two HTTP/1.1\r\nHost: public.example\r\n\r\n\
-             GET http://public.example:{port}/three HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            "GET http://public.example:{port}/one HTTP/1.1\r\nHost: public.example\r\n\r\n\
+             GET http://127.0.0.1:{port}/two HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n\
+             GET http://public.example:{port}/three HTTP/1.1\r\nConnection: close\r\n\r\n"
         ))
         .await;
     let statuses: Vec<&str> =
         answer.match_indices("HTTP/1.1 ").map(|(at, _)| &answer[at + 9..at + 12]).collect();
     assert_eq!(statuses, ["200", "403", "200"], "{answer}");
-    assert!(answer.contains("agentdeck: 127.0.0.1 is the host's own"), "{answer}");
+    assert!(answer.contains("agentdeck: 127.0.0.1 is this machine's own"), "{answer}");
     let sung = canary.sung();
     let lines: Vec<_> = sung.iter().filter_map(|request| request.lines().next()).collect();
     assert_eq!(lines, ["GET /one HTTP/1.1", "GET /three HTTP/1.1"]);
@@ -272,7 +274,7 @@ async fn what_is_said_to_the_proxy_and_the_client_s_host_stay_behind() {
     let port = canary.port;
     Box::open()
         .ask(&format!(
-            "GET http://public.example:{port}/a?b=c HTTP/1.1\r\nHost: evil.example\r\n\
+            "GET http://public.example:{port}/a?b=c HTTP/1.1\r\nHost: Public.Example.:{port}\r\n\
              Proxy-Authorization: Basic c2VjcmV0\r\nProxy-Connection: keep-alive\r\n\
              Connection: close, X-Hop\r\nX-Hop: 1\r\nUpgrade: websocket\r\nX-End: 2\r\n\r\n"
         ))
@@ -287,8 +289,8 @@ async fn what_is_said_to_the_proxy_and_the_client_s_host_stay_behind() {
 #[tokio::test]
 async fn a_request_hidden_in_another_is_never_seen_by_a_server() {
     let mut canary = Canary::start().await;
-    let start = format!("POST http://public.example:{}/ HTTP/1.1\r\nHost: x\r\n", canary.port);
-    let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+    let start = format!("POST http://public.example:{}/ HTTP/1.1\r\n", canary.port);
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: public.example\r\n\r\n";
     for framing in [
         "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
@@ -384,12 +386,13 @@ async fn the_host_s_own_proxy_gets_names_and_never_what_is_refused() {
         detours: HashMap::new(),
     };
     let open = NetworkPolicy { mode: NetworkMode::Open, allow: Vec::new() };
+    let host = |text: &str| Host::parse(text.as_bytes()).expect("a host");
     for refused in ["127.0.0.1", "10.0.0.1", "metadata.google.internal", "localhost"] {
-        let error = dialer.open(&open, refused.as_bytes(), 443).await.expect_err("refused");
+        let error = dialer.open(&open, &host(refused), 443).await.err().expect("refused");
         assert!(matches!(error, dial::DialError::Refused(_)), "{refused}: {error}");
     }
     for direct in ["direct.example", "a.inner.example"] {
-        let error = dialer.open(&open, direct.as_bytes(), 443).await.expect_err("not in the table");
+        let error = dialer.open(&open, &host(direct), 443).await.err().expect("not in the table");
         assert!(matches!(error, dial::DialError::Unresolved(_)), "{direct}: {error}");
     }
     let answering = async {
@@ -398,10 +401,16 @@ async fn the_host_s_own_proxy_gets_names_and_never_what_is_refused() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\nfirst").await.expect("answered");
         (asked, stream)
     };
-    let (opened, (asked, _kept)) =
-        tokio::join!(dialer.open(&open, b"unknown.example", 443), answering);
+    let unknown = host("unknown.example");
+    let (opened, (asked, _kept)) = tokio::join!(dialer.open(&open, &unknown, 443), answering);
     let mut first = [0; 5];
-    opened.expect("a tunnel").read_exact(&mut first).await.expect("read");
+    opened
+        .map_err(|error| error.to_string())
+        .expect("a tunnel")
+        .stream
+        .read_exact(&mut first)
+        .await
+        .expect("read");
     assert_eq!(&first, b"first");
     assert!(asked.starts_with("CONNECT unknown.example:443 HTTP/1.1\r\n"), "{asked}");
     assert!(asked.contains("Proxy-Authorization: Basic dXNlcjpwQHNz\r\n"), "{asked}");

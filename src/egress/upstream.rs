@@ -7,9 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::model::destination::Host;
 use crate::model::failure::{Failure, FailureKind};
-
-use super::address::Host;
 
 /// Longest head of a proxy's answer to `CONNECT`, in bytes.
 const MAX_HEAD: usize = 8 << 10;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::destination::Denial;
 use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
 use super::policy::{
     Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, NetworkPolicy,
@@ -81,6 +82,9 @@ pub struct Environment {
     pub network: NetworkPolicy,
     #[serde(default)]
     pub limits: Limits,
+    /// What the gateway lately refused it, the newest first.
+    #[serde(default)]
+    pub denied: Vec<Denial>,
     /// Read back from the kernel or the engine; `None` until the box runs.
     pub isolation: Option<Isolation>,
     pub state: EnvironmentState,

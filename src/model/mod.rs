@@ -1,6 +1,7 @@
 //! Plain values of the deck, without I/O. Everything above speaks in these.
 
 pub mod decision;
+pub mod destination;
 pub mod diff;
 pub mod environment;
 pub mod failure;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::model::decision::Decision;
+use crate::model::destination::HostPort;
 use crate::model::diff::{AlignedFile, Comparison, Diff};
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::failure::Failure;
@@ -171,6 +172,16 @@ pub enum Request {
     SendExecInput {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
+    },
+    /// Lets an environment reach one thing more, from now on; answered with `Environment`.
+    AllowDestination {
+        target: Target,
+        entry: HostPort,
+    },
+    /// Takes an entry back; connections to what it opened end. Answered with `Environment`.
+    DisallowDestination {
+        target: Target,
+        entry: HostPort,
     },
     ReadHistory {
         target: Target,

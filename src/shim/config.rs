@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::policy::{HostPort, NetworkMode, NetworkPolicy};
+use crate::model::destination::{HostPort, RelayRules};
+use crate::model::policy::{NetworkMode, NetworkPolicy};
 
 /// The configuration file's content, JSON. Unknown fields are ignored, so that an older shim
 /// binary can be started by a newer server.
@@ -51,9 +52,17 @@ pub struct RelayConfig {
     pub proxy_port: u16,
     /// Answer names on port 53 of 127.0.0.1 and take connections to the answers.
     pub names: bool,
-    /// Names, as the box says them, whose ports are taken besides the usual ones.
+    /// Names and ports that are taken besides the usual ones, until the gateway says otherwise.
     #[serde(default)]
     pub destinations: Vec<HostPort>,
+    /// Whether every name is answered, until the gateway says otherwise.
+    #[serde(default = "every_name")]
+    pub every_name: bool,
+}
+
+/// What servers meant before they could say it.
+fn every_name() -> bool {
+    true
 }
 
 impl RelayConfig {
@@ -92,15 +101,13 @@ pub fn relay_for(policy: &NetworkPolicy) -> Option<RelayConfig> {
     if policy.mode == NetworkMode::Bridge {
         return None;
     }
-    let in_box = |entry: &HostPort| match entry.host.as_str() {
-        HostPort::HOST => HostPort { host: HostPort::HOST_IN_BOX.to_owned(), port: entry.port },
-        _ => entry.clone(),
-    };
+    let rules = RelayRules::of(policy);
     Some(RelayConfig {
         socket: RelayConfig::SOCKET.to_owned(),
         proxy_port: RelayConfig::PROXY_PORT,
         names: true,
-        destinations: policy.allow.iter().map(in_box).collect(),
+        destinations: rules.allow,
+        every_name: rules.every_name,
     })
 }
 
@@ -151,10 +158,13 @@ mod tests {
         assert_eq!(relay_for(&bridged), None);
         assert_eq!(box_environment(&bridged, None), []);
         assert!(relay_for(&policy(NetworkMode::None, &[])).is_some());
-        let relay = relay_for(&policy(NetworkMode::None, &["host:8080", "db.example:5432"]));
-        let destinations = relay.expect("a relay").destinations;
-        let said: Vec<String> = destinations.iter().map(ToString::to_string).collect();
-        assert_eq!(said, ["host.agentdeck:8080", "db.example:5432"]);
+        let relay = relay_for(&policy(NetworkMode::Allow, &["host:8080", "*.example:5432"]));
+        let relay = relay.expect("a relay");
+        let said: Vec<String> = relay.destinations.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (said, relay.every_name),
+            (vec!["host:8080".into(), "*.example:5432".into()], false)
+        );
     }
 
     #[test]

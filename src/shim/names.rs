@@ -1,8 +1,8 @@
 //! The box's name server: it knows no addresses, only which name stands for which.
 //!
-//! Nothing is ever asked outside. Every name gets an address of its own out of 127.64.0.0/10, on
-//! which the relay listens; the address tells the relay the name, and the gateway, which alone
-//! resolves it, whether it may be reached.
+//! Nothing is ever asked outside. Every name that the rules answer gets an address of its own out
+//! of 127.64.0.0/10, on which the relay listens; the address tells the relay the name, and the
+//! gateway, which alone resolves it, whether it may be reached. Every other name does not exist.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,6 +10,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+
+use crate::model::destination::RelayRules;
 
 /// Longest query, in bytes: what resolvers send without fragments.
 pub(super) const MAX_QUERY: usize = 1232;
@@ -32,6 +34,7 @@ const ADDRESSES: u32 = (1 << 22) - 2;
 /// An address is given again only after all others were, so that an answer some program still
 /// keeps does not come to stand for another name.
 pub(super) struct Names {
+    rules: RelayRules,
     by_name: HashMap<String, Entry>,
     by_address: HashMap<Ipv4Addr, String>,
     next: u32,
@@ -40,22 +43,37 @@ pub(super) struct Names {
 
 struct Entry {
     address: Ipv4Addr,
-    /// When it was last asked for; `u64::MAX` for a name that is never forgotten.
+    /// When it was last asked for.
     used: u64,
 }
 
+/// What a query was about, as far as others need to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Nothing,
+    /// This name, which got this address.
+    Given(String, Ipv4Addr),
+    /// This name, which the rules do not answer.
+    Refused(String),
+}
+
 impl Names {
-    pub(super) fn new() -> Self {
-        Self { by_name: HashMap::new(), by_address: HashMap::new(), next: 0, clock: 0 }
+    pub(super) fn new(rules: RelayRules) -> Self {
+        let (by_name, by_address) = (HashMap::new(), HashMap::new());
+        Self { rules, by_name, by_address, next: 0, clock: 0 }
     }
 
-    /// The address of a name, kept for as long as the table lives.
-    pub(super) fn pin(&mut self, name: &str) -> Ipv4Addr {
-        let address = self.address_of(name);
-        if let Some(entry) = self.by_name.get_mut(name) {
-            entry.used = u64::MAX;
-        }
-        address
+    pub(super) fn rules(&self) -> &RelayRules {
+        &self.rules
+    }
+
+    pub(super) fn set_rules(&mut self, rules: RelayRules) {
+        self.rules = rules;
+    }
+
+    /// Every name that has an address.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&str, Ipv4Addr)> {
+        self.by_address.iter().map(|(address, name)| (name.as_str(), *address))
     }
 
     /// The name an address was given to.
@@ -63,10 +81,10 @@ impl Names {
         self.by_address.get(&address).map(String::as_str)
     }
 
-    fn address_of(&mut self, name: &str) -> Ipv4Addr {
+    pub(super) fn address_of(&mut self, name: &str) -> Ipv4Addr {
         self.clock += 1;
         if let Some(entry) = self.by_name.get_mut(name) {
-            entry.used = entry.used.max(self.clock);
+            entry.used = self.clock;
             return entry.address;
         }
         if self.by_name.len() >= MAX_NAMES {
@@ -92,23 +110,24 @@ impl Names {
         }
     }
 
-    /// Answers a query; `None` for what is none.
-    pub(super) fn answer(&mut self, query: &[u8]) -> Option<Vec<u8>> {
+    /// Answers a query, and tells what it was about; `None` for what is none.
+    pub(super) fn answer(&mut self, query: &[u8]) -> Option<(Vec<u8>, Asked)> {
         if query.len() < HEADER || query.len() > MAX_QUERY {
             return None;
         }
         let id = u16::from_be_bytes([query[0], query[1]]);
+        let mut asked = Asked::Nothing;
         let response = match Message::from_vec(query) {
             Ok(message) if message.metadata.message_type == MessageType::Response => return None,
-            Ok(message) => self.respond(&message),
+            Ok(message) => self.respond(&message, &mut asked),
             // The bit that tells an answer from a query; two servers must not answer each other.
             Err(_) if query[2] & 0x80 != 0 => return None,
             Err(_) => Message::error_msg(id, OpCode::Query, ResponseCode::FormErr),
         };
-        response.to_vec().ok()
+        Some((response.to_vec().ok()?, asked))
     }
 
-    fn respond(&mut self, message: &Message) -> Message {
+    fn respond(&mut self, message: &Message, asked: &mut Asked) -> Message {
         let op_code = message.metadata.op_code;
         let mut response = Message::response(message.metadata.id, op_code);
         response.metadata.recursion_desired = message.metadata.recursion_desired;
@@ -127,7 +146,7 @@ impl Names {
             response.metadata.response_code = ResponseCode::NotImp;
             return response;
         }
-        match self.data(query.name(), query.query_type()) {
+        match self.data(query.name(), query.query_type(), asked) {
             Ok(Some(data)) => {
                 response.add_answer(Record::from_rdata(query.name().clone(), TTL, data));
             }
@@ -138,13 +157,29 @@ impl Names {
     }
 
     /// What a name is answered with. Types other than an address exist for no name.
-    fn data(&mut self, name: &Name, kind: RecordType) -> Result<Option<RData>, ResponseCode> {
+    fn data(
+        &mut self,
+        name: &Name,
+        kind: RecordType,
+        asked: &mut Asked,
+    ) -> Result<Option<RData>, ResponseCode> {
         let text = readable(name).ok_or(ResponseCode::NXDomain)?;
         let localhost = text == "localhost" || text.ends_with(".localhost");
+        if !localhost && !self.rules.answers(&text) {
+            // Programs ask for both kinds of address at once; one of them is told.
+            if kind != RecordType::AAAA {
+                *asked = Asked::Refused(text);
+            }
+            return Err(ResponseCode::NXDomain);
+        }
         Ok(match kind {
             RecordType::A if localhost => Some(RData::A(A(Ipv4Addr::LOCALHOST))),
             RecordType::AAAA if localhost => Some(RData::AAAA(AAAA(Ipv6Addr::LOCALHOST))),
-            RecordType::A => Some(RData::A(A(self.address_of(&text)))),
+            RecordType::A => {
+                let address = self.address_of(&text);
+                *asked = Asked::Given(text, address);
+                Some(RData::A(A(address)))
+            }
             _ => None,
         })
     }
@@ -171,10 +206,14 @@ mod tests {
     use hickory_proto::op::Query;
     use proptest::prelude::*;
 
+    fn open() -> Names {
+        Names::new(RelayRules { every_name: true, allow: Vec::new() })
+    }
+
     fn ask(names: &mut Names, name: &str, kind: RecordType) -> Message {
         let mut message = Message::query();
         message.add_query(Query::query(Name::from_ascii(name).expect("a name"), kind));
-        let answer = names.answer(&message.to_vec().expect("a query")).expect("an answer");
+        let (answer, _) = names.answer(&message.to_vec().expect("a query")).expect("an answer");
         let answer = Message::from_vec(&answer).expect("a message");
         assert_eq!(answer.metadata.id, message.metadata.id);
         answer
@@ -189,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_its_address_and_the_address_tells_the_name() {
-        let mut names = Names::new();
+        let mut names = open();
         let first = address(&mut names, "Example.org.");
         assert_eq!(first, Ipv4Addr::new(127, 64, 0, 1));
         assert_ne!(address(&mut names, "example.net."), first);
@@ -200,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_answered_empty_and_localhost_as_itself() {
-        let mut names = Names::new();
+        let mut names = open();
         for kind in [RecordType::AAAA, RecordType::MX, RecordType::TXT, RecordType::SRV] {
             let answer = ask(&mut names, "example.org.", kind);
             assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
@@ -212,9 +251,8 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_forgets_the_oldest_and_keeps_what_is_pinned() {
-        let mut names = Names::new();
-        let pinned = names.pin("host.agentdeck");
+    fn the_table_is_bounded_and_forgets_the_oldest() {
+        let mut names = open();
         let old = address(&mut names, "old.example.");
         let mut last = old;
         for number in 0..MAX_NAMES {
@@ -223,16 +261,38 @@ mod tests {
         assert_eq!(names.by_name.len(), MAX_NAMES);
         assert_eq!(names.by_address.len(), MAX_NAMES);
         assert_eq!(names.name_of(old), None);
-        assert_eq!(names.name_of(pinned), Some("host.agentdeck"));
         assert!(names.name_of(last).is_some());
     }
 
     #[test]
     fn addresses_go_round_without_leaving_their_range() {
-        let mut names = Names::new();
+        let mut names = open();
         names.next = ADDRESSES - 1;
         assert_eq!(address(&mut names, "last.example."), Ipv4Addr::new(127, 127, 255, 254));
         assert_eq!(address(&mut names, "first.example."), FIRST);
+    }
+
+    #[test]
+    fn a_name_that_the_rules_do_not_answer_does_not_exist_and_is_told() {
+        let allow = ["example.org", "*.example.net:8443"].map(|entry| entry.parse());
+        let allow = allow.into_iter().collect::<Result<_, _>>().expect("entries");
+        let mut names = Names::new(RelayRules { every_name: false, allow });
+        for kind in [RecordType::A, RecordType::AAAA, RecordType::TXT, RecordType::ANY] {
+            for name in ["evil.example.", "example.net.", "c2VjcmV0.evil.example."] {
+                let answer = ask(&mut names, name, kind);
+                assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain, "{name} {kind}");
+            }
+        }
+        assert_eq!(names.by_name.len(), 0, "nothing is kept of them");
+        assert_eq!(address(&mut names, "a.example.net."), FIRST);
+        assert_eq!(address(&mut names, "localhost."), Ipv4Addr::LOCALHOST);
+        let mut message = Message::query();
+        let name = Name::from_ascii("Evil.Example.").expect("a name");
+        message.add_query(Query::query(name, RecordType::TXT));
+        let (_, asked) = names.answer(&message.to_vec().expect("a query")).expect("an answer");
+        assert_eq!(asked, Asked::Refused("evil.example".to_owned()));
+        names.set_rules(RelayRules { every_name: true, allow: Vec::new() });
+        assert_ne!(address(&mut names, "evil.example."), FIRST);
     }
 
     proptest! {
@@ -244,8 +304,8 @@ mod tests {
             if sane && bytes.len() >= HEADER {
                 bytes[2..HEADER].copy_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
             }
-            let mut names = Names::new();
-            if let Some(answer) = names.answer(&bytes) {
+            let mut names = open();
+            if let Some((answer, _)) = names.answer(&bytes) {
                 prop_assert_eq!(&answer[..2], &bytes[..2]);
                 let message = Message::from_vec(&answer).expect("a message");
                 prop_assert_eq!(message.metadata.message_type, MessageType::Response);

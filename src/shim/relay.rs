@@ -1,11 +1,12 @@
 //! The box's end of the way out: loopback listeners whose connections go on to the gateway.
 //!
-//! It decides nothing. A program that knows proxies talks to the gateway through it as it is; one
-//! that does not dials an address that the name server gave it, and is connected by that name.
+//! It decides nothing: which names and ports there are the gateway says, as long as it is there. A
+//! program that knows proxies talks to the gateway through it as it is; one that does not dials an
+//! address that the name server gave it, and is connected by that name.
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,16 +14,19 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::config::RelayConfig;
+use super::feed;
+use super::names::{Asked, MAX_QUERY, Names};
+use super::ports::Ports;
+use crate::model::destination::RelayRules;
 use crate::socket;
 
-use super::config::RelayConfig;
-use super::names::{MAX_QUERY, Names};
-
 /// Ports on which connections to any name are taken: the web and ssh.
-const USUAL_PORTS: [u16; 3] = [80, 443, 22];
+pub(super) const USUAL_PORTS: [u16; 3] = [80, 443, 22];
 
 const NAME_PORT: u16 = 53;
 
@@ -47,62 +51,112 @@ const MAX_HEAD: usize = 4 << 10;
 /// How long accepting rests after an error: without descriptors, the next try fails at once too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Names that were not answered and wait to be told; further ones are only not counted.
+const MAX_REFUSED: usize = 64;
+
 /// What a program that speaks HTTP is told while the server is down.
 const NO_SERVER: &[u8] = b"HTTP/1.1 502 agentdeck: the server is not running\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// What every connection needs.
 #[derive(Clone)]
-struct Relay {
+pub(super) struct Relay {
     run_directory: Arc<PathBuf>,
     socket: Arc<str>,
     names: Arc<Mutex<Names>>,
+    ports: Arc<Mutex<Ports>>,
+    slots: Arc<Semaphore>,
+    refused: mpsc::Sender<String>,
 }
 
 /// Starts the relay on the current runtime. A port that cannot be had is reported and done without;
 /// only the proxy's own port is a must.
 pub fn start(config: &RelayConfig, run_directory: &str) -> anyhow::Result<()> {
-    let relay = Relay {
-        run_directory: Arc::new(PathBuf::from(run_directory)),
-        socket: config.socket.as_str().into(),
-        names: Arc::new(Mutex::new(Names::new())),
-    };
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let rules = RelayRules { every_name: config.every_name, allow: config.destinations.clone() };
+    let (relay, refused) = Relay::new(PathBuf::from(run_directory), &config.socket, rules);
     let proxy = SocketAddr::from((Ipv4Addr::LOCALHOST, config.proxy_port));
     let listener = listen(proxy).with_context(|| format!("cannot listen on {proxy}"))?;
-    relay.take(listener, &slots, Relay::carry);
+    relay.take(listener, &relay.slots, Relay::carry);
     // A box without IPv6 has no such loopback; `127.0.0.1` is what programs are told.
     if let Ok(listener) = listen(SocketAddr::from((Ipv6Addr::LOCALHOST, config.proxy_port))) {
-        relay.take(listener, &slots, Relay::carry);
+        relay.take(listener, &relay.slots, Relay::carry);
     }
     if config.names {
-        relay.start_names(config, &slots);
+        relay.start_names();
+        tokio::spawn(feed::follow(relay, refused));
     }
     Ok(())
 }
 
 impl Relay {
-    fn start_names(&self, config: &RelayConfig, slots: &Arc<Semaphore>) {
+    fn new(directory: PathBuf, socket: &str, rules: RelayRules) -> (Self, mpsc::Receiver<String>) {
+        let (refused, told) = mpsc::channel(MAX_REFUSED);
+        let relay = Self {
+            run_directory: Arc::new(directory),
+            socket: socket.into(),
+            names: Arc::new(Mutex::new(Names::new(rules))),
+            ports: Arc::default(),
+            slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            refused,
+        };
+        (relay, told)
+    }
+
+    fn start_names(&self) {
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, NAME_PORT));
         if let Some(socket) = report(server, bind_datagram(server)) {
-            tokio::spawn(answer_datagrams(socket, Arc::clone(&self.names)));
+            tokio::spawn(self.clone().answer_datagrams(socket));
         }
         if let Some(listener) = report(server, listen(server)) {
             let slots = Arc::new(Semaphore::new(MAX_NAME_CONNECTIONS));
-            self.take(listener, &slots, |relay, stream| answer_stream(relay.names, stream));
+            self.take(listener, &slots, Relay::answer_stream);
         }
-        let mut places: Vec<SocketAddr> =
-            USUAL_PORTS.map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).to_vec();
-        for destination in &config.destinations {
-            let is_address = destination.host.parse::<IpAddr>().is_ok();
-            if !is_address && !USUAL_PORTS.contains(&destination.port) {
-                let address = lock(&self.names).pin(&destination.host);
-                places.push(SocketAddr::from((address, destination.port)));
+        for port in USUAL_PORTS {
+            let place = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            if let Some(listener) = report(place, listen(place)) {
+                self.take(listener, &self.slots, Relay::carry_by_name);
             }
         }
+    }
+
+    /// Goes by other rules from now on, for names that programs know already too.
+    pub(super) fn set_rules(&self, rules: RelayRules) {
+        let wanted = {
+            let mut names = lock(&self.names);
+            names.set_rules(rules);
+            let names = &*names;
+            let places = names.given().flat_map(|(name, address)| places(names, name, address));
+            places.collect::<Vec<_>>()
+        };
+        lock(&self.ports).retain(|place| wanted.contains(place));
+        self.open(&wanted);
+    }
+
+    /// Answers a query, having first opened the ports of the name that it gives an address to.
+    fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
+        let (answer, asked) = lock(&self.names).answer(query)?;
+        match asked {
+            Asked::Nothing => {}
+            Asked::Given(name, address) => {
+                let wanted = places(&lock(&self.names), &name, address).collect::<Vec<_>>();
+                self.open(&wanted);
+            }
+            // Where many wait, one more changes nothing that a person would see.
+            Asked::Refused(name) => drop(self.refused.try_send(name)),
+        }
+        Some(answer)
+    }
+
+    /// Listens on the places that are not listened on yet.
+    fn open(&self, places: &[SocketAddrV4]) {
         for place in places {
-            if let Some(listener) = report(place, listen(place)) {
-                self.take(listener, slots, Relay::carry_by_name);
+            let named = |place: &SocketAddrV4| lock(&self.names).name_of(*place.ip()).is_some();
+            if !lock(&self.ports).has_room_for(place, named) {
+                continue;
+            }
+            if let Some(listener) = report((*place).into(), listen((*place).into())) {
+                let task = self.take(listener, &self.slots, Relay::carry_by_name);
+                lock(&self.ports).insert(*place, task);
             }
         }
     }
@@ -113,12 +167,13 @@ impl Relay {
         listener: TcpListener,
         slots: &Arc<Semaphore>,
         serve: impl Fn(Relay, TcpStream) -> F + Send + 'static,
-    ) where
+    ) -> AbortHandle
+    where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
         let relay = self.clone();
         let slots = Arc::clone(slots);
-        tokio::spawn(async move {
+        let accepting = async move {
             loop {
                 let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
                 match listener.accept().await {
@@ -133,10 +188,11 @@ impl Relay {
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 }
             }
-        });
+        };
+        tokio::spawn(accepting).abort_handle()
     }
 
-    async fn gateway(&self) -> io::Result<UnixStream> {
+    pub(super) async fn gateway(&self) -> io::Result<UnixStream> {
         socket::connect_now(&self.run_directory, &self.socket).await
     }
 
@@ -179,6 +235,44 @@ impl Relay {
             near.set_zero_linger()
         }
     }
+
+    async fn answer_datagrams(self, socket: UdpSocket) {
+        let mut pace = Pace::new();
+        // One byte more than a query may have, so that a longer one is seen to be longer.
+        let mut buffer = [0; MAX_QUERY + 1];
+        loop {
+            let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            pace.keep().await;
+            if let Some(answer) = self.answer(&buffer[..length]) {
+                // The one who asked may be gone.
+                let _ = socket.send_to(&answer, peer).await;
+            }
+        }
+    }
+
+    /// Serves queries over TCP, each behind its length (RFC 1035, 4.2.2).
+    async fn answer_stream(self, mut stream: TcpStream) -> io::Result<()> {
+        let mut pace = Pace::new();
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        loop {
+            let read = async {
+                let mut query = vec![0; usize::from(stream.read_u16().await?).min(MAX_QUERY + 1)];
+                stream.read_exact(&mut query).await?;
+                Ok::<_, io::Error>(query)
+            };
+            let query = timeout(NAME_IDLE, read).await.map_err(late)??;
+            pace.keep().await;
+            let Some(answer) = self.answer(&query) else {
+                return Ok(());
+            };
+            let mut framed = (answer.len() as u16).to_be_bytes().to_vec();
+            framed.extend_from_slice(&answer);
+            timeout(NAME_IDLE, stream.write_all(&framed)).await.map_err(late)??;
+        }
+    }
 }
 
 /// Reads to the end of a head and not one byte further, since what follows is the tunnel's.
@@ -193,43 +287,11 @@ async fn read_head(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-async fn answer_datagrams(socket: UdpSocket, names: Arc<Mutex<Names>>) {
-    let mut pace = Pace::new();
-    // One byte more than a query may have, so that a longer one is seen to be longer.
-    let mut buffer = [0; MAX_QUERY + 1];
-    loop {
-        let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
-            sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        pace.keep().await;
-        let answer = lock(&names).answer(&buffer[..length]);
-        if let Some(answer) = answer {
-            // The one who asked may be gone.
-            let _ = socket.send_to(&answer, peer).await;
-        }
-    }
-}
-
-/// Serves queries over TCP, each behind its length (RFC 1035, 4.2.2).
-async fn answer_stream(names: Arc<Mutex<Names>>, mut stream: TcpStream) -> io::Result<()> {
-    let mut pace = Pace::new();
-    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-    loop {
-        let read = async {
-            let mut query = vec![0; usize::from(stream.read_u16().await?).min(MAX_QUERY + 1)];
-            stream.read_exact(&mut query).await?;
-            Ok::<_, io::Error>(query)
-        };
-        let query = timeout(NAME_IDLE, read).await.map_err(late)??;
-        pace.keep().await;
-        let Some(answer) = lock(&names).answer(&query) else {
-            return Ok(());
-        };
-        let mut framed = (answer.len() as u16).to_be_bytes().to_vec();
-        framed.extend_from_slice(&answer);
-        timeout(NAME_IDLE, stream.write_all(&framed)).await.map_err(late)??;
-    }
+/// The ports beyond the usual ones that the rules name for a name, at its address.
+fn places(names: &Names, name: &str, address: Ipv4Addr) -> impl Iterator<Item = SocketAddrV4> {
+    let ports: Vec<u16> = names.rules().ports_of(name).collect();
+    let unusual = ports.into_iter().filter(|port| !USUAL_PORTS.contains(port));
+    unusual.map(move |port| SocketAddrV4::new(address, port))
 }
 
 /// Keeps a program that asks without end from taking the shim's only thread.
@@ -255,8 +317,8 @@ impl Pace {
     }
 }
 
-fn lock(names: &Mutex<Names>) -> std::sync::MutexGuard<'_, Names> {
-    names.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn listen(place: SocketAddr) -> io::Result<TcpListener> {
@@ -280,82 +342,4 @@ fn report<T>(place: SocketAddr, bound: io::Result<T>) -> Option<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::sync::mpsc;
-
-    #[tokio::test(start_paused = true)]
-    async fn queries_without_end_are_slowed_down() {
-        let start = Instant::now();
-        let mut pace = Pace::new();
-        for _ in 0..=2 * QUERIES_PER_SECOND {
-            pace.keep().await;
-        }
-        assert_eq!(start.elapsed(), Duration::from_secs(2));
-    }
-
-    /// A relay whose gateway answers every request with `answer`; the requests come back.
-    fn relay(root: &std::path::Path, answer: &'static str) -> (Relay, mpsc::Receiver<String>) {
-        let listener = socket::bind(root, "egress.sock").expect("bound");
-        listener.set_nonblocking(true).expect("set");
-        let listener = tokio::net::UnixListener::from_std(listener).expect("registered");
-        let (tell, asked) = mpsc::channel(8);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let head = read_head(&mut stream).await.expect("a head");
-                tell.send(String::from_utf8(head).expect("text")).await.expect("told");
-                stream.write_all(answer.as_bytes()).await.expect("answered");
-            }
-        });
-        let names = Arc::new(Mutex::new(Names::new()));
-        let run_directory = Arc::new(root.to_owned());
-        (Relay { run_directory, socket: "egress.sock".into(), names }, asked)
-    }
-
-    /// What a program reads that dials the address the name server gave it.
-    async fn dial_by_name(relay: &Relay, name: &str) -> io::Result<(String, u16)> {
-        let address = lock(&relay.names).pin(name);
-        let listener = listen(SocketAddr::from((address, 0))).expect("bound");
-        let place = listener.local_addr().expect("an address");
-        relay.take(listener, &Arc::new(Semaphore::new(1)), Relay::carry_by_name);
-        let mut stream = TcpStream::connect(place).await?;
-        let mut read = String::new();
-        stream.read_to_string(&mut read).await?;
-        Ok((read, place.port()))
-    }
-
-    #[tokio::test]
-    async fn a_dialled_address_is_connected_by_its_name() {
-        let root = tempfile::tempdir().expect("a directory");
-        let (relay, mut asked) = relay(root.path(), "HTTP/1.1 200 OK\r\n\r\nhello");
-        let (read, port) = dial_by_name(&relay, "db.example").await.expect("carried");
-        assert_eq!(read, "hello");
-        let request = asked.recv().await.expect("a request");
-        assert!(
-            request.starts_with(&format!("CONNECT db.example:{port} HTTP/1.1\r\n")),
-            "{request}"
-        );
-    }
-
-    #[tokio::test]
-    async fn what_the_gateway_refuses_is_reset_and_carries_nothing() {
-        let root = tempfile::tempdir().expect("a directory");
-        let (relay, _asked) = relay(root.path(), "HTTP/1.1 403 no\r\n\r\nhello");
-        let error = dial_by_name(&relay, "db.example").await.expect_err("refused");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    }
-
-    #[tokio::test]
-    async fn without_a_server_a_proxy_s_client_is_told_so() {
-        let root = tempfile::tempdir().expect("a directory");
-        let (relay, _asked) = relay(root.path(), "");
-        std::fs::remove_file(root.path().join("egress.sock")).expect("removed");
-        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound");
-        let place = listener.local_addr().expect("an address");
-        relay.take(listener, &Arc::new(Semaphore::new(1)), Relay::carry);
-        let mut stream = TcpStream::connect(place).await.expect("connected");
-        let mut read = String::new();
-        stream.read_to_string(&mut read).await.expect("read");
-        assert!(read.starts_with("HTTP/1.1 502 agentdeck: the server is not running"), "{read}");
-    }
-}
+mod tests;

@@ -64,7 +64,9 @@ fn a_wrong_word_is_refused_by_name() {
     refused(&test, &here, &["-e", "UNSET"], &["UNSET"]);
     refused(&test, &here, &["--engine", "docker"], &["image"]);
     refused(&test, &here, &["--image", "debian:12"], &["native", "image"]);
-    for (flag, value) in [("--engine", "podmann"), ("--network", "opne"), ("--allow", "nowhere")] {
+    for (flag, value) in
+        [("--engine", "podmann"), ("--network", "opne"), ("--allow", "nowhere:http")]
+    {
         new(&test, &here, &[flag, value]).fails(2, &[flag, value]);
     }
     test.assert_nothing_left();

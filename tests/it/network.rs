@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use agentdeck::egress::Gateway;
+use agentdeck::egress::{Gate, Gateway};
 use agentdeck::engine::{BoxRecord, Engine};
 use agentdeck::model::policy::{NetworkMode, NetworkPolicy};
 use agentdeck::shim::config::RelayConfig;
@@ -159,7 +159,7 @@ impl<'a> Inside<'a> {
         listener.set_nonblocking(true).expect("set");
         let listener = UnixListener::from_std(listener).expect("registered");
         let gateway = Gateway::new().expect("a gateway");
-        let gate = gateway.serve(listener, Arc::new(place.plan.network.clone()));
+        let gate = gateway.serve(listener, Gate::new(place.plan.network.clone()));
         let record = place.create(engine).await;
         let program = place.plan.mount.join("busybox").display().to_string();
         Self { engine, record, program, gate }
@@ -271,7 +271,7 @@ async fn nothing_of_the_host_is_reached(engine: &dyn Engine, place: &mut Place) 
 async fn only_the_named_service_of_the_host_is_reached(engine: &dyn Engine, place: &mut Place) {
     let (named, other) = (Canary::on_loopback().await, Canary::on_loopback().await);
     let allow = [format!("host:{}", named.port())];
-    let inside = Inside::new(engine, place, NetworkMode::None, &allow).await;
+    let inside = Inside::new(engine, place, NetworkMode::Allow, &allow).await;
     for way in Way::PROXIED {
         let answer = inside.ask(way, "host.agentdeck", named.port()).await;
         assert!(answer.ends_with(SONG), "{way:?}: {answer:?}");
@@ -312,18 +312,16 @@ async fn a_refusal_says_why(engine: &dyn Engine, place: &mut Place) {
     inside.remove().await;
 }
 
-/// With the network off every name has an address in the box, which leads to a refusal.
+/// With the network off no name exists, and a proxy's client is told why.
 async fn a_network_that_is_off_answers_for_itself(engine: &dyn Engine, place: &mut Place) {
     let inside = Inside::new(engine, place, NetworkMode::None, &[]).await;
-    let off = "agentdeck: this environment's network is off, and example.org:80 is not";
+    let off = "agentdeck: example.org:80 is not reached: this environment's network is none";
     assert!(inside.ask(Way::Get, "example.org", 80).await.contains(off));
     assert!(inside.ask(Way::Connect, "example.org", 80).await.contains(off));
     assert!(Way::Socks.is_refusal(&inside.ask(Way::Socks, "example.org", 80).await));
-    let address: Ipv4Addr = inside.address_of("example.org").await.parse().expect("an address");
-    assert_eq!(address.octets()[..2], [127, 64]);
-    let answer = inside.ask(Way::Direct, &address.to_string(), 80).await;
-    assert!(answer.contains(off), "a program that speaks HTTP is told: {answer}");
-    assert_eq!(inside.ask(Way::Direct, &address.to_string(), 443).await, "");
+    let look = format!("{} nslookup -type=a example.org 127.0.0.1", inside.program);
+    let answer = script(engine, &inside.record, Role::Agent, &look).await;
+    assert!(answer.contains("NXDOMAIN"), "{answer}");
     assert_eq!(inside.ask(Way::Direct, "127.65.4.3", 80).await, "", "an address of no name");
     let routes = script(engine, &inside.record, Role::Root, "cat /proc/net/route | wc -l").await;
     assert_eq!(routes, "1", "a heading and no route");
@@ -343,7 +341,7 @@ async fn a_network_that_is_off_answers_for_itself(engine: &dyn Engine, place: &m
 async fn a_box_without_server_says_so(engine: &dyn Engine, place: &mut Place) {
     let canary = Canary::on_loopback().await;
     let allow = [format!("host:{}", canary.port())];
-    let mut inside = Inside::new(engine, place, NetworkMode::None, &allow).await;
+    let mut inside = Inside::new(engine, place, NetworkMode::Allow, &allow).await;
     assert!(inside.ask(Way::Get, "host.agentdeck", canary.port()).await.ends_with(SONG));
     inside.gate.abort();
     let _ = (&mut inside.gate).await;
@@ -353,7 +351,7 @@ async fn a_box_without_server_says_so(engine: &dyn Engine, place: &mut Place) {
     listener.set_nonblocking(true).expect("set");
     let listener = UnixListener::from_std(listener).expect("registered");
     let gateway = Gateway::new().expect("a gateway");
-    inside.gate = gateway.serve(listener, Arc::new(place.plan.network.clone()));
+    inside.gate = gateway.serve(listener, Gate::new(place.plan.network.clone()));
     assert!(inside.ask(Way::Get, "host.agentdeck", canary.port()).await.ends_with(SONG));
     inside.remove().await;
 }

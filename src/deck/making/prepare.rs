@@ -53,6 +53,7 @@ pub(in crate::deck) fn prepare(
         return Err(Failure::new(FailureKind::Refused, "the native engine has no bridge network")
             .hint("use --network open, or --engine docker"));
     }
+    crate::egress::check(&spec.network)?;
     let image = image(engine, spec.image.as_ref(), settings.image)?;
     let repository_id = user.id().clone();
     let runtime = spec.runtime.clone().or(settings.runtime);
@@ -144,6 +145,7 @@ pub(in crate::deck) fn record(
         runtime: prepared.runtime.clone(),
         require: prepared.require.clone(),
         network: spec.network.clone(),
+        denied: Vec::new(),
         limits: prepared.limits.clone(),
         isolation: None,
         state: EnvironmentState::Creating { step: "preparing".to_owned(), done: 0, total: 0 },

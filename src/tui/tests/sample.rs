@@ -72,6 +72,7 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         runtime: None,
         require: Vec::new(),
         network: NetworkPolicy::default(),
+        denied: Vec::new(),
         limits: Limits::default(),
         isolation: None,
         state: EnvironmentState::Running,
