@@ -63,6 +63,7 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
         ["server", "run"] => Some(server::run()),
         ["shim-tool", tool @ ..] => Some(crate::shim::run_tool(tool)),
         ["shim-hold"] => Some(crate::shim::hold()),
+        ["shim-probe", _] => Some(crate::shim::probe()),
         ["box"] => Some(crate::engine::native::child::run()),
         _ => None,
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::exec;
 use super::shared::{Shared, blocking};
 use super::state::Record;
+use crate::engine::Asked;
 use crate::model::diff::{Attempt, Comparison, Diff};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
@@ -155,7 +156,8 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
     if let (Some(made), true) = (&record.record, link) {
         // Read back at the moment of asking, so that it is never a memory of what once held.
         let engine = shared.engine(record.environment.engine);
-        record.environment.isolation = Some(engine.isolation(made).await?);
+        record.environment.isolation =
+            Some(engine.isolation(made, &Asked::from(&record.environment)).await?);
     }
     Ok(Inspection {
         workspace: places.workspace(),

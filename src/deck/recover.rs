@@ -13,7 +13,7 @@ use super::shared::{Shared, blocking};
 use super::state::{RECORD_VERSION, Record, Report};
 use super::taking;
 use super::terminal::Terminal;
-use crate::engine::{BoxRecord, BoxState};
+use crate::engine::{Asked, BoxRecord, BoxState};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -142,7 +142,8 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
 /// Reads back what holds a box that went on without a server.
 async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
     let id = &record.environment.id;
-    match shared.engine(record.environment.engine).isolation(made).await {
+    let asked = Asked::from(&record.environment);
+    match shared.engine(record.environment.engine).isolation(made, &asked).await {
         Ok(isolation) => shared.report(id, Report::Isolation(isolation)).await,
         Err(failure) => {
             let note = format!("what holds the box could not be read back: {failure}");

@@ -1,6 +1,7 @@
 //! Engines make boxes. One trait, and one conformance suite that every engine passes.
 
 pub mod docker;
+mod isolation;
 pub mod native;
 mod place;
 mod removal;
@@ -13,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, EnvironmentName};
 use crate::model::policy::{
-    EngineKind, EngineReport, ImageSource, Isolation, IsolationRequest, Limits, NetworkPolicy,
-    Usage,
+    EngineKind, EngineReport, ImageSource, Isolation, IsolationRequest, Limits, NetworkMode,
+    NetworkPolicy, Usage,
 };
 use crate::model::repository::Identity;
 
@@ -64,6 +66,25 @@ impl BoxPlan {
     /// The deck's own directory, two above the environment's.
     pub fn deck_directory(&self) -> &std::path::Path {
         self.directory.ancestors().nth(2).unwrap_or(&self.directory)
+    }
+}
+
+/// What of an environment's rails a box is compared with when it is read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub network: NetworkMode,
+    pub limits: Limits,
+}
+
+impl From<&BoxPlan> for Asked {
+    fn from(plan: &BoxPlan) -> Self {
+        Self { network: plan.network.mode, limits: plan.limits.clone() }
+    }
+}
+
+impl From<&Environment> for Asked {
+    fn from(environment: &Environment) -> Self {
+        Self { network: environment.network.mode, limits: environment.limits.clone() }
     }
 }
 
@@ -170,8 +191,8 @@ pub trait Engine: Send + Sync {
 
     async fn state(&self, record: &BoxRecord) -> Result<BoxState, Failure>;
 
-    /// Reads back what holds the box.
-    async fn isolation(&self, record: &BoxRecord) -> Result<Isolation, Failure>;
+    /// Reads back what holds the box, beside what was asked for.
+    async fn isolation(&self, record: &BoxRecord, asked: &Asked) -> Result<Isolation, Failure>;
 
     /// Boxes of this deck that the engine has, whether or not the deck remembers them.
     async fn list(&self, deck: &str) -> Result<Vec<EnvironmentId>, Failure>;

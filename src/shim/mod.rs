@@ -4,6 +4,7 @@
 //! or screens. It must stay small, outlive the server, and never trust what runs beside it.
 
 pub mod archive;
+pub mod claims;
 pub mod config;
 pub mod wire;
 
@@ -18,6 +19,7 @@ mod modes;
 mod names;
 mod ports;
 mod privileges;
+mod probe;
 mod relay;
 mod ring;
 mod server;
@@ -35,6 +37,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use config::ShimConfig;
+
+/// Tries what an agent must not be able to do, tells what came of it, and waits like `hold`.
+pub fn probe() -> ExitCode {
+    probe::run()
+}
 
 /// Says that it is there, then does nothing until its input ends. A process of this kind is what
 /// an engine reads an agent's rights from.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use agentdeck::engine::{BoxEvent, BoxState, Engine};
+use agentdeck::engine::{Asked, BoxEvent, BoxState, Engine};
 use agentdeck::model::id::{EnvironmentName, SessionId};
 use agentdeck::model::policy::{IsolationLevel, LimitSupport, Limits};
 use agentdeck::model::screen::Size;
@@ -113,7 +113,7 @@ pub async fn rights_follow_the_role(engine: &dyn Engine, place: &Place) {
     );
     let root = script(engine, &record, Role::Root, read).await;
     assert!(root.contains("CapPrm:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"), "{root}");
-    let isolation = engine.isolation(&record).await.expect("read back");
+    let isolation = engine.isolation(&record, &Asked::from(&place.plan)).await.expect("read back");
     assert_eq!(isolation.level, IsolationLevel::Enforced, "{isolation:#?}");
     engine.remove(&record).await.expect("removed");
 }

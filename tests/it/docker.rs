@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use agentdeck::engine::docker::Docker;
-use agentdeck::engine::{BoxPlan, BoxRecord, BoxState, Engine};
+use agentdeck::engine::{Asked, BoxPlan, BoxRecord, BoxState, Engine};
 use agentdeck::model::failure::FailureKind;
 use agentdeck::model::id::EnvironmentId;
 use agentdeck::model::policy::ImageSource;
@@ -265,7 +265,7 @@ async fn an_agent_has_no_rights_that_a_plain_container_has() {
     let expected = format!("CapEff:{none}\nCapBnd:{none}\nNoNewPrivs:1\nSeccomp:2\n1");
     assert_eq!(agent(&engine, &record, attempts).await, expected);
 
-    let isolation = engine.isolation(&record).await.expect("facts");
+    let isolation = engine.isolation(&record, &Asked::from(&place.plan)).await.expect("facts");
     for fact in &isolation.facts {
         assert!(fact.holds(), "{fact:?}");
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use agentdeck::engine::native::Native;
-use agentdeck::engine::{BoxRecord, BoxState, Engine};
+use agentdeck::engine::{Asked, BoxRecord, BoxState, Engine};
 use agentdeck::model::failure::FailureKind;
 use agentdeck::model::policy::{IsolationLevel, IsolationRequest, LimitSupport, NetworkMode};
 use agentdeck::shim::wire::Role;
@@ -229,7 +229,7 @@ async fn no_isolation_is_only_by_name_and_is_told() {
     place.plan.isolation = IsolationRequest::Unisolated;
     let engine = engine(&place);
     let record = place.create(&engine).await;
-    let isolation = engine.isolation(&record).await.expect("read back");
+    let isolation = engine.isolation(&record, &Asked::from(&place.plan)).await.expect("read back");
     assert_eq!(isolation.level, IsolationLevel::Off);
     let pwd = script(&engine, &record, Role::Agent, "pwd; cat hello").await;
     assert_eq!(pwd, format!("{}\nhello", place.plan.workspace.display()));

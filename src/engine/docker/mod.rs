@@ -7,9 +7,9 @@
 mod accounts;
 mod connect;
 mod create;
-mod hold;
 mod image;
 mod inspect;
+mod isolation;
 mod kernel;
 mod lifecycle;
 mod mapped;
@@ -28,7 +28,7 @@ use tokio::net::UnixStream;
 
 use self::accounts::Accounts;
 use self::connect::{Candidate, Connection};
-use super::{BoxPlan, BoxRecord, BoxState, Engine, ProgressSink};
+use super::{Asked, BoxPlan, BoxRecord, BoxState, Engine, ProgressSink};
 use crate::model::failure::Failure;
 use crate::model::id::EnvironmentId;
 use crate::model::policy::{EngineKind, EngineReport, Isolation};
@@ -166,8 +166,8 @@ impl Engine for Docker {
         lifecycle::state(&*self.of(record).await?, record).await
     }
 
-    async fn isolation(&self, record: &BoxRecord) -> Result<Isolation, Failure> {
-        probe::isolation(&*self.of(record).await?, record).await
+    async fn isolation(&self, record: &BoxRecord, asked: &Asked) -> Result<Isolation, Failure> {
+        isolation::read(&*self.of(record).await?, record, asked).await
     }
 
     async fn list(&self, deck: &str) -> Result<Vec<EnvironmentId>, Failure> {

@@ -27,7 +27,7 @@ pub(super) const SHIM_CONFIG: &str = "shim.json";
 
 /// Processes of a box when the plan names no bound: more than any build uses, few enough that a
 /// fork bomb does not take the host's process table.
-const DEFAULT_PROCESSES: u32 = 4096;
+pub(super) const DEFAULT_PROCESSES: u32 = 4096;
 
 /// Docker's default set for a container's root. The shim starts with it, gives it to setup and to
 /// `exec --root`, and takes all of it from agents and shells.

@@ -1,23 +1,16 @@
-//! What an engine can do here, and what holds a box it runs.
+//! What an engine can do here.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use bollard::models::{ContainerInspectResponse, SystemInfo};
+use bollard::models::SystemInfo;
 
 use super::CALL_DEADLINE;
 use super::connect::Connection;
-use super::hold;
-use super::kernel;
-use super::lifecycle;
 use super::mapped::BoxUser;
 use super::problem::{brief, call};
-use crate::engine::BoxRecord;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::{
-    Aspect, Capabilities, EngineKind, EngineReport, Isolation, IsolationFact, IsolationLevel,
-    LimitSupport,
-};
+use crate::model::policy::{Capabilities, EngineKind, EngineReport, LimitSupport};
 
 /// Refuses engines whose containers cannot own their files as the user does.
 pub(super) fn suitable(info: &SystemInfo) -> Result<(), Failure> {
@@ -123,59 +116,6 @@ fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
-}
-
-/// Reads back what holds a box: the engine's inspect, and the kernel's view of its first process.
-pub(super) async fn isolation(
-    connection: &Connection,
-    record: &BoxRecord,
-) -> Result<Isolation, Failure> {
-    let found = lifecycle::find(connection, record).await?.ok_or_else(|| {
-        let message = format!("the container of environment {} is gone", record.environment);
-        Failure::new(FailureKind::NotFound, message)
-    })?;
-    if !lifecycle::is_running(&found) || !kernel::is_alive(record) {
-        let message = format!("the box of environment {} does not run", record.environment);
-        return Err(Failure::new(FailureKind::Unavailable, message).hint("start it first"));
-    }
-    let host = found.host_config.clone().unwrap_or_default();
-    let routed = host.network_mode.as_deref() != Some("none");
-    let mut facts = vec![privileges(&found), shown(&found)];
-    let held = hold::hold(record).await?;
-    facts.extend(kernel::facts(record.init_pid, held.pid, routed));
-    let level = if facts.iter().all(|fact| fact.holds()) {
-        IsolationLevel::Enforced
-    } else {
-        IsolationLevel::Partial
-    };
-    Ok(Isolation { level, facts })
-}
-
-fn privileges(found: &ContainerInspectResponse) -> IsolationFact {
-    let host = found.host_config.clone().unwrap_or_default();
-    let devices = host.devices.unwrap_or_default().len();
-    let holds = host.privileged == Some(false) && devices == 0;
-    let evidence = format!("inspect: Privileged {:?}, {devices} devices", host.privileged);
-    IsolationFact::read(Aspect::Privileges, "not privileged", holds, evidence)
-}
-
-/// What of the host the box sees, and that no socket of the host is among it.
-fn shown(found: &ContainerInspectResponse) -> IsolationFact {
-    let binds: Vec<_> = found
-        .mounts
-        .iter()
-        .flatten()
-        .filter(|mount| mount.typ.as_deref() != Some("volume"))
-        .collect();
-    let is_socket = |source: &str| {
-        use std::os::unix::fs::FileTypeExt;
-        std::fs::symlink_metadata(source).is_ok_and(|file| file.file_type().is_socket())
-    };
-    let holds = !binds.iter().filter_map(|mount| mount.source.as_deref()).any(is_socket);
-    let places: Vec<String> =
-        binds.iter().filter_map(|mount| Some(brief(mount.destination.as_deref()?))).collect();
-    let evidence = format!("inspect: {}", places.join(", "));
-    IsolationFact::read(Aspect::Files, "only its own files of the host", holds, evidence)
 }
 
 #[cfg(test)]

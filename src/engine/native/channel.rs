@@ -1,5 +1,4 @@
-//! The engine's own words with a shim: making sure that it is the shim, stopping it, and holding
-//! a process in the box still to read what the kernel says of it.
+//! The engine's own words with a shim: making sure that it is the shim, and stopping it.
 
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
@@ -8,12 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::UnixStream;
 
-use super::{process, root};
+use super::process;
 use crate::engine::BoxRecord;
-use crate::shim::config::HOLD;
-use crate::shim::wire::{
-    Frame, Program, Role, SOCKET, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
-};
+use crate::shim::wire::{Frame, SOCKET, ShimRequest, VERSION, read_frame, write_frame};
 
 /// Connects to the shim of `record`. A listener that is not the box's first process is refused:
 /// the socket's directory is shared with the box.
@@ -44,41 +40,4 @@ pub(super) async fn stop(record: &BoxRecord, grace: Duration) -> anyhow::Result<
     // The shim closes when it is done; what it says until then is for others.
     while read_frame(&mut stream).await?.is_some() {}
     Ok(())
-}
-
-/// A process under the agent's rights that does nothing until this is dropped.
-pub(super) struct Held {
-    _stream: UnixStream,
-    pub(super) pid: u32,
-}
-
-/// Starts such a process and finds it from outside.
-pub(super) async fn hold(record: &BoxRecord) -> anyhow::Result<Held> {
-    let mut stream = greet(record).await?;
-    let program = Program {
-        command: vec![root::SHIM.to_owned(), HOLD.to_owned()],
-        environment: Vec::new(),
-        directory: Some("/".to_owned()),
-        role: Role::Agent,
-    };
-    write_frame(&mut stream, &Frame::control(&ShimRequest::Exec { program })).await?;
-    match read_frame(&mut stream).await?.context("the shim left")? {
-        Frame::ExecOutput { .. } => {}
-        Frame::Control(json) => match serde_json::from_slice(&json)? {
-            ShimEvent::ExecFailed { message } => anyhow::bail!(message),
-            event => anyhow::bail!("the shim answered {event:?}"),
-        },
-        frame => anyhow::bail!("the shim answered {frame:?}"),
-    }
-    let pid = find_held(record.init_pid).context("the held process is not there")?;
-    Ok(Held { _stream: stream, pid })
-}
-
-/// The first process's child that was started to be held.
-fn find_held(init: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
-    let expected = format!("{}\0{HOLD}\0", root::SHIM);
-    children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
-        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == expected.as_bytes())
-    })
 }

@@ -1,147 +1,53 @@
-//! What holds a box, read back from the kernel.
-
-use std::path::Path;
+//! What holds a box of this engine, read back from the kernel.
 
 use anyhow::Context;
+use tokio::net::UnixStream;
 
-use super::channel;
-use crate::engine::BoxRecord;
-use crate::model::policy::{Aspect, Isolation, IsolationFact, IsolationLevel};
-
-const NAMESPACES: [&str; 7] = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
+use super::{channel, root};
+use crate::engine::isolation::{Design, own_directory, read as read_box, unisolated};
+use crate::engine::{Asked, BoxRecord};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::{EngineKind, Isolation};
 
 /// Reads everything from a process that was started as an agent's is.
-pub(super) async fn read(record: &BoxRecord) -> anyhow::Result<Isolation> {
+pub(super) async fn read(record: &BoxRecord, asked: &Asked) -> Result<Isolation, Failure> {
     if shares_namespaces(record.init_pid)? {
         return Ok(unisolated(record.init_pid));
     }
-    let held = channel::hold(record).await.context("cannot look into the box")?;
-    let facts = facts(held.pid)?;
-    let level = if facts.iter().all(|fact| fact.holds()) {
-        IsolationLevel::Enforced
-    } else {
-        IsolationLevel::Partial
+    let design = Design {
+        engine: EngineKind::Native,
+        own: own_directory(record),
+        filled: Vec::new(),
+        shows_system: true,
+        root_capabilities: None,
+        told: Vec::new(),
     };
-    Ok(Isolation { level, facts })
+    let open = || async { connect(record) };
+    read_box(record, open, root::SHIM, design, asked).await
+}
+
+fn connect(record: &BoxRecord) -> Result<UnixStream, Failure> {
+    let connect = || {
+        let stream = channel::open(record)?;
+        stream.set_nonblocking(true)?;
+        UnixStream::from_std(stream)
+    };
+    connect().map_err(|error| {
+        let message = format!("cannot look into the box of {}: {error}", record.environment);
+        Failure::new(FailureKind::Unavailable, message)
+    })
 }
 
 /// Whether a process is numbered in no more namespaces than this one is. Its links in `/proc`
 /// would tell too, but those of a process that cannot be inspected are hidden from its own user.
 fn shares_namespaces(pid: u32) -> anyhow::Result<bool> {
-    let depth = |status: &str| field_of(status, "NSpid").split_ascii_whitespace().count();
-    Ok(depth(&read_of(pid, "status")?) == depth(&read_of(std::process::id(), "status")?))
+    Ok(depth(pid)? == depth(std::process::id())?)
 }
 
-fn unisolated(pid: u32) -> Isolation {
-    let evidence = format!("process {pid} is in the host's own namespaces");
-    let fact = IsolationFact::read(Aspect::Processes, "a box", false, evidence);
-    Isolation { level: IsolationLevel::Off, facts: vec![fact] }
-}
-
-fn facts(pid: u32) -> anyhow::Result<Vec<IsolationFact>> {
-    let mut facts = namespaces(pid)?;
-    let status = read_of(pid, "status")?;
-    for (name, field, expected) in [
-        ("no capabilities in reach", "CapBnd", "0000000000000000"),
-        ("no capabilities", "CapEff", "0000000000000000"),
-        ("no new privileges", "NoNewPrivs", "1"),
-        ("system call filter", "Seccomp", "2"),
-    ] {
-        let value = field_of(&status, field);
-        facts.push(IsolationFact::read(
-            Aspect::Privileges,
-            name,
-            value == expected,
-            format!("{field} {value}"),
-        ));
-    }
-    let map = read_of(pid, "uid_map")?;
-    let map = map.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-    facts.push(IsolationFact::read(
-        Aspect::Privileges,
-        "mapped user ids",
-        !map.ends_with("4294967295"),
-        format!("uid_map {map}"),
-    ));
-    let mounts = read_of(pid, "mountinfo")?;
-    let root = root_file_system(&mounts);
-    facts.push(IsolationFact::read(
-        Aspect::Files,
-        "private root",
-        root == "tmpfs",
-        format!("/ is {root}"),
-    ));
-    let devices = read_of(pid, "net/dev")?;
-    let interfaces = interfaces(&devices);
-    facts.push(IsolationFact::read(
-        Aspect::Network,
-        "no network interface",
-        interfaces == ["lo"],
-        interfaces.join(" "),
-    ));
-    Ok(facts)
-}
-
-fn namespaces(pid: u32) -> anyhow::Result<Vec<IsolationFact>> {
-    NAMESPACES
-        .iter()
-        .map(|kind| {
-            let aspect = match *kind {
-                "mnt" => Aspect::Files,
-                "net" => Aspect::Network,
-                "user" => Aspect::Privileges,
-                _ => Aspect::Processes,
-            };
-            let (theirs, ours) = (link(pid, kind)?, link(std::process::id(), kind)?);
-            Ok(IsolationFact::read(
-                aspect,
-                &format!("own {kind} namespace"),
-                theirs != ours,
-                theirs,
-            ))
-        })
-        .collect()
-}
-
-fn link(pid: u32, kind: &str) -> anyhow::Result<String> {
-    let path = Path::new("/proc").join(pid.to_string()).join("ns").join(kind);
-    let target =
-        std::fs::read_link(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(target.to_string_lossy().into_owned())
-}
-
-fn read_of(pid: u32, file: &str) -> anyhow::Result<String> {
-    let path = format!("/proc/{pid}/{file}");
-    std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
-}
-
-fn field_of<'a>(status: &'a str, name: &str) -> &'a str {
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or_default().trim()
-}
-
-/// The type of what is mounted at `/`: the field after the separator (`proc(5)`).
-fn root_file_system(mountinfo: &str) -> &str {
-    let line = mountinfo.lines().find(|line| line.split(' ').nth(4) == Some("/"));
-    let after = line.and_then(|line| line.split_once(" - ")).map_or("", |(_, after)| after);
-    after.split(' ').next().unwrap_or_default()
-}
-
-fn interfaces(devices: &str) -> Vec<&str> {
-    devices.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_tables_are_read() {
-        let info =
-            "9 1 0:2 /a /proc rw - proc proc rw\n8 1 0:9 / / rw shared:1 - tmpfs agentdeck rw";
-        assert_eq!(root_file_system(info), "tmpfs");
-        let devices = "Inter-|   Receive\n face |bytes\n    lo:   0 0\n  eth0: 1 2";
-        assert_eq!(interfaces(devices), ["lo", "eth0"]);
-        assert_eq!(field_of("CapBnd:\t0000\nSeccomp:\t2\n", "Seccomp"), "2");
-    }
+/// In how many namespaces a process has a number.
+fn depth(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    Ok(numbers.unwrap_or_default().split_ascii_whitespace().count())
 }

@@ -32,7 +32,9 @@ use async_trait::async_trait;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::{BoxEvent, BoxPlan, BoxRecord, BoxState, Ending, Engine, ProgressSink, unsupported};
+use super::{
+    Asked, BoxEvent, BoxPlan, BoxRecord, BoxState, Ending, Engine, ProgressSink, unsupported,
+};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
 use crate::model::policy::{
@@ -47,9 +49,6 @@ const STOP_MARGIN: Duration = Duration::from_secs(3);
 
 /// Longest time for the kernel to end a killed box.
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Longest time for one look into a box.
-const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The deck under which groups are made to find out whether they can be.
 const PROBE: &str = "probe";
@@ -173,11 +172,8 @@ impl Engine for Native {
         Ok(if mark.is_some() { BoxState::Stopped } else { BoxState::Gone })
     }
 
-    async fn isolation(&self, record: &BoxRecord) -> Result<Isolation, Failure> {
-        match tokio::time::timeout(LOOK_DEADLINE, isolation::read(record)).await {
-            Ok(read) => Ok(read?),
-            Err(_) => Err(Failure::new(FailureKind::Timeout, "the box does not answer")),
-        }
+    async fn isolation(&self, record: &BoxRecord, asked: &Asked) -> Result<Isolation, Failure> {
+        isolation::read(record, asked).await
     }
 
     async fn list(&self, deck: &str) -> Result<Vec<EnvironmentId>, Failure> {

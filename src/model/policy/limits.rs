@@ -54,6 +54,20 @@ pub struct Usage {
     pub processes: u32,
 }
 
+/// An amount of bytes for people, as in `1.5 GiB`.
+pub fn show_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut amount = bytes as f64;
+    while amount >= 1024.0 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    let whole = amount >= 10.0 || (amount - amount.round()).abs() < 0.05;
+    let digits = usize::from(!whole);
+    format!("{amount:.digits$} {}", UNITS[unit])
+}
+
 /// Reads an amount of bytes as container tools write it: `512m`, `2g`, `2GiB`, `1.5g`; units are
 /// powers of 1024.
 pub fn parse_bytes(text: &str) -> Result<u64, Failure> {
@@ -117,6 +131,12 @@ mod tests {
         for bad in ["", "0", "-1", "inf", "nan", "many", "0.001"] {
             assert!(parse_processors(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn amounts_are_shown_in_their_largest_unit() {
+        let shown = [0, 1023, 1 << 10, 3 << 29, 2 << 30, 700 << 20].map(show_bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1 KiB", "1.5 GiB", "2 GiB", "700 MiB"]);
     }
 
     #[test]

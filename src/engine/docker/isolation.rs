@@ -1,0 +1,78 @@
+//! What holds a box of this engine: the engine's own word on it, and the kernel's.
+
+use std::path::PathBuf;
+
+use bollard::models::ContainerInspectResponse;
+
+use super::connect::Connection;
+use super::plan::{DEFAULT_PROCESSES, SHIM};
+use super::{kernel, lifecycle};
+use crate::engine::isolation::{Design, own_directory, read as read_box};
+use crate::engine::{Asked, BoxRecord};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::{
+    Aspect, Enforcement, EngineKind, Isolation, IsolationFact, NetworkMode,
+};
+
+/// The capabilities of a container's root under Docker's defaults, as the kernel numbers them.
+const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
+
+/// Files that an engine writes for each container and mounts into it.
+const FILLED: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
+
+/// Reads back what holds a box.
+pub(super) async fn read(
+    connection: &Connection,
+    record: &BoxRecord,
+    asked: &Asked,
+) -> Result<Isolation, Failure> {
+    let found = lifecycle::find(connection, record).await?.ok_or_else(|| {
+        let message = format!("the container of environment {} is gone", record.environment);
+        Failure::new(FailureKind::NotFound, message)
+    })?;
+    if !lifecycle::is_running(&found) || !kernel::is_alive(record) {
+        let message = format!("the box of environment {} does not run", record.environment);
+        return Err(Failure::new(FailureKind::Unavailable, message).hint("start it first"));
+    }
+    let design = Design {
+        engine: EngineKind::Docker,
+        own: own_directory(record),
+        filled: filled(&found),
+        shows_system: false,
+        root_capabilities: Some(DEFAULT_CAPABILITIES),
+        told: told(&found),
+    };
+    let open = || lifecycle::open_channel(record);
+    read_box(record, open, SHIM, design, &planned(&found, asked)).await
+}
+
+/// What was asked for, with what this engine's boxes are given unasked.
+fn planned(found: &ContainerInspectResponse, asked: &Asked) -> Asked {
+    let mut asked = asked.clone();
+    asked.limits.processes.get_or_insert(DEFAULT_PROCESSES);
+    let host = found.host_config.as_ref();
+    if host.and_then(|host| host.network_mode.as_deref()) == Some("bridge") {
+        asked.network = NetworkMode::Bridge;
+    }
+    asked
+}
+
+/// Places that the engine itself fills: its own files, and volumes that the image declares.
+fn filled(found: &ContainerInspectResponse) -> Vec<PathBuf> {
+    let volumes = found.mounts.iter().flatten();
+    let volumes = volumes.filter(|mount| mount.typ.as_deref() == Some("volume"));
+    let volumes = volumes.filter_map(|mount| mount.destination.as_ref().map(PathBuf::from));
+    FILLED.into_iter().map(PathBuf::from).chain(volumes).collect()
+}
+
+/// What the engine says that no file of the kernel does.
+fn told(found: &ContainerInspectResponse) -> Vec<IsolationFact> {
+    let host = found.host_config.clone().unwrap_or_default();
+    let devices = host.devices.unwrap_or_default().len();
+    let privileged = host.privileged == Some(true);
+    let evidence = format!("docker inspect: Privileged {privileged}, {devices} devices");
+    let enforcement =
+        if privileged || devices > 0 { Enforcement::Off } else { Enforcement::Enforced };
+    let fact = IsolationFact::new(Aspect::Privileges, "not privileged", enforcement, evidence);
+    vec![if fact.holds() { fact } else { fact.remedy("discard it and make it again") }]
+}

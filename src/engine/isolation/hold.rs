@@ -1,0 +1,120 @@
+//! A process in a box that was started exactly as an agent's is, told what it found, and stands
+//! still, so that the kernel can be asked about it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+
+use crate::engine::BoxRecord;
+use crate::model::failure::{Failure, FailureKind};
+use crate::shim::claims::{Claims, PROBE};
+use crate::shim::config::HOLD;
+use crate::shim::wire::{
+    Frame, FrameError, Program, Role, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
+};
+
+/// Longest time for the process to start and tell; on a busy machine it takes tens of
+/// milliseconds.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Largest answer that is read; a whole one is a tenth of it.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// Tells one probe's process from another's.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The process ends when this is dropped.
+pub(super) struct Held {
+    _channel: UnixStream,
+    /// Its number on the host.
+    pub(super) pid: u32,
+    pub(super) claims: Option<Claims>,
+}
+
+/// Starts such a process in the box and finds it from outside. A shim that knows no probe has the
+/// process that only stands still.
+pub(super) async fn hold<F: Future<Output = Result<UnixStream, Failure>>>(
+    record: &BoxRecord,
+    open: impl Fn() -> F,
+    shim: &str,
+) -> Result<Held, Failure> {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let word = format!("{}-{number}", std::process::id());
+    let probe = [shim.to_owned(), PROBE.to_owned(), word];
+    let work = async {
+        if let Some(held) = start(record, open().await?, &probe).await? {
+            return Ok(held);
+        }
+        let plain = [shim.to_owned(), HOLD.to_owned()];
+        let held = start(record, open().await?, &plain).await?;
+        held.ok_or_else(|| failed(record, "the process started for it ended at once"))
+    };
+    let waited = tokio::time::timeout(DEADLINE, work).await;
+    waited.unwrap_or_else(|_| Err(failed(record, "its shim does not answer")))
+}
+
+fn failed(record: &BoxRecord, reason: &str) -> Failure {
+    let message = format!("cannot look into the box of {}: {reason}", record.environment);
+    Failure::new(FailureKind::Unavailable, message)
+}
+
+/// Starts one process; `None` when it ended without a word.
+async fn start(
+    record: &BoxRecord,
+    mut channel: UnixStream,
+    command: &[String],
+) -> Result<Option<Held>, Failure> {
+    let Some(line) =
+        ask(&mut channel, command).await.map_err(|error| failed(record, &error.to_string()))?
+    else {
+        return Ok(None);
+    };
+    let claims = serde_json::from_slice(&line).ok();
+    let pid = child_with(record.init_pid, command);
+    let pid = pid.ok_or_else(|| failed(record, "the process started for it is not there"))?;
+    Ok(Some(Held { _channel: channel, pid, claims }))
+}
+
+/// Has the shim start the process and takes its first line; it has its rights when it says one.
+async fn ask(channel: &mut UnixStream, command: &[String]) -> Result<Option<Vec<u8>>, FrameError> {
+    let program = Program {
+        command: command.to_vec(),
+        environment: Vec::new(),
+        directory: Some("/".to_owned()),
+        role: Role::Agent,
+    };
+    for request in [ShimRequest::Hello { version: VERSION }, ShimRequest::Exec { program }] {
+        write_frame(channel, &Frame::control(&request)).await?;
+    }
+    let strange = |what: String| Err(std::io::Error::other(format!("the shim sent {what}")).into());
+    let mut line = Vec::new();
+    loop {
+        match read_frame(channel).await? {
+            Some(Frame::ExecOutput { stream: 1, bytes }) => line.extend(bytes),
+            Some(Frame::ExecOutput { .. }) => {}
+            Some(Frame::Control(json)) => match serde_json::from_slice(&json) {
+                Ok(ShimEvent::Hello { .. }) => {}
+                Ok(ShimEvent::ExecExited { .. }) => return Ok(None),
+                other => return strange(format!("{other:?}")),
+            },
+            other => return strange(format!("{other:?}")),
+        }
+        if line.ends_with(b"\n") {
+            return Ok(Some(line));
+        }
+        if line.len() > MAX_ANSWER {
+            return strange("more than an answer".to_owned());
+        }
+    }
+}
+
+/// The child of the box's first process that was started with this command.
+fn child_with(first: u32, command: &[String]) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).ok()?;
+    let expected = command.join("\0") + "\0";
+    children.split_whitespace().filter_map(|child| child.parse().ok()).find(|child: &u32| {
+        std::fs::read(format!("/proc/{child}/cmdline"))
+            .is_ok_and(|line| line == expected.as_bytes())
+    })
+}

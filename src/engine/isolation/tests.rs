@@ -1,0 +1,273 @@
+//! Each protection taken away, one at a time, from the reading of a box that has all of them.
+
+use std::collections::BTreeMap;
+
+use super::groups::{Bound, Bounds, OwnLimits};
+use super::mounts;
+use super::reading::{Namespace, Status};
+use super::*;
+use crate::model::policy::{IsolationLevel, Limits, NetworkMode};
+use crate::shim::claims::{Attempt, Claims};
+
+const HOST: &str = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+                    21 20 0:5 / /dev rw - devtmpfs udev rw\n\
+                    22 20 0:6 / /run rw - tmpfs tmpfs rw\n";
+
+const BOX: &str = "50 1 0:90 / / rw - overlay overlay rw\n\
+                   51 50 0:91 / /proc rw - proc proc rw\n\
+                   52 51 0:91 /sys /proc/sys ro - proc proc rw\n\
+                   53 51 0:91 /bus /proc/bus ro - proc proc rw\n\
+                   54 51 0:91 /irq /proc/irq ro - proc proc rw\n\
+                   55 51 0:91 /sysrq-trigger /proc/sysrq-trigger ro - proc proc rw\n\
+                   56 51 0:5 /null /proc/kcore rw - devtmpfs udev rw\n\
+                   57 51 0:5 /null /proc/keys rw - devtmpfs udev rw\n\
+                   58 51 0:5 /null /proc/latency_stats rw - devtmpfs udev rw\n\
+                   59 51 0:5 /null /proc/timer_list rw - devtmpfs udev rw\n\
+                   60 51 0:5 /null /proc/sched_debug rw - devtmpfs udev rw\n\
+                   61 51 0:92 / /proc/scsi ro - tmpfs tmpfs ro\n\
+                   62 50 8:1 /state/e/workspace /home/me/shop rw - ext4 x rw\n\
+                   63 50 8:1 /etc-of-engine/hosts /etc/hosts rw - ext4 x rw\n\
+                   64 50 0:93 / /sys ro - sysfs sysfs ro\n";
+
+fn design() -> Design {
+    Design {
+        engine: EngineKind::Docker,
+        own: "/state/e".into(),
+        filled: vec!["/etc/hosts".into()],
+        shows_system: false,
+        root_capabilities: Some(0xff),
+        told: Vec::new(),
+    }
+}
+
+fn asked() -> Asked {
+    let limits = Limits {
+        cpu_millis: Some(1500),
+        memory: Some(1 << 30),
+        processes: Some(100),
+        files: Some(1024),
+    };
+    Asked { network: NetworkMode::Open, limits }
+}
+
+fn refused(name: &str) -> Attempt {
+    Attempt { name: name.to_owned(), error: libc::EPERM }
+}
+
+fn bound(value: u64) -> Option<Bound> {
+    Some(Bound { value, place: "/sys/fs/cgroup/x".to_owned() })
+}
+
+/// A box in which everything holds.
+fn whole() -> Reading {
+    let status = |user, bounding| Status {
+        user,
+        capabilities: vec![("CapEff", 0), ("CapBnd", bounding)],
+        no_new_privileges: true,
+        filtered: true,
+        filters: Some(2),
+        numbers: vec![900, 7],
+    };
+    let own = || Namespace { theirs: "pid:[2]".to_owned(), ours: "pid:[1]".to_owned() };
+    let names = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
+    Reading {
+        // No process of that number is there, so that nothing is read of a real one.
+        pid: 0,
+        agent: Some(status(1000, 0)),
+        first: Some(status(0, 0xff)),
+        namespaces: names.map(|name| (name, own())).into(),
+        user_map: Some("0 1000 1".to_owned()),
+        mounts: Some(mounts::parse(BOX)),
+        host_mounts: mounts::parse(HOST),
+        routes: Some(Vec::new()),
+        interfaces: vec!["lo".to_owned()],
+        bounds: Bounds { memory: bound(1 << 30), processors: bound(1500), processes: bound(100) },
+        own_limits: OwnLimits { processes: None, files: Some(1024), address_space: None },
+        claims: Some(Claims {
+            version: 1,
+            calls: vec![refused("mount"), refused("bpf")],
+            kernel_files: vec![refused("/proc/kcore")],
+            addresses: vec![refused("10.0.0.1:53")],
+            first_process: vec![refused("trace")],
+            devices: vec!["null".to_owned(), "zero".to_owned()],
+            name_servers: vec!["127.0.0.1".to_owned()],
+            settings: BTreeMap::from([("user.max_inotify_instances".into(), "128".into())]),
+            processes: 3,
+            ..Claims::default()
+        }),
+    }
+}
+
+fn judge(change: impl FnOnce(&mut Reading)) -> Isolation {
+    let mut reading = whole();
+    change(&mut reading);
+    Isolation::of(facts(&reading, design(), &asked()))
+}
+
+/// The names of the facts that do not hold, with how far they do.
+fn broken(isolation: &Isolation) -> Vec<(&str, Enforcement)> {
+    let facts = isolation.facts.iter().filter(|fact| !fact.holds());
+    facts.map(|fact| (fact.name.as_str(), fact.enforcement)).collect()
+}
+
+#[test]
+fn a_whole_box_is_enforced_in_every_part() {
+    let isolation = judge(|_| {});
+    assert_eq!(broken(&isolation), []);
+    assert_eq!(isolation.level, IsolationLevel::Enforced);
+    for aspect in Aspect::ALL {
+        assert!(isolation.facts.iter().any(|fact| fact.aspect == aspect), "{aspect}");
+    }
+}
+
+#[test]
+fn each_protection_that_is_taken_away_is_told_by_its_name() {
+    use Enforcement::{Off, Partial};
+    let add = |reading: &mut Reading, line: &str| {
+        reading.mounts.as_mut().expect("mounts").extend(mounts::parse(line));
+    };
+    let share = |reading: &mut Reading, kind: &str| {
+        let namespace = reading.namespaces.get_mut(kind).expect("a namespace");
+        namespace.theirs = namespace.ours.clone();
+    };
+    let claims = |reading: &mut Reading| reading.claims.clone().expect("claims");
+    let taken = |name: &str| Attempt { name: name.to_owned(), error: libc::EINVAL };
+    type Change<'a> = Box<dyn Fn(&mut Reading) + 'a>;
+    let cases: Vec<(&str, Enforcement, Change<'_>)> = vec![
+        ("own root", Off, Box::new(|it| share(it, "mnt"))),
+        ("own root", Off, Box::new(|it| add(it, "99 1 8:1 / / rw - ext4 x rw"))),
+        ("files of the host", Off, Box::new(|it| add(it, "99 1 8:1 /home /h rw - ext4 x rw"))),
+        ("files of the host", Partial, Box::new(|it| add(it, "99 1 8:1 /etc /h ro - ext4 x rw"))),
+        ("masked /proc and /sys", Off, Box::new(|it| add(it, "99 1 0:93 / /sys rw - sysfs s rw"))),
+        (
+            "masked /proc and /sys",
+            Off,
+            Box::new(|it| {
+                it.mounts.as_mut().expect("mounts").retain(|mount| !mount.target.ends_with("sys"));
+            }),
+        ),
+        (
+            "masked /proc and /sys",
+            Partial,
+            Box::new(|it| {
+                let claims = Claims { kernel_files: vec![taken("/proc/kcore")], ..claims(it) };
+                it.claims = Some(claims);
+            }),
+        ),
+        (
+            "devices",
+            Off,
+            Box::new(|it| {
+                it.claims = Some(Claims { devices: vec!["sda".into()], ..claims(it) });
+            }),
+        ),
+        ("own process table", Off, Box::new(|it| share(it, "pid"))),
+        ("own shared memory", Off, Box::new(|it| share(it, "ipc"))),
+        ("own host name and groups", Partial, Box::new(|it| share(it, "uts"))),
+        ("own host name and groups", Partial, Box::new(|it| share(it, "cgroup"))),
+        (
+            "first process out of reach",
+            Off,
+            Box::new(|it| {
+                it.claims = Some(Claims { first_process: vec![taken("trace")], ..claims(it) });
+            }),
+        ),
+        (
+            "no capabilities",
+            Off,
+            Box::new(|it| it.agent.as_mut().expect("a status").capabilities[1].1 = 1 << 21),
+        ),
+        (
+            "no new privileges",
+            Off,
+            Box::new(|it| it.agent.as_mut().expect("a status").no_new_privileges = false),
+        ),
+        (
+            "system call filter",
+            Off,
+            Box::new(|it| it.agent.as_mut().expect("a status").filtered = false),
+        ),
+        (
+            "forbidden system calls",
+            Partial,
+            Box::new(|it| {
+                let calls = vec![refused("mount"), taken("bpf")];
+                it.claims = Some(Claims { calls, ..claims(it) });
+            }),
+        ),
+        (
+            "rights of the box's root",
+            Off,
+            Box::new(|it| it.first.as_mut().expect("a status").capabilities[1].1 = 1 << 21),
+        ),
+        ("users of its own", Partial, Box::new(|it| share(it, "user"))),
+        ("own network", Off, Box::new(|it| share(it, "net"))),
+        ("no way past the gateway", Off, Box::new(|it| it.routes = Some(vec!["eth0".into()]))),
+        (
+            "no way past the gateway",
+            Partial,
+            Box::new(|it| {
+                let addresses = vec![Attempt { name: "10.0.0.1:53".into(), error: 0 }];
+                it.claims = Some(Claims { addresses, ..claims(it) });
+            }),
+        ),
+        ("memory", Off, Box::new(|it| it.bounds.memory = None)),
+        ("memory", Off, Box::new(|it| it.bounds.memory = bound(1 << 31))),
+        (
+            "memory",
+            Partial,
+            Box::new(|it| {
+                it.bounds.memory = None;
+                it.own_limits.address_space = Some(1 << 30);
+            }),
+        ),
+        ("processors", Off, Box::new(|it| it.bounds.processors = None)),
+        ("processes", Off, Box::new(|it| it.bounds.processes = None)),
+        ("open files", Off, Box::new(|it| it.own_limits.files = None)),
+        ("tried from inside", Partial, Box::new(|it| it.claims = None)),
+    ];
+    for (index, (name, enforcement, change)) in cases.iter().enumerate() {
+        let isolation = judge(change);
+        let broken = broken(&isolation);
+        assert!(broken.contains(&(*name, *enforcement)), "case {index}, {name}: {broken:?}");
+        let fact = isolation.facts.iter().find(|fact| fact.name == *name).expect("a fact");
+        assert!(fact.remedy.is_some(), "{name} has no remedy");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_never_taken_as_good() {
+    let isolation = Isolation::of(facts(&Reading::default(), design(), &asked()));
+    assert_ne!(isolation.level, IsolationLevel::Enforced);
+    let good = isolation.facts.iter().filter(|fact| fact.holds());
+    assert_eq!(good.map(|fact| fact.name.as_str()).collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn what_nobody_asked_for_decides_nothing() {
+    let mut reading = whole();
+    reading.bounds = Bounds::default();
+    reading.own_limits = OwnLimits::default();
+    let isolation = Isolation::of(facts(&reading, design(), &Asked::default()));
+    assert_eq!(isolation.level, IsolationLevel::Enforced, "{isolation:#?}");
+    let memory = isolation.facts.iter().find(|fact| fact.name == "memory").expect("a fact");
+    assert_eq!((memory.enforcement, memory.counts), (Enforcement::Off, false));
+    assert!(memory.remedy.as_ref().is_some_and(|remedy| remedy.contains("--memory")));
+}
+
+#[test]
+fn a_bridge_is_told_as_the_wish_that_it_is() {
+    let asked = Asked { network: NetworkMode::Bridge, ..asked() };
+    let isolation = Isolation::of(facts(&whole(), design(), &asked));
+    assert_eq!(isolation.level, IsolationLevel::Partial);
+    assert_eq!(isolation.lacking(), [Aspect::Network]);
+    let fact = isolation.unmet(&[Aspect::Network]).expect("a fact");
+    assert!(fact.evidence.contains("as asked"), "{fact:?}");
+}
+
+#[test]
+fn no_isolation_is_off_in_every_part() {
+    let isolation = unisolated(7);
+    assert_eq!(isolation.level, IsolationLevel::Off);
+    assert_eq!(isolation.lacking(), Aspect::ALL);
+}
