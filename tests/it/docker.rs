@@ -267,7 +267,7 @@ async fn an_agent_has_no_rights_that_a_plain_container_has() {
 
     let isolation = engine.isolation(&record, &Asked::from(&place.plan)).await.expect("facts");
     for fact in &isolation.facts {
-        assert!(fact.holds(), "{fact:?}");
+        assert!(fact.holds() || !fact.counts, "{fact:?}");
     }
     engine.remove(&record).await.expect("removed");
 }

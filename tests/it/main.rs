@@ -7,6 +7,7 @@ mod demo;
 mod docker;
 mod docker_images;
 mod docs;
+mod honest;
 mod main_job;
 mod native;
 mod network;

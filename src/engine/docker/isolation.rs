@@ -38,6 +38,7 @@ pub(super) async fn read(
         engine: EngineKind::Docker,
         own: own_directory(record),
         filled: filled(&found),
+        shown: vec![PathBuf::from(SHIM)],
         shows_system: false,
         root_capabilities: Some(DEFAULT_CAPABILITIES),
         told: told(&found),

@@ -76,7 +76,9 @@ fn shown(reading: &Reading, mounts: &[Mount], design: &Design) -> IsolationFact 
     let name = "files of the host";
     let (mut own, mut writable, mut readable) = (Vec::new(), Vec::new(), Vec::new());
     let mut system = 0;
-    for mount in mounts.iter().filter(|mount| !mount.kind.starts_with("cgroup")) {
+    // The root is judged by itself, and control groups with the other files of the kernel.
+    let apart = |mount: &&Mount| mount.target == Path::new("/") || mount.kind.starts_with("cgroup");
+    for mount in mounts.iter().filter(|mount| !apart(mount)) {
         let Some(place) = mounts::host_path(mount, &reading.host_mounts) else { continue };
         let target = mount.target.display().to_string();
         if place.starts_with(&design.own) {
@@ -84,8 +86,8 @@ fn shown(reading: &Reading, mounts: &[Mount], design: &Design) -> IsolationFact 
         } else if is_device(&place) || design.filled.contains(&mount.target) {
         } else if mount.writable {
             writable.push(place.display().to_string());
-        } else if design.shows_system {
-            system += 1;
+        } else if design.shows_system || design.shown.contains(&mount.target) {
+            system += usize::from(design.shows_system);
         } else {
             readable.push(place.display().to_string());
         }
@@ -154,8 +156,8 @@ fn kernel_files(reading: &Reading, mounts: &[Mount]) -> IsolationFact {
 /// Device nodes: the host reads the directory for itself where it may.
 fn devices(reading: &Reading) -> Option<IsolationFact> {
     let name = "devices";
-    let (found, how) = match nodes_of(reading.pid) {
-        Some(found) => (found, format!("/dev of process {}", reading.pid)),
+    let (found, how) = match &reading.devices {
+        Some(found) => (found.clone(), format!("/dev of process {}", reading.pid)),
         None => (reading.claims.as_ref()?.devices.clone(), "claimed from inside".to_owned()),
     };
     let strange: Vec<String> =
@@ -167,27 +169,6 @@ fn devices(reading: &Reading) -> Option<IsolationFact> {
         fact(name, Enforcement::Off, evidence)
             .remedy("run the engine without --device and --privileged")
     })
-}
-
-/// Names of the device nodes in a process's `/dev`, which is a mount and so never a link.
-fn nodes_of(pid: u32) -> Option<Vec<String>> {
-    use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty()).ok()?;
-    let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(&root, "dev", read, Mode::empty()).ok()?;
-    let mut nodes = Vec::new();
-    for entry in rustix::fs::Dir::read_from(&directory).ok()? {
-        let entry = entry.ok()?;
-        let found =
-            rustix::fs::statat(&directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let kind = FileType::from_raw_mode(found.st_mode);
-        if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
-            nodes.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    nodes.sort();
-    Some(nodes)
 }
 
 /// Sockets of services of the host, by a mount or where they usually stand.

@@ -29,6 +29,8 @@ pub(super) struct Design {
     pub(super) own: PathBuf,
     /// Places in the box that the engine fills with writable files of its own making.
     pub(super) filled: Vec<PathBuf>,
+    /// Places in the box at which it shows a file of the host, read-only.
+    pub(super) shown: Vec<PathBuf>,
     /// Parts of the host's system are shown read-only on purpose.
     pub(super) shows_system: bool,
     /// The most that the box's root may have; `None` where its user namespace bounds it.

@@ -78,6 +78,8 @@ pub(super) struct Reading {
     /// Routes of both families, as the interfaces they lead through.
     pub(super) routes: Option<Vec<String>>,
     pub(super) interfaces: Vec<String>,
+    /// Names of the device nodes in the box's `/dev`.
+    pub(super) devices: Option<Vec<String>>,
     pub(super) bounds: Bounds,
     pub(super) own_limits: OwnLimits,
     /// What a process inside says; `None` where the box's shim knows no such process.
@@ -104,6 +106,7 @@ impl Reading {
                 routes(&table, &later)
             }),
             interfaces: interfaces(&text(pid, "net/dev").unwrap_or_default()),
+            devices: devices(pid),
             bounds: groups::read(&membership, &host_mounts),
             own_limits: groups::own_limits(&text(pid, "limits").unwrap_or_default()),
             host_mounts,
@@ -128,7 +131,28 @@ fn namespaces(own: u32, pid: u32) -> BTreeMap<&'static str, Namespace> {
     NAMESPACES.into_iter().filter_map(both).collect()
 }
 
-pub(super) fn one_line(text: &str) -> String {
+/// Names of the device nodes in a process's `/dev`, which is a mount and so never a link.
+fn devices(pid: u32) -> Option<Vec<String>> {
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty()).ok()?;
+    let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(&root, "dev", read, Mode::empty()).ok()?;
+    let mut nodes = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&directory).ok()? {
+        let entry = entry.ok()?;
+        let found =
+            rustix::fs::statat(&directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+            nodes.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    nodes.sort();
+    Some(nodes)
+}
+
+fn one_line(text: &str) -> String {
     let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     lines.collect::<Vec<_>>().join(", ")
 }

@@ -34,6 +34,7 @@ fn design() -> Design {
         engine: EngineKind::Docker,
         own: "/state/e".into(),
         filled: vec!["/etc/hosts".into()],
+        shown: vec!["/shim".into()],
         shows_system: false,
         root_capabilities: Some(0xff),
         told: Vec::new(),

@@ -96,28 +96,19 @@ pub(super) fn sockets() -> Vec<String> {
     SERVICES.into_iter().filter(|path| is_socket(path)).map(str::to_owned).collect()
 }
 
-/// Names of device nodes, those in directories of `/dev` with the directory.
+/// Names of device nodes. Each is looked at, because one that is mounted is listed as what is
+/// below it.
 pub(super) fn devices() -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/dev").into_iter().flatten().flatten() {
-        let Ok(kind) = entry.file_type() else { continue };
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if kind.is_dir() && name != "pts" {
-            let inner = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
-            let nodes = inner.filter(|node| node.file_type().is_ok_and(is_node));
-            found
-                .extend(nodes.map(|node| format!("{name}/{}", node.file_name().to_string_lossy())));
-        } else if is_node(kind) {
-            found.push(name);
-        }
-    }
-    found.sort();
-    found.truncate(MAX_DEVICES);
-    found
-}
-
-fn is_node(kind: std::fs::FileType) -> bool {
-    kind.is_char_device() || kind.is_block_device()
+    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let is_node = |kind: std::fs::FileType| kind.is_char_device() || kind.is_block_device();
+    let nodes = entries.filter(|entry| {
+        std::fs::symlink_metadata(entry.path()).is_ok_and(|found| is_node(found.file_type()))
+    });
+    let mut names: Vec<String> =
+        nodes.map(|node| node.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names.truncate(MAX_DEVICES);
+    names
 }
 
 pub(super) fn name_servers() -> Vec<String> {
