@@ -82,6 +82,7 @@ fn whole() -> Reading {
         host_mounts: mounts::parse(HOST),
         routes: Some(Vec::new()),
         interfaces: vec!["lo".to_owned()],
+        devices: Some(vec!["null".to_owned(), "zero".to_owned()]),
         bounds: Bounds { memory: bound(1 << 30), processors: bound(1500), processes: bound(100) },
         own_limits: OwnLimits { processes: None, files: Some(1024), address_space: None },
         claims: Some(Claims {
@@ -155,13 +156,7 @@ fn each_protection_that_is_taken_away_is_told_by_its_name() {
                 it.claims = Some(claims);
             }),
         ),
-        (
-            "devices",
-            Off,
-            Box::new(|it| {
-                it.claims = Some(Claims { devices: vec!["sda".into()], ..claims(it) });
-            }),
-        ),
+        ("devices", Off, Box::new(|it| it.devices = Some(vec!["null".into(), "sda".into()]))),
         ("own process table", Off, Box::new(|it| share(it, "pid"))),
         ("own shared memory", Off, Box::new(|it| share(it, "ipc"))),
         ("own host name and groups", Partial, Box::new(|it| share(it, "uts"))),
