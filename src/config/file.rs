@@ -22,6 +22,8 @@ pub struct Settings {
     pub runtime: Option<String>,
     pub require: Vec<Aspect>,
     pub limits: Limits,
+    /// Bytes kept free on the disk of the state directory; 0 keeps nothing free.
+    pub disk_reserve: Option<u64>,
     pub network: Option<NetworkMode>,
     pub allow: Vec<HostPort>,
     /// Agents of the user's own, and changes to the built-in ones.
@@ -69,6 +71,7 @@ struct LimitsTable {
     memory: Option<String>,
     processes: Option<u32>,
     files: Option<u64>,
+    disk_reserve: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -112,10 +115,15 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         let message = format!("{}: the command of agent {name} is empty", path.display());
         return Err(Failure::new(FailureKind::Invalid, message));
     }
-    let limits = limits(&file.limits).map_err(|failure| Failure {
+    let named = |failure: Failure| Failure {
         message: format!("{}: {}", path.display(), failure.message),
         ..failure
-    })?;
+    };
+    let limits = limits(&file.limits).map_err(named)?;
+    let disk_reserve = match file.limits.disk_reserve.as_deref() {
+        Some("0") => Some(0),
+        other => other.map(parse_bytes).transpose().map_err(named)?,
+    };
     if file.network.mode == Some(NetworkMode::None) && !file.network.allow.is_empty() {
         let message = format!(
             "{}: with the network none nothing is reached, and yet entries are allowed",
@@ -130,6 +138,7 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         runtime: file.environment.runtime,
         require: file.environment.require,
         limits,
+        disk_reserve,
         network: file.network.mode,
         allow: file.network.allow,
         agents: file.agents,

@@ -42,19 +42,27 @@ const RETRY: [Duration; 5] = [
     Duration::from_secs(15),
 ];
 
+/// Between two looks at a box that stands still; whoever resumes it here says so.
+const PAUSED_LOOK: Duration = Duration::from_secs(10);
+
 /// Keeps an environment connected until its box is gone, and says how it stands. `ready` is told
 /// once the first connection stands.
 pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: oneshot::Sender<()>) {
     let environment = record.environment.id.clone();
     let Some(made) = record.record.clone() else { return };
     let engine = shared.engine(record.environment.engine).clone();
+    let nudge = shared.nudge(&environment);
     let mut ready = Some(ready);
     let mut failures = 0;
     loop {
         match connect(&shared, &record).await {
             Ok((actor, frames)) => {
                 failures = 0;
-                shared.report(&environment, Report::Running).await;
+                // A shim may answer although the programs of its box stand still.
+                let paused = matches!(engine.state(&made).await, Ok(BoxState::Paused));
+                let standing =
+                    if paused { Report::Paused { reason: None } } else { Report::Running };
+                shared.report(&environment, standing).await;
                 if let Some(ready) = ready.take() {
                     let _ = ready.send(());
                 }
@@ -65,7 +73,12 @@ pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: onesho
         }
         match engine.state(&made).await {
             // A shim that stands still with its box answers again when it is resumed.
-            Ok(BoxState::Paused) => failures = 0,
+            Ok(BoxState::Paused) => {
+                shared.report(&environment, Report::Paused { reason: None }).await;
+                failures = 0;
+                let _ = timeout(PAUSED_LOOK, nudge.notified()).await;
+                continue;
+            }
             Ok(BoxState::Running) if failures < RETRY.len() => {}
             Ok(BoxState::Running) => {
                 let message = "the box runs, but its shim does not answer".to_owned();
@@ -85,7 +98,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: onesho
         }
         let pause = RETRY[failures.min(RETRY.len() - 1)];
         failures = (failures + 1).min(RETRY.len());
-        tokio::time::sleep(pause).await;
+        let _ = timeout(pause, nudge.notified()).await;
     }
     shared.close_gate(&environment);
     shared.report(&environment, Report::Stopped).await;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Message;
 use super::making;
-use super::shared::Shared;
+use super::shared::{Shared, blocking};
 use super::state::{Record, Report};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
-use crate::store::Layout;
+use crate::repo::{self, Store, UserRepository};
+use crate::store::{self, Layout};
 
 /// Gives back the room of what was being removed when a server ended.
 pub(super) fn sweep(layout: &Layout) -> std::io::Result<()> {
@@ -26,7 +28,9 @@ pub(super) fn sweep(layout: &Layout) -> std::io::Result<()> {
 /// Goes on with the making of an environment that was cut short.
 pub(super) async fn take_up(shared: &Arc<Shared>, record: Record) {
     let id = record.environment.id.clone();
-    if let Err(failure) = go_on(shared, record).await {
+    let is_bare = record.fork.as_ref().is_some_and(|fork| !fork.copied);
+    let ended = if is_bare { take_back(shared, &record).await } else { go_on(shared, record).await };
+    if let Err(failure) = ended {
         shared.close_gate(&id);
         shared.report(&id, Report::Failed(failure)).await;
     }
@@ -45,6 +49,26 @@ async fn go_on(shared: &Arc<Shared>, record: Record) -> Result<(), Failure> {
     shared.report(&record.environment.id, Report::TakenUp).await;
     let size = record.environment.session(SessionId::AGENT).map_or(Size::DEFAULT, |open| open.size);
     making::make(shared.clone(), record, profile, Vec::new(), size).await;
+    Ok(())
+}
+
+/// Removes a fork that has nothing of its own yet.
+async fn take_back(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure> {
+    let id = record.environment.id.clone();
+    shared.engine(record.environment.engine).remove_orphan(&shared.deck, &id).await?;
+    let (task, record) = (shared.clone(), record.clone());
+    let environment = id.clone();
+    blocking(move || {
+        let user = UserRepository::discover(&record.environment.repository)?;
+        let store = Store::open(&task.layout.repository(&record.repository_id), &user)?;
+        repo::workspace::unpin(&user, &store, &environment)?;
+        let from = task.layout.environment(&environment).directory;
+        store::rename_synced(&from, &task.layout.removing().join(environment.as_str()))?;
+        Ok(sweep(&task.layout).map_err(anyhow::Error::from)?)
+    })
+    .await?;
+    tracing::info!(%id, "took back a fork that was cut short");
+    let _ = shared.messages.send(Message::Discarded { environment: id }).await;
     Ok(())
 }
 

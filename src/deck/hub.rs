@@ -45,6 +45,8 @@ struct Pending {
     removed: BTreeSet<EnvironmentId>,
     snapshots: BTreeMap<EnvironmentId, Snapshot>,
     bells: BTreeSet<(EnvironmentId, SessionId)>,
+    /// How far long work is: step, done, total.
+    working: BTreeMap<EnvironmentId, (String, u64, u64)>,
     decisions: Vec<Decision>,
     stopping: bool,
 }
@@ -62,6 +64,16 @@ impl Hub {
     /// Clients connected now.
     pub fn subscribers(&self) -> u32 {
         self.lock().subscribers.iter().filter(|other| other.strong_count() > 0).count() as u32
+    }
+
+    /// Whether any client wants to know what changes.
+    pub fn is_followed(&self) -> bool {
+        self.live().iter().any(|subscriber| subscriber.lock().scope.is_some())
+    }
+
+    /// The newest view of each environment.
+    pub fn views(&self) -> Vec<Arc<Environment>> {
+        self.lock().views.values().cloned().collect()
     }
 
     /// Begins telling `subscriber` of the repository that holds `repository`, or of all.
@@ -94,6 +106,12 @@ impl Hub {
     pub fn snapshot_taken(&self, environment: &EnvironmentId, snapshot: &Snapshot) {
         self.tell(|pending| {
             pending.snapshots.insert(environment.clone(), snapshot.clone());
+        });
+    }
+
+    pub fn working(&self, environment: &EnvironmentId, step: &str, done: u64, total: u64) {
+        self.tell(|pending| {
+            pending.working.insert(environment.clone(), (step.to_owned(), done, total));
         });
     }
 
@@ -169,6 +187,11 @@ impl Hub {
         for (environment, session) in pending.bells {
             if seen(&environment).is_some() {
                 events.push(Event::Bell { environment, session });
+            }
+        }
+        for (environment, (step, done, total)) in pending.working {
+            if seen(&environment).is_some() {
+                events.push(Event::Working { environment, step, done, total });
             }
         }
         events.extend(pending.decisions.into_iter().map(|made| Event::Decided(Box::new(made))));

@@ -2,12 +2,19 @@
 //!
 //! `state` decides and records, without I/O. `run` is the loop that owns the state and performs
 //! effects. Everything that takes time is a task beside it that reports back: `making` builds and
-//! starts environments, `actor` speaks with one shim, `jobs` does git work one at a time for each
-//! environment, `taking` carries out decisions, `recover` finds after a start what was there before.
+//! starts environments, `forking` copies them, `saving` writes a box out as an image, `holding`
+//! pauses boxes, `actor` speaks with one shim, `jobs` does git work one at a time for each
+//! environment, `taking` carries out decisions. `events`, `usage` and `disk` watch engines, what
+//! boxes use and the room that is left. `recover` finds after a start what was there before, and
+//! `halves` finishes what was left half done.
 
 mod actor;
+mod disk;
+mod events;
 mod exec;
+mod forking;
 mod halves;
+mod holding;
 mod hub;
 mod jobs;
 mod link;
@@ -17,11 +24,13 @@ mod ports;
 mod queries;
 mod recover;
 mod run;
+mod saving;
 mod shared;
 mod state;
 mod step;
 mod taking;
 mod terminal;
+mod usage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +70,7 @@ enum Message {
         reply: Answer,
     },
     Prepared(Box<making::Prepared>, Answer),
+    Fork(Box<forking::Forking>, Answer),
     /// Asks to start an environment; answered with it as it was, and from then on it is being made.
     Begin {
         environment: EnvironmentId,

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::actor;
 use super::halves;
+use super::holding;
 use super::making::watch;
 use super::shared::{Shared, blocking};
 use super::state::{RECORD_VERSION, Record, Report};
@@ -125,7 +126,10 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     }
     let Some(made) = record.record.clone() else { return };
     match state_of(&shared, &record, &made).await {
-        BoxState::Running | BoxState::Paused => {
+        standing @ (BoxState::Running | BoxState::Paused) => {
+            if standing == BoxState::Paused && holding::is_left_over(&record.environment) {
+                holding::let_go(&shared, &record, true).await;
+            }
             if let Err(failure) = shared.open_gate(&record) {
                 shared.report(&id, Report::Note(format!("no network: {failure}"))).await;
             }

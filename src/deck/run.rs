@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::halves;
+use super::forking::{self, Forking};
 use super::hub::in_scope;
 use super::link::Start;
 use super::making::{self, Prepared};
@@ -13,7 +13,8 @@ use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
-    Answer, ClientId, Deck, MAX_WAITING, Message, network, ports, queries, recover, taking,
+    Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, network, ports,
+    queries, recover, saving, taking, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -21,7 +22,7 @@ use crate::engine::native::Native;
 use crate::model::environment::{Environment, SessionKind, Variable};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, EnvironmentName, SessionId};
-use crate::model::policy::NetworkPolicy;
+use crate::model::policy::{EngineKind, NetworkPolicy};
 use crate::model::screen::Size;
 use crate::proto::{Reply, Request, Target};
 use crate::repo::snapshot::Touched;
@@ -58,6 +59,11 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     tokio::spawn(run.run(received));
     tokio::spawn(dispatch(shared.clone(), noticed));
     tokio::spawn(recover::resume(shared.clone(), records));
+    for kind in [EngineKind::Native, EngineKind::Docker] {
+        tokio::spawn(events::follow(shared.clone(), kind));
+    }
+    tokio::spawn(usage::sample(shared.clone()));
+    tokio::spawn(disk::guard(shared.clone()));
     Ok(Deck { messages, shared })
 }
 
@@ -85,6 +91,9 @@ impl Run {
                 Message::Request { client, request, reply } => self.answer(client, request, reply),
                 Message::Prepared(prepared, reply) => {
                     let _ = reply.send(self.create(*prepared));
+                }
+                Message::Fork(forking, reply) => {
+                    let _ = reply.send(self.fork(*forking));
                 }
                 Message::Begin { environment, reply } => {
                     let (begun, effects) = self.state.begin(&environment, now());
@@ -143,7 +152,11 @@ impl Run {
     fn persist(&self, id: &EnvironmentId) {
         let Some(record) = self.state.get(id) else { return };
         let path = self.shared.layout.environment(id).record();
-        if let Err(error) = store::write_json(&path, record) {
+        let mut written = store::write_json(&path, record);
+        if written.is_err() && disk::spend_spare(&self.shared.layout) {
+            written = store::write_json(&path, record);
+        }
+        if let Err(error) = written {
             tracing::error!(%id, "the record was not written: {error:#}");
         }
     }
@@ -217,12 +230,29 @@ impl Run {
             None => self.new_name(repository)?,
         };
         self.state.check_name(repository, &name)?;
-        let id = recover::new_id()?;
-        let record = making::record(&prepared, id.clone(), name);
-        let places = self.shared.layout.environment(&id);
+        let record = making::record(&prepared, recover::new_id()?, name);
+        let environment = self.list(&record)?;
+        let Prepared { spec, profile, .. } = prepared;
+        let size = spec.size.clamped();
+        tokio::spawn(making::make(self.shared.clone(), record, profile, spec.variables, size));
+        Ok(Reply::Environment(Box::new(environment)))
+    }
+
+    /// Lists a fork and begins to make it.
+    fn fork(&mut self, forking: Forking) -> Result<Reply, Failure> {
+        let record = forking::record(&self.state, &forking)?;
+        let environment = self.list(&record)?;
+        tokio::spawn(forking::make(self.shared.clone(), record, forking));
+        Ok(Reply::Environment(Box::new(environment)))
+    }
+
+    /// Makes the directory of a new environment and puts its record there before all else.
+    fn list(&mut self, record: &Record) -> Result<Environment, Failure> {
+        let id = &record.environment.id;
+        let places = self.shared.layout.environment(id);
         places.create().map_err(|error| making::disk(&places.directory, &error))?;
         reached(Step::DirectoryMade);
-        if let Err(error) = store::write_json(&places.record(), &record) {
+        if let Err(error) = store::write_json(&places.record(), record) {
             let _ = std::fs::remove_dir_all(&places.directory);
             return Err(Failure::new(FailureKind::Unavailable, format!("{error:#}"))
                 .hint("make room on that disk or set AGENTDECK_HOME to a directory elsewhere"));
@@ -231,10 +261,7 @@ impl Run {
         let environment = record.environment.clone();
         let effects = self.state.insert(record.clone());
         self.perform(effects);
-        let Prepared { spec, profile, .. } = prepared;
-        let size = spec.size.clamped();
-        tokio::spawn(making::make(self.shared.clone(), record, profile, spec.variables, size));
-        Ok(Reply::Environment(Box::new(environment)))
+        Ok(environment)
     }
 
     /// Lists what came back from the trash, under another name where its own has gone to another.
@@ -280,6 +307,13 @@ async fn answer_later(shared: Arc<Shared>, request: Request, environments: u32, 
                 Err(failure) => Err(failure),
             }
         }
+        Request::ForkEnvironment { target, name, snapshot, variables, size } => {
+            let wanted = |source, profile| {
+                let size = size.clamped();
+                Forking { source, name, snapshot, profile, variables, size }
+            };
+            return forking::ask(&shared, target, wanted, reply).await;
+        }
         Request::ServerStatus => Ok(Reply::ServerStatus(queries::status(&shared, environments))),
         other => carry_out(&shared, other).await,
     };
@@ -296,7 +330,22 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         }
         Request::StopEnvironment { target } => {
             let record = shared.resolve(target).await?;
-            taking::stop(shared, &record).await?;
+            let turn = shared.turn(&record.environment.id);
+            let _turn = turn.lock().await;
+            taking::stop(shared, &shared.record(&record.environment.id).await?).await?;
+            Ok(Reply::Done)
+        }
+        Request::PauseEnvironment { target } => {
+            Ok(Reply::Environment(Box::new(holding::pause(shared, target).await?)))
+        }
+        Request::ResumeEnvironment { target } => {
+            Ok(Reply::Environment(Box::new(holding::resume(shared, target).await?)))
+        }
+        Request::SetLimits { target, limits } => {
+            Ok(Reply::Environment(Box::new(holding::set_limits(shared, target, limits).await?)))
+        }
+        Request::SaveEnvironment { target, to } => {
+            saving::save(shared, target, to).await?;
             Ok(Reply::Done)
         }
         Request::InspectEnvironment { target } => {

@@ -1,10 +1,10 @@
 //! What the loop and the tasks beside it share. Each lock is held for a look-up, never across a wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::hub::Hub;
@@ -16,7 +16,7 @@ use super::terminal::Terminal;
 use super::{Message, stopping};
 use crate::egress::Gateway;
 use crate::engine::{BoxPlan, Engine};
-use crate::model::environment::Environment;
+use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, RepositoryId, SessionId, Timestamp};
 use crate::model::policy::EngineKind;
@@ -56,6 +56,12 @@ struct Tables {
     /// Held by a decision while it is carried out: one at a time in a repository.
     decisions: HashMap<RepositoryId, Arc<Mutex<()>>>,
     variables: HashMap<EnvironmentId, Variables>,
+    /// Held by whoever changes how a box runs: one at a time on each.
+    turns: HashMap<EnvironmentId, Arc<tokio::sync::Mutex<()>>>,
+    /// Wakes whoever waits to look at a box again.
+    nudges: HashMap<EnvironmentId, Arc<Notify>>,
+    /// Boxes that this server has spoken with.
+    connected: HashSet<EnvironmentId>,
 }
 
 /// The parts of `Shared` that come from outside.
@@ -206,6 +212,11 @@ impl Shared {
 
     /// The same, where the failure can say the environment's name.
     pub fn link_of(&self, environment: &Environment) -> Result<Link, Failure> {
+        if let EnvironmentState::Paused { .. } = environment.state {
+            let name = &environment.name;
+            return Err(Failure::new(FailureKind::Unavailable, format!("{name} is paused"))
+                .hint(format!("agentdeck resume {name}")));
+        }
         self.find_link(&environment.id).ok_or_else(|| does_not_run(environment.name.as_str()))
     }
 
@@ -214,9 +225,13 @@ impl Shared {
     }
 
     pub fn set_link(&self, environment: &EnvironmentId, link: Option<Link>) {
+        let mut tables = self.tables();
         match link {
-            Some(link) => self.tables().links.insert(environment.clone(), link),
-            None => self.tables().links.remove(environment),
+            Some(link) => {
+                tables.connected.insert(environment.clone());
+                tables.links.insert(environment.clone(), link)
+            }
+            None => tables.links.remove(environment),
         };
     }
 
@@ -290,6 +305,21 @@ impl Shared {
         SessionId(*last)
     }
 
+    /// The turn to change how an environment's box runs.
+    pub fn turn(&self, environment: &EnvironmentId) -> Arc<tokio::sync::Mutex<()>> {
+        self.tables().turns.entry(environment.clone()).or_default().clone()
+    }
+
+    /// Wakes whoever waits to look at an environment's box again.
+    pub fn nudge(&self, environment: &EnvironmentId) -> Arc<Notify> {
+        self.tables().nudges.entry(environment.clone()).or_default().clone()
+    }
+
+    /// Whether this server has spoken with the environment's box.
+    pub fn has_connected(&self, environment: &EnvironmentId) -> bool {
+        self.tables().connected.contains(environment)
+    }
+
     pub fn decision_lock(&self, repository: &RepositoryId) -> Arc<Mutex<()>> {
         self.tables().decisions.entry(repository.clone()).or_default().clone()
     }
@@ -314,6 +344,8 @@ impl Shared {
         tables.snapshotters.remove(environment);
         tables.variables.remove(environment);
         tables.sessions.remove(environment);
+        tables.nudges.remove(environment);
+        tables.connected.remove(environment);
         let own = tables.terminals.extract_if(|(id, _), _| id == environment);
         let terminals: Vec<_> = own.map(|(_, terminal)| terminal).collect();
         drop(tables);

@@ -68,6 +68,9 @@ pub(super) async fn merge(
 pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Decision, Failure> {
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
+    let turn = shared.turn(&id);
+    let _turn = turn.lock().await;
+    let record = shared.record(&id).await?;
     stop(shared, &record).await?;
     reached(Step::BoxStopped);
     let head = if record.workspace_made {
@@ -157,10 +160,15 @@ pub(super) async fn stop(shared: &Arc<Shared>, record: &Record) -> Result<(), Fa
     if let EnvironmentState::Creating { .. } = record.environment.state {
         return Err(being_made(&record.environment));
     }
+    let id = &record.environment.id;
+    shared.report(id, Report::Wanted { running: false }).await;
     let Some(made) = &record.record else { return Ok(()) };
     let engine = shared.engine(record.environment.engine);
+    if let EnvironmentState::Paused { .. } = record.environment.state {
+        // What stands still cannot end by itself. Where this fails, the next step says why.
+        let _ = engine.resume(made).await;
+    }
     engine.stop(made, STOP_GRACE).await?;
-    let id = &record.environment.id;
     if timeout(NOTICE_DEADLINE, until_ended(shared, id)).await.is_err() {
         shared.report(id, Report::Stopped).await;
     }

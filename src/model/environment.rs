@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::destination::Denial;
 use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
 use super::policy::{
-    Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, NetworkPolicy,
+    Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, Load,
+    NetworkPolicy,
 };
 use super::screen::Size;
 use super::snapshot::Divergence;
@@ -85,6 +86,9 @@ pub struct Environment {
     /// What the gateway lately refused it, the newest first.
     #[serde(default)]
     pub denied: Vec<Denial>,
+    /// What it uses, in steps; `None` while nobody looks or it cannot be read.
+    #[serde(default)]
+    pub load: Option<Load>,
     /// Read back from the kernel or the engine; `None` until the box runs.
     pub isolation: Option<Isolation>,
     pub state: EnvironmentState,
@@ -95,6 +99,9 @@ pub struct Environment {
     pub snapshots: u32,
     pub last_snapshot: Option<Timestamp>,
     pub created: Timestamp,
+    /// What its program or box died of last, where that is known, until it is started again.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// Things the user should know, one sentence each: what was left out, what is degraded.
     pub notes: Vec<String>,
 }

@@ -12,11 +12,11 @@ use crate::model::destination::HostPort;
 use crate::model::diff::{AlignedFile, Comparison, Diff};
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::failure::Failure;
-use crate::model::id::{CommitId, EnvironmentId, SessionId, Timestamp};
+use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
 use crate::model::input::Input;
 use crate::model::listener::Listener;
 use crate::model::path::RepoPath;
-use crate::model::policy::EngineReport;
+use crate::model::policy::{EngineReport, Limits};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::{Row, ScreenDelta, Size};
 use crate::model::snapshot::Snapshot;
@@ -85,6 +85,34 @@ pub enum Request {
     },
     StopEnvironment {
         target: Target,
+    },
+    /// Makes an environment that begins as a copy of another: its snapshots, the files outside the
+    /// workspace, what was installed. Answered with `Environment` as soon as it is listed.
+    ForkEnvironment {
+        target: Target,
+        /// Left out, the source's with a number.
+        name: Option<EnvironmentName>,
+        /// Left out, one that is taken now, with what it does not hold: ignored files.
+        snapshot: Option<CommitId>,
+        variables: Vec<Variable>,
+        size: Size,
+    },
+    /// Writes the box's system as an image; `Working` events tell how far it is.
+    SaveEnvironment {
+        target: Target,
+        to: SaveTo,
+    },
+    /// Has every program stand still; answered with `Environment`.
+    PauseEnvironment {
+        target: Target,
+    },
+    ResumeEnvironment {
+        target: Target,
+    },
+    /// Changes the limits that are given; answered with `Environment`.
+    SetLimits {
+        target: Target,
+        limits: Limits,
     },
     InspectEnvironment {
         target: Target,
@@ -233,6 +261,15 @@ pub enum Request {
     StopServer,
 }
 
+/// Where a box's system is written to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SaveTo {
+    /// An image of the engine's own, by name.
+    Image(String),
+    /// A file, by its absolute path.
+    Archive(PathBuf),
+}
+
 /// One end of a diff.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiffSide {
@@ -299,6 +336,13 @@ pub enum Event {
     SnapshotTaken {
         environment: EnvironmentId,
         snapshot: Box<Snapshot>,
+    },
+    /// How far long work on an environment is that it does not show itself; `total` 0 when unknown.
+    Working {
+        environment: EnvironmentId,
+        step: String,
+        done: u64,
+        total: u64,
     },
     Decided(Box<Decision>),
     Screen {

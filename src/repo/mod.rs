@@ -6,6 +6,7 @@
 //! bare repository of our own, the [`Store`].
 
 pub mod compare;
+pub mod copy;
 pub mod diff;
 pub mod divergence;
 pub mod history;

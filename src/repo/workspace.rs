@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use gix::ObjectId;
 
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, Timestamp};
 use crate::model::repository::Identity;
 use crate::model::snapshot::{ChangeCount, Snapshot, SnapshotCause};
@@ -15,7 +15,7 @@ use super::message::Message;
 use super::private::Private;
 use super::store::Store;
 use super::user::UserRepository;
-use super::{object, populate, private, refs, snapshot, stat};
+use super::{history, object, populate, private, refs, snapshot, stat};
 
 /// Where the two directories of an environment are made. Neither may hold anything yet.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +87,46 @@ fn create_pinned(
     };
     let id = snapshot::commit(store, &repository, environment, tree, Some(base), None, &message)?;
     Ok(snapshot::snapshot(id, tree, None, message))
+}
+
+/// Gives a new environment the history of another up to `snapshot`: both have one base, and the
+/// next snapshot's parent is the other's. The caller copies the files, or has `populate` make them.
+///
+/// Fails when `snapshot` is none of the source's.
+pub fn fork_history(
+    user: &UserRepository,
+    store: &Store,
+    source: &EnvironmentId,
+    environment: &EnvironmentId,
+    snapshot: &CommitId,
+) -> Result<Vec<Snapshot>, Failure> {
+    let known = history::read(store, source)?;
+    let end = known.iter().position(|known| known.id == *snapshot).ok_or_else(|| {
+        let message = format!("snapshot {} is none of this environment's", snapshot.short());
+        Failure::new(FailureKind::NotFound, message).hint("list them with agentdeck log")
+    })?;
+    let base = object::id(&history::base(store, source)?);
+    pin(user, environment, base)?;
+    forget(store, environment)?;
+    let repository = store.reader();
+    refs::set(&repository, refs::base(environment), base, None)?;
+    refs::set(&repository, refs::snapshot(environment), object::id(snapshot), None)?;
+    store.sync_ref(&refs::snapshot(environment))?;
+    Ok(known[..=end].to_vec())
+}
+
+/// Checks the files of a snapshot out into a new workspace.
+pub fn check_out(
+    store: &Store,
+    environment: &EnvironmentId,
+    snapshot: &CommitId,
+    workspace: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), Failure> {
+    let repository = store.reader();
+    let tree = object::tree_of(&repository, snapshot)?;
+    let state = populate::populate(store, &repository, tree, workspace, progress)?;
+    Ok(stat::seed(store, environment, state)?)
 }
 
 /// Keeps the base from being pruned out of the user's repository: the only write there.

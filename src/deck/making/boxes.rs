@@ -8,32 +8,50 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::super::actor;
-use super::super::shared::{Shared, canonical};
+use super::super::shared::{Shared, blocking, canonical};
 use super::super::state::{Record, Report};
 use super::super::step::{Step, reached};
 use crate::config::profiles;
-use crate::engine::{Asked, BoxRecord, Progress};
+use crate::engine::{Asked, BoxPlan, BoxRecord, Progress};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::policy::IsolationFact;
 use crate::model::profile::AgentProfile;
-use crate::model::repository::Identity;
+use crate::repo::UserRepository;
 
 /// How long a fresh box may take until its shim answers.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 
-pub(super) async fn make_box(
+/// What the engine is told about the box of an environment.
+pub(in crate::deck) async fn plan(
     shared: &Arc<Shared>,
     record: &Record,
-    identity: Identity,
     profile: &AgentProfile,
-) -> Result<BoxRecord, Failure> {
-    let id = &record.environment.id;
+) -> Result<BoxPlan, Failure> {
+    let (task, record) = (shared.clone(), record.clone());
+    let tools = tools(profile);
+    blocking(move || {
+        let identity = UserRepository::discover(&record.environment.repository)?.identity();
+        task.plan(&record, identity, tools)
+    })
+    .await
+}
+
+/// The directories of the user's home that a box is shown.
+fn tools(profile: &AgentProfile) -> Vec<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let named = profiles::TOOLS.into_iter().chain(profile.tools.iter().map(String::as_str));
     let found = named.map(|tool| home.join(tool)).filter(|tool| tool.is_dir());
-    let tools = found.map(|tool| canonical(&tool)).collect();
-    let plan = shared.plan(record, identity, tools)?;
+    found.map(|tool| canonical(&tool)).collect()
+}
+
+pub(super) async fn make_box(
+    shared: &Arc<Shared>,
+    record: &Record,
+    profile: &AgentProfile,
+) -> Result<BoxRecord, Failure> {
+    let id = &record.environment.id;
+    let plan = plan(shared, record, profile).await?;
     shared.open_gate(record)?;
     reached(Step::GateOpened);
     let engine = shared.engine(record.environment.engine).clone();

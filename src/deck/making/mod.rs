@@ -10,6 +10,7 @@ mod workspace;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::holding;
 use super::shared::Shared;
 use super::state::{Record, Report};
 use super::step::{Step, reached};
@@ -19,10 +20,12 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::profile::AgentProfile;
 use crate::model::screen::Size;
+use crate::proto::Target;
 use agent::start_agent;
 use boxes::{connect, make_box};
 use workspace::make_workspace;
 
+pub(super) use boxes::plan;
 pub(super) use prepare::{Prepared, prepare, record};
 pub(super) use workspace::watch;
 
@@ -37,8 +40,8 @@ pub(super) async fn make(
     let id = record.environment.id.clone();
     remember_variables(&shared, &id, &profile, variables).await;
     let made = async {
-        let identity = make_workspace(&shared, &record, &profile).await?;
-        let made = make_box(&shared, &record, identity, &profile).await?;
+        make_workspace(&shared, &record, &profile).await?;
+        let made = make_box(&shared, &record, &profile).await?;
         connect(&shared, &record, made).await?;
         reached(Step::Connected);
         start_agent(&shared, &id, &profile, size).await?;
@@ -60,12 +63,14 @@ pub(super) async fn start(
 ) -> Result<(), Failure> {
     let profile = profile_of(shared, &record)?;
     check_variables(shared, &record, &profile, &variables)?;
+    if let EnvironmentState::Paused { .. } = record.environment.state {
+        holding::resume(shared, Target::Id(record.environment.id.clone())).await?;
+        return Ok(());
+    }
     let record = shared.begin(&record.environment.id).await?;
     if matches!(
         record.environment.state,
-        EnvironmentState::Running
-            | EnvironmentState::Paused { .. }
-            | EnvironmentState::EngineUnreachable { .. }
+        EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. }
     ) {
         return restart_agent(shared, record, &profile, variables).await;
     }

@@ -155,6 +155,8 @@ pub(in crate::deck) fn record(
         snapshots: 0,
         last_snapshot: None,
         created: at,
+        load: None,
+        trouble: None,
         notes: uncommitted_note(&prepared.state).into_iter().collect(),
     };
     Record {
@@ -167,6 +169,8 @@ pub(in crate::deck) fn record(
         workspace_made: false,
         variable_names: spec.variables.iter().map(|variable| variable.name.clone()).collect(),
         taken_up: false,
+        wanted: true,
+        fork: None,
     }
 }
 

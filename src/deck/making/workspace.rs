@@ -12,7 +12,6 @@ use super::super::step::{Step, reached};
 use super::disk;
 use crate::model::failure::Failure;
 use crate::model::profile::{AgentProfile, Seed};
-use crate::model::repository::Identity;
 use crate::model::snapshot::Divergence;
 use crate::repo::{self, Store, UserRepository};
 use crate::store;
@@ -22,7 +21,7 @@ pub(super) async fn make_workspace(
     shared: &Arc<Shared>,
     record: &Record,
     profile: &AgentProfile,
-) -> Result<Identity, Failure> {
+) -> Result<(), Failure> {
     let id = record.environment.id.clone();
     let places = shared.layout.environment(&id);
     let (reports, mut progress) = mpsc::channel::<(u64, u64)>(1);
@@ -37,7 +36,7 @@ pub(super) async fn make_workspace(
         seed(&places.agent_home(), &seeds, &task_record, &variables)?;
         reached(Step::HomeSeeded);
         if task_record.workspace_made {
-            return Ok((identity, None));
+            return Ok(None);
         }
         let store = Store::open(&task.layout.repository(user.id()), &user)?;
         let (workspace, git) = (places.workspace(), places.git());
@@ -61,7 +60,7 @@ pub(super) async fn make_workspace(
             },
         );
         match created {
-            Ok(snapshot) => Ok((identity, Some(snapshot))),
+            Ok(snapshot) => Ok(Some(snapshot)),
             Err(mut failure) => {
                 for half_made in [&workspace, &git] {
                     // What failed is told; this only gives the room back.
@@ -79,8 +78,7 @@ pub(super) async fn make_workspace(
         }
     };
     let (made, ()) = tokio::join!(work, reporting);
-    let (identity, snapshot) = made?;
-    if let Some(snapshot) = snapshot {
+    if let Some(snapshot) = made? {
         reached(Step::WorkspaceMade);
         shared.report(&id, Report::WorkspaceMade).await;
         let divergence = Divergence::default();
@@ -89,8 +87,7 @@ pub(super) async fn make_workspace(
         shared.settled(&id).await;
         reached(Step::WorkspaceRecorded);
     }
-    watch(shared, record).await?;
-    Ok(identity)
+    watch(shared, record).await
 }
 
 /// Removes what an interrupted checkout left; no program has seen it yet.

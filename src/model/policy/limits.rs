@@ -54,6 +54,40 @@ pub struct Usage {
     pub processes: u32,
 }
 
+/// Use as it is shown: in steps, so that what hardly changes is not told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Of one processor; two that are busy make 200.
+    pub cpu_percent: u32,
+    /// Bytes.
+    pub memory: u64,
+    pub processes: u32,
+}
+
+impl Load {
+    /// What was used between two samples, `elapsed` apart.
+    pub fn between(before: &Usage, after: &Usage, elapsed: Duration) -> Self {
+        let busy = after.cpu.saturating_sub(before.cpu).as_millis() * 100;
+        let percent = busy / elapsed.as_millis().max(1);
+        Self {
+            cpu_percent: u32::try_from(percent).unwrap_or(u32::MAX),
+            memory: after.memory,
+            processes: after.processes,
+        }
+    }
+
+    /// Whether a person would see a difference worth telling.
+    pub fn differs(&self, shown: &Self) -> bool {
+        /// Less is what the timers of an idle program take.
+        const PERCENT: u32 = 5;
+        /// An eighth more or less.
+        const PART: u64 = 8;
+        self.cpu_percent.abs_diff(shown.cpu_percent) >= PERCENT
+            || self.memory.abs_diff(shown.memory) > shown.memory / PART
+            || self.processes != shown.processes
+    }
+}
+
 /// An amount of bytes for people, as in `1.5 GiB`.
 pub fn show_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -137,6 +171,18 @@ mod tests {
     fn amounts_are_shown_in_their_largest_unit() {
         let shown = [0, 1023, 1 << 10, 3 << 29, 2 << 30, 700 << 20].map(show_bytes);
         assert_eq!(shown, ["0 B", "1023 B", "1 KiB", "1.5 GiB", "2 GiB", "700 MiB"]);
+    }
+
+    #[test]
+    fn a_load_that_hardly_changes_is_not_told_again() {
+        let usage = |cpu, memory| Usage { cpu: Duration::from_millis(cpu), memory, processes: 3 };
+        let over =
+            |before, after| Load::between(&before, &after, Duration::from_secs(5));
+        let idle = over(usage(0, 800), usage(10, 800));
+        assert_eq!(idle, Load { cpu_percent: 0, memory: 800, processes: 3 });
+        assert!(!over(usage(0, 800), usage(100, 880)).differs(&idle));
+        assert!(over(usage(0, 800), usage(2_500, 800)).differs(&idle));
+        assert!(over(usage(0, 800), usage(0, 920)).differs(&idle));
     }
 
     #[test]

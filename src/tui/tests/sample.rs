@@ -82,6 +82,8 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         snapshots: 1,
         last_snapshot: None,
         created: ago(7200 - u64::from(number)),
+        load: None,
+        trouble: None,
         notes: Vec::new(),
     }
 }

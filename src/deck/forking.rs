@@ -1,0 +1,256 @@
+//! Forks: a new environment that begins where another one stands.
+//!
+//! Until everything of the source is in place, a fork has nothing of its own: what is cut short
+//! before is taken back whole, what is cut short later is finished like any other making.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::making;
+use super::queries::{head, with_store};
+use super::recover;
+use super::shared::{Shared, blocking, now};
+use super::state::{ForkNote, Record, Report, State, being_made};
+use super::step::{Step, reached};
+use super::{Answer, Message, holding};
+use crate::engine::Progress;
+use crate::model::environment::{EnvironmentState, Variable};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{CommitId, EnvironmentName};
+use crate::model::profile::AgentProfile;
+use crate::model::screen::Size;
+use crate::model::snapshot::Snapshot;
+use crate::proto::Target;
+use crate::repo::{self, Store, UserRepository};
+use crate::store::Places;
+
+/// What a fork is asked to be.
+#[derive(Debug)]
+pub(super) struct Forking {
+    pub source: Record,
+    pub name: Option<EnvironmentName>,
+    pub snapshot: Option<CommitId>,
+    pub profile: AgentProfile,
+    pub variables: Vec<Variable>,
+    pub size: Size,
+}
+
+/// Reads what a fork refers to, and has the loop list it.
+pub(super) async fn ask(
+    shared: &Arc<Shared>,
+    target: Target,
+    wanted: impl FnOnce(Record, AgentProfile) -> Forking,
+    reply: Answer,
+) {
+    match prepare(shared, target).await {
+        Ok((source, profile)) => {
+            let forking = Box::new(wanted(source, profile));
+            let _ = shared.messages.send(Message::Fork(forking, reply)).await;
+        }
+        Err(failure) => drop(reply.send(Err(failure))),
+    }
+}
+
+async fn prepare(
+    shared: &Arc<Shared>,
+    target: Target,
+) -> Result<(Record, AgentProfile), Failure> {
+    let source = shared.resolve(target).await?;
+    let environment = &source.environment;
+    if let EnvironmentState::Creating { .. } = environment.state {
+        return Err(being_made(environment));
+    }
+    if !source.workspace_made {
+        let message = format!("{} has no workspace yet", environment.name);
+        return Err(Failure::new(FailureKind::Invalid, message)
+            .hint(format!("agentdeck start {}", environment.name)));
+    }
+    let profile = making::profile_of(shared, &source)?;
+    Ok((source, profile))
+}
+
+/// The record of a fork, nothing of it made yet.
+pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure> {
+    let source = &forking.source;
+    let mut environment = source.environment.clone();
+    environment.name = match &forking.name {
+        Some(name) => {
+            state.check_name(&environment.repository, name)?;
+            name.clone()
+        }
+        None => state.free_name(&environment.repository, &environment.name),
+    };
+    environment.id = recover::new_id()?;
+    environment.state =
+        EnvironmentState::Creating { step: "copying".to_owned(), done: 0, total: 0 };
+    environment.created = now();
+    environment.state_since = environment.created;
+    environment.sessions.clear();
+    environment.isolation = None;
+    environment.denied.clear();
+    environment.load = None;
+    environment.trouble = None;
+    environment.notes = vec![format!("forked from {}", source.environment.name)];
+    let fork = ForkNote {
+        source: source.environment.id.clone(),
+        snapshot: forking.snapshot.clone(),
+        copied: false,
+    };
+    Ok(Record {
+        environment,
+        record: None,
+        workspace_made: false,
+        taken_up: false,
+        wanted: true,
+        fork: Some(fork),
+        ..source.clone()
+    })
+}
+
+/// Makes a fork whole and starts its agent. What fails is the fork's state.
+pub(super) async fn make(shared: Arc<Shared>, record: Record, forking: Forking) {
+    let id = record.environment.id.clone();
+    let Forking { source, profile, variables, size, .. } = forking;
+    shared.set_variables(&id, shared.variables(&source.environment.id));
+    let copied = async {
+        making::check_variables(&shared, &record, &profile, &variables)?;
+        copy_from(&shared, &source, &record, &profile).await
+    };
+    match copied.await {
+        Ok(record) => making::make(shared, record, profile, variables, size).await,
+        Err(failure) => {
+            tracing::info!(environment = %id, "not forked: {failure}");
+            shared.report(&id, Report::Failed(failure)).await;
+        }
+    }
+}
+
+/// Copies everything while the source stands still, and returns the fork's record as it is then.
+async fn copy_from(
+    shared: &Arc<Shared>,
+    source: &Record,
+    record: &Record,
+    profile: &AgentProfile,
+) -> Result<Record, Failure> {
+    let turn = shared.turn(&source.environment.id);
+    let turn = turn.lock().await;
+    let source = shared.record(&source.environment.id).await?;
+    let held = holding::hold(shared, &source, holding::FORKED).await?;
+    reached(Step::SourceHeld);
+    let copied = async {
+        copy_files(shared, &source, record).await?;
+        copy_layer(shared, &source, record, profile).await
+    };
+    let copied = copied.await;
+    if copied.is_ok() {
+        shared.report(&record.environment.id, Report::Copied).await;
+        shared.settled(&record.environment.id).await;
+        reached(Step::CopyRecorded);
+    }
+    holding::let_go(shared, &source, held).await;
+    drop(turn);
+    copied?;
+    reached(Step::SourceReleased);
+    making::watch(shared, record).await?;
+    shared.record(&record.environment.id).await
+}
+
+async fn copy_files(
+    shared: &Arc<Shared>,
+    source: &Record,
+    record: &Record,
+) -> Result<(), Failure> {
+    let note = record.fork.as_ref().expect("a fork's record says so");
+    let snapshot = match &note.snapshot {
+        Some(snapshot) => snapshot.clone(),
+        None => head(shared, source).await?,
+    };
+    let id = record.environment.id.clone();
+    let (from, wanted) = (source.environment.id.clone(), snapshot.clone());
+    let history = with_store(shared, record.clone(), move |store, record| {
+        let user = UserRepository::discover(&record.environment.repository)?;
+        repo::workspace::fork_history(&user, store, &from, &record.environment.id, &wanted)
+    })
+    .await?;
+    reached(Step::RefsCopied);
+    let places = |record: &Record| shared.layout.environment(&record.environment.id);
+    let (from, to) = (places(source), places(record));
+    let older = note.snapshot.clone();
+    let directory = shared.layout.repository(&record.repository_id);
+    let (reports, mut progress) = mpsc::channel::<(u64, u64)>(1);
+    let task = record.clone();
+    let work = blocking(move || {
+        let user = UserRepository::discover(&task.environment.repository)?;
+        let store = Store::open(&directory, &user)?;
+        // A full channel means that a newer number is on its way anyway.
+        let mut tell = |done, total| drop(reports.try_send((done, total)));
+        match older {
+            Some(snapshot) => {
+                let id = &task.environment.id;
+                repo::workspace::check_out(&store, id, &snapshot, &to.workspace(), &mut tell)?;
+            }
+            None => repo::copy::tree(&from.workspace(), &to.workspace(), &mut |done| tell(done, 0))?,
+        }
+        copy_beside(&from, &to, &mut |done| tell(done, 0))
+    });
+    let reporting = async {
+        while let Some((done, total)) = progress.recv().await {
+            let step = "copying files".to_owned();
+            shared.report(&id, Report::Progress { step, done, total }).await;
+        }
+    };
+    let (copied, ()) = tokio::join!(work, reporting);
+    copied?;
+    reached(Step::FilesCopied);
+    tell_history(shared, record, &history).await;
+    Ok(())
+}
+
+/// Copies the box's repository and the agent's home.
+fn copy_beside(from: &Places, to: &Places, progress: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+    repo::copy::tree(&from.git(), &to.git(), progress)?;
+    // What git was doing when it was stopped, it will not go on with in the copy.
+    for lock in ["index.lock", "HEAD.lock", "config.lock"] {
+        let _ = std::fs::remove_file(to.git().join(lock));
+    }
+    Ok(repo::copy::tree(&from.agent_home(), &to.agent_home(), progress)?)
+}
+
+/// Tells the snapshots that a fork begins with.
+async fn tell_history(shared: &Arc<Shared>, record: &Record, history: &[Snapshot]) {
+    let Some(newest) = history.last() else { return };
+    let report = Report::SnapshotTaken {
+        snapshot: Box::new(newest.clone()),
+        count: history.len() as u32,
+        divergence: record.environment.divergence,
+    };
+    shared.report(&record.environment.id, report).await;
+}
+
+/// Copies what was installed outside the workspace, where there is a box.
+async fn copy_layer(
+    shared: &Arc<Shared>,
+    source: &Record,
+    record: &Record,
+    profile: &AgentProfile,
+) -> Result<(), Failure> {
+    let Some(from) = &source.record else { return Ok(()) };
+    let plan = making::plan(shared, record, profile).await?;
+    let engine = shared.engine(record.environment.engine);
+    let (sink, mut progress) = mpsc::channel::<Progress>(16);
+    let copying = async {
+        // The sink ends with this block, and with it the reporting.
+        let sink = sink;
+        engine.fork(from, &plan, &sink).await
+    };
+    let reporting = async {
+        while let Some(Progress { step, done, total }) = progress.recv().await {
+            shared.report(&record.environment.id, Report::Progress { step, done, total }).await;
+        }
+    };
+    let (copied, ()) = tokio::join!(copying, reporting);
+    copied?;
+    reached(Step::LayerCopied);
+    Ok(())
+}

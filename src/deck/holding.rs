@@ -1,0 +1,150 @@
+//! Boxes that stand still: because the user says so, while they are copied, or for want of room.
+//!
+//! The reason is on record before the box is paused, so that a server that was killed meanwhile is
+//! followed by one that knows whom the pause belongs to.
+
+use std::sync::Arc;
+
+use super::shared::Shared;
+use super::state::{Record, Report, being_made};
+use super::step::{Step, reached};
+use crate::model::environment::{Environment, EnvironmentState};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::policy::Limits;
+use crate::proto::Target;
+
+/// Reasons of our own; a pause with one of the first two ends with what it was made for.
+pub(super) const FORKED: &str = "it is being forked";
+pub(super) const SAVED: &str = "it is being saved";
+pub(super) const DISK_FULL: &str = "the disk is nearly full";
+
+/// Stops every program of an environment where it stands.
+pub(super) async fn pause(shared: &Arc<Shared>, target: Target) -> Result<Environment, Failure> {
+    let record = shared.resolve(target).await?;
+    let id = record.environment.id.clone();
+    let turn = shared.turn(&id);
+    let _turn = turn.lock().await;
+    let record = shared.record(&id).await?;
+    match &record.environment.state {
+        EnvironmentState::Running => halt(shared, &record, None).await?,
+        EnvironmentState::Paused { .. } => {}
+        _ => return Err(not_running(&record.environment)),
+    }
+    Ok(shared.record(&id).await?.environment)
+}
+
+/// Has a paused environment go on.
+pub(super) async fn resume(shared: &Arc<Shared>, target: Target) -> Result<Environment, Failure> {
+    let record = shared.resolve(target).await?;
+    let id = record.environment.id.clone();
+    let turn = shared.turn(&id);
+    let _turn = turn.lock().await;
+    let record = shared.record(&id).await?;
+    match &record.environment.state {
+        EnvironmentState::Running => {}
+        EnvironmentState::Paused { .. } => release(shared, &record).await?,
+        _ => return Err(not_running(&record.environment)),
+    }
+    Ok(shared.record(&id).await?.environment)
+}
+
+/// Pauses the box of a running environment.
+pub(super) async fn halt(
+    shared: &Arc<Shared>,
+    record: &Record,
+    reason: Option<&str>,
+) -> Result<(), Failure> {
+    let id = &record.environment.id;
+    let Some(made) = &record.record else { return Err(not_running(&record.environment)) };
+    shared.report(id, Report::Paused { reason: reason.map(str::to_owned) }).await;
+    shared.settled(id).await;
+    reached(Step::SourceNoted);
+    let paused = shared.engine(record.environment.engine).pause(made).await;
+    if paused.is_err() {
+        shared.report(id, Report::Resumed).await;
+    }
+    paused
+}
+
+/// Has the box of a paused environment go on.
+pub(super) async fn release(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure> {
+    let id = &record.environment.id;
+    let Some(made) = &record.record else { return Err(not_running(&record.environment)) };
+    shared.engine(record.environment.engine).resume(made).await?;
+    shared.report(id, Report::Resumed).await;
+    shared.settled(id).await;
+    shared.nudge(id).notify_one();
+    Ok(())
+}
+
+/// Has an environment stand still for work on its files; whether it must be released afterwards.
+/// The caller has the environment's turn.
+pub(super) async fn hold(
+    shared: &Arc<Shared>,
+    record: &Record,
+    reason: &str,
+) -> Result<bool, Failure> {
+    match &record.environment.state {
+        EnvironmentState::Creating { .. } => Err(being_made(&record.environment)),
+        EnvironmentState::EngineUnreachable { message, .. } => {
+            Err(Failure::new(FailureKind::Unavailable, message.clone()))
+        }
+        EnvironmentState::Running => match halt(shared, record, Some(reason)).await {
+            Ok(()) => Ok(true),
+            Err(mut failure) if failure.kind == FailureKind::Refused => {
+                let name = &record.environment.name;
+                failure.hint = Some(format!("agentdeck stop {name}, then it stands still"));
+                Err(failure)
+            }
+            Err(failure) => Err(failure),
+        },
+        EnvironmentState::Paused { .. }
+        | EnvironmentState::Stopped
+        | EnvironmentState::Failed { .. } => Ok(false),
+    }
+}
+
+/// Ends what `hold` began. What fails is said of the environment: it still stands still.
+pub(super) async fn let_go(shared: &Arc<Shared>, record: &Record, held: bool) {
+    if held && let Err(failure) = release(shared, record).await {
+        let note = format!("it could not be resumed: {failure}");
+        shared.report(&record.environment.id, Report::Note(note)).await;
+    }
+}
+
+/// Whether a pause was ours for the time of some work, which a new server knows nothing of.
+pub(super) fn is_left_over(environment: &Environment) -> bool {
+    let EnvironmentState::Paused { reason: Some(reason) } = &environment.state else {
+        return false;
+    };
+    [FORKED, SAVED].contains(&reason.as_str())
+}
+
+/// Changes limits, at once where the box runs, else for its next start.
+pub(super) async fn set_limits(
+    shared: &Arc<Shared>,
+    target: Target,
+    limits: Limits,
+) -> Result<Environment, Failure> {
+    let record = shared.resolve(target).await?;
+    let id = record.environment.id.clone();
+    let turn = shared.turn(&id);
+    let _turn = turn.lock().await;
+    let record = shared.record(&id).await?;
+    match (&record.environment.state, &record.record) {
+        (EnvironmentState::Creating { .. }, _) => return Err(being_made(&record.environment)),
+        (EnvironmentState::Stopped | EnvironmentState::Failed { .. }, _) | (_, None) => {}
+        (_, Some(made)) => {
+            shared.engine(record.environment.engine).update_limits(made, &limits).await?;
+        }
+    }
+    let limits = limits.or(&record.environment.limits);
+    shared.report(&id, Report::Limits(limits)).await;
+    Ok(shared.record(&id).await?.environment)
+}
+
+fn not_running(environment: &Environment) -> Failure {
+    let name = &environment.name;
+    Failure::new(FailureKind::Invalid, format!("{name} does not run"))
+        .hint(format!("agentdeck start {name}"))
+}

@@ -1,0 +1,286 @@
+//! What can happen to an environment, and what it makes of its record.
+
+use super::Record;
+use crate::engine::BoxRecord;
+use crate::model::destination::Denial;
+use crate::model::environment::{
+    Environment, EnvironmentState, Session, SessionKind, SessionState,
+};
+use crate::model::failure::Failure;
+use crate::model::id::{SessionId, Timestamp};
+use crate::model::policy::{Isolation, Limits, Load, NetworkPolicy, show_bytes};
+use crate::model::screen::Size;
+use crate::model::snapshot::{Divergence, Snapshot};
+
+/// An output mark on screen steps this often, in milliseconds: idle must mean idle.
+const OUTPUT_STEP: u64 = 10_000;
+
+/// What happened to an environment, told by whoever saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    Progress {
+        step: String,
+        done: u64,
+        total: u64,
+    },
+    WorkspaceMade,
+    BoxMade {
+        record: BoxRecord,
+    },
+    /// The programs are given variables of these names.
+    Variables(Vec<String>),
+    /// A start of the server goes on with its making.
+    TakenUp,
+    /// Whether the user wants it to run, which a box that ends by itself does not change.
+    Wanted {
+        running: bool,
+    },
+    /// The files and the box's own layer of the environment it is forked from are in place.
+    Copied,
+    Isolation(Isolation),
+    /// The shim answers; sessions are what it has.
+    Running,
+    /// Every program stands still; without a reason, that of a pause already known stays.
+    Paused {
+        reason: Option<String>,
+    },
+    Resumed,
+    Stopped,
+    Failed(Failure),
+    Unreachable {
+        message: String,
+    },
+    SessionOpened {
+        session: SessionId,
+        kind: SessionKind,
+        command: Vec<String>,
+        size: Size,
+    },
+    SessionExited {
+        session: SessionId,
+        code: i32,
+    },
+    /// It never ran; one report, so that nobody sees it running in between.
+    SessionFailed {
+        session: SessionId,
+        kind: SessionKind,
+        command: Vec<String>,
+        size: Size,
+        message: String,
+    },
+    SessionClosed {
+        session: SessionId,
+    },
+    SessionResized {
+        session: SessionId,
+        size: Size,
+    },
+    Output {
+        session: SessionId,
+        title: String,
+    },
+    Note(String),
+    /// A program of the box, or all of them, ended for want of memory.
+    OutOfMemory,
+    Limits(Limits),
+    /// `None` when nothing is known any more.
+    Load(Option<Load>),
+    SnapshotTaken {
+        snapshot: Box<Snapshot>,
+        count: u32,
+        divergence: Divergence,
+    },
+    /// Recounted without a snapshot.
+    Diverged(Divergence),
+    /// What the gate refused, the newest first.
+    Denied(Vec<Denial>),
+    NetworkChanged(NetworkPolicy),
+}
+
+/// Takes a report into the record.
+pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
+    match report {
+        Report::WorkspaceMade => record.workspace_made = true,
+        Report::BoxMade { record: made } => record.record = Some(made),
+        Report::Variables(names) => record.variable_names = names,
+        Report::TakenUp => record.taken_up = true,
+        Report::Wanted { running } => record.wanted = running,
+        Report::Copied => {
+            record.workspace_made = true;
+            if let Some(fork) = &mut record.fork {
+                fork.copied = true;
+            }
+        }
+        Report::Running => {
+            record.taken_up = false;
+            enter(&mut record.environment, EnvironmentState::Running, now);
+        }
+        other => apply_to_view(&mut record.environment, other, now),
+    }
+}
+
+fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
+    match report {
+        Report::Progress { step, done, total } => {
+            if matches!(view.state, EnvironmentState::Creating { .. }) {
+                view.state = EnvironmentState::Creating { step, done, total };
+            } else {
+                view.trouble = None;
+                enter(view, EnvironmentState::Creating { step, done, total }, now);
+            }
+        }
+        Report::Isolation(isolation) => view.isolation = Some(isolation),
+        Report::Paused { reason } => {
+            let known = match &view.state {
+                EnvironmentState::Paused { reason } => reason.clone(),
+                _ => None,
+            };
+            enter(view, EnvironmentState::Paused { reason: reason.or(known) }, now);
+            view.load = None;
+        }
+        Report::Resumed => {
+            if let EnvironmentState::Paused { .. } = view.state {
+                enter(view, EnvironmentState::Running, now);
+            }
+        }
+        Report::Stopped => {
+            // Why it failed says more than that it does not run.
+            if !matches!(view.state, EnvironmentState::Failed { .. }) {
+                enter(view, EnvironmentState::Stopped, now);
+            }
+            end_sessions(view, now);
+        }
+        Report::Failed(failure) => {
+            let state =
+                EnvironmentState::Failed { message: failure.to_string(), hint: failure.hint };
+            enter(view, state, now);
+            end_sessions(view, now);
+        }
+        Report::Unreachable { message } => {
+            // That a box stands still is known without asking its engine.
+            if !matches!(
+                view.state,
+                EnvironmentState::EngineUnreachable { .. } | EnvironmentState::Paused { .. }
+            ) {
+                enter(view, EnvironmentState::EngineUnreachable { since: now, message }, now);
+            }
+        }
+        Report::Note(note) => {
+            if !view.notes.contains(&note) {
+                view.notes.push(note);
+            }
+        }
+        Report::OutOfMemory => {
+            let limit = view.limits.memory.map(|limit| format!(" (limit {})", show_bytes(limit)));
+            view.trouble = Some(format!("out of memory{}", limit.unwrap_or_default()));
+        }
+        Report::Limits(limits) => view.limits = limits,
+        Report::Load(load) => {
+            let same = match (&view.load, &load) {
+                (Some(shown), Some(load)) => !load.differs(shown),
+                (shown, load) => shown.is_some() == load.is_some(),
+            };
+            if !same {
+                view.load = load;
+            }
+        }
+        Report::SnapshotTaken { snapshot, count, divergence } => {
+            view.last_snapshot = Some(snapshot.at);
+            view.snapshots = count;
+            view.divergence = divergence;
+        }
+        Report::Diverged(divergence) => view.divergence = divergence,
+        Report::Denied(denied) => view.denied = denied,
+        Report::NetworkChanged(policy) => view.network = policy,
+        Report::SessionClosed { session } => view.sessions.retain(|open| open.id != session),
+        Report::SessionOpened { session, kind, command, size } => {
+            open_session(view, session, kind, command, size, now);
+        }
+        Report::SessionExited { session, code } => {
+            with_session(view, session, |open| {
+                if open.state == SessionState::Running {
+                    open.state = SessionState::Exited { code, at: now };
+                    // Nobody types into a program that has ended.
+                    open.taken = false;
+                }
+            });
+        }
+        Report::SessionFailed { session, kind, command, size, message } => {
+            open_session(view, session, kind, command, size, now);
+            with_session(view, session, |open| open.state = SessionState::Failed { message });
+        }
+        Report::SessionResized { session, size } => {
+            with_session(view, session, |open| open.size = size);
+        }
+        Report::Output { session, title } => with_session(view, session, |open| {
+            let shown = open.last_output.map_or(0, |at| at.0);
+            if now.0.saturating_sub(shown) >= OUTPUT_STEP {
+                open.last_output = Some(now);
+            }
+            open.title = title;
+        }),
+        Report::WorkspaceMade
+        | Report::BoxMade { .. }
+        | Report::Variables(_)
+        | Report::TakenUp
+        | Report::Wanted { .. }
+        | Report::Copied
+        | Report::Running => {}
+    }
+}
+
+fn enter(view: &mut Environment, state: EnvironmentState, now: Timestamp) {
+    if view.state != state {
+        view.state = state;
+        view.state_since = now;
+    }
+}
+
+/// Programs do not outlive their box, nor does what held them. How they ended is not known, so the code says "killed".
+fn end_sessions(view: &mut Environment, now: Timestamp) {
+    const KILLED: i32 = 128 + 9;
+    view.isolation = None;
+    view.load = None;
+    view.sessions.retain(|session| session.kind == SessionKind::Agent);
+    for session in &mut view.sessions {
+        session.taken = false;
+        if session.state == SessionState::Running {
+            session.state = SessionState::Exited { code: KILLED, at: now };
+        }
+    }
+}
+
+fn open_session(
+    view: &mut Environment,
+    id: SessionId,
+    kind: SessionKind,
+    command: Vec<String>,
+    size: Size,
+    now: Timestamp,
+) {
+    let session = Session {
+        id,
+        kind,
+        command,
+        state: SessionState::Running,
+        size,
+        started: now,
+        last_output: None,
+        taken: false,
+        title: String::new(),
+    };
+    if id == SessionId::AGENT {
+        view.trouble = None;
+    }
+    match view.sessions.iter_mut().find(|open| open.id == id) {
+        Some(open) => *open = session,
+        None => view.sessions.push(session),
+    }
+    view.sessions.sort_by_key(|open| open.id);
+}
+
+fn with_session(view: &mut Environment, id: SessionId, change: impl FnOnce(&mut Session)) {
+    if let Some(session) = view.sessions.iter_mut().find(|session| session.id == id) {
+        change(session);
+    }
+}
