@@ -60,6 +60,16 @@ pub(super) enum Verb {
     Stop(Named),
     /// Start a stopped environment again
     Start(Start),
+    /// Have every program of an environment stand still where it is
+    Pause(Named),
+    /// Have a paused environment go on
+    Resume(Named),
+    /// Make an environment that begins where another one stands
+    Fork(Fork),
+    /// Write what is installed in an environment's box as an image
+    Save(Save),
+    /// Show what an environment may use, or change it
+    Limits(SetLimits),
     /// Show everything known of an environment, its isolation as the kernel has it
     Inspect(Named),
     /// Find out what works on this machine
@@ -87,6 +97,47 @@ pub(super) enum ServerVerb {
 pub(super) struct Named {
     /// The environment's name, or its id
     pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Fork {
+    /// The environment's name, or its id
+    pub name: String,
+    /// The new one's name; left out, the old one with a number
+    pub new_name: Option<String>,
+    /// Begin at this snapshot instead of now
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub at: Option<String>,
+    /// Give the agent a variable; without a value, that of this shell
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Save {
+    /// The environment's name, or its id
+    pub name: String,
+    /// An image of the docker engine
+    #[arg(conflicts_with = "output", required_unless_present = "output")]
+    pub image: Option<String>,
+    /// A file instead, which agentdeck new --image takes on any machine
+    #[arg(long, value_name = "FILE.tar")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetLimits {
+    /// The environment's name, or its id
+    pub name: String,
+    /// Processors at most, as in 1.5
+    #[arg(long, value_name = "NUMBER", value_parser = parse_processors)]
+    pub cpus: Option<u32>,
+    /// Memory at most, as in 512m or 2g
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub memory: Option<u64>,
+    /// Processes at most
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pids: Option<u32>,
 }
 
 #[derive(Debug, Args)]

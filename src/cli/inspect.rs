@@ -6,6 +6,7 @@ use super::ls;
 use super::output::{age, lines};
 use crate::model::failure::Failure;
 use crate::model::path::printable;
+use crate::model::policy::show_bytes;
 use crate::proto::{Inspection, Reply, Request};
 
 pub(super) async fn run(context: &Context, options: &Named) -> Result<(), Failure> {
@@ -44,6 +45,12 @@ fn describe(inspection: &Inspection) -> String {
     if let Some(image) = &environment.image {
         row("image", &image.to_string());
     }
+    row("limits", &environment.limits.to_string());
+    if let Some(usage) = &inspection.usage {
+        let (memory, count) = (show_bytes(usage.memory), usage.processes);
+        let seconds = usage.cpu.as_secs();
+        row("uses", &format!("{memory} in {count} processes, {seconds} s of cpu so far"));
+    }
     row("network", &format!("{} {}", environment.network.mode, allow.join(" ")));
     row("snapshots", &environment.snapshots.to_string());
     row("workspace", &shown(&inspection.workspace));
@@ -51,6 +58,9 @@ fn describe(inspection: &Inspection) -> String {
     row("init pid", &number(inspection.init_pid));
     row("shim", &number(inspection.shim_version));
     row("changes", &inspection.watch);
+    if let Some(trouble) = &environment.trouble {
+        row("trouble", &format!("{trouble}; agentdeck start {} starts it again", environment.name));
+    }
     for note in &environment.notes {
         row("note", note);
     }

@@ -1,11 +1,12 @@
-//! `agentdeck stop` and `start`.
+//! `agentdeck stop`, `start`, `pause` and `resume`.
 
 use super::arguments::{Named, Start};
-use super::context::{Context, variables, with_profile};
+use super::context::{Context, unexpected, variables, with_profile};
 use super::new;
 use crate::config::profiles;
+use crate::model::environment::Environment;
 use crate::model::failure::Failure;
-use crate::proto::Request;
+use crate::proto::{Reply, Request, Target};
 
 pub(super) async fn stop(context: &Context, options: &Named) -> Result<(), Failure> {
     let output = context.output;
@@ -18,6 +19,39 @@ pub(super) async fn stop(context: &Context, options: &Named) -> Result<(), Failu
     output.say(&format!("{} is stopped", environment.name));
     output.next(&format!("agentdeck start {}", environment.name));
     Ok(())
+}
+
+pub(super) async fn pause(context: &Context, options: &Named) -> Result<(), Failure> {
+    let request = |target| Request::PauseEnvironment { target };
+    let environment = changed(context, options, request).await?;
+    if context.output.json {
+        return context.output.value(&environment);
+    }
+    context.output.say(&format!("{} is paused", environment.name));
+    context.output.next(&format!("agentdeck resume {}", environment.name));
+    Ok(())
+}
+
+pub(super) async fn resume(context: &Context, options: &Named) -> Result<(), Failure> {
+    let request = |target| Request::ResumeEnvironment { target };
+    let environment = changed(context, options, request).await?;
+    if context.output.json {
+        return context.output.value(&environment);
+    }
+    context.output.say(&format!("{} goes on", environment.name));
+    Ok(())
+}
+
+async fn changed(
+    context: &Context,
+    options: &Named,
+    request: impl Fn(Target) -> Request,
+) -> Result<Environment, Failure> {
+    let client = context.client().await?;
+    match context.ask(&client, &options.name, request).await? {
+        Reply::Environment(environment) => Ok(*environment),
+        other => Err(unexpected(&other)),
+    }
 }
 
 pub(super) async fn start(context: &Context, options: &Start) -> Result<(), Failure> {

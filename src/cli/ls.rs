@@ -10,8 +10,8 @@ use crate::model::path::printable;
 use crate::model::policy::IsolationLevel;
 use crate::proto::{Reply, Request};
 
-const TITLES: [&str; 8] =
-    ["NAME", "STATE", "AGENT", "ENGINE", "CHANGES", "AHEAD/BEHIND", "SNAPSHOTS", "AGE"];
+const TITLES: [&str; 9] =
+    ["NAME", "STATE", "AGENT", "ENGINE", "USES", "CHANGES", "AHEAD/BEHIND", "SNAPSHOTS", "AGE"];
 
 pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> {
     let output = context.output;
@@ -41,6 +41,7 @@ fn row(environment: &Environment) -> Vec<String> {
         state(environment),
         printable(environment.agent.as_bytes()),
         environment.engine.to_string(),
+        environment.load.map_or_else(|| "–".to_owned(), |load| load.to_string()),
         format!("+{} −{} · {}", change.added, change.removed, files(change.files as usize)),
         format!("{}/{}", divergence.ahead, divergence.behind),
         environment.snapshots.to_string(),
@@ -52,6 +53,10 @@ fn row(environment: &Environment) -> Vec<String> {
 pub(super) fn state(environment: &Environment) -> String {
     let agent = environment.session(SessionId::AGENT).map(|session| &session.state);
     let word = match (&environment.state, agent) {
+        (
+            EnvironmentState::Stopped | EnvironmentState::Running,
+            Some(SessionState::Exited { code: 1.., .. }),
+        ) if environment.trouble.is_some() => environment.trouble.as_deref().unwrap_or_default(),
         (EnvironmentState::Creating { .. }, _) => "creating",
         (EnvironmentState::Running, Some(SessionState::Exited { code: 0, .. })) => "done",
         (

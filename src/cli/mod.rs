@@ -15,15 +15,18 @@ mod diff;
 mod discard;
 mod doctor;
 mod exec;
+mod fork;
 mod forward;
 mod inspect;
 mod lifecycle;
+mod limits;
 mod log;
 mod ls;
 mod new;
 mod output;
 mod ports;
 mod sample;
+mod save;
 mod server;
 
 use std::ffi::OsString;
@@ -106,6 +109,11 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Merge(options) => done(decide::merge(&context, options).await),
         Verb::Discard(options) => done(discard::run(&context, &options).await),
         Verb::Undo => done(decide::undo(&context).await),
+        Verb::Fork(options) => done(fork::run(&context, options).await),
+        Verb::Save(options) => done(save::run(&context, options).await),
+        Verb::Pause(options) => done(lifecycle::pause(&context, &options).await),
+        Verb::Resume(options) => done(lifecycle::resume(&context, &options).await),
+        Verb::Limits(options) => done(limits::run(&context, &options).await),
         Verb::Stop(options) => done(lifecycle::stop(&context, &options).await),
         Verb::Start(options) => done(lifecycle::start(&context, &options).await),
         Verb::Inspect(options) => done(inspect::run(&context, &options).await),

@@ -120,7 +120,7 @@ fn network(settings: &Settings, mode: Option<NetworkMode>, named: Vec<HostPort>)
 }
 
 /// This terminal's size, so that the agent's first screen fits.
-fn size() -> Size {
+pub(super) fn size() -> Size {
     match crossterm::terminal::size() {
         Ok((columns, rows)) if columns > 0 && rows > 0 => Size { columns, rows },
         _ => Size::DEFAULT,

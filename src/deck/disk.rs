@@ -87,9 +87,7 @@ struct Guard {
 impl Guard {
     async fn look(&mut self) {
         let views = self.shared.hub.views();
-        let is_full = |state: &EnvironmentState| {
-            matches!(state, EnvironmentState::Paused { reason: Some(reason) } if reason == DISK_FULL)
-        };
+        let is_full = |state: &EnvironmentState| matches!(state, EnvironmentState::Paused { reason: Some(reason) } if reason == DISK_FULL);
         let running = |state: &EnvironmentState| matches!(state, EnvironmentState::Running);
         if !views.iter().any(|view| running(&view.state) || is_full(&view.state)) {
             return;

@@ -52,10 +52,7 @@ pub(super) async fn ask(
     }
 }
 
-async fn prepare(
-    shared: &Arc<Shared>,
-    target: Target,
-) -> Result<(Record, AgentProfile), Failure> {
+async fn prepare(shared: &Arc<Shared>, target: Target) -> Result<(Record, AgentProfile), Failure> {
     let source = shared.resolve(target).await?;
     let environment = &source.environment;
     if let EnvironmentState::Creating { .. } = environment.state {
@@ -156,11 +153,7 @@ async fn copy_from(
     shared.record(&record.environment.id).await
 }
 
-async fn copy_files(
-    shared: &Arc<Shared>,
-    source: &Record,
-    record: &Record,
-) -> Result<(), Failure> {
+async fn copy_files(shared: &Arc<Shared>, source: &Record, record: &Record) -> Result<(), Failure> {
     let note = record.fork.as_ref().expect("a fork's record says so");
     let snapshot = match &note.snapshot {
         Some(snapshot) => snapshot.clone(),
@@ -184,13 +177,17 @@ async fn copy_files(
         let user = UserRepository::discover(&task.environment.repository)?;
         let store = Store::open(&directory, &user)?;
         // A full channel means that a newer number is on its way anyway.
-        let mut tell = |done, total| drop(reports.try_send((done, total)));
+        let mut tell = |done, total| {
+            let _ = reports.try_send((done, total));
+        };
         match older {
             Some(snapshot) => {
                 let id = &task.environment.id;
                 repo::workspace::check_out(&store, id, &snapshot, &to.workspace(), &mut tell)?;
             }
-            None => repo::copy::tree(&from.workspace(), &to.workspace(), &mut |done| tell(done, 0))?,
+            None => {
+                repo::copy::tree(&from.workspace(), &to.workspace(), &mut |done| tell(done, 0))?
+            }
         }
         copy_beside(&from, &to, &mut |done| tell(done, 0))
     });

@@ -29,7 +29,8 @@ pub(super) fn sweep(layout: &Layout) -> std::io::Result<()> {
 pub(super) async fn take_up(shared: &Arc<Shared>, record: Record) {
     let id = record.environment.id.clone();
     let is_bare = record.fork.as_ref().is_some_and(|fork| !fork.copied);
-    let ended = if is_bare { take_back(shared, &record).await } else { go_on(shared, record).await };
+    let ended =
+        if is_bare { take_back(shared, &record).await } else { go_on(shared, record).await };
     if let Err(failure) = ended {
         shared.close_gate(&id);
         shared.report(&id, Report::Failed(failure)).await;

@@ -9,6 +9,7 @@ use super::shared::{Shared, blocking};
 use super::state::Record;
 use crate::engine::Asked;
 use crate::model::diff::{Attempt, Comparison, Diff};
+use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::path::{RepoPath, printable};
@@ -24,6 +25,8 @@ const MAX_ATTEMPTS: usize = 4;
 const MESSAGES_DEADLINE: Duration = Duration::from_secs(10);
 /// What a merge message may quote of the agent's own, in bytes.
 const MESSAGES_BYTES: usize = 16 << 10;
+/// What a box uses is a courtesy that must not hold up the rest.
+const USAGE_DEADLINE: Duration = Duration::from_secs(3);
 /// Probing talks to a daemon that may be stalled.
 const PROBE_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -153,17 +156,30 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
     let id = record.environment.id.clone();
     let places = shared.layout.environment(&id);
     let link = shared.link(&id).is_ok();
-    if let (Some(made), true) = (&record.record, link) {
-        // Read back at the moment of asking, so that it is never a memory of what once held.
+    let mut usage = None;
+    // What stands still cannot be asked; what held it when it did not holds it still.
+    let paused = matches!(record.environment.state, EnvironmentState::Paused { .. });
+    if let (Some(made), true, false) = (&record.record, link, paused) {
         let engine = shared.engine(record.environment.engine);
-        record.environment.isolation =
-            Some(engine.isolation(made, &Asked::from(&record.environment)).await?);
+        // Read back at the moment of asking, so that it is never a memory of what once held.
+        match engine.isolation(made, &Asked::from(&record.environment)).await {
+            Ok(isolation) => record.environment.isolation = Some(isolation),
+            Err(failure) => {
+                record.environment.isolation = None;
+                let note = format!("what holds the box cannot be read back now: {failure}");
+                record.environment.notes.push(note);
+            }
+        }
+        let asked = engine.usage(std::slice::from_ref(made));
+        let asked = tokio::time::timeout(USAGE_DEADLINE, asked).await;
+        usage = asked.ok().and_then(|found| found.into_iter().next().flatten());
     }
     Ok(Inspection {
         workspace: places.workspace(),
         state_directory: places.directory,
         init_pid: record.record.as_ref().filter(|_| link).map(|made| made.init_pid),
         shim_version: link.then_some(crate::shim::wire::VERSION),
+        usage,
         watch: shared.watcher.describe(&id),
         environment: record.environment,
     })

@@ -13,11 +13,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{SaveTo, Target};
 
 /// Saves while the box stands still; clients that follow it are told how far it is.
-pub(super) async fn save(
-    shared: &Arc<Shared>,
-    target: Target,
-    to: SaveTo,
-) -> Result<(), Failure> {
+pub(super) async fn save(shared: &Arc<Shared>, target: Target, to: SaveTo) -> Result<(), Failure> {
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
     let turn = shared.turn(&id);

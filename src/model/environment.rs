@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::destination::Denial;
 use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
 use super::policy::{
-    Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, Load,
-    NetworkPolicy,
+    Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, Load, NetworkPolicy,
 };
 use super::screen::Size;
 use super::snapshot::Divergence;

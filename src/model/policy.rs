@@ -15,9 +15,7 @@ pub use super::image::ImageSource;
 pub use isolation::{
     Aspect, Enforcement, Isolation, IsolationFact, IsolationLevel, IsolationRequest,
 };
-pub use limits::{
-    LimitSupport, Limits, Load, Usage, parse_bytes, parse_processors, show_bytes,
-};
+pub use limits::{LimitSupport, Limits, Load, Usage, parse_bytes, parse_processors, show_bytes};
 pub use network::{HostPort, NetworkMode, NetworkPolicy};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

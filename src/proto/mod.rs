@@ -16,7 +16,7 @@ use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Time
 use crate::model::input::Input;
 use crate::model::listener::Listener;
 use crate::model::path::RepoPath;
-use crate::model::policy::{EngineReport, Limits};
+use crate::model::policy::{EngineReport, Limits, Usage};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::{Row, ScreenDelta, Size};
 use crate::model::snapshot::Snapshot;
@@ -310,6 +310,8 @@ pub struct Inspection {
     pub state_directory: PathBuf,
     /// The host's process id of the box's first process.
     pub init_pid: Option<u32>,
+    /// What the box uses at this moment.
+    pub usage: Option<Usage>,
     pub shim_version: Option<u32>,
     /// How changes are noticed: `watching` or why it is polling.
     pub watch: String,

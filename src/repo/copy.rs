@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Context;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid,
+};
 use rustix::io::Errno;
 
 use super::walk;
@@ -28,7 +30,8 @@ const RESOLVE: ResolveFlags =
 /// are done. Sockets, FIFOs and devices are left out.
 pub fn tree(from: &Path, to: &Path, progress: &mut dyn FnMut(u64)) -> anyhow::Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
-    let source = walk::open_root(from).with_context(|| format!("cannot open {}", from.display()))?;
+    let source =
+        walk::open_root(from).with_context(|| format!("cannot open {}", from.display()))?;
     let target = walk::open_root(to).with_context(|| format!("cannot open {}", to.display()))?;
     anyhow::ensure!(walk::names(target.as_fd())?.is_empty(), "{} is not empty", to.display());
     let mut copy = Copy { done: 0, progress };
@@ -105,8 +108,7 @@ fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8]) -> io::Result<()>
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Errno::AGAIN.into());
     }
-    let write =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let write = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = rustix::fs::openat2(to, name, write, Mode::RUSR | Mode::WUSR, RESOLVE)?;
     let mut target = File::from(made);
     // Where the file system can, the copy shares the blocks until one of both is written.
@@ -119,7 +121,11 @@ fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8]) -> io::Result<()>
 /// Gives what was made the owner, mode and times of its original.
 fn finish(made: &OwnedFd, stat: &Stat) -> io::Result<()> {
     // Only root gives files away; for anyone else they are this user's on both sides.
-    let _ = rustix::fs::fchown(made, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
+    let _ = rustix::fs::fchown(
+        made,
+        Some(Uid::from_raw(stat.st_uid)),
+        Some(Gid::from_raw(stat.st_gid)),
+    );
     rustix::fs::fchmod(made, mode(stat))?;
     Ok(rustix::fs::futimens(made, &times(stat))?)
 }
@@ -136,10 +142,8 @@ fn mode(stat: &Stat) -> Mode {
 }
 
 fn times(stat: &Stat) -> Timestamps {
-    let time = |seconds: i64, nanoseconds: u64| Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanoseconds as i64,
-    };
+    let time =
+        |seconds: i64, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as i64 };
     Timestamps {
         last_access: time(stat.st_atime, stat.st_atime_nsec),
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
@@ -163,14 +167,8 @@ mod tests {
         };
         mode(&from.join("tool"), 0o4755);
         symlink("/etc/passwd", from.join("link")).expect("made");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            from.join("pipe"),
-            FileType::Fifo,
-            Mode::RUSR,
-            0,
-        )
-        .expect("made");
+        rustix::fs::mknodat(rustix::fs::CWD, from.join("pipe"), FileType::Fifo, Mode::RUSR, 0)
+            .expect("made");
         mode(&from.join("shut"), 0o000);
         tree(&from, &to, &mut |_| {}).expect("copied");
         let found = |path: &str| std::fs::symlink_metadata(to.join(path));

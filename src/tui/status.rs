@@ -51,6 +51,9 @@ pub(crate) fn read(environment: &Environment) -> Reading {
             let reason = reason.as_ref().map(|reason| format!(": {}", foreign(reason)));
             (Status::Paused, format!("paused{}", reason.unwrap_or_default()), since)
         }
+        EnvironmentState::Stopped if environment.trouble.is_some() => {
+            (Status::Failed, trouble(environment), since)
+        }
         EnvironmentState::Stopped => (Status::Stopped, "stopped".to_owned(), since),
         EnvironmentState::Failed { .. } => (Status::Failed, "failed".to_owned(), since),
         EnvironmentState::EngineUnreachable { since, .. } => {
@@ -65,6 +68,9 @@ fn read_agent(environment: &Environment) -> Reading {
     let agent = environment.session(SessionId::AGENT);
     let (status, word, since) = match agent.map(|session| &session.state) {
         Some(SessionState::Exited { code: 0, at }) => (Status::Done, "done".to_owned(), *at),
+        Some(SessionState::Exited { at, .. }) if environment.trouble.is_some() => {
+            (Status::Failed, trouble(environment), *at)
+        }
         Some(SessionState::Exited { code, at }) => (Status::Failed, format!("exit {code}"), *at),
         Some(SessionState::Failed { .. }) => {
             (Status::Failed, "not started".to_owned(), environment.state_since)
@@ -74,6 +80,11 @@ fn read_agent(environment: &Environment) -> Reading {
         }
     };
     Reading { status, word, since }
+}
+
+/// What it died of.
+fn trouble(environment: &Environment) -> String {
+    foreign(environment.trouble.as_deref().unwrap_or_default())
 }
 
 fn progress(step: &str, done: u64, total: u64) -> String {

@@ -9,11 +9,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::BoxRecord;
-use crate::model::environment::{
-    Environment, EnvironmentState, Work,
-};
+use crate::model::environment::{Environment, EnvironmentState, Work};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId, SessionId, Timestamp};
+use crate::model::id::{
+    CommitId, EnvironmentId, EnvironmentName, RepositoryId, SessionId, Timestamp,
+};
 use crate::model::policy::IsolationRequest;
 use crate::proto::Target;
 

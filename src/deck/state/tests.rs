@@ -192,7 +192,8 @@ fn what_it_died_of_is_said_until_it_runs_again() {
 #[test]
 fn a_name_that_is_taken_gets_a_number() {
     let long = "o".repeat(40);
-    let state = deck([record(1, "otter", "/a"), record(2, "otter-2", "/a"), record(3, &long, "/a")]);
+    let state =
+        deck([record(1, "otter", "/a"), record(2, "otter-2", "/a"), record(3, &long, "/a")]);
     let free = |repository: &str, name: &str| {
         let name = EnvironmentName::parse(name).expect("a name");
         state.free_name(Path::new(repository), &name).to_string()

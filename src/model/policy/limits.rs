@@ -1,5 +1,6 @@
 //! Bounds on what a box may use, and what it uses.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,27 @@ impl Load {
         self.cpu_percent.abs_diff(shown.cpu_percent) >= PERCENT
             || self.memory.abs_diff(shown.memory) > shown.memory / PART
             || self.processes != shown.processes
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} % · {}", self.cpu_percent, show_bytes(self.memory))
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cpus = self.cpu_millis.map(|cpu| format!("{} cpus", f64::from(cpu) / 1000.0));
+        let memory = self.memory.map(|memory| format!("{} of memory", show_bytes(memory)));
+        let processes = self.processes.map(|count| format!("{count} processes"));
+        let files = self.files.map(|count| format!("{count} open files each"));
+        let given: Vec<String> = [cpus, memory, processes, files].into_iter().flatten().collect();
+        if given.is_empty() {
+            f.write_str("the engine's own")
+        } else {
+            f.write_str(&given.join(", "))
+        }
     }
 }
 
@@ -176,8 +198,7 @@ mod tests {
     #[test]
     fn a_load_that_hardly_changes_is_not_told_again() {
         let usage = |cpu, memory| Usage { cpu: Duration::from_millis(cpu), memory, processes: 3 };
-        let over =
-            |before, after| Load::between(&before, &after, Duration::from_secs(5));
+        let over = |before, after| Load::between(&before, &after, Duration::from_secs(5));
         let idle = over(usage(0, 800), usage(10, 800));
         assert_eq!(idle, Load { cpu_percent: 0, memory: 800, processes: 3 });
         assert!(!over(usage(0, 800), usage(100, 880)).differs(&idle));

@@ -1,6 +1,6 @@
 //! What the deck's own keys do.
 
-use crate::model::environment::Variable;
+use crate::model::environment::{EnvironmentState, Variable};
 use crate::model::id::EnvironmentId;
 use crate::model::screen::Size;
 use crate::proto::{Request, Target};
@@ -68,6 +68,27 @@ impl App {
             Action::Stop => {
                 self.say(format!("stopping {name} …"));
                 self.send(Request::StopEnvironment { target }, Tag::Say(format!("stopped {name}")));
+            }
+            Action::Pause if matches!(environment.state, EnvironmentState::Paused { .. }) => {
+                let request = Request::ResumeEnvironment { target };
+                self.send(request, Tag::Say(format!("{name} goes on")));
+            }
+            Action::Pause => {
+                let request = Request::PauseEnvironment { target };
+                self.send(request, Tag::Say(format!("paused {name}")));
+            }
+            Action::Fork => {
+                self.say(format!("forking {name} …"));
+                let variables = self.agent_variables(&id);
+                let size = self.session_size();
+                let request = Request::ForkEnvironment {
+                    target,
+                    name: None,
+                    snapshot: None,
+                    variables,
+                    size,
+                };
+                self.send(request, Tag::Created);
             }
             Action::Start => {
                 self.say(format!("starting {name} …"));
@@ -173,11 +194,15 @@ impl App {
     }
 
     fn shell(&mut self, id: EnvironmentId) {
-        let tile = self.selected_tile().map(|tile| tile.session_size());
-        let size = tile.unwrap_or(Size { columns: self.size.columns, rows: self.size.rows });
+        let size = self.session_size();
         let variables = self.agent_variables(&id);
         let request = Request::StartShell { target: Target::Id(id.clone()), size, variables };
         self.send(request, Tag::Shell(id));
+    }
+
+    /// The size of a session where the chosen environment is shown.
+    fn session_size(&self) -> Size {
+        self.selected_tile().map_or(self.size, |tile| tile.session_size())
     }
 
     fn agent_variables(&self, id: &EnvironmentId) -> Vec<Variable> {

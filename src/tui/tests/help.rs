@@ -77,6 +77,8 @@ fn help_at_120_by_40() {
     ┌ 3 │ i               inspect             Show everything known of the environment                                 │───┐
     │$ a│ S               start               Start a stopped environment again                                        │   │
     │App│ x               stop                Stop the environment; its work stays                                     │   │
+    │   │ p               pause               Have every program stand still, or go on                                 │   │
+    │   │ f               fork                Make an environment that begins where this one stands                    │   │
     │   │ j ↓             down                Down                                                                     │   │
     │   │ k ↑             up                  Up                                                                       │   │
     │   │ h ←             left                Left, or the previous file or column                                     │   │
@@ -90,8 +92,6 @@ fn help_at_120_by_40() {
     │   │ PageUp          page up             A page up; in the deck, of scrollback                                    │   │
     │   │ Shift+PageDown  scroll down         A page down in the scrollback                                            │   │
     │   │ Shift+PageUp    scroll up           A page up in the scrollback                                              │   │
-    │   │ Esc             back                Back one level; dismiss a message                                        │   │
-    │   │ :               palette             Choose an action by name                                                 │   │
     └ +1└──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘───┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  ? help  q leave
     ");
@@ -108,14 +108,13 @@ fn help_at_200_by_60() {
     │                                                                ││  running 12 tests                                               ││                                                                 │
     │● Read(src/api/checkout.rs)                                     ││  test names::empty ... ok                                       ││                                                                 │
     │  └ 214 lines                                                   ││  test names::wide ... ok                                        ││                                                                 │
-    │                                                                ││                                                                 ││                                                                 │
-    │● Update(src/api/limit.rs)                 ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
-    │  └ 41 additions and 7 removals            │ › type to filter                                                                                             │                                           │
-    │                                           │                                                                                                              │                                           │
-    │Do you want to run `cargo test`?           │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
-    │❯ 1. Yes                                   │ n               new                 Make an environment                                                      │                                           │
-    │  2. No                                    │ d               diff                Show what changed since the base                                         │                                           │
-    │                                           │ v               history             Show the snapshots, as they are taken                                    │                                           │
+    │                                           ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
+    │● Update(src/api/limit.rs)                 │ › type to filter                                                                                             │                                           │
+    │  └ 41 additions and 7 removals            │                                                                                                              │                                           │
+    │                                           │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
+    │Do you want to run `cargo test`?           │ n               new                 Make an environment                                                      │                                           │
+    │❯ 1. Yes                                   │ d               diff                Show what changed since the base                                         │                                           │
+    │  2. No                                    │ v               history             Show the snapshots, as they are taken                                    │                                           │
     │                                           │ Space           mark                Mark or unmark for comparing                                             │                                           │
     │                                           │ c               compare             Compare the marked environments, two to four                             │                                           │
     │                                           │ a               apply               Write the changes into your working tree                                 │                                           │
@@ -129,11 +128,13 @@ fn help_at_200_by_60() {
     │                                           │ Shift+Tab       previous session    Previous session here, or the previous environment                       │                                           │
     │                                           │ !               next attention      Go to the next that rang, ended or failed                                │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────│ S               start               Start a stopped environment again                                        │───────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ x               stop                Stop the environment; its work stays                                     │· stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                          │ j ↓             down                Down                                                                     │                                           │
-    │main.c:3:1: error: expected ';'            │ k ↑             up                  Up                                                                       │t again                                    │
-    │make: *** [Makefile:2: shop] Error 1       │ h ←             left                Left, or the previous file or column                                     │                                           │
+    │                                           │ S               start               Start a stopped environment again                                        │                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ x               stop                Stop the environment; its work stays                                     │───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ p               pause               Have every program stand still, or go on                                 │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ f               fork                Make an environment that begins where this one stands                    │                                           │
+    │main.c:3:1: error: expected ';'            │ j ↓             down                Down                                                                     │t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ k ↑             up                  Up                                                                       │                                           │
+    │                                           │ h ←             left                Left, or the previous file or column                                     │                                           │
     │                                           │ l →             right               Right, or the next file or column                                        │                                           │
     │                                           │ g Home          first               First                                                                    │                                           │
     │                                           │ G End           last                Last; in scrollback, back to the live screen                             │                                           │
@@ -150,7 +151,6 @@ fn help_at_200_by_60() {
     │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
     │                                           │ R               restart server      Start a server that was stopped, or replace an older one                 │                                           │
     │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
-    │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │

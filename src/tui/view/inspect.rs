@@ -10,6 +10,7 @@ use super::super::theme::Theme;
 use super::super::widget::{Frame, foreign, put};
 use super::list::tone;
 use crate::model::environment::{Environment, SessionState};
+use crate::model::policy::show_bytes;
 use crate::proto::Inspection;
 
 /// Columns of the names at the left.
@@ -54,6 +55,7 @@ fn lines(theme: Theme, inspection: &Inspection) -> Vec<Line<'static>> {
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), |image| foreign(&image.to_string())),
         ),
+        row(theme, "limits", environment.limits.to_string()),
         row(theme, "network", network(environment)),
         row(theme, "base", base(environment)),
         row(theme, "snapshots", environment.snapshots.to_string()),
@@ -62,6 +64,13 @@ fn lines(theme: Theme, inspection: &Inspection) -> Vec<Line<'static>> {
         row(theme, "state directory", path(&inspection.state_directory)),
         row(theme, "changes noticed by", foreign(&inspection.watch)),
     ];
+    if let Some(usage) = &inspection.usage {
+        let (memory, count) = (show_bytes(usage.memory), usage.processes);
+        lines.push(row(theme, "uses", format!("{memory} in {count} processes")));
+    }
+    if let Some(trouble) = &environment.trouble {
+        lines.push(row(theme, "trouble", foreign(trouble)));
+    }
     if let Some(pid) = inspection.init_pid {
         lines.push(row(theme, "first process", pid.to_string()));
     }

@@ -98,7 +98,8 @@ fn detail_row(app: &App, environment: &Environment, chosen: bool, area: Rect, bu
     let age = age(reading.since.age_seconds(app.now)).0;
     let bar = if chosen { "▌" } else { " " };
     let words = if reading.status == Status::Running {
-        format!("  {} · {age}", foreign(&environment.agent))
+        let load = environment.load.map(|load| format!(" · {load}")).unwrap_or_default();
+        format!("  {} · {age}{load}", foreign(&environment.agent))
     } else {
         format!("  {} · {age}", reading.word)
     };

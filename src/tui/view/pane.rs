@@ -141,6 +141,12 @@ fn bottom(app: &App, environment: &Environment) -> Line<'static> {
     if divergence.behind > 0 {
         parts.push(vec![Span::styled(format!("base+{}", divergence.behind), theme.quiet())]);
     }
+    if let Some(load) = &environment.load {
+        parts.push(vec![Span::styled(load.to_string(), theme.quiet())]);
+    }
+    if environment.trouble.is_some() && environment.state == EnvironmentState::Stopped {
+        parts.push(vec![Span::styled("S starts it again", theme.quiet())]);
+    }
     if parts.is_empty() {
         return Line::default();
     }
