@@ -193,3 +193,22 @@ pub(super) fn too_old() -> Failure {
 pub(super) fn lost(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureKind::Unavailable, format!("the connection to the box failed: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_an_older_shim_cannot_do_is_said_with_the_remedy() {
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let (events, mut received) = mpsc::channel(MAX_CHUNKS);
+        let (reader, _writer) = near.into_split();
+        let relaying = tokio::spawn(relay(reader, events));
+        let unsupported = ShimEvent::Unsupported { request: "pack".to_owned() };
+        write_frame(&mut far, &Frame::control(&unsupported)).await.expect("written");
+        let Some(ExecEvent::Failed(failure)) = received.recv().await else { panic!("a failure") };
+        assert!(failure.message.contains("an older agentdeck"), "{failure}");
+        assert_eq!(failure.hint.as_deref(), Some("stop the environment and start it again"));
+        relaying.await.expect("ended");
+    }
+}

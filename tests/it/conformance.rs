@@ -12,6 +12,10 @@ use agentdeck::shim::wire::{Frame, Role, ShimEvent, ShimRequest};
 use crate::common::place::Place;
 use crate::common::talk::{Outcome, PATIENCE, SIZE, Talk, program, run, script};
 
+pub use crate::conformance_streams::{
+    a_port_is_listed_and_dialled, files_go_in_and_out_with_the_agents_rights,
+};
+
 const GRACE: Duration = Duration::from_secs(1);
 
 const SHELL: SessionId = SessionId(1);

@@ -159,6 +159,8 @@ conformance_cases!(
     rights_follow_the_role,
     the_workspace_is_the_users,
     a_reader_never_holds_a_program_up,
+    a_port_is_listed_and_dialled,
+    files_go_in_and_out_with_the_agents_rights,
 );
 
 /// What a command that succeeds printed.

@@ -3,14 +3,20 @@
 mod bad_input;
 mod common;
 mod conformance;
+mod conformance_streams;
 mod demo;
 mod docker;
 mod docker_images;
 mod docs;
+<<<<<<< HEAD
 mod honest;
+=======
+mod files;
+>>>>>>> e0d659a (tests: files and ports of both engines)
 mod main_job;
 mod native;
 mod network;
+mod ports;
 mod survival;
 mod tidy;
 mod tui;

@@ -49,6 +49,8 @@ conformance_cases!(
     rights_follow_the_role,
     the_workspace_is_the_users,
     a_reader_never_holds_a_program_up,
+    a_port_is_listed_and_dialled,
+    files_go_in_and_out_with_the_agents_rights,
     a_paused_box_stands_still,
     the_end_of_a_box_is_told,
     what_a_box_uses_is_counted,

@@ -8,6 +8,7 @@ use agentdeck::model::screen::Size;
 use agentdeck::shim::wire::{
     Frame, Program, Role, SessionReport, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 /// Longest wait for anything a test waits for; only a defect takes so long.
@@ -106,6 +107,18 @@ impl Talk {
         }
     }
 
+    /// Sends bytes on a connection that became a stream, and reads what comes back to its end.
+    pub async fn exchange(mut self, bytes: &[u8]) -> String {
+        let exchanging = async {
+            self.stream.write_all(bytes).await.expect("written");
+            self.stream.shutdown().await.expect("ended");
+            let mut answer = String::new();
+            self.stream.read_to_string(&mut answer).await.expect("text");
+            answer
+        };
+        tokio::time::timeout(PATIENCE, exchanging).await.expect("an answer")
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.output).into_owned()
     }
@@ -119,8 +132,37 @@ pub async fn run(
     command: &[&str],
     input: &[u8],
 ) -> Result<Outcome, String> {
+    let request = ShimRequest::Exec { program: program(role, command) };
+    let Copied { code, output, errors } = copied(engine, record, &request, input).await?;
+    Ok(Outcome { code, output: String::from_utf8_lossy(&output).trim_end().to_owned(), errors })
+}
+
+/// What carrying files left.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Copied {
+    pub code: i32,
+    pub output: Vec<u8>,
+    pub errors: String,
+}
+
+/// Carries files in or out of a box.
+pub async fn copy(
+    engine: &dyn Engine,
+    record: &BoxRecord,
+    request: &ShimRequest,
+    input: &[u8],
+) -> Copied {
+    copied(engine, record, request, input).await.expect("started")
+}
+
+async fn copied(
+    engine: &dyn Engine,
+    record: &BoxRecord,
+    request: &ShimRequest,
+    input: &[u8],
+) -> Result<Copied, String> {
     let mut talk = Talk::with(engine, record).await;
-    talk.ask(&ShimRequest::Exec { program: program(role, command) }).await;
+    talk.ask(request).await;
     if !input.is_empty() {
         talk.send(&Frame::ExecInput { bytes: input.to_vec() }).await;
     }
@@ -138,8 +180,8 @@ pub async fn run(
             other => panic!("{other:?} was not asked for"),
         }
     };
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end().to_owned();
-    Ok(Outcome { code, output: text(output), errors: text(errors) })
+    let errors = String::from_utf8_lossy(&errors).trim_end().to_owned();
+    Ok(Copied { code, output, errors })
 }
 
 /// Runs a shell script and tells what it printed, whatever became of it.
