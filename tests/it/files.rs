@@ -22,8 +22,9 @@ fn copies_go_both_ways(engine: &[&str]) {
     assert_eq!(test.script("one", "cat made/link"), "from here\n");
     test.agentdeck(&["cp", &path("in"), "one:made"]).ok();
     assert_eq!(test.script("one", "cat made/in/deep/file"), "from here\n");
-    test.agentdeck(&["cp", &path("in/."), "one:/tmp"]).ok();
-    assert_eq!(test.script("one", "cat /tmp/deep/file"), "from here\n");
+    test.script("one", "mkdir spread");
+    test.agentdeck(&["cp", &path("in/."), "one:spread"]).ok();
+    assert_eq!(test.script("one", "cat spread/deep/file"), "from here\n");
     let own = "test $(stat -c %u made/deep/file) = $(id -u) && echo own";
     assert_eq!(test.script("one", own), "own\n");
 
