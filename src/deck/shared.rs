@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub watcher: Watcher,
     pub messages: mpsc::Sender<Message>,
     tables: Mutex<Tables>,
+    /// This program where boxes are started from, once it was placed there.
+    binary: Mutex<Option<PathBuf>>,
 }
 
 #[derive(Default)]
@@ -90,7 +92,19 @@ impl Shared {
             watcher,
             messages,
             tables: Mutex::default(),
+            binary: Mutex::default(),
         }
+    }
+
+    /// This program, where boxes are started from. Reading and digesting it takes longer than
+    /// making a box, and a running program never changes.
+    fn binary(&self) -> Result<PathBuf, Failure> {
+        let mut placed = self.binary.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = placed.as_ref().filter(|path| path.is_file()) {
+            return Ok(path.clone());
+        }
+        let path = crate::engine::place_binary(self.layout.home())?;
+        Ok(placed.insert(path).clone())
     }
 
     pub fn engine(&self, kind: EngineKind) -> &Arc<dyn Engine> {
@@ -170,7 +184,7 @@ impl Shared {
             run: places.run(),
             directory: places.directory,
             mount: environment.repository.clone(),
-            shim: crate::engine::place_binary(self.layout.home())?,
+            shim: self.binary()?,
             image: environment.image.clone(),
             runtime: environment.runtime.clone(),
             isolation: record.isolation_request,

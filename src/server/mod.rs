@@ -3,6 +3,7 @@
 //! It listens, and keeps one session for each client. What there is to decide, `deck` decides.
 
 mod lock;
+mod memory;
 mod screens;
 mod session;
 mod tunnel;
@@ -41,6 +42,7 @@ pub fn run(home: &Path) -> anyhow::Result<()> {
         .hint("use it, or stop it with agentdeck server stop")
         .into());
     };
+    memory::give_back();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(serve(home))?;

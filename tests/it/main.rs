@@ -8,11 +8,8 @@ mod demo;
 mod docker;
 mod docker_images;
 mod docs;
-<<<<<<< HEAD
-mod honest;
-=======
 mod files;
->>>>>>> e0d659a (tests: files and ports of both engines)
+mod honest;
 mod main_job;
 mod native;
 mod network;
