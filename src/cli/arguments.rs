@@ -74,6 +74,8 @@ pub(super) enum Verb {
     Inspect(Named),
     /// Find out what works on this machine
     Doctor,
+    /// Attack this machine from boxes made for it, with harmless payloads, and see what holds
+    Selftest(Selftest),
     /// See it all in a throw-away repository with three scripted agents
     Demo(Demo),
     /// Start, stop or look at the server
@@ -321,6 +323,22 @@ pub(super) struct Start {
     /// Give the agent a variable; without a value, that of this shell
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Selftest {
+    /// What runs the boxes: native or docker
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    /// The image of the boxes, as for new
+    #[arg(long, value_name = "NAME|FILE.tar")]
+    pub image: Option<ImageSource>,
+    /// The docker engine's runtime, as in runsc
+    #[arg(long, value_name = "NAME")]
+    pub runtime: Option<String>,
+    /// Only these attacks, by the names in the table
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub only: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ mod output;
 mod ports;
 mod sample;
 mod save;
+mod selftest;
 mod server;
 
 use std::ffi::OsString;
@@ -65,6 +66,7 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
         ["shim", config] => Some(crate::shim::run(Path::new(config))),
         ["server", "run"] => Some(server::run()),
         ["shim-tool", tool @ ..] => Some(crate::shim::run_tool(tool)),
+        [selftest::VERB] => Some(selftest::box_attack()),
         ["shim-hold"] => Some(crate::shim::hold()),
         ["shim-probe", _] => Some(crate::shim::probe()),
         ["box"] => Some(crate::engine::native::child::run()),
@@ -118,6 +120,7 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Start(options) => done(lifecycle::start(&context, &options).await),
         Verb::Inspect(options) => done(inspect::run(&context, &options).await),
         Verb::Demo(options) => done(demo::run(&context, &options).await),
+        Verb::Selftest(options) => selftest::run(&context, options).await,
         Verb::Doctor => doctor::run(&context).await,
         Verb::Server(verb) => done(server::perform(&context, &verb).await),
     }

@@ -14,6 +14,7 @@ mod main_job;
 mod native;
 mod network;
 mod ports;
+mod selftest;
 mod survival;
 mod tidy;
 mod tui;

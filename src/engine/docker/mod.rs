@@ -26,6 +26,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::net::UnixStream;
 
+pub use self::plan::SHIM;
+
 use self::accounts::Accounts;
 use self::connect::{Candidate, Connection};
 use super::{Asked, BoxPlan, BoxRecord, BoxState, Engine, ProgressSink};

@@ -21,7 +21,7 @@ pub(super) const DECK_LABEL: &str = "agentdeck.deck";
 pub(super) const ENVIRONMENT_LABEL: &str = "agentdeck.environment";
 
 /// Where the shim's binary stands in the box: outside every directory an image is likely to have.
-pub(super) const SHIM: &str = "/agentdeck-shim";
+pub const SHIM: &str = "/agentdeck-shim";
 /// The shim's configuration, in the run directory.
 pub(super) const SHIM_CONFIG: &str = "shim.json";
 

@@ -24,6 +24,8 @@ mod system_files;
 mod tree;
 mod watching;
 
+pub use root::SHIM;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

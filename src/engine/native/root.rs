@@ -15,7 +15,7 @@ use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 
 /// The shim's binary in the box.
-pub(super) const SHIM: &str = "/run/agentdeck-shim";
+pub const SHIM: &str = "/run/agentdeck-shim";
 
 /// Directories of the host's root that a box sees, with names that begin so.
 const SYSTEM: [&str; 6] = ["bin", "lib", "nix", "opt", "sbin", "usr"];

@@ -1,0 +1,115 @@
+//! The suite that anyone can run, run here: every row is there, every control fired, every box
+//! held. What cannot be shown on this machine says why.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::docker::{Image, engine_answers};
+
+/// Rows whose control the machine itself may keep from firing: a busy one gives no processor, a
+/// newer kernel has typing into terminals turned off.
+const EXCUSED: [&str; 4] = ["cpu-hog", "terminal-input", "devices", "metadata"];
+/// Rows of a complete table.
+const ROWS: usize = 37;
+
+/// The suite with a place of its own, which must be empty afterwards.
+fn run(place: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentdeck"));
+    command.arg("selftest").args(arguments);
+    command.env("TMPDIR", place).env("AGENTDECK_HOME", place.join("home")).current_dir(place);
+    let output = command.output().expect("the binary");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+fn left(place: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(place).expect("a directory");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().display().to_string());
+    names.filter(|name| name != "home").collect()
+}
+
+fn attacks(text: &str) -> Vec<Value> {
+    let report: Value =
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    report["attacks"].as_array().expect("rows").clone()
+}
+
+/// Asserts that every row is shown to be held, as far as this user can show it.
+fn assert_held(arguments: &[&str]) {
+    let place = tempfile::tempdir().expect("a directory");
+    let (code, output, errors) = run(place.path(), arguments);
+    assert_eq!(left(place.path()), Vec::<String>::new(), "nothing stays: {errors}");
+    let attacks = attacks(&output);
+    assert_eq!(attacks.len(), ROWS, "{output}");
+    for row in &attacks {
+        let name = row["attack"].as_str().expect("a name");
+        let held = row["status"] == "held";
+        let excused = EXCUSED.contains(&name) && row["status"] == "not-applicable";
+        assert!(held || excused, "{row:#}\n{errors}");
+    }
+    assert_eq!(code, 0, "{errors}");
+}
+
+fn native_is_usable() -> bool {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentdeck"));
+    command.args(["doctor", "--json"]).env("AGENTDECK_HOME", place.path());
+    let output = command.output().expect("the binary");
+    let mut stop = Command::new(env!("CARGO_BIN_EXE_agentdeck"));
+    stop.args(["server", "stop"]).env("AGENTDECK_HOME", place.path());
+    stop.output().expect("the binary");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("json");
+    let engines = report["engines"].as_array().expect("engines");
+    let usable = engines.iter().any(|one| one["engine"] == "native" && one["usable"] == true);
+    let required = std::env::var("AGENTDECK_REQUIRE_NATIVE").is_ok_and(|value| value == "1");
+    assert!(usable || !required, "{report:#}");
+    usable
+}
+
+#[test]
+fn every_attack_fires_on_the_host_and_is_held_by_a_native_box() {
+    if native_is_usable() {
+        assert_held(&["--engine", "native", "--json"]);
+    }
+}
+
+#[test]
+fn every_attack_fires_on_the_host_and_is_held_by_a_container() {
+    if engine_answers() {
+        let image = Image::busybox();
+        assert_held(&["--engine", "docker", "--image", &image.0, "--json"]);
+    }
+}
+
+#[test]
+fn an_engine_that_cannot_be_used_is_refused_with_a_reason() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentdeck"));
+    command.args(["selftest", "--engine", "docker"]);
+    command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").env("TMPDIR", place.path());
+    command.env("AGENTDECK_HOME", place.path().join("home")).current_dir(place.path());
+    let output = command.output().expect("the binary");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("the docker engine cannot be used"), "{errors}");
+    assert_eq!(left(place.path()), Vec::<String>::new());
+}
+
+#[test]
+fn an_attack_that_does_not_exist_is_named() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (code, output, errors) = run(place.path(), &["--only", "host-files,nothing"]);
+    assert_eq!((code, output.as_str()), (1, ""));
+    assert!(errors.contains("\"nothing\" is no attack"), "{errors}");
+}
+
+/// Its rights are those of whoever starts it, but it is no tool to attack with.
+#[test]
+fn the_hidden_verb_does_nothing_without_the_suite() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentdeck"));
+    let output = command.arg("box-attack").output().expect("the binary");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+}
