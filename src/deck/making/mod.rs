@@ -9,6 +9,7 @@ mod workspace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::holding;
 use super::shared::Shared;
@@ -41,7 +42,17 @@ pub(super) async fn make(
     remember_variables(&shared, &id, &profile, variables).await;
     let made = async {
         make_workspace(&shared, &record, &profile).await?;
-        let made = make_box(&shared, &record, &profile).await?;
+        // Both take their time, and the agent needs both.
+        let (made, watched) = tokio::join!(
+            make_box(&shared, &record, &profile),
+            workspace::watch(&shared, &record)
+        );
+        let made = made?;
+        if let Err(failure) = watched {
+            let engine = shared.engine(record.environment.engine);
+            let _ = engine.stop(&made, Duration::ZERO).await;
+            return Err(failure);
+        }
         connect(&shared, &record, made).await?;
         reached(Step::Connected);
         start_agent(&shared, &id, &profile, size).await?;

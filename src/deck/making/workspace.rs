@@ -87,7 +87,7 @@ pub(super) async fn make_workspace(
         shared.settled(&id).await;
         reached(Step::WorkspaceRecorded);
     }
-    watch(shared, record).await
+    Ok(())
 }
 
 /// Removes what an interrupted checkout left; no program has seen it yet.
