@@ -43,10 +43,8 @@ pub(super) async fn make(
     let made = async {
         make_workspace(&shared, &record, &profile).await?;
         // Both take their time, and the agent needs both.
-        let (made, watched) = tokio::join!(
-            make_box(&shared, &record, &profile),
-            workspace::watch(&shared, &record)
-        );
+        let (made, watched) =
+            tokio::join!(make_box(&shared, &record, &profile), workspace::watch(&shared, &record));
         let made = made?;
         if let Err(failure) = watched {
             let engine = shared.engine(record.environment.engine);

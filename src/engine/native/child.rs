@@ -53,13 +53,16 @@ fn carry_out() -> anyhow::Result<Answer> {
     let inotify = kernel::inotify_share();
     match serde_json::from_slice(&text).context("the order is malformed")? {
         Order::Isolate { plan, home_in_box, group } => {
+            let readying = make_ready(&group)?;
             let layer = layer::prepare(&plan)?;
             let mark = |first: &First| Mark::make(&plan, &group, first.pid, first.start);
             let place = |first: &First| group.place(first.pid);
             let build = |settle: &mut Settle<'_>| {
                 root::build(&plan, &home_in_box, &layer, &inotify, settle)
             };
-            let first = found(mark, place, build, become_shim)?;
+            let first = found(mark, place, build, become_shim);
+            let _ = rustix::process::waitpid(Some(readying), WaitOptions::empty());
+            let first = first?;
             Ok(Answer::Made { pid: first.pid, start: first.start })
         }
         Order::Detach { plan } => {
@@ -237,6 +240,16 @@ fn fork() -> io::Result<Option<Pid>> {
         -1 => Err(io::Error::last_os_error()),
         pid => Ok(Pid::from_raw(pid)),
     }
+}
+
+/// Starts a process that has the groups made ready while the box is built.
+fn make_ready(group: &Group) -> io::Result<Pid> {
+    if let Some(pid) = fork()? {
+        return Ok(pid);
+    }
+    group.make_ready();
+    // SAFETY: leaves at once, without the exit handlers of the process it was forked from.
+    unsafe { libc::_exit(0) }
 }
 
 /// Replaces the first process by the shim, whose place in the box is `root::SHIM`.

@@ -185,7 +185,11 @@ fn stamp(path: &Path, digest: &mut Sha256) -> anyhow::Result<()> {
     if found.is_dir() && is_open(&found) {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(path)? {
-            names.push(entry?.file_name());
+            let entry = entry?;
+            // A link cannot change in its place, and that it was replaced its directory tells.
+            if !entry.file_type()?.is_symlink() {
+                names.push(entry.file_name());
+            }
         }
         names.sort();
         for name in names {
