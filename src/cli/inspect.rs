@@ -4,6 +4,7 @@ use super::arguments::Named;
 use super::context::{Context, unexpected};
 use super::ls;
 use super::output::{age, lines};
+use super::ports;
 use crate::model::failure::Failure;
 use crate::model::path::printable;
 use crate::model::policy::show_bytes;
@@ -52,6 +53,12 @@ fn describe(inspection: &Inspection) -> String {
         row("uses", &format!("{memory} in {count} processes, {seconds} s of cpu so far"));
     }
     row("network", &format!("{} {}", environment.network.mode, allow.join(" ")));
+    if !inspection.listeners.is_empty() {
+        let listeners = inspection.listeners.iter();
+        let ports: Vec<String> =
+            listeners.map(|it| format!("{} ({})", it.port, ports::program(it))).collect();
+        row("ports", &ports.join(", "));
+    }
     row("snapshots", &environment.snapshots.to_string());
     row("workspace", &shown(&inspection.workspace));
     row("state in", &shown(&inspection.state_directory));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exec;
+use super::ports;
 use super::shared::{Shared, blocking};
 use super::state::Record;
 use crate::engine::Asked;
@@ -156,7 +157,7 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
     let id = record.environment.id.clone();
     let places = shared.layout.environment(&id);
     let link = shared.link(&id).is_ok();
-    let mut usage = None;
+    let (mut usage, mut listeners) = (None, Vec::new());
     // What stands still cannot be asked; what held it when it did not holds it still.
     let paused = matches!(record.environment.state, EnvironmentState::Paused { .. });
     if let (Some(made), true, false) = (&record.record, link, paused) {
@@ -173,6 +174,8 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
         let asked = engine.usage(std::slice::from_ref(made));
         let asked = tokio::time::timeout(USAGE_DEADLINE, asked).await;
         usage = asked.ok().and_then(|found| found.into_iter().next().flatten());
+        // A box of an older agentdeck cannot tell; `agentdeck ports` says so.
+        listeners = ports::listeners(shared, &record).await.unwrap_or_default();
     }
     Ok(Inspection {
         workspace: places.workspace(),
@@ -180,6 +183,7 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
         init_pid: record.record.as_ref().filter(|_| link).map(|made| made.init_pid),
         shim_version: link.then_some(crate::shim::wire::VERSION),
         usage,
+        listeners,
         watch: shared.watcher.describe(&id),
         environment: record.environment,
     })

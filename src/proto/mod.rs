@@ -313,6 +313,9 @@ pub struct Inspection {
     /// What the box uses at this moment.
     pub usage: Option<Usage>,
     pub shim_version: Option<u32>,
+    /// The ports that its programs listen on.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
     /// How changes are noticed: `watching` or why it is polling.
     pub watch: String,
 }

@@ -14,7 +14,7 @@ import time
 PATIENCE = 60
 TICKS = os.sysconf("SC_CLK_TCK")
 # A static busybox under the names that the scripts use.
-APPLETS = ("sh", "sleep", "cat", "stty", "head", "yes", "echo", "test")
+APPLETS = ("sh", "sleep", "cat", "stty", "head", "yes", "echo", "test", "ls", "wc", "mkdir")
 
 
 def run(*command, **options):
