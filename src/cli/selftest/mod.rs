@@ -93,10 +93,13 @@ async fn test(stage: &Stage, names: &[&'static str]) -> Result<Vec<Verdict>, Fai
     for (number, name) in names.iter().enumerate() {
         output.progress(&format!("{}/{} {name}", number + 1, names.len()));
         let meaning = ROWS.iter().find(|(known, _)| known == name).map_or("", |(_, words)| words);
-        verdicts.push(match judge(name, &cast).await {
+        let mut verdict = match judge(name, &cast).await {
             Ok((control, shown)) => Verdict::new(name, meaning, control, shown),
             Err(failure) => Verdict::not_run(name, meaning, &failure),
-        });
+        };
+        verdict.tried = stage.tried.take();
+        verdict.tried.dedup();
+        verdicts.push(verdict);
     }
     Ok(verdicts)
 }

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::attack::{Attack, ORDER, TOKEN, Try, VERB};
 use super::stage::Stage;
+use super::verdict::words;
 use crate::client::{Client, Events};
 use crate::model::environment::{Environment, Variable};
 use crate::model::failure::{Failure, FailureKind};
@@ -42,7 +43,9 @@ impl Stage {
     ) -> Result<Vec<Try>, Failure> {
         let mut going = self.start(environment, side, attack).await?;
         let code = going.until(|_| false).await?;
-        going.tries().ok_or_else(|| said_nothing(code))
+        let tries = going.tries().ok_or_else(|| said_nothing(code))?;
+        self.tried.borrow_mut().extend(tries.iter().map(words));
+        Ok(tries)
     }
 
     /// Starts an attack and waits for its first line.
@@ -54,6 +57,7 @@ impl Stage {
         let mut going = self.start(environment, Side::Agent, attack).await?;
         let code = going.until(|answer| answer.contains(&b'\n')).await?;
         let tries = going.tries().ok_or_else(|| said_nothing(code))?;
+        self.tried.borrow_mut().extend(tries.iter().map(words));
         Ok((tries, going))
     }
 

@@ -1,6 +1,7 @@
 //! Where a selftest happens: a directory of its own with a home, a server and a repository, and
 //! boxes made in it as any user would make them.
 
+use std::cell::RefCell;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(super) struct Stage {
     pub token: String,
     /// What no box may ever tell.
     pub secret: String,
+    /// What was tried in boxes since somebody last took it, in words.
+    pub tried: RefCell<Vec<String>>,
 }
 
 impl Stage {
@@ -63,7 +66,8 @@ impl Stage {
             let context = Context { home: directory.join("home"), output, directory: repository };
             let (token, secret) = (random()?, random()?);
             let directory = directory.clone();
-            Ok::<_, anyhow::Error>(Self { directory, context, choice, token, secret })
+            let tried = RefCell::default();
+            Ok::<_, anyhow::Error>(Self { directory, context, choice, token, secret, tried })
         };
         built().map_err(|error| {
             let _ = std::fs::remove_dir_all(&directory);

@@ -17,8 +17,10 @@ pub(super) struct Verdict {
     pub status: Status,
     /// What the control did, in a few words.
     pub control: String,
-    /// What was seen in the box.
+    /// What came through, or why it was not run.
     pub evidence: Vec<String>,
+    /// Everything that was tried in boxes, and what it got.
+    pub tried: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -118,12 +120,13 @@ impl Verdict {
         let control = match control {
             Control::Fired(words) | Control::CannotHere(words) | Control::Silent(words) => words,
         };
-        Self { attack, meaning, status, control, evidence }
+        Self { attack, meaning, status, control, evidence, tried: Vec::new() }
     }
 
     pub fn not_run(attack: &'static str, meaning: &'static str, failure: &Failure) -> Self {
         let evidence = vec![failure.to_string()];
-        Self { attack, meaning, status: Status::NotRun, control: "–".to_owned(), evidence }
+        let control = "–".to_owned();
+        Self { attack, meaning, status: Status::NotRun, control, evidence, tried: Vec::new() }
     }
 }
 

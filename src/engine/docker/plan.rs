@@ -261,8 +261,8 @@ pub(super) fn shim_config(
         agent_group: user.gid,
         drop_privileges: true,
         relay,
-        // The engine's own, which the container has as a whole.
-        limits: ProgramLimits::default(),
+        // Processes are counted by the engine, for the container as a whole.
+        limits: ProgramLimits { processes: None, files: plan.limits.files },
     }
 }
 

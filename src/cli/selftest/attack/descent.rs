@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::files::{holds, look};
+use super::files::{holds, look, scratch};
 use super::{Got, Try};
 
 /// Steps up that pass every root there is.
@@ -35,12 +35,14 @@ fn below(root: &str, path: &Path) -> std::path::PathBuf {
 
 /// Goes into a new root while a descriptor stays outside, and goes up from there.
 fn chroot_escape(what: &str, namespace: bool, path: &Path, secret: &str) -> Try {
-    let place = format!("selftest-root-{}", std::process::id());
+    let place = scratch("root");
     if let Err(error) = std::fs::create_dir_all(&place) {
         return Try::absent(what, error.to_string());
     }
     let relative = path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes();
-    let (Ok(new_root), Ok(relative)) = (CString::new(place.clone()), CString::new(relative)) else {
+    let (Ok(new_root), Ok(relative)) =
+        (CString::new(place.as_os_str().as_bytes()), CString::new(relative))
+    else {
         return Try::absent(what, "the path cannot be written down");
     };
     let got = super::processes::in_child(|| {

@@ -25,6 +25,19 @@ const KERNEL_FILE_SYSTEMS: [u64; 8] = [
     0xcafe_4a11, // bpf
 ];
 
+/// Where a box's root may be able to write when the workspace is another's.
+const PLACES: [&str; 5] = [".", "/tmp", "/var/tmp", "/run", "/"];
+
+/// A path that nothing has yet, in a directory that can be written.
+pub(super) fn scratch(name: &str) -> PathBuf {
+    let name = format!("selftest-{name}-{}", std::process::id());
+    let paths = PLACES.map(|place| Path::new(place).join(&name));
+    let writable = |path: &&PathBuf| {
+        std::fs::create_dir(path).and_then(|()| std::fs::remove_dir(path)).is_ok()
+    };
+    paths.iter().find(writable).unwrap_or(&paths[0]).clone()
+}
+
 pub(super) fn read(paths: &[PathBuf], secret: &str) -> Vec<Try> {
     let mut tries = Vec::new();
     for path in paths {
@@ -38,7 +51,7 @@ pub(super) fn read(paths: &[PathBuf], secret: &str) -> Vec<Try> {
 
 fn through_link(path: &Path, secret: &str) -> Try {
     let what = format!("a link to {}", path.display());
-    let link = PathBuf::from(format!("selftest-link-{}", std::process::id()));
+    let link = scratch("link");
     if let Err(error) = std::os::unix::fs::symlink(path, &link) {
         return Try::absent(what, format!("no link could be made: {error}"));
     }

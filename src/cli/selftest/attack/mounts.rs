@@ -1,8 +1,10 @@
 //! Namespaces within a box, and mounts.
 
 use std::ffi::c_long;
+use std::os::unix::ffi::OsStrExt;
 
 use super::Try;
+use super::files::scratch;
 use super::processes::in_child;
 
 const NAMESPACES: [(&str, i32); 7] = [
@@ -73,11 +75,11 @@ fn clone3() -> c_long {
 /// Tries mounts in a namespace of their own; where that is refused, in a box, in the one at hand.
 /// The control never touches the host's own mounts.
 pub(super) fn mounts(outside: bool) -> Vec<Try> {
-    let place = format!("selftest-mount-{}", std::process::id());
+    let place = scratch("mount");
     if let Err(error) = std::fs::create_dir_all(&place) {
         return vec![Try::absent("mounts", error.to_string())];
     }
-    let Ok(path) = std::ffi::CString::new(place.clone()) else { return Vec::new() };
+    let Ok(path) = std::ffi::CString::new(place.as_os_str().as_bytes()) else { return Vec::new() };
     let ways: [(&str, fn(*const libc::c_char) -> c_long); 7] = [
         ("mount", |path| mount(c"tmpfs".as_ptr(), path, c"tmpfs".as_ptr(), 0)),
         ("mount of another place", |path| {

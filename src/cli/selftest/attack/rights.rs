@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{FileType, Mode, OFlags};
 
+use super::files::scratch;
 use super::processes::in_child;
 use super::{Attack, Got, ORDER, Order, TOKEN, Try, VERB};
 
@@ -68,7 +69,7 @@ pub(super) fn devices(character: &[(u32, u32)], block: &[(u32, u32)]) -> Vec<Try
 fn device(kind: FileType, major: u32, minor: u32) -> Try {
     let word = if kind == FileType::BlockDevice { "block" } else { "character" };
     let what = format!("{word} device {major}:{minor}");
-    let path = format!("selftest-device-{}", std::process::id());
+    let path = scratch("device");
     let number = rustix::fs::makedev(major, minor);
     if let Err(error) = rustix::fs::mknodat(rustix::fs::CWD, &path, kind, Mode::RUSR, number) {
         return Try::refused(what, format!("mknod: {error}"));

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use super::Try;
 
+/// Bytes of a path that a socket's address holds (unix(7)).
+const MAX_ADDRESS: usize = 107;
 /// How long a server may take to say something; those that do answer at once.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -41,8 +43,11 @@ pub(super) fn greet(sockets: &[PathBuf], hello: &[u8]) -> Vec<Try> {
     sockets.iter().map(|path| told(path.display().to_string(), ask(path))).collect()
 }
 
-/// Homes may be longer than a socket's address.
+/// Homes may be longer than a socket's address; what is not is reached by any link.
 fn open(path: &Path) -> std::io::Result<UnixStream> {
+    if path.as_os_str().len() <= MAX_ADDRESS {
+        return UnixStream::connect(path);
+    }
     match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
         (Some(directory), Some(name)) => crate::socket::connect(directory, name),
         _ => UnixStream::connect(path),
