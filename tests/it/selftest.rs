@@ -1,6 +1,7 @@
 //! The suite that anyone can run, run here: every row is there, every control fired, every box
 //! held. What cannot be shown on this machine says why.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -88,6 +89,48 @@ fn every_attack_fires_on_the_host_and_is_held_by_a_container() {
         let image = Image::busybox();
         assert_held(&["--engine", "docker", "--image", &image.0, "--json"]);
     }
+}
+
+/// What only root could do without a box proves nothing for others, and says so.
+#[test]
+fn an_ordinary_user_is_told_what_only_root_could_do() {
+    if !rustix::process::geteuid().is_root() || !native_is_usable() {
+        return;
+    }
+    const USER: u32 = 12_345;
+    let place = tempfile::tempdir().expect("a directory");
+    let program = place.path().join("agentdeck");
+    std::fs::copy(env!("CARGO_BIN_EXE_agentdeck"), &program).expect("copied");
+    std::os::unix::fs::chown(place.path(), Some(USER), Some(USER)).expect("given away");
+    let mut command = Command::new(&program);
+    command.args(["selftest", "--engine", "native", "--json"]);
+    command.args(["--only", "host-files,signals,namespaces,mounts,setuid,host-calls,fork-bomb"]);
+    command.env("TMPDIR", place.path()).env("HOME", place.path().join("user"));
+    command.env("AGENTDECK_HOME", place.path().join("home")).current_dir(place.path());
+    command.uid(USER).gid(USER);
+    let output = command.output().expect("the binary");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("the native engine cannot be used") {
+        return;
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let status = |row: &Value| format!("{} {}", row["attack"], row["status"]).replace('"', "");
+    let told: Vec<String> = attacks(&text).iter().map(status).collect();
+    let expected = [
+        "host-files held",
+        "signals held",
+        "namespaces held",
+        "mounts held",
+        "setuid not-applicable",
+        "host-calls not-applicable",
+        "fork-bomb held",
+    ];
+    let mut ordered: Vec<&str> = told.iter().map(String::as_str).collect();
+    ordered.sort_unstable();
+    let mut wanted = expected;
+    wanted.sort_unstable();
+    assert_eq!(ordered, wanted, "{text}\n{errors}");
+    assert_eq!(output.status.code(), Some(0), "{errors}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::{FLOOD, terminal};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::input::{Input, Key, KeyCode, Modifiers};
+use crate::model::policy::LimitSupport;
 use crate::proto::{Event, Request};
 
 /// What each bomb wants: more than the bomber may have, less than hurts a host.
@@ -61,12 +62,22 @@ async fn bounded(cast: &Cast<'_>, bomb: Attack) -> Result<(Control, Shown), Fail
     let needs = Needs::Machine("limits of the user's own stop it");
     let control = Control::of(&cast.stage.outside_of_boxes(bomb.clone()).await?, needs);
     let shown = match cast.stage.inside(&cast.bomber, Side::Agent, bomb).await {
-        Ok(tries) => Ok(broken(&tries)),
+        Ok(tries) => Ok(explained(cast, broken(&tries))),
         // The kernel may have ended more than the bomb, all of it in the box.
         Err(_) if !runs(cast).await? => Ok(vec!["the whole box ended with it".to_owned()]),
         Err(failure) => Err(failure),
     };
     Ok((control, shown))
+}
+
+/// Says so where the engine has nothing to keep such a limit with.
+fn explained(cast: &Cast<'_>, mut broken: Vec<String>) -> Vec<String> {
+    if !broken.is_empty() && cast.limits != LimitSupport::Cgroup {
+        let why = "there are no control groups for boxes here, without which memory and processors \
+                   have no bound; agentdeck doctor says what they need";
+        broken.push(why.to_owned());
+    }
+    broken
 }
 
 async fn runs(cast: &Cast<'_>) -> Result<bool, Failure> {
@@ -110,7 +121,7 @@ async fn processor(cast: &Cast<'_>) -> Result<(Control, Shown), Failure> {
     };
     let inside = used(&cast.stage.inside(&cast.bomber, Side::Agent, bomb).await?);
     let broken = (inside > LIMITED).then(|| format!("used {:.1} s", inside.as_secs_f64()));
-    Ok((control, Ok(broken.into_iter().collect())))
+    Ok((control, Ok(explained(cast, broken.into_iter().collect()))))
 }
 
 /// What the server is while something goes on.

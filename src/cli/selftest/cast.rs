@@ -10,7 +10,7 @@ use super::{FLOOD, SIBLING_PORT, terminal};
 use crate::engine::RUN_DIRECTORY;
 use crate::model::environment::Environment;
 use crate::model::failure::Failure;
-use crate::model::policy::Limits;
+use crate::model::policy::{LimitSupport, Limits};
 use crate::proto::{ClientMessage, SOCKET, VERSION, wire};
 use crate::shim::wire as shim;
 
@@ -33,11 +33,13 @@ pub(super) struct Cast<'a> {
     pub attacker_workspace: PathBuf,
     /// The device that holds the selftest's own files.
     pub disk: (u32, u32),
+    /// What keeps the bomber's limits.
+    pub limits: LimitSupport,
     shim_hello: Vec<u8>,
 }
 
 impl<'a> Cast<'a> {
-    pub async fn gather(stage: &'a Stage) -> Result<Self, Failure> {
+    pub async fn gather(stage: &'a Stage, limits: LimitSupport) -> Result<Self, Failure> {
         let secret = Secret::new(&stage.secret);
         let speak = || terminal::resident(stage, FLOOD);
         let attacker = stage.environment("attacker", speak(), Limits::default()).await?;
@@ -60,6 +62,7 @@ impl<'a> Cast<'a> {
             sibling_run: other.state_directory.join("run"),
             attacker_workspace: own.workspace,
             disk: (rustix::fs::major(device), rustix::fs::minor(device)),
+            limits,
             shim_hello: hello,
         })
     }

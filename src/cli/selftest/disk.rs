@@ -42,7 +42,7 @@ pub(super) async fn fill(cast: &Cast<'_>) -> Result<(Control, Shown), Failure> {
         .map_err(unavailable)?;
     let bomb = attack(&stage.context.directory, BYTES);
     let going = stage.start(&cast.bomber, Side::Agent, bomb).await;
-    let stopped = until(cast, |environment| is_paused(environment)).await;
+    let stopped = until(cast, is_paused).await;
     let written = stage.inspect(&cast.bomber).await.map_or(0, |found| {
         std::fs::symlink_metadata(found.workspace.join(NAME)).map_or(0, |file| file.len())
     });

@@ -23,7 +23,7 @@ use crate::cli::arguments::Selftest;
 use crate::cli::context::{Context, unexpected};
 use crate::cli::output::Output;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::EngineKind;
+use crate::model::policy::{EngineKind, LimitSupport};
 use crate::proto::{Reply, Request};
 
 pub(super) use attack::{VERB, run as box_attack};
@@ -86,9 +86,9 @@ fn choice(context: &Context, options: &Selftest) -> Result<Choice, Failure> {
 async fn test(stage: &Stage, names: &[&'static str]) -> Result<Vec<Verdict>, Failure> {
     let output = stage.context.output;
     output.progress("starting a server");
-    require_engine(stage).await?;
+    let limits = require_engine(stage).await?;
     output.progress("making boxes");
-    let cast = Cast::gather(stage).await?;
+    let cast = Cast::gather(stage, limits).await?;
     let mut verdicts = Vec::new();
     for (number, name) in names.iter().enumerate() {
         output.progress(&format!("{}/{} {name}", number + 1, names.len()));
@@ -104,8 +104,8 @@ async fn test(stage: &Stage, names: &[&'static str]) -> Result<Vec<Verdict>, Fai
     Ok(verdicts)
 }
 
-/// Says what is wrong with an engine before anything is made with it.
-async fn require_engine(stage: &Stage) -> Result<(), Failure> {
+/// Says what is wrong with an engine before anything is made with it, and what keeps its limits.
+async fn require_engine(stage: &Stage) -> Result<LimitSupport, Failure> {
     let (client, _events) = stage.context.connect().await?;
     let reports = match client.request(Request::ProbeEngines).await? {
         Reply::Engines(reports) => reports,
@@ -114,7 +114,7 @@ async fn require_engine(stage: &Stage) -> Result<(), Failure> {
     let engine = stage.choice.engine;
     let report = reports.into_iter().find(|report| report.engine == engine);
     match report {
-        Some(report) if report.usable => Ok(()),
+        Some(report) if report.usable => Ok(report.capabilities.limits),
         Some(report) => {
             let message = format!("the {engine} engine cannot be used: {}", report.summary);
             let failure = Failure::new(FailureKind::Unavailable, message);

@@ -14,7 +14,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{Event, ExecEvent, ExecStream, Request, Target};
 
 /// How long one attack may take: the longest asks some fifty times with two seconds for each.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// Bytes of an answer that are kept; a flood says more.
 const MAX_ANSWER: usize = 4 << 20;
 /// Bytes of an order sent at once.

@@ -200,5 +200,6 @@ fn random() -> anyhow::Result<String> {
     use std::io::Read;
     let mut bytes = [0; TOKEN_LENGTH / 2];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(digits.concat())
 }

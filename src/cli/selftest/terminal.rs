@@ -163,13 +163,11 @@ impl Terminal {
     ) -> Result<(), Failure> {
         let reading = async {
             while !done(&self.seen) {
-                match self.output.recv().await {
-                    Some(bytes) => self.seen.extend(bytes),
-                    None => {
-                        let message = "the program in the terminal ended";
-                        return Err(Failure::new(FailureKind::Unavailable, message));
-                    }
-                }
+                let gone = || {
+                    let message = "the program in the terminal ended";
+                    Failure::new(FailureKind::Unavailable, message)
+                };
+                self.seen.extend(self.output.recv().await.ok_or_else(gone)?);
             }
             Ok(())
         };
@@ -204,7 +202,9 @@ fn foreign(bytes: &[u8]) -> Vec<String> {
             _ => first,
         };
         // A sequence may be cut in the middle of a character by what follows it.
-        let length = (length..).find(|end| sequence.is_char_boundary(*end)).unwrap_or(first);
+        let length = (length..=sequence.len())
+            .find(|end| sequence.is_char_boundary(*end))
+            .unwrap_or(sequence.len());
         if !is_drawing(&sequence[..length]) {
             found.push(sequence[..length].escape_debug().to_string());
         }

@@ -98,15 +98,13 @@ pub(super) fn descriptors(count: u32) -> Vec<Try> {
 pub(super) fn watchers(count: u32, hold_seconds: u32, outside: bool) -> Vec<Try> {
     let what = "inotify instances";
     if outside {
-        return vec![match own_quota() {
-            Err(error) => Try::absent(what, error.to_string()),
-            Ok(()) => {
-                let held = instances(OWN_QUOTA * 2);
-                match in_child(|| vec![u8::from(instances(1).is_empty())]).as_deref() {
-                    Ok([1]) => Try::reached(what, format!("{} used up a user's share", held.len())),
-                    _ => Try::refused(what, "the share could not be used up"),
-                }
-            }
+        if let Err(error) = own_quota() {
+            return vec![Try::absent(what, error.to_string())];
+        }
+        let held = instances(OWN_QUOTA * 2);
+        return vec![match in_child(|| vec![u8::from(instances(1).is_empty())]).as_deref() {
+            Ok([1]) => Try::reached(what, format!("{} used up a user's share", held.len())),
+            _ => Try::refused(what, "the share could not be used up"),
         }];
     }
     let held = instances(count);

@@ -18,7 +18,7 @@ const THREAD_KEYS: c_long = -1;
 const USER_KEYS: c_long = -4;
 /// `UFFD_USER_MODE_ONLY` (userfaultfd(2)): what every user may ask for.
 const USER_FAULTS: c_long = 1;
-/// `FAN_REPORT_FID` (fanotify_init(2)): what every user may ask for.
+/// `FAN_REPORT_FID` of `fanotify_init`: what every user may ask for.
 const REPORT_IDS: c_long = 0x200;
 /// `struct io_uring_params` and `struct perf_event_attr`, zeroes of their sizes and more.
 const PARAMETERS: usize = 256;
@@ -155,12 +155,12 @@ fn open_by_handle() -> Try {
 
 /// Leave to speak to devices. Nothing is spoken, and the leave ends with this process.
 #[cfg(target_arch = "x86_64")]
-fn ports() -> Option<Try> {
+fn ports() -> [Try; 1] {
     // SAFETY: numbers only.
-    Some(Try::of_call("iopl", unsafe { libc::syscall(libc::SYS_iopl, 3) }))
+    [Try::of_call("iopl", unsafe { libc::syscall(libc::SYS_iopl, 3) })]
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn ports() -> Option<Try> {
-    None
+fn ports() -> [Try; 0] {
+    []
 }

@@ -17,6 +17,9 @@ const NAMESPACES: [(&str, i32); 7] = [
     ("a user and a mount namespace", libc::CLONE_NEWUSER | libc::CLONE_NEWNS),
 ];
 
+/// A call on a directory of the attack's own.
+type Way = fn(*const libc::c_char) -> c_long;
+
 /// `struct clone_args` up to its first size (clone3(2)).
 const CLONE_ARGUMENTS: usize = 8;
 
@@ -80,7 +83,7 @@ pub(super) fn mounts(outside: bool) -> Vec<Try> {
         return vec![Try::absent("mounts", error.to_string())];
     }
     let Ok(path) = std::ffi::CString::new(place.as_os_str().as_bytes()) else { return Vec::new() };
-    let ways: [(&str, fn(*const libc::c_char) -> c_long); 7] = [
+    let ways: [(&str, Way); 7] = [
         ("mount", |path| mount(c"tmpfs".as_ptr(), path, c"tmpfs".as_ptr(), 0)),
         ("mount of another place", |path| {
             mount(c"/".as_ptr(), path, std::ptr::null(), libc::MS_BIND)

@@ -84,7 +84,8 @@ pub(super) fn speak(begin: &str, payload: &str, end: &str, flood: u64) -> Vec<Tr
     while let Ok(1) = std::io::stdin().read(&mut key) {
         match key[0] {
             byte if byte == last_byte(PRINT_KEY) => {
-                print(format!("\x1b[5;1H{begin}{payload}\x1b[7;1H{end}").as_bytes())
+                let text = format!("\x1b[5;1H{begin}{payload}\x1b[7;1H{end}");
+                print(text.as_bytes());
             }
             byte if byte == last_byte(FLOOD_KEY) => print_lines(flood, end),
             _ => {}

@@ -14,7 +14,7 @@ use super::files::scratch;
 use super::processes::in_child;
 use super::{Attack, Got, ORDER, Order, TOKEN, Try, VERB};
 
-/// `TIOCSTI` (ioctl_tty(2)).
+/// `TIOCSTI` (asm-generic/ioctls.h).
 const PUSH: libc::c_ulong = 0x5412;
 
 /// Opens a terminal, makes it the child's own, and pushes a character into its input.
