@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentdeck::engine::{Asked, BoxEvent, BoxState, Engine};
 use agentdeck::model::id::{EnvironmentName, SessionId};
-use agentdeck::model::policy::{IsolationLevel, LimitSupport, Limits};
+use agentdeck::model::policy::{EngineKind, IsolationLevel, LimitSupport, Limits};
 use agentdeck::model::screen::Size;
 use agentdeck::shim::wire::{Frame, Role, ShimEvent, ShimRequest};
 
@@ -197,7 +197,11 @@ pub async fn a_paused_box_stands_still(engine: &dyn Engine, place: &Place) {
     for _ in 0..50 {
         assert_eq!(engine.state(&record).await, Ok(BoxState::Paused));
     }
-    assert_eq!(Talk::with(engine, &record).await.sessions.len(), 1, "the shim answers");
+    // A shim that stands still with its box is not waited for.
+    match engine.open_channel(&record).await {
+        Ok(_) => assert_eq!(Talk::with(engine, &record).await.sessions.len(), 1),
+        Err(failure) => assert!(failure.message.contains("paused"), "{failure:?}"),
+    }
     assert_eq!(length(), stood);
     engine.resume(&record).await.expect("resumed");
     engine.resume(&record).await.expect("resuming twice is fine");
@@ -229,7 +233,7 @@ pub async fn what_a_box_uses_is_counted(engine: &dyn Engine, place: &Place) {
     let record = place.create(engine).await;
     let Some(before) = engine.usage(std::slice::from_ref(&record)).await[0] else { return };
     let mut talk = Talk::with(engine, &record).await;
-    let busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo spent; sleep 1000 & wait";
+    let busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 1000 & echo spent; wait";
     talk.start(SHELL, &["sh", "-c", busy]).await;
     talk.see("spent").await;
     let after = engine.usage(&[record.clone(), record.clone()]).await;
@@ -296,7 +300,7 @@ pub async fn a_fork_has_a_layer_of_its_own(engine: &dyn Engine, place: &Place) {
     let change = "cd /etc && echo kept >kept && ln kept again && ln -s nowhere link && \
                   rm -f passwd- os-release && rm -rf alternatives skel && mkdir skel && \
                   mkdir shut && echo in >shut/in && chmod 000 shut && \
-                  mkfifo pipe && truncate -s 3g hole && chmod 4755 kept";
+                  mkfifo pipe && truncate -s 3221225472 hole && chmod 4755 kept";
     assert_eq!(script(engine, &record, Role::Root, change).await, "");
     let (progress, _reports) = tokio::sync::mpsc::channel(1);
     engine.fork(&record, &other.plan, &progress).await.expect("forked");
@@ -311,7 +315,10 @@ pub async fn a_fork_has_a_layer_of_its_own(engine: &dyn Engine, place: &Place) {
     assert_eq!(script(engine, &fork, Role::Agent, "cat /etc/hostname").await, "calm-heron");
     script(engine, &fork, Role::Root, "echo fork >/etc/kept").await;
     script(engine, &record, Role::Root, "echo origin >/etc/again").await;
-    assert_eq!(script(engine, &fork, Role::Root, "cat /etc/again").await, "fork");
+    // Where layers are stacked, names of one file part when it is first written.
+    let other_name = script(engine, &fork, Role::Root, "cat /etc/again").await;
+    let stacked = engine.kind() == EngineKind::Docker;
+    assert_eq!(other_name, if stacked { "kept" } else { "fork" });
     assert_eq!(script(engine, &record, Role::Root, "cat /etc/kept").await, "origin");
     let again = engine.fork(&record, &other.plan, &progress).await;
     assert!(again.is_err(), "nothing is written over");

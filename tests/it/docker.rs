@@ -136,6 +136,10 @@ impl Drop for Boxed {
         for id in text(&docker(&["ps", "-aq", "--filter", &filter])).lines() {
             docker(&["rm", "-fv", id]);
         }
+        let filter = format!("label=agentdeck.image.deck={}", self.place.plan.deck);
+        for id in text(&docker(&["images", "-q", "--filter", &filter])).lines() {
+            docker(&["rmi", "-f", id]);
+        }
     }
 }
 
@@ -144,8 +148,8 @@ macro_rules! conformance_cases {
         #[tokio::test]
         async fn $name() {
             if engine_answers() {
-                let boxed = Boxed::of(Image::busybox());
-                conformance::$name(&boxed.engine(), &boxed.place).await;
+                let mut boxed = Boxed::of(Image::busybox());
+                conformance::$name(&boxed.engine(), &mut boxed.place).await;
             }
         }
     )*};
@@ -161,6 +165,12 @@ conformance_cases!(
     a_reader_never_holds_a_program_up,
     a_port_is_listed_and_dialled,
     files_go_in_and_out_with_the_agents_rights,
+    a_paused_box_stands_still,
+    the_end_of_a_box_is_told,
+    what_a_box_uses_is_counted,
+    processes_are_bounded,
+    memory_is_bounded,
+    a_fork_has_a_layer_of_its_own,
 );
 
 /// What a command that succeeds printed.

@@ -6,6 +6,7 @@ mod conformance;
 mod conformance_streams;
 mod demo;
 mod docker;
+mod docker_copies;
 mod docker_images;
 mod docs;
 mod files;

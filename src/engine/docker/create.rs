@@ -21,7 +21,7 @@ use super::lifecycle::{self, short};
 use super::mapped::{self, BoxUser, MappedMounts};
 use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
 use super::problem::call;
-use super::{CALL_DEADLINE, Docker, image, kernel, probe};
+use super::{CALL_DEADLINE, Docker, connect, copy, image, kernel, probe};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::IsolationRequest;
@@ -45,9 +45,20 @@ pub(super) async fn create(
         return Err(Failure::new(FailureKind::Invalid, message).hint("use --engine native for one"));
     }
     plan::check(plan)?;
-    let connection = &*docker.connection().await?;
+    let note = copy::note(plan);
+    let connection = match &note {
+        Some(note) => {
+            docker.engines.at(connect::unix_endpoint("the fork", &note.endpoint)?).await?
+        }
+        None => docker.engines.chosen().await?,
+    };
+    let connection = &*connection;
     probe::suitable(&connection.info)?;
-    let image = image::ensure(connection, plan, progress).await?;
+    probe::require_runtime(connection, plan.runtime.as_deref()).await?;
+    let image = match &note {
+        Some(note) => copy::noted(connection, note).await?,
+        None => image::ensure(connection, plan, progress).await?,
+    };
     report(progress, "creating the container");
     let user = BoxUser::here();
     prepare_places(plan, user).await?;
@@ -103,7 +114,11 @@ pub(super) async fn start_again(
         .map_err(|problem| problem.during("looking for the container's image"))?;
     let user = BoxUser::here();
     let plan = &BoxPlan { shim: inspect::shim_of(&found, plan), ..plan.clone() };
+    let found = lifecycle::with_limits(connection, found, plan).await?;
     require_as_planned(&found, plan, &image, user)?;
+    if lifecycle::is_paused(&found) {
+        lifecycle::resume(connection, record).await?;
+    }
     if lifecycle::is_running(&found) {
         return running(connection, plan, user, &id).await;
     }
@@ -318,22 +333,23 @@ async fn running(
         run: plan.run.clone(),
         endpoint: Some(connection.candidate.endpoint()),
     };
+    let server = wait_for_shim(connection, &record).await?;
     for bind in plan::binds(plan, user).iter().filter(|bind| bind.mapped_from.is_some()) {
-        if !kernel::is_mapped(pid, &bind.target) {
+        if !kernel::is_mapped(server, &bind.target) {
             let message = format!("{} is not the agent's in the box", bind.target.display());
             return Err(Failure::new(FailureKind::Refused, message)
                 .hint("the engine must share the mounts of this process: see findmnt / on both"));
         }
     }
-    wait_for_shim(connection, &record).await?;
     Ok(record)
 }
 
-async fn wait_for_shim(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
+/// Waits until the shim listens; the answer is the process that serves its files.
+async fn wait_for_shim(connection: &Connection, record: &BoxRecord) -> Result<u32, Failure> {
     let listening = async {
         loop {
-            match lifecycle::open_channel(record).await {
-                Ok(_) => return Ok(()),
+            match lifecycle::reach(record).await {
+                Ok((_, server)) => return Ok(server),
                 Err(failure) if failure.kind == FailureKind::Refused => return Err(failure),
                 Err(_) if !kernel::is_alive(record) => {
                     let id = record.container.as_deref().unwrap_or_default();

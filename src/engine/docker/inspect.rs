@@ -105,6 +105,8 @@ fn rights(list: &mut Differences, host: &HostConfig) {
     list.require("no device rule", is_empty(host.device_cgroup_rules.as_ref()));
     list.require("no device request", is_empty(host.device_requests.as_ref()));
     list.require("no further group", is_empty(host.group_add.as_ref()));
+    list.require("no other control group", host.cgroup_parent.as_deref().unwrap_or("").is_empty());
+    list.require("an end when memory is used up", host.oom_kill_disable != Some(true));
     list.require("masked paths of /proc", !is_empty(host.masked_paths.as_ref()));
     list.require("read-only paths of /proc", !is_empty(host.readonly_paths.as_ref()));
 }
@@ -126,6 +128,8 @@ fn places(list: &mut Differences, host: &HostConfig, wanted: &HostConfig) {
     list.require("no port published unasked", host.publish_all_ports != Some(true));
     list.require("no bind besides the plan's", is_empty(host.binds.as_ref()));
     list.require("no volume of another container", is_empty(host.volumes_from.as_ref()));
+    list.require("no other host's name", is_empty(host.extra_hosts.as_ref()));
+    list.require("no removal but the deck's", host.auto_remove != Some(true));
     let restart = host.restart_policy.as_ref().and_then(|policy| policy.name);
     let never =
         matches!(restart, None | Some(RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY));
@@ -136,6 +140,13 @@ fn limits(list: &mut Differences, host: &HostConfig, wanted: &HostConfig, plan: 
     let set = |value: Option<i64>| value.filter(|value| *value > 0);
     list.same("memory limit", &set(host.memory), &set(wanted.memory));
     list.same("processor limit", &set(host.nano_cpus), &set(wanted.nano_cpus));
+    if wanted.runtime.is_some() {
+        list.same("runtime", &host.runtime, &wanted.runtime);
+    }
+    let found = host.ulimits.clone().unwrap_or_default();
+    for bound in wanted.ulimits.iter().flatten() {
+        list.require("the limit of open files", found.contains(bound));
+    }
     // Our own default bound is reported as not holding where the kernel has none; a bound that
     // was asked for is not given up.
     if plan.limits.processes.is_some() || set(host.pids_limit).is_some() {
@@ -267,6 +278,10 @@ mod tests {
                 });
             }),
             host(|host| host.pids_limit = None),
+            host(|host| host.oom_kill_disable = Some(true)),
+            host(|host| host.cgroup_parent = text("/")),
+            host(|host| host.auto_remove = Some(true)),
+            host(|host| host.extra_hosts = list("sibling:10.0.0.1")),
             host(|host| host.memory = None),
             found(|response| response.host_config = None),
             found(|response| response.image = text("sha256:2")),

@@ -23,6 +23,21 @@ pub(super) fn is_alive(record: &BoxRecord) -> bool {
     record.boot == boot_id() && start_time(record.init_pid) == Some(record.init_start)
 }
 
+/// Whether a process is the box's first, or stands beside it under the supervisor that the engine
+/// started for this one box: a runtime that emulates a kernel serves files, and with them sockets,
+/// from a process of its own.
+pub(super) fn serves(record: &BoxRecord, peer: u32) -> bool {
+    let beside = || parent(peer).filter(|&parent| parent > 1) == parent(record.init_pid);
+    peer == record.init_pid || beside()
+}
+
+/// The parent of a process (`proc(5)`, stat, field 4).
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Whether `target` is an id-mapped mount in the mount table of a process (`proc(5)`, mountinfo).
 pub(super) fn is_mapped(pid: u32, target: &Path) -> bool {
     let Ok(table) = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")) else {
@@ -54,10 +69,9 @@ fn escaped(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_process_is_named_by_its_number_and_its_start() {
+    fn own_record() -> BoxRecord {
         let own = std::process::id();
-        let record = BoxRecord {
+        BoxRecord {
             environment: crate::model::id::EnvironmentId::from_random([7; 8]),
             init_pid: own,
             init_start: start_time(own).expect("our own start time"),
@@ -65,7 +79,28 @@ mod tests {
             boot: boot_id(),
             endpoint: None,
             run: "/nowhere".into(),
+        }
+    }
+
+    #[test]
+    fn a_box_is_served_by_its_first_process_and_those_beside_it() {
+        let start = || {
+            let mut sleep = std::process::Command::new("sleep");
+            sleep.arg("60").spawn().expect("started")
         };
+        let (mut first, mut beside) = (start(), start());
+        let record = BoxRecord { init_pid: first.id(), ..own_record() };
+        let seen = [first.id(), beside.id(), std::process::id(), 1].map(|pid| serves(&record, pid));
+        for child in [&mut first, &mut beside] {
+            child.kill().expect("killed");
+            child.wait().expect("reaped");
+        }
+        assert_eq!(seen, [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_process_is_named_by_its_number_and_its_start() {
+        let record = own_record();
         assert!(is_alive(&record));
         assert!(!is_alive(&BoxRecord { init_start: record.init_start + 1, ..record.clone() }));
         assert!(!is_alive(&BoxRecord { boot: "another".into(), ..record }));

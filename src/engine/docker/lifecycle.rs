@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerUpdateBody};
 use bollard::query_parameters::{
     InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, WaitContainerOptions,
@@ -17,17 +17,21 @@ use super::connect::Connection;
 use super::inspect::belongs_to;
 use super::kernel;
 use super::mapped;
-use super::plan::{DECK_LABEL, ENVIRONMENT_LABEL};
+use super::plan::{self, DECK_LABEL, ENVIRONMENT_LABEL};
 use super::problem::{Problem, call};
-use crate::engine::{BoxRecord, BoxState};
+use super::{copy, events, usage};
+use crate::engine::{BoxPlan, BoxRecord, BoxState, Ending};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
+use crate::model::policy::Limits;
 use crate::shim::wire::{self, Frame, ShimRequest};
 
 /// What the shim may take, beyond the grace it was given, to end a box.
 const STOP_SLACK: Duration = Duration::from_secs(2);
 /// Connecting to a listening unix socket is immediate, unless its owner is stopped or overrun.
 const CHANNEL_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two calls that wait for a box's end, when the first ended without telling it.
+const WAIT_AGAIN: Duration = Duration::from_millis(200);
 
 /// The container of a record, if the engine has it and it is ours.
 pub(super) async fn find(
@@ -48,8 +52,13 @@ pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
+/// Whether its processes live; engines differ in whether a paused one runs.
 pub(super) fn is_running(found: &ContainerInspectResponse) -> bool {
-    found.state.as_ref().and_then(|state| state.running) == Some(true)
+    found.state.as_ref().and_then(|state| state.running) == Some(true) || is_paused(found)
+}
+
+pub(super) fn is_paused(found: &ContainerInspectResponse) -> bool {
+    found.state.as_ref().and_then(|state| state.paused) == Some(true)
 }
 
 pub(super) async fn state(
@@ -58,6 +67,7 @@ pub(super) async fn state(
 ) -> Result<BoxState, Failure> {
     Ok(match find(connection, record).await? {
         None => BoxState::Gone,
+        Some(found) if is_paused(&found) => BoxState::Paused,
         Some(found) if is_running(&found) => BoxState::Running,
         Some(_) => BoxState::Stopped,
     })
@@ -69,6 +79,10 @@ pub(super) async fn stop(
     grace: Duration,
 ) -> Result<(), Failure> {
     let Some(found) = find(connection, record).await?.filter(is_running) else { return Ok(()) };
+    if is_paused(&found) {
+        // What stands still can neither hang up nor be heard.
+        resume(connection, record).await?;
+    }
     let id = found.id.unwrap_or_default();
     // The shim hangs sessions up as a terminal would; a shim that cannot be asked is killed.
     let asked = tokio::time::timeout(CHANNEL_DEADLINE, ask_to_stop(record, grace)).await;
@@ -77,13 +91,122 @@ pub(super) async fn stop(
         // Every end is an end: a status other than 0 comes as an error.
         let _ = tokio::time::timeout(grace + STOP_SLACK, std::pin::pin!(waited).next()).await;
     }
+    kill_by_id(connection, record, &id).await
+}
+
+/// Ends every process of a box at once.
+pub(super) async fn kill(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
+    let Some(found) = find(connection, record).await?.filter(is_running) else { return Ok(()) };
+    kill_by_id(connection, record, &found.id.unwrap_or_default()).await
+}
+
+async fn kill_by_id(connection: &Connection, record: &BoxRecord, id: &str) -> Result<(), Failure> {
     let kill = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-    match call(CALL_DEADLINE, connection.client.kill_container(&id, Some(kill))).await {
-        Ok(()) => wait_until_stopped(connection, record, &id).await,
+    match call(CALL_DEADLINE, connection.client.kill_container(id, Some(kill))).await {
+        Ok(()) => wait_until_stopped(connection, record, id).await,
         // It is not running, which is what was wanted.
         Err(problem) if problem.is_missing() || problem.is_conflict() => Ok(()),
-        Err(problem) => Err(problem.during(&format!("stopping container {}", short(&id)))),
+        Err(problem) => Err(problem.during(&format!("stopping container {}", short(id)))),
     }
+}
+
+/// Waits for a box's end, as often as the engine lets go of the call before it.
+pub(super) async fn wait(connection: &Connection, record: &BoxRecord) -> Result<Ending, Failure> {
+    loop {
+        let found = find(connection, record).await?.ok_or_else(|| gone(record))?;
+        if !is_running(&found) {
+            return Ok(events::ending(&found));
+        }
+        let id = found.id.unwrap_or_default();
+        let waited = connection.patient.wait_container(&id, None::<WaitContainerOptions>);
+        if std::pin::pin!(waited).next().await.is_none() {
+            // The engine ended the call without a word; it may be about to end itself.
+            tokio::time::sleep(WAIT_AGAIN).await;
+        }
+    }
+}
+
+fn gone(record: &BoxRecord) -> Failure {
+    let message = format!("the container of environment {} is gone", record.environment);
+    Failure::new(FailureKind::NotFound, message)
+}
+
+/// Has every process of the box stand still, its shim too: nothing answers until it goes on.
+pub(super) async fn pause(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
+    let found = find(connection, record).await?.ok_or_else(|| gone(record))?;
+    if is_paused(&found) {
+        return Ok(());
+    }
+    let id = found.id.unwrap_or_default();
+    let paused = call(CALL_DEADLINE, connection.client.pause_container(&id)).await;
+    paused.map_err(|problem| problem.during(&format!("pausing container {}", short(&id))))
+}
+
+pub(super) async fn resume(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
+    let found = find(connection, record).await?.ok_or_else(|| gone(record))?;
+    if !is_paused(&found) {
+        return Ok(());
+    }
+    let id = found.id.unwrap_or_default();
+    let resumed = call(CALL_DEADLINE, connection.client.unpause_container(&id)).await;
+    resumed.map_err(|problem| problem.during(&format!("resuming container {}", short(&id))))
+}
+
+pub(super) async fn update_limits(
+    connection: &Connection,
+    record: &BoxRecord,
+    limits: &Limits,
+) -> Result<(), Failure> {
+    if limits.files.is_some() {
+        let message = "the docker engine sets the limit of open files when a box is made";
+        return Err(Failure::new(FailureKind::Refused, message)
+            .hint("give it to a new environment, or to a fork of this one"));
+    }
+    let found = find(connection, record).await?.ok_or_else(|| gone(record))?;
+    update(connection, &found.id.unwrap_or_default(), limits).await
+}
+
+async fn update(connection: &Connection, id: &str, limits: &Limits) -> Result<(), Failure> {
+    let bounds = plan::bounds(limits);
+    let body = ContainerUpdateBody {
+        memory: bounds.memory,
+        memory_swap: bounds.memory,
+        nano_cpus: bounds.nano_cpus,
+        pids_limit: limits.processes.map(i64::from),
+        ..ContainerUpdateBody::default()
+    };
+    let updated = call(CALL_DEADLINE, connection.client.update_container(id, body)).await;
+    updated.map_err(|problem| {
+        let failure = problem.during(&format!("changing the limits of container {}", short(id)));
+        if problem.is_missing() {
+            return failure.hint("this engine cannot change them; Podman 4.3 and older do not");
+        }
+        failure
+    })
+}
+
+/// Brings the limits of a stopped container up to those of its plan, which may have changed since
+/// it was made.
+pub(super) async fn with_limits(
+    connection: &Connection,
+    found: ContainerInspectResponse,
+    plan: &BoxPlan,
+) -> Result<ContainerInspectResponse, Failure> {
+    let host = found.host_config.clone().unwrap_or_default();
+    let bounds = plan::bounds(&plan.limits);
+    let set = |value: Option<i64>| value.filter(|value| *value > 0);
+    let same = |wanted: Option<i64>, found: Option<i64>| wanted.is_none() || wanted == set(found);
+    if same(bounds.memory, host.memory)
+        && same(bounds.nano_cpus, host.nano_cpus)
+        && same(plan.limits.processes.map(i64::from), host.pids_limit)
+    {
+        return Ok(found);
+    }
+    let id = found.id.clone().unwrap_or_default();
+    update(connection, &id, &plan.limits).await?;
+    let request = connection.client.inspect_container(&id, None::<InspectContainerOptions>);
+    let found = call(CALL_DEADLINE, request).await;
+    found.map_err(|problem| problem.during(&format!("looking at container {}", short(&id))))
 }
 
 async fn wait_until_stopped(
@@ -118,10 +241,10 @@ async fn ask_to_stop(record: &BoxRecord, grace: Duration) -> Result<(), Failure>
 }
 
 pub(super) async fn remove(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
-    match find(connection, record).await? {
-        None => Ok(()),
-        Some(found) => remove_found(connection, &found).await,
+    if let Some(found) = find(connection, record).await? {
+        remove_found(connection, &found).await?;
     }
+    copy::remove_images(connection, &record.environment).await
 }
 
 /// Removes a container that was proven to be ours, its anonymous volumes, and mounts that a killed
@@ -187,11 +310,16 @@ pub(super) async fn remove_orphan(
             Err(problem) => return Err(problem.during("looking at an orphaned container")),
         }
     }
-    Ok(())
+    copy::remove_images(connection, environment).await
 }
 
-/// Connects to the shim and checks that the listener is the recorded first process of the box.
+/// Connects to the shim and checks that the listener belongs to the recorded box.
 pub(super) async fn open_channel(record: &BoxRecord) -> Result<UnixStream, Failure> {
+    reach(record).await.map(|(stream, _)| stream)
+}
+
+/// The shim's end of a channel, and the process that listened for it.
+pub(super) async fn reach(record: &BoxRecord) -> Result<(UnixStream, u32), Failure> {
     let unavailable = |reason: String| {
         let message =
             format!("the shim of environment {} is not reached: {reason}", record.environment);
@@ -201,6 +329,9 @@ pub(super) async fn open_channel(record: &BoxRecord) -> Result<UnixStream, Failu
         return Err(
             unavailable("its box does not run".to_owned()).hint("start the environment again")
         );
+    }
+    if usage::is_frozen(record.init_pid) {
+        return Err(unavailable("the box is paused".to_owned()).hint("resume the environment"));
     }
     let run = record.run.clone();
     let connecting =
@@ -212,7 +343,8 @@ pub(super) async fn open_channel(record: &BoxRecord) -> Result<UnixStream, Failu
         .map_err(|error| unavailable(error.to_string()))?;
     let (peer, _) = crate::socket::peer(&stream).map_err(|error| unavailable(error.to_string()))?;
     // Checked after connecting too: a number may pass to another process in between.
-    if u32::try_from(peer) != Ok(record.init_pid) || !kernel::is_alive(record) {
+    let listener = u32::try_from(peer).unwrap_or(0);
+    if !kernel::serves(record, listener) || !kernel::is_alive(record) {
         let message = format!(
             "process {peer} answers in place of the shim of environment {} ({})",
             record.environment, record.init_pid
@@ -222,5 +354,6 @@ pub(super) async fn open_channel(record: &BoxRecord) -> Result<UnixStream, Failu
         ));
     }
     stream.set_nonblocking(true).map_err(|error| unavailable(error.to_string()))?;
-    UnixStream::from_std(stream).map_err(|error| unavailable(error.to_string()))
+    let stream = UnixStream::from_std(stream).map_err(|error| unavailable(error.to_string()))?;
+    Ok((stream, listener))
 }

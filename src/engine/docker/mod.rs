@@ -6,7 +6,10 @@
 
 mod accounts;
 mod connect;
+mod copy;
 mod create;
+mod engines;
+mod events;
 mod image;
 mod inspect;
 mod isolation;
@@ -17,23 +20,28 @@ mod plan;
 mod probe;
 mod problem;
 mod transport;
+mod usage;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::UnixStream;
+use tokio::sync::mpsc;
 
 pub use self::plan::SHIM;
 
 use self::accounts::Accounts;
-use self::connect::{Candidate, Connection};
-use super::{Asked, BoxPlan, BoxRecord, BoxState, Engine, ProgressSink};
+use self::connect::Connection;
+use self::engines::Engines;
+use super::{
+    Asked, BoxEvent, BoxPlan, BoxRecord, BoxState, Ending, Engine, ProgressSink, SaveTarget,
+};
 use crate::model::failure::Failure;
 use crate::model::id::EnvironmentId;
-use crate::model::policy::{EngineKind, EngineReport, Isolation};
+use crate::model::policy::{EngineKind, EngineReport, Isolation, Limits, Usage};
 
 /// How long the engine may take over one call. Creating and starting take a third of a second on
 /// an idle machine; a hundred times that means that the engine hangs.
@@ -49,80 +57,29 @@ const MAX_REMEMBERED: usize = 64;
 /// ones since. Cheap to make: nothing is asked before the first call.
 pub struct Docker {
     home: PathBuf,
-    /// The only socket, where one was given.
-    given: Option<PathBuf>,
-    connections: Mutex<Connections>,
+    engines: Arc<Engines>,
     /// What images say about users, by the image's id, which names its content.
     accounts: Mutex<HashMap<String, Arc<Accounts>>>,
-}
-
-/// The engines that have answered.
-#[derive(Default)]
-struct Connections {
-    /// The one for new boxes.
-    chosen: Option<Arc<Connection>>,
-    by_socket: HashMap<PathBuf, Arc<Connection>>,
 }
 
 impl Docker {
     /// An engine for the deck whose state directory is `home`: the one the user's environment
     /// names.
     pub fn connect(home: &Path) -> Self {
-        Self {
-            home: home.to_owned(),
-            given: None,
-            connections: Mutex::default(),
-            accounts: Mutex::default(),
-        }
+        Self::with(home, Engines::new(None))
     }
 
     /// The engine that listens on `socket`, whatever the user's environment names.
     pub fn at(home: &Path, socket: &Path) -> Self {
-        Self { given: Some(socket.to_owned()), ..Self::connect(home) }
+        Self::with(home, Engines::new(Some(socket)))
     }
 
-    fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn with(home: &Path, engines: Engines) -> Self {
+        Self { home: home.to_owned(), engines: Arc::new(engines), accounts: Mutex::default() }
     }
 
-    /// The connection for new boxes, made at first use. An engine that does not answer is asked
-    /// again next time.
-    async fn connection(&self) -> Result<Arc<Connection>, Failure> {
-        if let Some(known) = &self.connections().chosen {
-            return Ok(Arc::clone(known));
-        }
-        let candidates = match &self.given {
-            Some(socket) => {
-                vec![Candidate { origin: "as given".to_owned(), socket: socket.clone() }]
-            }
-            None => connect::candidates(&|name| std::env::var(name).ok())?,
-        };
-        let made = Arc::new(connect::connect(candidates).await?);
-        let mut connections = self.connections();
-        let socket = made.candidate.socket.clone();
-        let made = Arc::clone(connections.by_socket.entry(socket).or_insert(made));
-        connections.chosen = Some(Arc::clone(&made));
-        Ok(made)
-    }
-
-    /// The connection to the engine that a box was made by.
     async fn of(&self, record: &BoxRecord) -> Result<Arc<Connection>, Failure> {
-        let Some(endpoint) = &record.endpoint else { return self.connection().await };
-        let candidate = connect::unix_endpoint("the box's record", endpoint)?;
-        if let Some(known) = self.connections().by_socket.get(&candidate.socket) {
-            return Ok(Arc::clone(known));
-        }
-        let made = Arc::new(connect::connect(vec![candidate]).await?);
-        let socket = made.candidate.socket.clone();
-        Ok(Arc::clone(self.connections().by_socket.entry(socket).or_insert(made)))
-    }
-
-    /// The engine for new boxes and every other that has a box of this deck, as far as is known.
-    async fn every(&self) -> Result<Vec<Arc<Connection>>, Failure> {
-        let chosen = self.connection().await?;
-        let known = self.connections();
-        let others = known.by_socket.values().filter(|other| !Arc::ptr_eq(other, &chosen)).cloned();
-        Ok(others.chain([Arc::clone(&chosen)]).collect())
+        self.engines.of(record).await
     }
 
     fn remembered(&self, image: &str) -> Option<Arc<Accounts>> {
@@ -145,7 +102,7 @@ impl Engine for Docker {
     }
 
     async fn probe(&self) -> EngineReport {
-        probe::probe(self.connection().await, &self.home).await
+        probe::probe(self.engines.chosen().await, &self.home).await
     }
 
     async fn create(&self, plan: &BoxPlan, progress: &ProgressSink) -> Result<BoxRecord, Failure> {
@@ -174,7 +131,7 @@ impl Engine for Docker {
 
     async fn list(&self, deck: &str) -> Result<Vec<EnvironmentId>, Failure> {
         let mut environments = Vec::new();
-        for connection in self.every().await? {
+        for connection in self.engines.every().await? {
             environments.extend(lifecycle::list(&connection, deck).await?);
         }
         environments.sort();
@@ -183,7 +140,7 @@ impl Engine for Docker {
     }
 
     async fn remove_orphan(&self, deck: &str, environment: &EnvironmentId) -> Result<(), Failure> {
-        for connection in self.every().await? {
+        for connection in self.engines.every().await? {
             lifecycle::remove_orphan(&connection, deck, environment).await?;
         }
         Ok(())
@@ -191,5 +148,54 @@ impl Engine for Docker {
 
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure> {
         lifecycle::open_channel(record).await
+    }
+
+    async fn kill(&self, record: &BoxRecord) -> Result<(), Failure> {
+        lifecycle::kill(&*self.of(record).await?, record).await
+    }
+
+    async fn wait(&self, record: &BoxRecord) -> Result<Ending, Failure> {
+        lifecycle::wait(&*self.of(record).await?, record).await
+    }
+
+    fn events(&self, deck: &str) -> mpsc::Receiver<BoxEvent> {
+        events::follow(Arc::clone(&self.engines), deck)
+    }
+
+    async fn pause(&self, record: &BoxRecord) -> Result<(), Failure> {
+        lifecycle::pause(&*self.of(record).await?, record).await
+    }
+
+    async fn resume(&self, record: &BoxRecord) -> Result<(), Failure> {
+        lifecycle::resume(&*self.of(record).await?, record).await
+    }
+
+    async fn update_limits(&self, record: &BoxRecord, limits: &Limits) -> Result<(), Failure> {
+        lifecycle::update_limits(&*self.of(record).await?, record, limits).await
+    }
+
+    async fn usage(&self, records: &[BoxRecord]) -> Vec<Option<Usage>> {
+        let (count, records) = (records.len(), records.to_vec());
+        let read = tokio::task::spawn_blocking(move || usage::read(&records)).await;
+        read.unwrap_or_else(|_| vec![None; count])
+    }
+
+    async fn fork(
+        &self,
+        from: &BoxRecord,
+        plan: &BoxPlan,
+        progress: &ProgressSink,
+    ) -> Result<(), Failure> {
+        copy::fork(&*self.of(from).await?, from, plan, progress).await
+    }
+
+    async fn save(
+        &self,
+        plan: &BoxPlan,
+        record: &BoxRecord,
+        to: &SaveTarget,
+        progress: &ProgressSink,
+    ) -> Result<(), Failure> {
+        copy::save(&*self.of(record).await?, plan, record, to, progress).await
     }
 }

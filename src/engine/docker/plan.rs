@@ -5,15 +5,15 @@ use std::path::{Component, Path, PathBuf};
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
-    Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountType, RestartPolicy,
-    RestartPolicyNameEnum,
+    Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountType, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::accounts;
 use super::mapped::BoxUser;
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::NetworkMode;
+use crate::model::policy::{Limits, NetworkMode};
 use crate::shim::config::{CA_BUNDLE, ProgramLimits, ShimConfig, box_environment, relay_for};
 
 /// Labels by which our containers are found; nothing else makes a container ours.
@@ -164,7 +164,8 @@ pub(super) fn container(plan: &BoxPlan, image: &Image, user: BoxUser) -> Contain
 
 fn host_config(plan: &BoxPlan, user: BoxUser) -> HostConfig {
     let relayed = plan.network.mode != NetworkMode::Bridge;
-    let memory = plan.limits.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    let bounds = bounds(&plan.limits);
+    let files = plan.limits.files.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
     let processes = plan.limits.processes.unwrap_or(DEFAULT_PROCESSES);
     let capabilities = CAPABILITIES.iter().map(|&name| name.to_owned()).collect();
     let low_ports = ("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
@@ -180,10 +181,15 @@ fn host_config(plan: &BoxPlan, user: BoxUser) -> HostConfig {
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         privileged: Some(false),
         pids_limit: Some(i64::from(processes)),
-        memory,
+        memory: bounds.memory,
         // Equal to `memory`: no swap on top of it.
-        memory_swap: memory,
-        nano_cpus: plan.limits.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
+        memory_swap: bounds.memory,
+        nano_cpus: bounds.nano_cpus,
+        ulimits: files.map(|count| {
+            let name = Some("nofile".to_owned());
+            vec![ResourcesUlimits { name, soft: Some(count), hard: Some(count) }]
+        }),
+        runtime: plan.runtime.clone(),
         // What a session prints goes through the shim; the engine would only double the work.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         // Only the deck starts a box: its mounts must stand first.
@@ -194,6 +200,19 @@ fn host_config(plan: &BoxPlan, user: BoxUser) -> HostConfig {
         ipc_mode: Some("private".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         ..HostConfig::default()
+    }
+}
+
+/// Limits in an engine's units.
+pub(super) struct Bounds {
+    pub(super) memory: Option<i64>,
+    pub(super) nano_cpus: Option<i64>,
+}
+
+pub(super) fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        memory: limits.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        nano_cpus: limits.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bollard::models::SystemInfo;
+use bollard::models::{SystemInfo, SystemVersionComponents};
 
 use super::CALL_DEADLINE;
 use super::connect::Connection;
@@ -60,6 +60,8 @@ pub(super) async fn probe(
             capabilities: Capabilities::default(),
         },
         Ok((connection, version, info)) => {
+            let podman = |part: &SystemVersionComponents| part.name.starts_with("Podman");
+            let is_podman = version.components.iter().flatten().any(podman);
             let said = |text: Option<String>| brief(&text.unwrap_or_else(|| "unknown".to_owned()));
             let mut details = details(&info, home);
             let socket = &connection.candidate;
@@ -75,15 +77,56 @@ pub(super) async fn probe(
                 ),
                 hint: None,
                 details,
-                capabilities: Capabilities {
-                    limits: LimitSupport::Cgroup,
-                    images: true,
-                    bridge: true,
-                    ..Capabilities::default()
-                },
+                capabilities: capabilities(&info, is_podman),
             }
         }
     }
+}
+
+fn capabilities(info: &SystemInfo, is_podman: bool) -> Capabilities {
+    let limited = info.memory_limit != Some(false) && info.pids_limit != Some(false);
+    Capabilities {
+        limits: if limited { LimitSupport::Cgroup } else { LimitSupport::None },
+        pause: true,
+        // Podman's compatible socket has no such call up to version 4.3, and another after it.
+        update_limits: !is_podman,
+        fork: true,
+        save: true,
+        images: true,
+        build: true,
+        bridge: true,
+        runtimes: runtimes(info),
+    }
+}
+
+fn runtimes(info: &SystemInfo) -> Vec<String> {
+    let mut names: Vec<String> =
+        info.runtimes.iter().flatten().map(|(name, _)| brief(name)).collect();
+    names.sort();
+    names
+}
+
+/// Refuses a runtime that the engine does not have, and names those it has.
+pub(super) async fn require_runtime(
+    connection: &Connection,
+    runtime: Option<&str>,
+) -> Result<(), Failure> {
+    let Some(runtime) = runtime else { return Ok(()) };
+    let has =
+        |info: &SystemInfo| info.runtimes.as_ref().is_some_and(|all| all.contains_key(runtime));
+    if has(&connection.info) {
+        return Ok(());
+    }
+    // One that was installed since the engine was connected to counts too.
+    let info = call(CALL_DEADLINE, connection.client.info()).await;
+    let info = info.map_err(|problem| problem.during("asking about the engine"))?;
+    if has(&info) {
+        return Ok(());
+    }
+    let message =
+        format!("the engine has no runtime {runtime:?}; it has {}", runtimes(&info).join(", "));
+    Err(Failure::new(FailureKind::Refused, message)
+        .hint("install it and name it under runtimes in the engine's daemon.json"))
 }
 
 fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
@@ -93,9 +136,6 @@ fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
     } else {
         "off: a restart of the engine stops every box; agentdeck starts them again"
     };
-    let mut runtimes: Vec<String> =
-        info.runtimes.iter().flatten().map(|(name, _)| brief(name)).collect();
-    runtimes.sort();
     let security: Vec<String> = info.security_options.iter().flatten().map(|o| brief(o)).collect();
     let process_limit = if info.pids_limit == Some(true) { "yes" } else { "no" };
     let agent = BoxUser::here();
@@ -107,7 +147,7 @@ fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
     [
         ("storage driver", said(&info.driver)),
         ("live restore", live_restore.to_owned()),
-        ("runtimes", runtimes.join(", ")),
+        ("runtimes", runtimes(info).join(", ")),
         ("default runtime", said(&info.default_runtime)),
         ("security options", security.join(" ")),
         ("rootless", "no".to_owned()),

@@ -23,7 +23,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::ImageSource;
 
 /// On images that were made here, and how. Its value says nothing about a container.
-const IMAGE_LABEL: &str = "agentdeck.image";
+pub(super) const IMAGE_LABEL: &str = "agentdeck.image";
 /// Shells in the order a person would like them.
 const SHELLS: [&str; 3] = ["/bin/bash", "/usr/bin/bash", "/bin/sh"];
 

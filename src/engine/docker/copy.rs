@@ -1,0 +1,324 @@
+//! Copies of a box's system: an image for a fork to start on, an image to keep, a file.
+//!
+//! An image that is committed inherits its container's labels. By those a container made from it
+//! by anyone would pass for ours, so they are emptied; our images have labels of their own.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use bollard::models::{ContainerConfig, ContainerInspectResponse, ImageConfig};
+use bollard::query_parameters::{
+    CommitContainerOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+};
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+
+use super::connect::Connection;
+use super::create::{blocking, report};
+use super::lifecycle::{self, short};
+use super::plan::{DECK_LABEL, ENVIRONMENT_LABEL, Image};
+use super::problem::{Problem, call};
+use super::{CALL_DEADLINE, LONG_DEADLINE, image};
+use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink, SaveTarget};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentId;
+
+/// On our images: the deck and the environment they go with, and what they are.
+const OF_DECK: &str = "agentdeck.image.deck";
+const OF_ENVIRONMENT: &str = "agentdeck.image.environment";
+/// Images that forks start on are named by their environments under this.
+const FORKS: &str = "agentdeck/fork";
+/// The kind of an image that the user has named.
+const SAVED: &str = "saved";
+/// Where a fork's image is noted, in the environment's own directory.
+const NOTE: &str = "layer/fork.json";
+/// Most layers under a fork. Engines stack 127 at most, and each fork of a fork adds one.
+const MAX_LAYERS: usize = 100;
+
+/// The image a fork starts on, noted until its box is made and after.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Note {
+    /// The engine that has it.
+    pub(super) endpoint: String,
+    pub(super) image: String,
+}
+
+/// What was noted of the image that an environment starts on, if it is a fork.
+pub(super) fn note(plan: &BoxPlan) -> Option<Note> {
+    serde_json::from_slice(&std::fs::read(plan.directory.join(NOTE)).ok()?).ok()
+}
+
+/// The image that was noted.
+pub(super) async fn noted(connection: &Connection, note: &Note) -> Result<Image, Failure> {
+    let found = image::inspect(&connection.client, &note.image).await;
+    found.map_err(|problem| {
+        problem
+            .during("looking for the image of the fork")
+            .hint("it was removed from the engine; fork its origin again")
+    })
+}
+
+/// Makes an image of a box for another environment to start on.
+pub(super) async fn fork(
+    connection: &Connection,
+    from: &BoxRecord,
+    plan: &BoxPlan,
+    progress: &ProgressSink,
+) -> Result<(), Failure> {
+    if note(plan).is_some() {
+        let message = format!("environment {} has a layer already", plan.environment);
+        return Err(Failure::new(FailureKind::AlreadyExists, message));
+    }
+    let found = existing(connection, from).await?;
+    let parent = found.image.clone().unwrap_or_default();
+    let parent = call(CALL_DEADLINE, connection.client.inspect_image(&parent)).await;
+    let parent = parent.map_err(|problem| problem.during("looking at the box's image"))?;
+    let layers = parent.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len());
+    if layers >= MAX_LAYERS {
+        let message = format!("the box has {layers} layers already, and another is one too many");
+        return Err(Failure::new(FailureKind::Refused, message).hint(
+            "write it as one file with agentdeck save --output, and start from that with --image",
+        ));
+    }
+    report(progress, "copying the box");
+    let target = Target {
+        name: Some((FORKS, plan.environment.as_str())),
+        kind: "fork",
+        deck: &plan.deck,
+        environment: &plan.environment,
+    };
+    let id = commit(connection, &found, parent.config.unwrap_or_default(), &target).await?;
+    let note = Note { endpoint: connection.candidate.endpoint(), image: id };
+    let place = plan.directory.join(NOTE);
+    let written = blocking(move || {
+        let json = serde_json::to_vec(&note).expect("a note has no failing parts");
+        let directory = place.parent().expect("a note is in a directory");
+        std::fs::create_dir_all(directory)
+            .and_then(|()| std::fs::write(&place, json))
+            .map_err(|error| unwritable(&place, &error))
+    })
+    .await;
+    if written.is_err() {
+        remove_images(connection, &plan.environment).await?;
+    }
+    written
+}
+
+/// Writes a box's system as an image of the engine or as a file.
+pub(super) async fn save(
+    connection: &Connection,
+    plan: &BoxPlan,
+    record: &BoxRecord,
+    to: &SaveTarget,
+    progress: &ProgressSink,
+) -> Result<(), Failure> {
+    let found = existing(connection, record).await?;
+    let parent = found.image.clone().unwrap_or_default();
+    let parent = call(CALL_DEADLINE, connection.client.inspect_image(&parent)).await;
+    let parent = parent.map_err(|problem| problem.during("looking at the box's image"))?;
+    let config = parent.config.unwrap_or_default();
+    report(progress, "copying the box");
+    let target =
+        |name, kind| Target { name, kind, deck: &plan.deck, environment: &record.environment };
+    match to {
+        SaveTarget::Image(name) => {
+            let name = split_name(name)?;
+            commit(connection, &found, config, &target(Some(name), SAVED)).await.map(drop)
+        }
+        SaveTarget::Archive(path) => {
+            let id = commit(connection, &found, config, &target(None, "passing")).await?;
+            let written = export(connection, &id, path, progress).await;
+            // It has no name and was made a moment ago; nobody else has a use for it.
+            let removed = remove_image(connection, &id).await;
+            written.and(removed)
+        }
+    }
+}
+
+async fn existing(
+    connection: &Connection,
+    record: &BoxRecord,
+) -> Result<ContainerInspectResponse, Failure> {
+    lifecycle::find(connection, record).await?.ok_or_else(|| {
+        let message = format!("the container of environment {} is gone", record.environment);
+        Failure::new(FailureKind::NotFound, message)
+    })
+}
+
+/// A name and its tag. A digest names what is there already.
+fn split_name(name: &str) -> Result<(&str, &str), Failure> {
+    let invalid = || {
+        let message = format!("{name:?} is no name for an image");
+        Failure::new(FailureKind::Invalid, message).hint("use NAME or NAME:TAG, as in mine/box:1")
+    };
+    let start = name.rfind('/').map_or(0, |slash| slash + 1);
+    let (name, tag) = match name[start..].find(':') {
+        Some(colon) => (&name[..start + colon], &name[start + colon + 1..]),
+        None => (name, "latest"),
+    };
+    let fine = |text: &str, more: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c) || more.contains(c);
+        !text.is_empty() && text.chars().all(plain)
+    };
+    if fine(name, "/:") && fine(tag, "") { Ok((name, tag)) } else { Err(invalid()) }
+}
+
+/// What is made of a container.
+struct Target<'a> {
+    name: Option<(&'a str, &'a str)>,
+    kind: &'a str,
+    deck: &'a str,
+    environment: &'a EnvironmentId,
+}
+
+/// Commits a container under the configuration of the image it was made from: what starts the
+/// box's shim is the container's, and nothing to pass on. The answer is the image's id.
+async fn commit(
+    connection: &Connection,
+    found: &ContainerInspectResponse,
+    original: ImageConfig,
+    target: &Target<'_>,
+) -> Result<String, Failure> {
+    let id = found.id.clone().unwrap_or_default();
+    let mut options = CommitContainerOptionsBuilder::new()
+        .container(&id)
+        // It stands still meanwhile, and the engine lets it go on whatever becomes of us.
+        .pause(lifecycle::is_running(found) && !lifecycle::is_paused(found));
+    if let Some((name, tag)) = target.name {
+        options = options.repo(name).tag(tag);
+    }
+    // A saved image is the user's; nothing but its kind says where it came from.
+    let (deck, environment) =
+        if target.kind == SAVED { ("", "") } else { (target.deck, target.environment.as_str()) };
+    let mut labels = original.labels.unwrap_or_default();
+    for (label, value) in [
+        (DECK_LABEL, ""),
+        (ENVIRONMENT_LABEL, ""),
+        (image::IMAGE_LABEL, target.kind),
+        (OF_DECK, deck),
+        (OF_ENVIRONMENT, environment),
+    ] {
+        labels.insert(label.to_owned(), value.to_owned());
+    }
+    let config = ContainerConfig {
+        // Empty, not missing: what is missing is taken from the container.
+        entrypoint: Some(original.entrypoint.unwrap_or_default()),
+        cmd: Some(original.cmd.unwrap_or_default()),
+        user: original.user,
+        working_dir: original.working_dir,
+        env: original.env,
+        healthcheck: original.healthcheck,
+        volumes: original.volumes,
+        exposed_ports: original.exposed_ports,
+        stop_signal: original.stop_signal,
+        on_build: original.on_build,
+        shell: original.shell,
+        labels: Some(labels),
+        ..ContainerConfig::default()
+    };
+    let request = connection.patient.commit_container(options.build(), config);
+    let made = call(LONG_DEADLINE, request).await;
+    let made = made.map_err(|problem| {
+        problem.during(&format!("making an image of container {}", short(&id)))
+    })?;
+    Ok(made.id)
+}
+
+/// Writes an image as a file, which is there whole or not at all.
+async fn export(
+    connection: &Connection,
+    id: &str,
+    path: &Path,
+    progress: &ProgressSink,
+) -> Result<(), Failure> {
+    let size = call(CALL_DEADLINE, connection.client.inspect_image(id)).await;
+    let size = size.ok().and_then(|image| image.size).unwrap_or(0);
+    let total = u64::try_from(size).unwrap_or(0);
+    let (target, directory) = (path.to_owned(), path.parent().unwrap_or(Path::new("/")).to_owned());
+    let made = blocking(move || {
+        tempfile::NamedTempFile::new_in(&directory).map_err(|error| unwritable(&target, &error))
+    });
+    let mut file = made.await?;
+    let writing = async {
+        let mut pieces = std::pin::pin!(connection.patient.export_image(id));
+        let mut done = 0;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|error| {
+                Problem::from(error).during(&format!("writing {}", path.display()))
+            })?;
+            done += piece.len() as u64;
+            let target = path.to_owned();
+            file = blocking(move || {
+                file.write_all(&piece).map_err(|error| unwritable(&target, &error))?;
+                Ok(file)
+            })
+            .await?;
+            let step = "writing the image".to_owned();
+            // A full channel means that the user sees a later report instead.
+            let _ = progress.try_send(Progress { step, done, total });
+        }
+        Ok(file)
+    };
+    let written = tokio::time::timeout(LONG_DEADLINE, writing).await;
+    let late = || Problem::Deadline(LONG_DEADLINE).during("writing the image");
+    let file = written.unwrap_or_else(|_| Err(late()))?;
+    let target = path.to_owned();
+    blocking(move || {
+        file.as_file().sync_all().map_err(|error| unwritable(&target, &error))?;
+        file.persist(&target).map_err(|error| unwritable(&target, &error.error))?;
+        Ok(())
+    })
+    .await
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    let message = format!("{} cannot be written: {error}", path.display());
+    Failure::new(FailureKind::Unavailable, message)
+}
+
+/// Removes the images that go with an environment. Layers that another image is built on stay.
+pub(super) async fn remove_images(
+    connection: &Connection,
+    environment: &EnvironmentId,
+) -> Result<(), Failure> {
+    let filters = HashMap::from([("label", vec![format!("{OF_ENVIRONMENT}={environment}")])]);
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+    let listed = call(CALL_DEADLINE, connection.client.list_images(Some(options))).await;
+    for image in listed.map_err(|problem| problem.during("listing images"))? {
+        // A name that the user gave it too makes it the user's.
+        let ours = image.repo_tags.iter().all(|tag| {
+            tag.starts_with("<none>") || tag.trim_start_matches("localhost/").starts_with(FORKS)
+        });
+        let tags = image.repo_tags.iter().filter(|tag| !tag.starts_with("<none>"));
+        let name = if ours { tags.last().unwrap_or(&image.id) } else { continue };
+        remove_image(connection, name).await?;
+    }
+    Ok(())
+}
+
+async fn remove_image(connection: &Connection, name: &str) -> Result<(), Failure> {
+    let options = RemoveImageOptionsBuilder::new().build();
+    let removed = connection.client.remove_image(name, Some(options), None);
+    match call(CALL_DEADLINE, removed).await {
+        Ok(_) => Ok(()),
+        // In use by another fork, which takes it along when it goes.
+        Err(problem) if problem.is_missing() || problem.is_conflict() => Ok(()),
+        Err(problem) => Err(problem.during(&format!("removing image {name}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_split_at_its_tag_and_not_at_a_port() {
+        assert_eq!(split_name("mine"), Ok(("mine", "latest")));
+        assert_eq!(split_name("reg:5000/mine/box:1.2"), Ok(("reg:5000/mine/box", "1.2")));
+        assert_eq!(split_name("reg:5000/mine"), Ok(("reg:5000/mine", "latest")));
+        for bad in ["", "a b", "a:", ":1", "a@sha256:00", "a:b\n"] {
+            assert!(split_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}
