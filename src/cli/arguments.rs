@@ -72,6 +72,10 @@ pub(super) enum Verb {
     Limits(SetLimits),
     /// Show everything known of an environment, its isolation as the kernel has it
     Inspect(Named),
+    /// List what the gateway refused an environment, and what would open it
+    Denied(Named),
+    /// Let an environment reach one thing more, from now on
+    Allow(Allow),
     /// Find out what works on this machine
     Doctor,
     /// Attack this machine from boxes made for it, with harmless payloads, and see what holds
@@ -182,8 +186,8 @@ pub(super) struct New {
     /// open, allow, none or bridge [default: open]
     #[arg(long, value_name = "MODE")]
     pub network: Option<NetworkMode>,
-    /// Reach this besides; host:PORT is a port of this machine's loopback
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Reach this besides, by name; host:PORT is a port of this machine's loopback
+    #[arg(long, value_name = "HOST[:PORT]")]
     pub allow: Vec<HostPort>,
     /// Give the agent a variable; without a value, that of this shell
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
@@ -339,6 +343,18 @@ pub(super) struct Selftest {
     /// Only these attacks, by the names in the table
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Allow {
+    /// The environment's name, or its id
+    pub name: String,
+    /// HOST or HOST:PORT, *.HOST for names below it; host:PORT is a port of this machine's loopback
+    #[arg(value_name = "HOST[:PORT]")]
+    pub entry: HostPort,
+    /// Take the entry back; connections to what it opened end
+    #[arg(long)]
+    pub remove: bool,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod log;
 mod ls;
+mod network;
 mod new;
 mod output;
 mod ports;
@@ -119,6 +120,8 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Stop(options) => done(lifecycle::stop(&context, &options).await),
         Verb::Start(options) => done(lifecycle::start(&context, &options).await),
         Verb::Inspect(options) => done(inspect::run(&context, &options).await),
+        Verb::Denied(options) => done(network::denied(&context, &options).await),
+        Verb::Allow(options) => done(network::allow(&context, &options).await),
         Verb::Demo(options) => done(demo::run(&context, &options).await),
         Verb::Selftest(options) => selftest::run(&context, options).await,
         Verb::Doctor => doctor::run(&context).await,

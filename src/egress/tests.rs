@@ -12,6 +12,8 @@ use crate::model::policy::{NetworkMode, NetworkPolicy};
 
 use super::*;
 
+mod agreement;
+
 /// A public address that stands for the canary's once the gateway has judged it.
 const PUBLIC: &str = "203.0.113.5";
 

@@ -43,6 +43,8 @@ pub(crate) enum Action {
     Pause,
     Fork,
     Inspect,
+    Denied,
+    AllowDestination,
     RestartServer,
     SideBySide,
     Search,
@@ -63,17 +65,19 @@ pub(crate) enum Scope {
     File,
     History,
     Inspect,
+    Denied,
     Keyboard,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Deck,
         Self::Diff,
         Self::Compare,
         Self::File,
         Self::History,
         Self::Inspect,
+        Self::Denied,
         Self::Keyboard,
     ];
 
@@ -86,6 +90,7 @@ impl Scope {
             Self::File => "Compared file",
             Self::History => "History",
             Self::Inspect => "Inspect",
+            Self::Denied => "Denied requests",
             Self::Keyboard => "While you hold the keyboard",
         }
     }
@@ -120,13 +125,14 @@ const fn shift(code: KeyCode) -> Key {
 
 const DECK: &[Scope] = &[Scope::Deck];
 const DIFF: &[Scope] = &[Scope::Diff];
+const DENIED: &[Scope] = &[Scope::Denied];
 const FILES: &[Scope] = &[Scope::Diff, Scope::File];
 const LISTS: &[Scope] = &[Scope::Compare, Scope::History];
 const SIDEWAYS: &[Scope] = &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare];
 const LOOKING: &[Scope] =
-    &[Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect];
+    &[Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect, Scope::Denied];
 const VIEWS: &[Scope] =
-    &[Scope::Deck, Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect];
+    &[Scope::Deck, Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect, Scope::Denied];
 const SCROLLING: &[Scope] = &[
     Scope::Deck,
     Scope::Diff,
@@ -134,6 +140,7 @@ const SCROLLING: &[Scope] = &[
     Scope::File,
     Scope::History,
     Scope::Inspect,
+    Scope::Denied,
     Scope::Keyboard,
 ];
 
@@ -170,6 +177,8 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::PreviousSession, "previous session", &[plain(KeyCode::BackTab)], "Previous session here, or the previous environment", DECK, None),
     entry(Action::NextAttention, "next attention", &[char('!')], "Go to the next that rang, ended or failed", DECK, None),
     entry(Action::Inspect, "inspect", &[char('i')], "Show everything known of the environment", DECK, None),
+    entry(Action::Denied, "denied requests", &[char('b')], "Show what the gateway blocked, and open it", DECK, None),
+    entry(Action::AllowDestination, "allow", &[char('a')], "Let this environment reach the chosen one from now on", DENIED, Some("allow")),
     entry(Action::Start, "start", &[char('S')], "Start a stopped environment again", DECK, None),
     entry(Action::Stop, "stop", &[char('x')], "Stop the environment; its work stays", DECK, None),
     entry(Action::Pause, "pause", &[char('p')], "Have every program stand still, or go on", DECK, None),

@@ -14,6 +14,7 @@ mod honest;
 mod main_job;
 mod native;
 mod network;
+mod network_bypass;
 mod ports;
 mod selftest;
 mod survival;

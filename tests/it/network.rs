@@ -22,17 +22,17 @@ use crate::common::talk::{Talk, program, script};
 use crate::docker::{Boxed, Image, busybox, engine_answers};
 use crate::native::usable;
 
-const SONG: &str = "a canary's song";
+pub const SONG: &str = "a canary's song";
 
 /// An HTTP server on one of the host's addresses.
-struct Canary {
-    address: SocketAddr,
+pub struct Canary {
+    pub address: SocketAddr,
     visitors: Arc<AtomicUsize>,
 }
 
 impl Canary {
     /// `None` where the host does not have the address.
-    async fn at(address: IpAddr) -> Option<Self> {
+    pub async fn at(address: IpAddr) -> Option<Self> {
         let listener = TcpListener::bind((address, 0)).await.ok()?;
         let address = listener.local_addr().expect("an address");
         let visitors = Arc::new(AtomicUsize::new(0));
@@ -53,20 +53,20 @@ impl Canary {
         Some(Self { address, visitors })
     }
 
-    async fn on_loopback() -> Self {
+    pub async fn on_loopback() -> Self {
         Self::at(Ipv4Addr::LOCALHOST.into()).await.expect("a loopback")
     }
 
-    fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    fn visitors(&self) -> usize {
+    pub fn visitors(&self) -> usize {
         self.visitors.load(Ordering::SeqCst)
     }
 
     /// The control: the host hears it.
-    async fn require_song(&self) {
+    pub async fn require_song(&self) {
         let mut stream = TcpStream::connect(self.address).await.expect("the control connects");
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.expect("sent");
         let mut heard = String::new();
@@ -76,7 +76,7 @@ impl Canary {
 }
 
 /// The host's address on the way to the world, where it has one. Nothing is sent.
-fn outer_address() -> Option<IpAddr> {
+pub fn outer_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(203, 0, 113, 1), 80)).ok()?;
     Some(socket.local_addr().ok()?.ip())
@@ -84,7 +84,7 @@ fn outer_address() -> Option<IpAddr> {
 
 /// How a program in a box goes about it.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub enum Way {
     Direct,
     /// A request for a whole URL, to the proxy.
     Get,
@@ -97,10 +97,10 @@ enum Way {
 const REQUEST: &str = "GET / HTTP/1.0\r\n\r\n";
 
 impl Way {
-    const PROXIED: [Self; 3] = [Self::Get, Self::Connect, Self::Socks];
+    pub const PROXIED: [Self; 3] = [Self::Get, Self::Connect, Self::Socks];
 
     /// What is sent, whereto.
-    fn bytes(self, host: &str, port: u16) -> (String, u16, Vec<u8>) {
+    pub fn bytes(self, host: &str, port: u16) -> (String, u16, Vec<u8>) {
         let proxy = |bytes: String| ("127.0.0.1".to_owned(), RelayConfig::PROXY_PORT, bytes.into());
         let place = format!("{host}:{port}");
         match self {
@@ -125,7 +125,7 @@ impl Way {
     }
 
     /// Whether an answer says no, in the way's own terms.
-    fn is_refusal(self, answer: &str) -> bool {
+    pub fn is_refusal(self, answer: &str) -> bool {
         match self {
             Self::Direct => answer.is_empty(),
             Self::Get | Self::Connect => answer.starts_with("HTTP/1.1 4"),
@@ -137,15 +137,18 @@ impl Way {
 }
 
 /// A box with a gateway, and a program in its workspace that dials.
-struct Inside<'a> {
-    engine: &'a dyn Engine,
-    record: BoxRecord,
-    program: String,
+pub struct Inside<'a> {
+    pub engine: &'a dyn Engine,
+    pub record: BoxRecord,
+    /// The program that dials, as the box sees it.
+    pub program: String,
+    /// What judges its requests.
+    pub judge: Arc<Gate>,
     gate: JoinHandle<()>,
 }
 
 impl<'a> Inside<'a> {
-    async fn new(
+    pub async fn new(
         engine: &'a dyn Engine,
         place: &mut Place,
         mode: NetworkMode,
@@ -159,14 +162,15 @@ impl<'a> Inside<'a> {
         listener.set_nonblocking(true).expect("set");
         let listener = UnixListener::from_std(listener).expect("registered");
         let gateway = Gateway::new().expect("a gateway");
-        let gate = gateway.serve(listener, Gate::new(place.plan.network.clone()));
+        let judge = Gate::new(place.plan.network.clone());
+        let gate = gateway.serve(listener, Arc::clone(&judge));
         let record = place.create(engine).await;
         let program = place.plan.mount.join("busybox").display().to_string();
-        Self { engine, record, program, gate }
+        Self { engine, record, program, judge, gate }
     }
 
     /// Sends bytes and reads until the other side closes, as a client does that waits.
-    async fn dial(&self, role: Role, (host, port, bytes): (String, u16, Vec<u8>)) -> String {
+    pub async fn dial(&self, role: Role, (host, port, bytes): (String, u16, Vec<u8>)) -> String {
         let mut talk = Talk::with(self.engine, &self.record).await;
         let command = [&self.program, "nc", "-w", "5", &host, &port.to_string()];
         talk.ask(&ShimRequest::Exec { program: program(role, &command) }).await;
@@ -186,19 +190,19 @@ impl<'a> Inside<'a> {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    async fn ask(&self, way: Way, host: &str, port: u16) -> String {
+    pub async fn ask(&self, way: Way, host: &str, port: u16) -> String {
         self.dial(Role::Agent, way.bytes(host, port)).await
     }
 
     /// The address that the box's name server gives a name.
-    async fn address_of(&self, name: &str) -> String {
+    pub async fn address_of(&self, name: &str) -> String {
         let look = format!("{} nslookup -type=a {name} 127.0.0.1", self.program);
         let answer = script(self.engine, &self.record, Role::Agent, &look).await;
         let line = answer.lines().rfind(|line| line.starts_with("Address: "));
         line.unwrap_or_else(|| panic!("{answer}")).trim_start_matches("Address: ").to_owned()
     }
 
-    async fn remove(self) {
+    pub async fn remove(self) {
         self.gate.abort();
         self.engine.remove(&self.record).await.expect("removed");
     }

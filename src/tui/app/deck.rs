@@ -53,6 +53,7 @@ impl App {
             Action::Mark => self.mark(id),
             Action::History => self.open_history(id),
             Action::Inspect => self.open_inspection(id),
+            Action::Denied => self.open_denied(),
             Action::Apply => {
                 self.say(format!("applying {name} to your working tree …"));
                 self.send(Request::Apply { target }, Tag::Decide);

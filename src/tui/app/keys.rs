@@ -105,6 +105,7 @@ impl App {
                 Some(View::Compare(_)) => self.act_on_comparison(action),
                 Some(View::History(_)) => self.act_on_history(action),
                 Some(View::Inspect(view)) => view.act(action, self.size),
+                Some(View::Denied(_)) => self.act_on_denied(action),
             },
         }
     }

@@ -5,6 +5,7 @@
 
 mod compare;
 mod deck;
+mod denied;
 mod diff;
 mod events;
 mod form;
@@ -34,6 +35,7 @@ use super::panes::{PaneKey, Panes};
 use super::theme::Theme;
 
 pub(crate) use compare::{CompareView, FileView};
+pub(crate) use denied::DeniedView;
 pub(crate) use diff::{DiffRow, DiffView, Search};
 pub(crate) use form::{Choice, FormField, NewForm};
 pub(crate) use gone::Gone;
@@ -106,6 +108,7 @@ pub(crate) enum View {
     File(FileView),
     History(HistoryView),
     Inspect(InspectView),
+    Denied(DeniedView),
 }
 
 #[derive(Debug)]
@@ -280,7 +283,7 @@ impl App {
         self.dirty = true;
     }
 
-    /// When the first age on screen changes. Only the deck and the history show ages.
+    /// When the first age on screen changes. Only the deck, the history and the denied show ages.
     fn ages_change(&self) -> Option<Timestamp> {
         let mut since: Vec<Timestamp> = Vec::new();
         match self.views.last() {
@@ -289,6 +292,7 @@ impl App {
                 since.extend(self.environments.iter().map(shown));
             }
             Some(View::History(view)) => since.extend(view.newest()),
+            Some(View::Denied(view)) => since.extend(view.newest(self)),
             Some(_) => return None,
         }
         let next = |at: Timestamp| super::widget::age(at.age_seconds(self.now)).1;
@@ -305,6 +309,7 @@ impl App {
             Some(View::File(_)) => Scope::File,
             Some(View::History(_)) => Scope::History,
             Some(View::Inspect(_)) => Scope::Inspect,
+            Some(View::Denied(_)) => Scope::Denied,
         }
     }
 

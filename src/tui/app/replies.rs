@@ -133,6 +133,7 @@ impl View {
             Self::File(view) => view.ticket,
             Self::History(view) => view.ticket,
             Self::Inspect(view) => view.ticket,
+            Self::Denied(view) => view.ticket,
         }
     }
 }

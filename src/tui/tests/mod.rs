@@ -2,6 +2,7 @@
 //! clock is a number.
 
 mod compare;
+mod denied;
 mod diff;
 mod gone;
 mod grid;

@@ -2,6 +2,7 @@
 
 mod chrome;
 mod compare;
+mod denied;
 mod diff;
 mod help;
 mod history;
@@ -39,6 +40,7 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         Some(View::File(view)) => compare::file(app, view, body, buffer),
         Some(View::History(view)) => history::draw(app, view, body, buffer),
         Some(View::Inspect(view)) => inspect::draw(app, view, body, buffer),
+        Some(View::Denied(view)) => denied::draw(app, view, body, buffer),
     }
     chrome::footer(app, clip(footer), buffer);
     chrome::message(app, body, buffer);

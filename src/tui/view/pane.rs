@@ -120,7 +120,7 @@ fn corner(app: &App, environment: &Environment, key: &PaneKey, width: u16) -> Li
     Line::default()
 }
 
-/// ` +41 −7 · 5 files · base+3 `
+/// ` +41 −7 · 5 files · base+3 · 2 denied `
 fn bottom(app: &App, environment: &Environment) -> Line<'static> {
     let theme = app.settings.theme;
     let divergence = environment.divergence;
@@ -140,6 +140,10 @@ fn bottom(app: &App, environment: &Environment) -> Line<'static> {
     }
     if divergence.behind > 0 {
         parts.push(vec![Span::styled(format!("base+{}", divergence.behind), theme.quiet())]);
+    }
+    if !environment.denied.is_empty() {
+        let words = format!("{} denied", environment.denied.len());
+        parts.push(vec![Span::styled(words, theme.caution())]);
     }
     if let Some(load) = &environment.load {
         parts.push(vec![Span::styled(load.to_string(), theme.quiet())]);
