@@ -131,8 +131,15 @@ const LISTS: &[Scope] = &[Scope::Compare, Scope::History];
 const SIDEWAYS: &[Scope] = &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare];
 const LOOKING: &[Scope] =
     &[Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect, Scope::Denied];
-const VIEWS: &[Scope] =
-    &[Scope::Deck, Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect, Scope::Denied];
+const VIEWS: &[Scope] = &[
+    Scope::Deck,
+    Scope::Diff,
+    Scope::Compare,
+    Scope::File,
+    Scope::History,
+    Scope::Inspect,
+    Scope::Denied,
+];
 const SCROLLING: &[Scope] = &[
     Scope::Deck,
     Scope::Diff,

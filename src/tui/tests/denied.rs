@@ -52,7 +52,14 @@ fn the_denied_at_80_by_24() {
     let picture = picture(&app);
     assert!(!picture.contains('\u{1b}'), "{picture}");
     let lines: Vec<&str> = picture.lines().skip(1).take(6).collect();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    ┌ brave-otter · denied · network open ─────────────────────────────────────────┐
+    │  asked for                   times  last    why                              │
+    │▌ pypi.example:443                3  2 min   not allowed · a opens pypi.exampl│
+    │  169.254.169.254:80              3  2 min   is a cloud's metadata service    │
+    │  host.agentdeck:5432             3  2 min   this machine's own · a opens host│
+    │  evil\u{1b}[2J.example:443       3  2 min   not allowed · a opens evil.exampl│
+    ");
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn help_at_80_by_24() {
     │ Shift+Tab       previous session    Previous session here, or the previous en│
     │ !               next attention      Go to the next that rang, ended or failed│
     │ i               inspect             Show everything known of the environment │
-    │ S               start               Start a stopped environment again        │
+    │ b               denied requests     Show what the gateway blocked, and open i│
     └──────────────────────────────────────────────────────────────────────────────┘
      Enter take over  n new  d diff  v history  Space mark  ? help  q leave
     ");
@@ -75,8 +75,9 @@ fn help_at_120_by_40() {
     │   │ Shift+Tab       previous session    Previous session here, or the previous environment                       │   │
     └ +4│ !               next attention      Go to the next that rang, ended or failed                                │───┘
     ┌ 3 │ i               inspect             Show everything known of the environment                                 │───┐
-    │$ a│ S               start               Start a stopped environment again                                        │   │
-    │App│ x               stop                Stop the environment; its work stays                                     │   │
+    │$ a│ b               denied requests     Show what the gateway blocked, and open it                               │   │
+    │App│ S               start               Start a stopped environment again                                        │   │
+    │   │ x               stop                Stop the environment; its work stays                                     │   │
     │   │ p               pause               Have every program stand still, or go on                                 │   │
     │   │ f               fork                Make an environment that begins where this one stands                    │   │
     │   │ j ↓             down                Down                                                                     │   │
@@ -91,7 +92,6 @@ fn help_at_120_by_40() {
     │   │ PageDown        page down           A page down; in the deck, of scrollback                                  │   │
     │   │ PageUp          page up             A page up; in the deck, of scrollback                                    │   │
     │   │ Shift+PageDown  scroll down         A page down in the scrollback                                            │   │
-    │   │ Shift+PageUp    scroll up           A page up in the scrollback                                              │   │
     └ +1└──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘───┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  ? help  q leave
     ");
@@ -128,12 +128,13 @@ fn help_at_200_by_60() {
     │                                           │ Shift+Tab       previous session    Previous session here, or the previous environment                       │                                           │
     │                                           │ !               next attention      Go to the next that rang, ended or failed                                │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
-    │                                           │ S               start               Start a stopped environment again                                        │                                           │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────│ x               stop                Stop the environment; its work stays                                     │───────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ p               pause               Have every program stand still, or go on                                 │· stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                          │ f               fork                Make an environment that begins where this one stands                    │                                           │
-    │main.c:3:1: error: expected ';'            │ j ↓             down                Down                                                                     │t again                                    │
-    │make: *** [Makefile:2: shop] Error 1       │ k ↑             up                  Up                                                                       │                                           │
+    │                                           │ b               denied requests     Show what the gateway blocked, and open it                               │                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ S               start               Start a stopped environment again                                        │───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ x               stop                Stop the environment; its work stays                                     │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ p               pause               Have every program stand still, or go on                                 │                                           │
+    │main.c:3:1: error: expected ';'            │ f               fork                Make an environment that begins where this one stands                    │t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ j ↓             down                Down                                                                     │                                           │
+    │                                           │ k ↑             up                  Up                                                                       │                                           │
     │                                           │ h ←             left                Left, or the previous file or column                                     │                                           │
     │                                           │ l →             right               Right, or the next file or column                                        │                                           │
     │                                           │ g Home          first               First                                                                    │                                           │
@@ -151,7 +152,6 @@ fn help_at_200_by_60() {
     │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
     │                                           │ R               restart server      Start a server that was stopped, or replace an older one                 │                                           │
     │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
-    │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │

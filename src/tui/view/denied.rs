@@ -19,14 +19,18 @@ pub(super) fn draw(app: &App, view: &DeniedView, area: Rect, buffer: &mut Buffer
     let inner = Frame::new(theme.frame(), Line::styled(title, theme.strong())).draw(buffer, area);
     let denied = environment.map(|found| found.denied.as_slice()).unwrap_or_default();
     if denied.is_empty() {
-        put(buffer, inner, Line::styled(" nothing was refused since the server started", theme.quiet()));
+        put(
+            buffer,
+            inner,
+            Line::styled(" nothing was refused since the server started", theme.quiet()),
+        );
         return;
     }
     if inner.height < 2 {
         return;
     }
-    let place = PLACE.min(usize::from(inner.width) / 2);
-    let head = format!("  {:<place$}  {:>6}  {:<8}{}", "asked for", "times", "last", "why");
+    let place = PLACE.min(usize::from(inner.width) / 3);
+    let head = format!("  {:<place$}{:>7}  {:<8}{}", "asked for", "times", "last", "why");
     put(buffer, Rect { height: 1, ..inner }, Line::styled(head, theme.quiet()));
     let list = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
     let chosen = view.row(denied);
@@ -54,6 +58,6 @@ fn words(app: &App, denial: &Denial, chosen: bool, width: usize) -> Line<'static
     Line::from(vec![
         Span::styled(if chosen { "▌ " } else { "  " }, theme.chosen()),
         Span::styled(format!("{place:<width$}"), tone),
-        Span::styled(format!("  {:>6}  {age:<8}{why}", denial.count), theme.quiet()),
+        Span::styled(format!("{:>7}  {age:<8}{why}", denial.count), theme.quiet()),
     ])
 }
