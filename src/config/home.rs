@@ -27,7 +27,8 @@ pub fn find() -> Result<PathBuf, Failure> {
         None => default_home()?,
     };
     open(&home)?;
-    Ok(home)
+    // Whichever way leads to it, one home has one name: its socket is reached without links.
+    home.canonicalize().map_err(|error| cannot(&home, &error))
 }
 
 fn default_home() -> Result<PathBuf, Failure> {
@@ -41,17 +42,12 @@ fn default_home() -> Result<PathBuf, Failure> {
 
 /// Makes a home for the user alone and refuses one that is another's.
 fn open(home: &Path) -> Result<(), Failure> {
-    let cannot = |error: &std::io::Error| {
-        let message = format!("{} cannot be used: {error}", home.display());
-        Failure::new(FailureKind::Unavailable, message)
-            .hint(format!("set {VARIABLE} to a directory that you can write"))
-    };
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(home)
-        .map_err(|error| cannot(&error))?;
-    let owner = fs::metadata(home).map_err(|error| cannot(&error))?.uid();
+        .map_err(|error| cannot(home, &error))?;
+    let owner = fs::metadata(home).map_err(|error| cannot(home, &error))?.uid();
     let user = rustix::process::geteuid().as_raw();
     if owner != user {
         let message =
@@ -61,6 +57,12 @@ fn open(home: &Path) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+fn cannot(home: &Path, error: &std::io::Error) -> Failure {
+    let message = format!("{} cannot be used: {error}", home.display());
+    Failure::new(FailureKind::Unavailable, message)
+        .hint(format!("set {VARIABLE} to a directory that you can write"))
 }
 
 #[cfg(test)]

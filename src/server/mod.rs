@@ -8,7 +8,8 @@ mod screens;
 mod session;
 mod tunnel;
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,6 +27,9 @@ const WORKERS: usize = 2;
 
 /// The lock's name in the home.
 const LOCK: &str = "server.lock";
+
+/// Between two looks whether the home is still there: one system call.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How long clients get to read the last words.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -58,6 +62,7 @@ pub fn runs(home: &Path) -> bool {
 
 async fn serve(home: &Path) -> anyhow::Result<()> {
     let deck = Deck::open(home)?;
+    let place = Place::of(home)?;
     let listener = crate::socket::bind(home, crate::proto::SOCKET)
         .with_context(|| format!("could not listen in {}", home.display()))?;
     listener.set_nonblocking(true)?;
@@ -67,6 +72,7 @@ async fn serve(home: &Path) -> anyhow::Result<()> {
     let (stop, mut stopped) = watch::channel(false);
     let stop = Arc::new(stop);
     let clients = AtomicU64::new(1);
+    let mut lost = std::pin::pin!(place.lost());
     tracing::info!(pid = std::process::id(), "the server listens in {}", home.display());
     loop {
         tokio::select! {
@@ -84,6 +90,11 @@ async fn serve(home: &Path) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = stopped.changed() => break,
+            () = &mut lost => {
+                // Whatever lies at that path now is another's; nothing more is written there.
+                tracing::error!("{} is gone; the server ends, boxes go on", home.display());
+                return Ok(());
+            }
         }
     }
     deck.stop().await;
@@ -91,6 +102,37 @@ async fn serve(home: &Path) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(home.join(crate::proto::SOCKET));
     tracing::info!("the server ends; boxes go on");
     Ok(())
+}
+
+/// The directory that is the home, whatever its path names later.
+struct Place {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    fn of(path: &Path) -> anyhow::Result<Self> {
+        let found = std::fs::metadata(path)
+            .with_context(|| format!("could not look at {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Waits until the path names something else, or nothing.
+    async fn lost(&self) {
+        let here =
+            |found: &std::fs::Metadata| (found.dev(), found.ino()) == (self.device, self.inode);
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match std::fs::metadata(&self.path) {
+                Ok(found) if here(&found) => {}
+                Ok(_) => return,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+                // A disk that fails for a moment is no reason to end.
+                Err(error) => tracing::warn!("{}: {error}", self.path.display()),
+            }
+        }
+    }
 }
 
 /// Starts a session for a client of the same user; anyone else is turned away.
