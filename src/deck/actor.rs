@@ -45,6 +45,10 @@ const RETRY: [Duration; 5] = [
 /// Between two looks at a box that stands still; whoever resumes it here says so.
 const PAUSED_LOOK: Duration = Duration::from_secs(10);
 
+/// How long a box that answers may wait for its engine to say whether it is paused: what it prints
+/// must not wait for an engine that hangs.
+const STANDING_DEADLINE: Duration = Duration::from_secs(1);
+
 /// Keeps an environment connected until its box is gone, and says how it stands. `ready` is told
 /// once the first connection stands.
 pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: oneshot::Sender<()>) {
@@ -59,7 +63,8 @@ pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: onesho
             Ok((actor, frames)) => {
                 failures = 0;
                 // A shim may answer although the programs of its box stand still.
-                let paused = matches!(engine.state(&made).await, Ok(BoxState::Paused));
+                let asked = timeout(STANDING_DEADLINE, engine.state(&made)).await;
+                let paused = matches!(asked, Ok(Ok(BoxState::Paused)));
                 let standing =
                     if paused { Report::Paused { reason: None } } else { Report::Running };
                 shared.report(&environment, standing).await;
@@ -101,6 +106,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: onesho
         let _ = timeout(pause, nudge.notified()).await;
     }
     shared.close_gate(&environment);
+    shared.report(&environment, Report::EndedUnasked).await;
     shared.report(&environment, Report::Stopped).await;
 }
 

@@ -75,7 +75,7 @@ fn ended_with_engine(shared: &Shared, record: &Record, now: Timestamp) -> bool {
     environment.state == EnvironmentState::Stopped
         && record.wanted
         && shared.has_connected(&environment.id)
-        && now.0.saturating_sub(environment.state_since.0) <= ENDED_WITH_ENGINE
+        && now.0.abs_diff(environment.state_since.0) <= ENDED_WITH_ENGINE
 }
 
 /// Sees how a box stands after its engine came back, and starts again what ended with the engine.

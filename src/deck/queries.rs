@@ -31,6 +31,9 @@ const USAGE_DEADLINE: Duration = Duration::from_secs(3);
 /// Probing talks to a daemon that may be stalled.
 const PROBE_DEADLINE: Duration = Duration::from_secs(15);
 
+/// Reading back takes a tenth of a second; who looks must not wait for an engine that hangs.
+const READ_BACK_DEADLINE: Duration = Duration::from_secs(3);
+
 pub(super) async fn repository_state(path: PathBuf) -> Result<RepositoryState, Failure> {
     blocking(move || UserRepository::discover(&path)?.state()).await
 }
@@ -163,7 +166,10 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
     if let (Some(made), true, false) = (&record.record, link, paused) {
         let engine = shared.engine(record.environment.engine);
         // Read back at the moment of asking, so that it is never a memory of what once held.
-        match engine.isolation(made, &Asked::from(&record.environment)).await {
+        let asked = Asked::from(&record.environment);
+        let read = tokio::time::timeout(READ_BACK_DEADLINE, engine.isolation(made, &asked)).await;
+        let late = |_| Err(Failure::new(FailureKind::Timeout, "its engine does not answer"));
+        match read.unwrap_or_else(late) {
             Ok(isolation) => record.environment.isolation = Some(isolation),
             Err(failure) => {
                 record.environment.isolation = None;

@@ -139,7 +139,13 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
                 read_isolation(&shared, &record, &made).await;
             }
         }
-        BoxState::Stopped | BoxState::Gone => shared.report(&id, Report::Stopped).await,
+        BoxState::Stopped | BoxState::Gone => {
+            // With the machine everything ends, and nothing need be said of it.
+            if made.boot == boot() {
+                shared.report(&id, Report::EndedUnasked).await;
+            }
+            shared.report(&id, Report::Stopped).await;
+        }
     }
 }
 
@@ -160,9 +166,16 @@ async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: &BoxRecord)
 async fn state_of(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) -> BoxState {
     /// An engine that starts needs seconds.
     const PAUSE: Duration = Duration::from_secs(2);
+    /// Past that the shim is asked: it answers without its engine.
+    const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
+    let engine = shared.engine(record.environment.engine);
     loop {
-        match shared.engine(record.environment.engine).state(made).await {
+        let answer = tokio::time::timeout(ANSWER_DEADLINE, engine.state(made)).await;
+        let late = |_| Err(Failure::new(FailureKind::Timeout, "the engine does not answer"));
+        match answer.unwrap_or_else(late) {
             Ok(state) => return state,
+            // Whatever the engine says or leaves unsaid, a shim that answers has a box.
+            Err(_) if engine.open_channel(made).await.is_ok() => return BoxState::Running,
             Err(failure) => {
                 let message = failure.to_string();
                 shared.report(&record.environment.id, Report::Unreachable { message }).await;
@@ -193,6 +206,12 @@ async fn remove_orphans(shared: &Arc<Shared>, records: &[Record]) {
             }
         }
     }
+}
+
+/// Names the machine's run since it was started.
+fn boot() -> String {
+    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    read.unwrap_or_default().trim().to_owned()
 }
 
 /// This home's own tag, made once.

@@ -46,6 +46,8 @@ pub enum Report {
     },
     Resumed,
     Stopped,
+    /// The box ended although nobody asked for it; `Stopped` follows.
+    EndedUnasked,
     Failed(Failure),
     Unreachable {
         message: String,
@@ -111,11 +113,26 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
                 fork.copied = true;
             }
         }
+        Report::EndedUnasked => ended_unasked(record),
         Report::Running => {
             record.taken_up = false;
             enter(&mut record.environment, EnvironmentState::Running, now);
         }
         other => apply_to_view(&mut record.environment, other, now),
+    }
+}
+
+/// A box that was to run and ended: what is known better, like memory that ran out, stays.
+fn ended_unasked(record: &mut Record) {
+    let view = &mut record.environment;
+    let ran = matches!(
+        view.state,
+        EnvironmentState::Running
+            | EnvironmentState::Paused { .. }
+            | EnvironmentState::EngineUnreachable { .. }
+    );
+    if record.wanted && ran && view.trouble.is_none() {
+        view.trouble = Some("its box was ended from outside".to_owned());
     }
 }
 
@@ -214,7 +231,8 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
         }
         Report::Output { session, title } => with_session(view, session, |open| {
             let shown = open.last_output.map_or(0, |at| at.0);
-            if now.0.saturating_sub(shown) >= OUTPUT_STEP {
+            // A clock that was set back must not keep an old mark for as long.
+            if now.0.abs_diff(shown) >= OUTPUT_STEP {
                 open.last_output = Some(now);
             }
             open.title = title;
@@ -223,6 +241,7 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
         | Report::BoxMade { .. }
         | Report::Variables(_)
         | Report::TakenUp
+        | Report::EndedUnasked
         | Report::Wanted { .. }
         | Report::Copied
         | Report::Running => {}

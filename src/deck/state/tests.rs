@@ -96,6 +96,7 @@ fn output_is_told_in_steps_and_never_written() {
     assert_eq!(print(1), [Effect::Publish(id.clone())]);
     assert_eq!(print(5_000), []);
     assert_eq!(print(10_002), [Effect::Publish(id.clone())]);
+    assert_eq!(print(1), [Effect::Publish(id.clone())], "the clock was set back");
 }
 
 #[test]
