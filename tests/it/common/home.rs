@@ -22,6 +22,10 @@ pub struct TestHome {
     root: tempfile::TempDir,
     pub home: PathBuf,
     pub repository: PathBuf,
+    /// Variables besides those of a user who has configured nothing.
+    pub also: Vec<(&'static str, String)>,
+    /// File systems mounted in it.
+    pub mounts: Vec<PathBuf>,
 }
 
 /// What a command printed, and its exit code.
@@ -44,7 +48,13 @@ impl TestHome {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().canonicalize().expect("a path");
         std::fs::create_dir(path.join("user")).expect("made");
-        Self { home: path.join("home"), repository: path.join("shop"), root }
+        Self {
+            home: path.join("home"),
+            repository: path.join("shop"),
+            root,
+            also: Vec::new(),
+            mounts: Vec::new(),
+        }
     }
 
     /// A directory that goes with this home.
@@ -109,7 +119,7 @@ impl TestHome {
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let path = std::env::var("PATH").expect("a PATH");
         let text = |path: PathBuf| path.to_str().expect("text").to_owned();
-        vec![
+        let mut variables = vec![
             ("PATH", path),
             ("HOME", text(self.path().join("user"))),
             ("LANG", "C.UTF-8".to_owned()),
@@ -118,7 +128,9 @@ impl TestHome {
             ("GIT_CONFIG_NOSYSTEM", "1".to_owned()),
             // A status must not refresh the index: its bytes are compared.
             ("GIT_OPTIONAL_LOCKS", "0".to_owned()),
-        ]
+        ];
+        variables.extend(self.also.iter().cloned());
+        variables
     }
 
     fn isolate(&self, command: &mut Command) {
@@ -246,6 +258,9 @@ impl Drop for TestHome {
             let _ = agentdeck::engine::remove_tree(&home);
         });
         let _ = clearing.join();
+        for mount in &self.mounts {
+            let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
+        }
     }
 }
 

@@ -114,9 +114,29 @@ impl Pty {
     }
 
     pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = self.child.process_id().expect("a process id") as i32;
         let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("sent");
+        rustix::process::kill_process(pid, signal).expect("sent");
+    }
+
+    /// Gives the terminal another size.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        self.master.resize(size).expect("resized");
+        let nonzero = |length| NonZero::new(length).expect("a size");
+        self.parser.screen_mut().set_size(nonzero(rows), nonzero(columns));
+    }
+
+    /// Takes in what is written in a while.
+    pub fn settle_for(&mut self, time: std::time::Duration) {
+        let start = Instant::now();
+        while let Ok(bytes) = self.output.recv_timeout(time.saturating_sub(start.elapsed())) {
+            self.feed(&bytes);
+        }
     }
 
     pub fn text(&self) -> String {

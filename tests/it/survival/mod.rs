@@ -4,7 +4,11 @@
 //! which moments.
 
 mod clients;
+mod disk;
+mod engines;
+mod kills;
 mod server;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

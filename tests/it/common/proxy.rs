@@ -1,0 +1,176 @@
+//! A socket between the product and a real engine that fails in every way an engine can.
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How the engine behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// It takes requests and never answers.
+    Silent,
+    /// One byte of the answer each second.
+    Slow,
+    /// Status 500 for everything.
+    Error,
+    /// Status 200 with something that is not JSON.
+    Garbage,
+    /// JSON of another shape.
+    Lie,
+    /// Half of the announced answer, then the end.
+    Truncated,
+    /// The connection ends before any answer.
+    Closing,
+}
+
+impl Fault {
+    pub const ALL: [Self; 7] = [
+        Self::Silent,
+        Self::Slow,
+        Self::Error,
+        Self::Garbage,
+        Self::Lie,
+        Self::Truncated,
+        Self::Closing,
+    ];
+}
+
+struct Shared {
+    engine: PathBuf,
+    fault: Mutex<Fault>,
+    open: Mutex<Vec<UnixStream>>,
+    ended: AtomicBool,
+    /// Connections that met a fault.
+    met: AtomicUsize,
+}
+
+/// The proxy; dropped, it closes every connection.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    pub socket: PathBuf,
+}
+
+impl Proxy {
+    /// Listens at `socket` for the engine that listens at `engine`.
+    pub fn start(socket: &Path, engine: &Path) -> Self {
+        let listener = UnixListener::bind(socket).expect("bound");
+        let shared = Arc::new(Shared {
+            engine: engine.to_owned(),
+            fault: Mutex::new(Fault::None),
+            open: Mutex::default(),
+            ended: AtomicBool::new(false),
+            met: AtomicUsize::new(0),
+        });
+        let accepting = shared.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if accepting.ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let serving = accepting.clone();
+                std::thread::spawn(move || serving.serve(stream));
+            }
+        });
+        Self { shared, socket: socket.to_owned() }
+    }
+
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Behaves so from now on. Connections that stand go on as they were, but end with a fault.
+    pub fn behave(&self, fault: Fault) {
+        *self.shared.fault.lock().expect("whole") = fault;
+        if fault != Fault::None {
+            self.shared.met.store(0, Ordering::SeqCst);
+            self.shared.close_all();
+        }
+    }
+
+    /// How many connections met the fault since it was set.
+    pub fn met(&self) -> usize {
+        self.shared.met.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        self.shared.close_all();
+        // Wakes the listener, so that it sees the end.
+        let _ = UnixStream::connect(&self.socket);
+    }
+}
+
+impl Shared {
+    fn close_all(&self) {
+        for stream in self.open.lock().expect("whole").drain(..) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    fn serve(&self, mut client: UnixStream) {
+        let fault = *self.fault.lock().expect("whole");
+        self.open.lock().expect("whole").push(client.try_clone().expect("cloned"));
+        if fault == Fault::None {
+            let Ok(engine) = UnixStream::connect(&self.engine) else { return };
+            self.open.lock().expect("whole").push(engine.try_clone().expect("cloned"));
+            return pass(client, engine);
+        }
+        self.met.fetch_add(1, Ordering::SeqCst);
+        let mut request = [0; 64 << 10];
+        if fault == Fault::Closing || !client.read(&mut request).is_ok_and(|count| count > 0) {
+            let _ = client.shutdown(std::net::Shutdown::Both);
+            return;
+        }
+        let _ = match fault {
+            Fault::Error => answer(&mut client, "500 Oops", "{\"message\":\"the disk is on fire\"}"),
+            Fault::Garbage => answer(&mut client, "200 OK", "\u{1}<html>{{{not json"),
+            Fault::Lie => answer(&mut client, "200 OK", "[{\"Id\":7,\"State\":\"yes\"},null]"),
+            Fault::Truncated => client.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"Id\":\"ab",
+            ),
+            Fault::Slow => drip(&mut client),
+            // Held until the client gives up.
+            _ => client.read(&mut request).map(|_| ()),
+        };
+        let _ = client.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+fn answer(client: &mut UnixStream, status: &str, body: &str) -> std::io::Result<()> {
+    let length = body.len();
+    let kind = "Content-Type: application/json\r\nApi-Version: 1.41\r\nConnection: close";
+    let head = format!("HTTP/1.1 {status}\r\n{kind}\r\nContent-Length: {length}\r\n\r\n");
+    client.write_all((head + body).as_bytes())
+}
+
+fn drip(client: &mut UnixStream) -> std::io::Result<()> {
+    let text = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n";
+    for byte in text.iter().cycle() {
+        client.write_all(&[*byte])?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// Carries bytes both ways until one end closes.
+fn pass(client: UnixStream, engine: UnixStream) {
+    let (mut from_client, mut to_engine) =
+        (client.try_clone().expect("cloned"), engine.try_clone());
+    let to = to_engine.as_mut().expect("cloned").try_clone().expect("cloned");
+    let forward = std::thread::spawn(move || {
+        let mut to = to;
+        let _ = std::io::copy(&mut from_client, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+    let (mut engine, mut client) = (engine, client);
+    let _ = std::io::copy(&mut engine, &mut client);
+    let _ = client.shutdown(std::net::Shutdown::Both);
+    let _ = engine.shutdown(std::net::Shutdown::Both);
+    let _ = forward.join();
+}

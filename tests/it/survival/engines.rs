@@ -1,0 +1,133 @@
+//! Engines that are killed, restarted, stalled or lie: agents go on or are started again, nobody
+//! waits for them, and what they do not know is said.
+
+use std::io::Write;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::common::dockerd::Dockerd;
+use crate::common::home::TestHome;
+use crate::common::proxy::{Fault, Proxy};
+use crate::common::pty::Pty;
+use crate::docker::busybox_root;
+
+/// Counts in its workspace, from where it stood, and says which time it was started.
+const COUNTER: &str = "n=$(cat starts 2>/dev/null || echo 0); echo $((n+1)) >starts; \
+    echo $$ >pid; while :; do i=$((i+1)); echo $i >count; sleep 0.05; done";
+
+/// A home whose docker engine is the test's own, with environments that count.
+fn home_with(engine: &Dockerd, names: &[&str]) -> TestHome {
+    let mut test = TestHome::new();
+    test.also.push(("DOCKER_HOST", engine.host()));
+    let image = engine.import(&busybox_root());
+    for name in names {
+        let made = ["new", name, "--engine", "docker", "--image", &image, "--network", "none"];
+        test.agentdeck(&[&made[..], &["--", "sh", "-c", COUNTER]].concat()).ok();
+    }
+    test
+}
+
+fn read(test: &TestHome, name: &str, file: &str) -> String {
+    let inspection = test.agentdeck(&["inspect", name, "--json"]).json();
+    let workspace = inspection["workspace"].as_str().expect("a path").to_owned();
+    std::fs::read_to_string(std::path::Path::new(&workspace).join(file)).unwrap_or_default()
+}
+
+/// Waits until an agent has counted on.
+fn counts(test: &TestHome, name: &str) {
+    let before = read(test, name, "count");
+    super::wait_until(&format!("{name} counts on"), || read(test, name, "count") != before);
+}
+
+fn state(test: &TestHome, name: &str) -> Value {
+    test.agentdeck(&["inspect", name, "--json"]).json()["environment"]["state"].clone()
+}
+
+#[test]
+fn agents_go_on_through_a_kill_of_dockerd() {
+    let Some(mut engine) = Dockerd::start(true) else { return };
+    let test = home_with(&engine, &["ant", "bee"]);
+    for name in ["ant", "bee"] {
+        counts(&test, name);
+    }
+    engine.kill();
+    for name in ["ant", "bee"] {
+        counts(&test, name);
+    }
+    // A server that starts without the engine reaches the boxes all the same, or says so.
+    test.end_server();
+    test.agentdeck(&["ls"]).ok();
+    engine.run();
+    for name in ["ant", "bee"] {
+        test.wait_for_json(&["inspect", name, "--json"], |inspection| {
+            inspection["environment"]["state"]["state"] == "running"
+        });
+        counts(&test, name);
+        assert_eq!(read(&test, name, "starts").trim(), "1", "{name} was never ended");
+        assert_eq!(state(&test, name)["state"], "running");
+    }
+    for name in ["ant", "bee"] {
+        test.agentdeck(&["discard", name, "--yes"]).ok();
+    }
+    assert_eq!(engine.running(), Vec::<String>::new());
+}
+
+/// Answers within this long are not waiting for an engine that hangs.
+const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+#[test]
+fn nobody_waits_for_an_engine_that_fails_and_all_is_well_when_it_is_well() {
+    let Some(engine) = Dockerd::start(true) else { return };
+    let sockets = tempfile::tempdir().expect("a directory");
+    let proxy = Proxy::start(&sockets.path().join("engine.sock"), &engine.socket());
+    let mut test = TestHome::new();
+    test.also.push(("DOCKER_HOST", proxy.host()));
+    let image = engine.import(&busybox_root());
+    let echo = "echo ready; while read -r line; do echo \"got <$line>\"; done";
+    let made = ["new", "box", "--engine", "docker", "--image", &image, "--network", "none"];
+    test.agentdeck(&[&made[..], &["--", "sh", "-c", echo]].concat()).ok();
+    test.agentdeck(&["new", "own", "--", "sh", "-c", echo]).ok();
+    let faults: &[Fault] =
+        if super::rounds(1) > 1 { &Fault::ALL } else { &[Fault::Silent, Fault::Error, Fault::Lie] };
+    for fault in faults {
+        proxy.behave(*fault);
+        let mut screen = Pty::open(&test, &[], 100, 30);
+        screen.wait_for_text("ready");
+        let began = Instant::now();
+        let mut slowest = std::time::Duration::ZERO;
+        for round in 0..5 {
+            let asked = Instant::now();
+            let listed = test.agentdeck(&["ls", "--json"]).json();
+            assert_eq!(listed.as_array().map(Vec::len), Some(2));
+            test.agentdeck(&["exec", "own", "--", "true"]).ok();
+            slowest = slowest.max(asked.elapsed());
+            if round == 0 {
+                screen.send("\r");
+                screen.wait_for_text("Ctrl+Q");
+            }
+            let typed = Instant::now();
+            screen.send(&format!("{fault:?}{round}\r"));
+            screen.wait_for_text(&format!("got <{fault:?}{round}>"));
+            slowest = slowest.max(typed.elapsed());
+        }
+        assert!(slowest < AT_ONCE, "{fault:?}: {slowest:?}");
+        let _ = writeln!(std::io::stderr(), "{fault:?}: slowest answer {slowest:?}");
+        // Keys of the box itself do not go through its engine either.
+        let request = ["inspect", "box", "--json"];
+        let view = test.agentdeck(&request).json();
+        assert_eq!(view["environment"]["isolation"], Value::Null, "nothing is claimed");
+        assert!(proxy.met() > 0, "the engine was asked, and failed");
+        assert!(began.elapsed() < AT_ONCE * 10, "{:?}", began.elapsed());
+        screen.send("\x11");
+        screen.wait_for("the deck's own keys", |it| !it.contents().contains("Ctrl+Q"));
+        screen.send("q");
+        screen.wait_for_end();
+        proxy.behave(Fault::None);
+        test.wait_for_json(&request, |view| {
+            view["environment"]["state"]["state"] == "running"
+                && !view["environment"]["isolation"].is_null()
+        });
+    }
+    drop(test);
+}
