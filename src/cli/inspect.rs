@@ -7,7 +7,7 @@ use super::output::{age, lines};
 use super::ports;
 use crate::model::failure::Failure;
 use crate::model::path::printable;
-use crate::model::policy::show_bytes;
+use crate::model::policy::{Aspect, Isolation, show_bytes};
 use crate::proto::{Inspection, Reply, Request};
 
 pub(super) async fn run(context: &Context, options: &Named) -> Result<(), Failure> {
@@ -71,10 +71,51 @@ fn describe(inspection: &Inspection) -> String {
     for note in &environment.notes {
         row("note", note);
     }
-    let facts = environment.isolation.iter().flat_map(|isolation| &isolation.facts);
-    for fact in facts {
-        let holds = if fact.holds() { "holds" } else { "DOES NOT HOLD" };
-        row("isolation", &format!("{} {holds} ({})", fact.name, fact.evidence));
+    if let Some(isolation) = &environment.isolation {
+        row("isolation", &ls::level(isolation));
+        text.push_str(&facts(isolation));
     }
     text
+}
+
+/// Every fact by its part of isolation; names in brackets decide nothing.
+fn facts(isolation: &Isolation) -> String {
+    let mut text = String::new();
+    for aspect in Aspect::ALL {
+        text.push_str(&format!("  {aspect}\n"));
+        for fact in isolation.facts.iter().filter(|fact| fact.aspect == aspect) {
+            let name = if fact.counts { fact.name.clone() } else { format!("({})", fact.name) };
+            let (state, evidence) = (fact.enforcement.to_string(), lines(&fact.evidence));
+            text.push_str(&format!("    {state:<10}{name:<28}{evidence}\n"));
+            if let Some(remedy) = fact.remedy.as_ref().filter(|_| !fact.holds()) {
+                text.push_str(&format!("{:14}→ {}\n", "", lines(remedy)));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::{Enforcement, IsolationFact};
+
+    #[test]
+    fn every_fact_is_told_with_its_state_and_what_to_do() {
+        let fact = IsolationFact::new;
+        let isolation = Isolation::of(vec![
+            fact(Aspect::Files, "own root", Enforcement::Enforced, "/ is tmpfs"),
+            fact(Aspect::Network, "no way past the gateway", Enforcement::Off, "a bridge")
+                .remedy("--network open"),
+            fact(Aspect::Limits, "memory", Enforcement::Off, "none asked for").aside(),
+        ]);
+        assert_eq!(ls::level(&isolation), "partial: network");
+        let expected = "  files\n    \
+                        enforced  own root                    / is tmpfs\n  \
+                        processes\n  privileges\n  network\n    \
+                        off       no way past the gateway     a bridge\n              \
+                        → --network open\n  limits\n    \
+                        off       (memory)                    none asked for\n";
+        assert_eq!(facts(&isolation), expected);
+    }
 }

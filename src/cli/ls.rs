@@ -7,7 +7,7 @@ use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::failure::Failure;
 use crate::model::id::SessionId;
 use crate::model::path::printable;
-use crate::model::policy::IsolationLevel;
+use crate::model::policy::{Aspect, Isolation, IsolationLevel};
 use crate::proto::{Reply, Request};
 
 const TITLES: [&str; 9] =
@@ -69,9 +69,22 @@ pub(super) fn state(environment: &Environment) -> String {
         (EnvironmentState::Failed { .. }, _) => "failed",
         (EnvironmentState::EngineUnreachable { .. }, _) => "unreachable",
     };
-    match environment.isolation.as_ref().map(|isolation| isolation.level) {
-        Some(IsolationLevel::Off) => format!("{word}, UNISOLATED"),
-        Some(IsolationLevel::Partial) => format!("{word}, PARTLY ISOLATED"),
+    match &environment.isolation {
+        Some(isolation) if isolation.level == IsolationLevel::Off => {
+            format!("{word}, UNISOLATED")
+        }
+        Some(isolation) if isolation.level == IsolationLevel::Partial => {
+            format!("{word}, {}", level(isolation))
+        }
         _ => word.to_owned(),
+    }
+}
+
+/// The level in a word, and the parts that lack something.
+pub(super) fn level(isolation: &Isolation) -> String {
+    let lacking: Vec<&str> = isolation.lacking().into_iter().map(Aspect::as_str).collect();
+    match isolation.level {
+        IsolationLevel::Partial => format!("partial: {}", lacking.join(", ")),
+        level => level.to_string(),
     }
 }

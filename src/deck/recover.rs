@@ -154,7 +154,17 @@ async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: &BoxRecord)
     let id = &record.environment.id;
     let asked = Asked::from(&record.environment);
     match shared.engine(record.environment.engine).isolation(made, &asked).await {
-        Ok(isolation) => shared.report(id, Report::Isolation(isolation)).await,
+        Ok(isolation) => {
+            // It ran without a server too; ending it now is the user's to decide.
+            let unmet = isolation.unmet(&record.environment.require);
+            let note = unmet.map(|fact| {
+                format!("{} is required and does not hold: {}", fact.aspect, fact.evidence)
+            });
+            shared.report(id, Report::Isolation(isolation)).await;
+            if let Some(note) = note {
+                shared.report(id, Report::Note(note)).await;
+            }
+        }
         Err(failure) => {
             let note = format!("what holds the box could not be read back: {failure}");
             shared.report(id, Report::Note(note)).await;

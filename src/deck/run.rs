@@ -299,11 +299,14 @@ async fn answer_later(shared: Arc<Shared>, request: Request, environments: u32, 
         Request::CreateEnvironment { spec } => {
             let task = shared.clone();
             match blocking(move || making::prepare(&task, spec)).await {
-                Ok(prepared) => {
-                    let message = Message::Prepared(Box::new(prepared), reply);
-                    let _ = shared.messages.send(message).await;
-                    return;
-                }
+                Ok(prepared) => match making::check_required(&shared, &prepared).await {
+                    Err(failure) => Err(failure),
+                    Ok(()) => {
+                        let message = Message::Prepared(Box::new(prepared), reply);
+                        let _ = shared.messages.send(message).await;
+                        return;
+                    }
+                },
                 Err(failure) => Err(failure),
             }
         }

@@ -38,6 +38,11 @@ use anyhow::Context;
 
 use config::ShimConfig;
 
+/// The version of Landlock that the kernel offers, if it does.
+pub fn landlock() -> Option<u32> {
+    probe::landlock()
+}
+
 /// Tries what an agent must not be able to do, tells what came of it, and waits like `hold`.
 pub fn probe() -> ExitCode {
     probe::run()

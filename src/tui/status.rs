@@ -2,7 +2,7 @@
 
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::id::{SessionId, Timestamp};
-use crate::model::policy::IsolationLevel;
+use crate::model::policy::{Aspect, Enforcement, IsolationLevel};
 
 use super::widget::foreign;
 
@@ -95,11 +95,40 @@ fn progress(step: &str, done: u64, total: u64) -> String {
     }
 }
 
-/// What must be said of a box that does not hold as planned.
-pub(crate) fn warning(environment: &Environment) -> Option<&'static str> {
-    match environment.isolation.as_ref()?.level {
-        IsolationLevel::Enforced => None,
-        IsolationLevel::Partial => Some("partly isolated"),
-        IsolationLevel::Off => Some("unisolated"),
+/// A box's isolation as it is shown: a shape, and words where not all of it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Badge {
+    pub(crate) level: IsolationLevel,
+    pub(crate) words: Option<String>,
+}
+
+impl Badge {
+    pub(crate) fn glyph(&self) -> &'static str {
+        enforcement_glyph(match self.level {
+            IsolationLevel::Enforced => Enforcement::Enforced,
+            IsolationLevel::Partial => Enforcement::Partial,
+            IsolationLevel::Off => Enforcement::Off,
+        })
     }
+}
+
+/// A full, a half and an empty shape, which tell without colour.
+pub(crate) fn enforcement_glyph(enforcement: Enforcement) -> &'static str {
+    match enforcement {
+        Enforcement::Enforced => "▣",
+        Enforcement::Partial => "◧",
+        Enforcement::Off => "□",
+    }
+}
+
+/// What is said of a box's isolation; `None` until it was read.
+pub(crate) fn badge(environment: &Environment) -> Option<Badge> {
+    let isolation = environment.isolation.as_ref()?;
+    let lacking: Vec<&str> = isolation.lacking().into_iter().map(Aspect::as_str).collect();
+    let words = match isolation.level {
+        IsolationLevel::Enforced => None,
+        IsolationLevel::Partial => Some(format!("partial: {}", lacking.join(", "))),
+        IsolationLevel::Off => Some("not isolated".to_owned()),
+    };
+    Some(Badge { level: isolation.level, words })
 }

@@ -162,9 +162,11 @@ fn every_report_is_json_on_request() {
     let all = test.agentdeck(&["ls", "--json"]).json();
     assert_eq!(all[0]["name"], "one");
     let inspected = test.agentdeck(&["inspect", "one", "--json"]).json();
-    assert_eq!(inspected["environment"]["isolation"]["level"], "isolated");
+    assert_eq!(inspected["environment"]["isolation"]["level"], "enforced");
     let doctor = test.agentdeck(&["doctor", "--json"]).json();
     assert_eq!(doctor["engines"][0]["usable"], true, "{doctor:#}");
+    let findings = doctor["findings"].as_array().expect("findings");
+    assert!(findings.iter().any(|finding| finding["area"] == "kernel"), "{doctor:#}");
     let status = test.agentdeck(&["server", "status", "--json"]).json();
     assert_eq!(status["pid"], test.server().expect("a server"));
     assert_eq!(test.agentdeck(&["apply", "one", "--json"]).json()["kind"], "apply");

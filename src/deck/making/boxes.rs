@@ -11,11 +11,11 @@ use super::super::actor;
 use super::super::shared::{Shared, blocking, canonical};
 use super::super::state::{Record, Report};
 use super::super::step::{Step, reached};
+use super::require::read_back;
 use crate::config::profiles;
-use crate::engine::{Asked, BoxPlan, BoxRecord, Progress};
+use crate::engine::{BoxPlan, BoxRecord, Progress};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
-use crate::model::policy::IsolationFact;
 use crate::model::profile::AgentProfile;
 use crate::repo::UserRepository;
 
@@ -88,8 +88,7 @@ pub(super) async fn connect(
     let record = Record { record: Some(made.clone()), ..record.clone() };
     let engine = shared.engine(record.environment.engine).clone();
     let id = record.environment.id.clone();
-    let asked = Asked::from(&record.environment);
-    let require = record.environment.require.clone();
+    let taken = record.clone();
     shared.drop_terminal(&id, SessionId::AGENT);
     shared.supervise(&id, actor::supervise(shared.clone(), record, ready));
     if !matches!(timeout(CONNECT_DEADLINE, connected).await, Ok(Ok(()))) {
@@ -100,32 +99,5 @@ pub(super) async fn connect(
         )
         .hint("agentdeck doctor tells what the engine can do here"));
     }
-    match engine.isolation(&made, &asked).await {
-        Ok(isolation) => {
-            let unmet = isolation.unmet(&require).map(not_met);
-            shared.report(&id, Report::Isolation(isolation)).await;
-            let Some(failure) = unmet else { return Ok(()) };
-            // The agent has not been started, and never is in this box.
-            let _ = engine.stop(&made, Duration::ZERO).await;
-            Err(failure)
-        }
-        Err(failure) => {
-            // Nothing may run in a box of which nobody knows what holds it.
-            let _ = engine.stop(&made, Duration::ZERO).await;
-            Err(failure)
-        }
-    }
-}
-
-/// Says which of what is required was found not to hold in a box.
-fn not_met(fact: &IsolationFact) -> Failure {
-    let message = format!(
-        "{} is required, and was not found in the box: {} is {} ({})",
-        fact.aspect, fact.name, fact.enforcement, fact.evidence
-    );
-    let failure = Failure::new(FailureKind::Refused, message);
-    match &fact.remedy {
-        Some(remedy) => failure.hint(remedy.clone()),
-        None => failure,
-    }
+    read_back(shared, &taken, &made).await
 }

@@ -5,6 +5,7 @@
 mod agent;
 mod boxes;
 mod prepare;
+mod require;
 mod workspace;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ use boxes::{connect, make_box};
 use workspace::make_workspace;
 
 pub(super) use boxes::plan;
+pub(super) use require::check as check_required;
+
 pub(super) use prepare::{Prepared, prepare, record};
 pub(super) use workspace::watch;
 
@@ -104,6 +107,9 @@ async fn restart_agent(
     }
     let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
     remember_variables(shared, &id, profile, variables).await;
+    if let (Some(made), false) = (&record.record, record.environment.require.is_empty()) {
+        require::read_back(shared, &record, made).await?;
+    }
     start_agent(shared, &id, profile, size).await
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bollard::models::{SystemInfo, SystemVersionComponents};
+use bollard::models::{SystemInfo, SystemVersion, SystemVersionComponents};
 
 use super::CALL_DEADLINE;
 use super::connect::Connection;
@@ -67,6 +67,7 @@ pub(super) async fn probe(
             let socket = &connection.candidate;
             let place = format!("{} ({})", socket.socket.display(), socket.origin);
             details.insert(0, ("endpoint".to_owned(), place));
+            details.extend(parts(&version));
             EngineReport {
                 engine: EngineKind::Docker,
                 usable: true,
@@ -129,6 +130,16 @@ pub(super) async fn require_runtime(
         .hint("install it and name it under runtimes in the engine's daemon.json"))
 }
 
+/// Versions of the engine's parts, by the names that the doctor knows.
+fn parts(version: &SystemVersion) -> Vec<(String, String)> {
+    let parts = version.components.iter().flatten();
+    parts
+        .map(|part| (part.name.to_lowercase(), brief(&part.version)))
+        .filter(|(name, _)| ["engine", "containerd", "runc"].contains(&name.as_str()))
+        .map(|(name, version)| (format!("{name} version"), version))
+        .collect()
+}
+
 fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
     let said = |text: &Option<String>| brief(text.as_deref().unwrap_or("unknown"));
     let live_restore = if info.live_restore_enabled == Some(true) {
@@ -146,6 +157,7 @@ fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
     };
     [
         ("storage driver", said(&info.driver)),
+        ("root directory", said(&info.docker_root_dir)),
         ("live restore", live_restore.to_owned()),
         ("runtimes", runtimes(info).join(", ")),
         ("default runtime", said(&info.default_runtime)),

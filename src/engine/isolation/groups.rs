@@ -75,9 +75,20 @@ fn lowest(group: &Path, top: &Path, file: &str, value: fn(&Path) -> Option<u64>)
     let groups = group.ancestors().take_while(|place| place.starts_with(top));
     let bounds = groups.filter_map(|place| {
         let file = place.join(file);
-        Some(Bound { value: value(&file)?, place: file.display().to_string() })
+        Some(Bound { value: value(&file)?, place: short(&file) })
     });
     bounds.min_by_key(|bound| bound.value)
+}
+
+/// A path for people: long names, as ids are, by their beginnings.
+fn short(path: &Path) -> String {
+    /// Longer names are ids.
+    const LONG: usize = 24;
+    let part = |name: &str| match name.char_indices().nth(LONG) {
+        Some(_) => name.chars().take(LONG / 2).chain(['…']).collect(),
+        None => name.to_owned(),
+    };
+    path.to_string_lossy().split('/').map(part).collect::<Vec<String>>().join("/")
 }
 
 fn number(file: &Path) -> Option<u64> {

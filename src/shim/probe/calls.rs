@@ -117,7 +117,7 @@ fn read_memory_of_first() -> c_long {
 }
 
 /// The version of Landlock that the kernel offers.
-pub(super) fn landlock() -> Option<u32> {
+pub(in crate::shim) fn landlock() -> Option<u32> {
     let number = libc::SYS_landlock_create_ruleset;
     // SAFETY: asks for a number; there is no structure to read.
     let version = unsafe { libc::syscall(number, 0, 0, RULESET_VERSION) };

@@ -7,6 +7,8 @@ mod sight;
 use std::io::Write;
 use std::process::ExitCode;
 
+pub(super) use calls::landlock;
+
 use super::claims::{Claims, VERSION};
 
 /// Tries everything, tells it in one line, then waits for the end of its input: whoever asked
@@ -35,6 +37,6 @@ fn claims() -> Claims {
         name_servers: sight::name_servers(),
         settings: sight::settings(),
         processes: sight::processes(),
-        landlock: calls::landlock(),
+        landlock: landlock(),
     }
 }

@@ -9,6 +9,7 @@ mod grid;
 mod help;
 mod history;
 mod hostile;
+mod inspect;
 mod new;
 mod sample;
 mod update;

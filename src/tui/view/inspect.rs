@@ -8,13 +8,17 @@ use super::super::app::{App, InspectView};
 use super::super::status;
 use super::super::theme::Theme;
 use super::super::widget::{Frame, foreign, put};
-use super::list::tone;
+use super::chrome::wrap;
+use super::list::badge_span;
 use crate::model::environment::{Environment, SessionState};
-use crate::model::policy::show_bytes;
+use crate::model::policy::{Aspect, Enforcement, IsolationFact, show_bytes};
 use crate::proto::Inspection;
 
 /// Columns of the names at the left.
 const NAMES: usize = 18;
+
+/// Columns of a fact's name; the longest with its brackets fits.
+const FACTS: usize = 27;
 
 pub(super) fn draw(app: &App, view: &InspectView, area: Rect, buffer: &mut Buffer) {
     let theme = app.settings.theme;
@@ -24,7 +28,7 @@ pub(super) fn draw(app: &App, view: &InspectView, area: Rect, buffer: &mut Buffe
         put(buffer, inner, Line::styled(" reading …", theme.quiet()));
         return;
     };
-    let lines = lines(theme, inspection);
+    let lines = lines(theme, inspection, usize::from(inner.width));
     let most = lines.len().saturating_sub(usize::from(inner.height));
     for (line, y) in lines.into_iter().skip(view.top.min(most)).zip(inner.y..inner.bottom()) {
         put(buffer, Rect { y, height: 1, ..inner }, line);
@@ -38,7 +42,7 @@ fn row(theme: Theme, name: &str, value: impl Into<String>) -> Line<'static> {
     ])
 }
 
-fn lines(theme: Theme, inspection: &Inspection) -> Vec<Line<'static>> {
+fn lines(theme: Theme, inspection: &Inspection, width: usize) -> Vec<Line<'static>> {
     let environment = &inspection.environment;
     let path = |path: &std::path::Path| foreign(&path.to_string_lossy());
     let mut lines = vec![
@@ -75,7 +79,7 @@ fn lines(theme: Theme, inspection: &Inspection) -> Vec<Line<'static>> {
         lines.push(row(theme, "first process", pid.to_string()));
     }
     sessions(theme, environment, &mut lines);
-    isolation(theme, environment, &mut lines);
+    isolation(theme, environment, width, &mut lines);
     if !environment.notes.is_empty() {
         lines.extend([Line::default(), Line::styled(" Notes", theme.strong())]);
         lines.extend(
@@ -115,25 +119,57 @@ fn sessions(theme: Theme, environment: &Environment, lines: &mut Vec<Line<'stati
     }
 }
 
-/// What holds the box, as it was read back.
-fn isolation(theme: Theme, environment: &Environment, lines: &mut Vec<Line<'static>>) {
+/// What holds the box, as it was read back, by the parts that isolation is made of.
+fn isolation(
+    theme: Theme,
+    environment: &Environment,
+    width: usize,
+    lines: &mut Vec<Line<'static>>,
+) {
     lines.extend([Line::default(), Line::styled(" Isolation", theme.strong())]);
-    let Some(isolation) = &environment.isolation else {
+    let (Some(isolation), Some(badge)) = (&environment.isolation, status::badge(environment))
+    else {
         lines.push(Line::styled(" not read yet: the box does not run", theme.quiet()));
         return;
     };
-    if let Some(warning) = status::warning(environment) {
-        lines.push(Line::from(vec![
-            Span::raw(" "),
-            Span::styled(format!(" {warning} "), theme.alarm()),
-        ]));
+    let word = if badge.words.is_none() { " enforced" } else { "" };
+    lines.push(Line::from(vec![
+        Span::raw(" "),
+        badge_span(theme, &badge),
+        Span::styled(word, theme.text()),
+    ]));
+    lines.push(Line::styled(" ▣ holds  ◧ in part  □ not  ( ) decides nothing", theme.quiet()));
+    for aspect in Aspect::ALL {
+        lines.push(Line::styled(format!(" {aspect}"), theme.accent()));
+        for fact in isolation.facts.iter().filter(|fact| fact.aspect == aspect) {
+            lines.extend(fact_lines(theme, fact, width));
+        }
     }
-    for fact in &isolation.facts {
-        let mark = if fact.holds() { status::Status::Done } else { status::Status::Failed };
-        lines.push(Line::from(vec![
-            Span::styled(format!(" {} ", mark.glyph()), tone(theme, mark)),
-            Span::styled(format!("{:<NAMES$}", foreign(&fact.name)), theme.text()),
-            Span::styled(format!(" {}", foreign(&fact.evidence)), theme.quiet()),
-        ]));
+}
+
+/// One fact: its shape and name, where it was read beside them, and below what would mend it.
+fn fact_lines(theme: Theme, fact: &IsolationFact, width: usize) -> Vec<Line<'static>> {
+    let glyph = status::enforcement_glyph(fact.enforcement);
+    let tone = match fact.enforcement {
+        _ if !fact.counts => theme.quiet(),
+        Enforcement::Enforced => theme.good(),
+        Enforcement::Partial => theme.caution(),
+        Enforcement::Off => theme.bad(),
+    };
+    let name = foreign(&fact.name);
+    let name = if fact.counts { name } else { format!("({name})") };
+    let room = width.saturating_sub(FACTS + 5);
+    let mut rest = wrap(&foreign(&fact.evidence), room).into_iter();
+    let mut lines = vec![Line::from(vec![
+        Span::styled(format!("  {glyph} "), tone),
+        Span::styled(format!("{name:<FACTS$}"), theme.text()),
+        Span::styled(rest.next().unwrap_or_default(), theme.quiet()),
+    ])];
+    let below = |text: String| format!("{:indent$}{text}", "", indent = FACTS + 4);
+    lines.extend(rest.map(|text| Line::styled(below(text), theme.quiet())));
+    if let Some(remedy) = fact.remedy.as_ref().filter(|_| !fact.holds()) {
+        let wrapped = wrap(&format!("→ {}", foreign(remedy)), room);
+        lines.extend(wrapped.into_iter().map(|text| Line::styled(below(text), theme.text())));
     }
+    lines
 }

@@ -6,10 +6,11 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::super::app::App;
-use super::super::status::{self, Status};
+use super::super::status::{self, Badge, Status};
 use super::super::theme::Theme;
 use super::super::widget::{age, fit, foreign, left_and_right, put};
 use crate::model::environment::Environment;
+use crate::model::policy::IsolationLevel;
 
 /// A list this narrow gets two rows an environment, where there is room.
 const TWO_ROWS_UNDER: u16 = 40;
@@ -63,6 +64,17 @@ pub(super) fn tone(theme: Theme, status: Status) -> Style {
     }
 }
 
+/// The shape of a box's isolation, with words where not all of it holds.
+pub(super) fn badge_span(theme: Theme, badge: &Badge) -> Span<'static> {
+    let words = badge.words.as_ref().map_or(String::new(), |words| format!(" {words}"));
+    let style = match badge.level {
+        IsolationLevel::Enforced => theme.quiet(),
+        IsolationLevel::Partial => theme.caution(),
+        IsolationLevel::Off => theme.alarm(),
+    };
+    Span::styled(format!("{}{words}", badge.glyph()), style)
+}
+
 fn name_row(
     app: &App,
     environment: &Environment,
@@ -85,8 +97,9 @@ fn name_row(
     if app.attention.contains(&environment.id) {
         left.push(Span::styled(" ▲", theme.caution()));
     }
-    if let Some(warning) = status::warning(environment) {
-        left.push(Span::styled(format!(" {warning}"), theme.alarm()));
+    if let Some(badge) = status::badge(environment) {
+        left.push(Span::raw(" "));
+        left.push(badge_span(theme, &badge));
     }
     let right = if alone { counts(app, environment) } else { Line::default() };
     left_and_right(buffer, area, Line::from(left), right);

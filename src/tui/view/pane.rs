@@ -12,7 +12,7 @@ use super::super::status::{self, Status};
 use super::super::theme::Theme;
 use super::super::widget::{Frame, Weight, age, foreign, put};
 use super::chrome::wrap;
-use super::list::tone;
+use super::list::{badge_span, tone};
 use crate::model::environment::{Environment, EnvironmentState, SessionKind, SessionState};
 use crate::model::path::hides_or_steers;
 use crate::model::screen::{Row, Run, Screen};
@@ -90,8 +90,8 @@ fn title(
         _ => format!("{} · {age}", reading.word),
     };
     spans.push(Span::styled(format!(" · {word} "), theme.quiet()));
-    if let Some(warning) = status::warning(environment) {
-        spans.push(Span::styled(format!(" {warning} "), theme.alarm()));
+    if let Some(badge) = status::badge(environment) {
+        spans.push(badge_span(theme, &badge));
         spans.push(Span::raw(" "));
     }
     Line::from(spans)
