@@ -99,10 +99,29 @@ fn progress(step: &str, done: u64, total: u64) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Badge {
     pub(crate) level: IsolationLevel,
-    pub(crate) words: Option<String>,
+    /// The parts that lack something.
+    pub(crate) lacking: Vec<Aspect>,
 }
 
 impl Badge {
+    /// One word or two; nothing where all holds.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.level {
+            IsolationLevel::Enforced => "",
+            IsolationLevel::Partial => " partial",
+            IsolationLevel::Off => " not isolated",
+        }
+    }
+
+    /// The same with the parts that lack something.
+    pub(crate) fn words(&self) -> String {
+        let parts: Vec<&str> = self.lacking.iter().map(|aspect| aspect.as_str()).collect();
+        match self.level {
+            IsolationLevel::Partial => format!("{}: {}", self.word(), parts.join(", ")),
+            _ => self.word().to_owned(),
+        }
+    }
+
     pub(crate) fn glyph(&self) -> &'static str {
         enforcement_glyph(match self.level {
             IsolationLevel::Enforced => Enforcement::Enforced,
@@ -124,11 +143,5 @@ pub(crate) fn enforcement_glyph(enforcement: Enforcement) -> &'static str {
 /// What is said of a box's isolation; `None` until it was read.
 pub(crate) fn badge(environment: &Environment) -> Option<Badge> {
     let isolation = environment.isolation.as_ref()?;
-    let lacking: Vec<&str> = isolation.lacking().into_iter().map(Aspect::as_str).collect();
-    let words = match isolation.level {
-        IsolationLevel::Enforced => None,
-        IsolationLevel::Partial => Some(format!("partial: {}", lacking.join(", "))),
-        IsolationLevel::Off => Some("not isolated".to_owned()),
-    };
-    Some(Badge { level: isolation.level, words })
+    Some(Badge { level: isolation.level, lacking: isolation.lacking() })
 }

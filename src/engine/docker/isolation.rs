@@ -44,17 +44,13 @@ pub(super) async fn read(
         told: told(&found),
     };
     let open = || lifecycle::open_channel(record);
-    read_box(record, open, SHIM, design, &planned(&found, asked)).await
+    read_box(record, open, SHIM, design, &planned(asked)).await
 }
 
 /// What was asked for, with what this engine's boxes are given unasked.
-fn planned(found: &ContainerInspectResponse, asked: &Asked) -> Asked {
+fn planned(asked: &Asked) -> Asked {
     let mut asked = asked.clone();
     asked.limits.processes.get_or_insert(DEFAULT_PROCESSES);
-    let host = found.host_config.as_ref();
-    if host.and_then(|host| host.network_mode.as_deref()) == Some("bridge") {
-        asked.network = NetworkMode::Bridge;
-    }
     asked
 }
 

@@ -132,10 +132,10 @@ fn isolation(
         lines.push(Line::styled(" not read yet: the box does not run", theme.quiet()));
         return;
     };
-    let word = if badge.words.is_none() { " enforced" } else { "" };
+    let word = if badge.word().is_empty() { " enforced" } else { "" };
     lines.push(Line::from(vec![
         Span::raw(" "),
-        badge_span(theme, &badge),
+        badge_span(theme, &badge, &badge.words()),
         Span::styled(word, theme.text()),
     ]));
     lines.push(Line::styled(" ▣ holds  ◧ in part  □ not  ( ) decides nothing", theme.quiet()));

@@ -65,8 +65,7 @@ pub(super) fn tone(theme: Theme, status: Status) -> Style {
 }
 
 /// The shape of a box's isolation, with words where not all of it holds.
-pub(super) fn badge_span(theme: Theme, badge: &Badge) -> Span<'static> {
-    let words = badge.words.as_ref().map_or(String::new(), |words| format!(" {words}"));
+pub(super) fn badge_span(theme: Theme, badge: &Badge, words: &str) -> Span<'static> {
     let style = match badge.level {
         IsolationLevel::Enforced => theme.quiet(),
         IsolationLevel::Partial => theme.caution(),
@@ -99,7 +98,7 @@ fn name_row(
     }
     if let Some(badge) = status::badge(environment) {
         left.push(Span::raw(" "));
-        left.push(badge_span(theme, &badge));
+        left.push(badge_span(theme, &badge, badge.word()));
     }
     let right = if alone { counts(app, environment) } else { Line::default() };
     left_and_right(buffer, area, Line::from(left), right);

@@ -17,6 +17,9 @@ use crate::model::environment::{Environment, EnvironmentState, SessionKind, Sess
 use crate::model::path::hides_or_steers;
 use crate::model::screen::{Row, Run, Screen};
 
+/// Columns from which a title has room for the parts of isolation that lack something.
+const ROOMY: u16 = 60;
+
 /// Draws a tile; the cursor's place comes back when its session holds the keyboard.
 pub(super) fn draw(
     app: &App,
@@ -28,7 +31,7 @@ pub(super) fn draw(
     let key = app.shown_session(environment);
     let held = app.keyboard.as_ref() == Some(&key);
     let chosen = app.selected.as_ref() == Some(&environment.id);
-    let title = title(app, environment, &key, tile.index, chosen);
+    let title = title(app, environment, &key, tile, chosen);
     if tile.framed {
         let style = if chosen || held { theme.accent() } else { theme.frame() };
         let mut frame = Frame::new(style, title);
@@ -57,14 +60,14 @@ fn title(
     app: &App,
     environment: &Environment,
     key: &PaneKey,
-    index: usize,
+    tile: &Tile,
     chosen: bool,
 ) -> Line<'static> {
     let theme = app.settings.theme;
     let reading = status::read(environment);
     let name = if chosen { theme.chosen() } else { theme.strong() };
     let mut spans = vec![
-        Span::styled(format!(" {} ", index + 1), theme.quiet()),
+        Span::styled(format!(" {} ", tile.index + 1), theme.quiet()),
         Span::styled(format!("{} ", reading.status.glyph()), tone(theme, reading.status)),
         Span::styled(environment.name.to_string(), name),
     ];
@@ -91,7 +94,8 @@ fn title(
     };
     spans.push(Span::styled(format!(" · {word} "), theme.quiet()));
     if let Some(badge) = status::badge(environment) {
-        spans.push(badge_span(theme, &badge));
+        let words = if tile.area.width >= ROOMY { badge.words() } else { badge.word().to_owned() };
+        spans.push(badge_span(theme, &badge, &words));
         spans.push(Span::raw(" "));
     }
     Line::from(spans)
