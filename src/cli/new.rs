@@ -161,6 +161,9 @@ pub(super) async fn wait(
                 context.output.progress("");
                 return Err(Failure::new(FailureKind::Unavailable, message.clone()));
             }
+            // Whether it may run is known when its box was read back.
+            EnvironmentState::Running
+                if environment.isolation.is_none() && !environment.require.is_empty() => {}
             EnvironmentState::Running
             | EnvironmentState::Paused { .. }
             | EnvironmentState::Stopped => {

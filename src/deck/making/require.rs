@@ -110,12 +110,13 @@ pub(super) async fn read_back(
     let engine = shared.engine(environment.engine);
     let read = engine.isolation(made, &Asked::from(environment)).await;
     let failure = match read {
-        Ok(isolation) => {
-            let unmet = isolation.unmet(&environment.require).map(not_met);
-            shared.report(&environment.id, Report::Isolation(isolation)).await;
-            let Some(failure) = unmet else { return Ok(()) };
-            failure
-        }
+        Ok(isolation) => match isolation.unmet(&environment.require).map(not_met) {
+            None => {
+                shared.report(&environment.id, Report::Isolation(isolation)).await;
+                return Ok(());
+            }
+            Some(failure) => failure,
+        },
         // Nothing may run in a box of which nobody knows what holds it.
         Err(failure) => failure,
     };

@@ -10,9 +10,7 @@ use super::{kernel, lifecycle};
 use crate::engine::isolation::{Design, own_directory, read as read_box};
 use crate::engine::{Asked, BoxRecord};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::{
-    Aspect, Enforcement, EngineKind, Isolation, IsolationFact, NetworkMode,
-};
+use crate::model::policy::{Aspect, Enforcement, EngineKind, Isolation, IsolationFact};
 
 /// The capabilities of a container's root under Docker's defaults, as the kernel numbers them.
 const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;

@@ -10,12 +10,16 @@ use crate::model::policy::{Aspect, Enforcement, EngineKind, IsolationFact, show_
 /// (`inotify(7)`): a usual system has 128 for each user.
 const MOST_NOTIFIERS: u64 = 128;
 
+/// The box's first process is ours, and may not be counted against what was asked for.
+const OWN_PROCESSES: u64 = 1;
+
 pub(super) fn facts(reading: &Reading, design: &Design, asked: &Asked) -> Vec<IsolationFact> {
     let limits = &asked.limits;
     let own = &reading.own_limits;
     let memory = Limit {
         name: "memory",
         asked: limits.memory,
+        slack: 0,
         bound: reading.bounds.memory.as_ref(),
         each: own.address_space,
         each_name: "RLIMIT_AS",
@@ -25,6 +29,7 @@ pub(super) fn facts(reading: &Reading, design: &Design, asked: &Asked) -> Vec<Is
     let processors = Limit {
         name: "processors",
         asked: limits.cpu_millis.map(u64::from),
+        slack: 0,
         bound: reading.bounds.processors.as_ref(),
         each: None,
         each_name: "",
@@ -34,6 +39,7 @@ pub(super) fn facts(reading: &Reading, design: &Design, asked: &Asked) -> Vec<Is
     let processes = Limit {
         name: "processes",
         asked: limits.processes.map(u64::from),
+        slack: OWN_PROCESSES,
         bound: reading.bounds.processes.as_ref(),
         each: own.processes,
         each_name: "RLIMIT_NPROC",
@@ -64,6 +70,8 @@ fn thousandths(value: u64) -> String {
 struct Limit<'a> {
     name: &'static str,
     asked: Option<u64>,
+    /// How much more is as good.
+    slack: u64,
     /// What control groups hold the box to.
     bound: Option<&'a Bound>,
     /// What each process is held to by itself.
@@ -79,7 +87,7 @@ impl Limit<'_> {
         let show = self.show;
         let Some(asked) = self.asked else { return self.unasked() };
         match self.bound {
-            Some(bound) if bound.value <= asked => {
+            Some(bound) if bound.value <= asked + self.slack => {
                 let evidence = format!("{}: {}", bound.place, show(bound.value));
                 return fact(self.name, Enforcement::Enforced, evidence);
             }

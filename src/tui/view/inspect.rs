@@ -15,7 +15,7 @@ use crate::model::policy::{Aspect, Enforcement, IsolationFact, show_bytes};
 use crate::proto::Inspection;
 
 /// Columns of the names at the left.
-const NAMES: usize = 18;
+const NAMES: usize = 20;
 
 /// Columns of a fact's name; the longest with its brackets fits.
 const FACTS: usize = 27;
