@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::recover;
 use super::shared::Shared;
 use super::state::{Record, Report, being_made};
 use super::step::{Step, reached};
@@ -140,6 +141,10 @@ pub(super) async fn set_limits(
     }
     let limits = limits.or(&record.environment.limits);
     shared.report(&id, Report::Limits(limits)).await;
+    let record = shared.record(&id).await?;
+    if let (EnvironmentState::Running, Some(made)) = (&record.environment.state, &record.record) {
+        recover::read_isolation(shared, &record, made).await;
+    }
     Ok(shared.record(&id).await?.environment)
 }
 

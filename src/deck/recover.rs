@@ -149,8 +149,8 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     }
 }
 
-/// Reads back what holds a box that went on without a server.
-async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
+/// Reads back what holds a box that went on without a server, or was changed while it ran.
+pub(super) async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
     let id = &record.environment.id;
     let asked = Asked::from(&record.environment);
     match shared.engine(record.environment.engine).isolation(made, &asked).await {

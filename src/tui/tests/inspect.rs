@@ -51,6 +51,7 @@ fn opened(size: Size) -> App {
         init_pid: Some(4240),
         shim_version: Some(1),
         watch: "watching".to_owned(),
+        usage: None,
     };
     answer(&mut app, Reply::Inspection(Box::new(inspection)));
     app
