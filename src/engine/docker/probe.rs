@@ -140,6 +140,13 @@ fn parts(version: &SystemVersion) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Who makes the engine's control groups, and in which hierarchy.
+fn control_groups(info: &SystemInfo) -> String {
+    let driver = info.cgroup_driver.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
+    let version = info.cgroup_version.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
+    format!("made by {}, version {}", brief(&driver), brief(&version))
+}
+
 fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
     let said = |text: &Option<String>| brief(text.as_deref().unwrap_or("unknown"));
     let live_restore = if info.live_restore_enabled == Some(true) {
@@ -162,6 +169,7 @@ fn details(info: &SystemInfo, home: &Path) -> Vec<(String, String)> {
         ("runtimes", runtimes(info).join(", ")),
         ("default runtime", said(&info.default_runtime)),
         ("security options", security.join(" ")),
+        ("control groups", control_groups(info)),
         ("rootless", "no".to_owned()),
         ("process limit", process_limit.to_owned()),
         ("agent's user", runs_as),

@@ -122,111 +122,93 @@ fn a_whole_box_is_enforced_in_every_part() {
     }
 }
 
+/// A protection's name, how far it then holds, and what takes it away.
+type Case = (&'static str, Enforcement, fn(&mut Reading));
+
+fn add(reading: &mut Reading, line: &str) {
+    reading.mounts.as_mut().expect("mounts").extend(mounts::parse(line));
+}
+
+fn share(reading: &mut Reading, kind: &str) {
+    let namespace = reading.namespaces.get_mut(kind).expect("a namespace");
+    namespace.theirs = namespace.ours.clone();
+}
+
+fn claims(reading: &mut Reading) -> &mut Claims {
+    reading.claims.as_mut().expect("claims")
+}
+
+fn agent(reading: &mut Reading) -> &mut Status {
+    reading.agent.as_mut().expect("a status")
+}
+
+fn taken_up(name: &str, error: i32) -> Vec<Attempt> {
+    vec![refused("another"), Attempt { name: name.to_owned(), error }]
+}
+
+fn walls() -> Vec<Case> {
+    use Enforcement::{Off, Partial};
+    vec![
+        ("own root", Off, |it| share(it, "mnt")),
+        ("own root", Off, |it| add(it, "99 1 8:1 / / rw - ext4 x rw")),
+        ("files of the host", Off, |it| add(it, "99 1 8:1 /home /h rw - ext4 x rw")),
+        ("files of the host", Partial, |it| add(it, "99 1 8:1 /etc /h ro - ext4 x rw")),
+        ("masked /proc and /sys", Off, |it| add(it, "99 1 0:93 / /sys rw - sysfs s rw")),
+        ("masked /proc and /sys", Off, |it| {
+            it.mounts.as_mut().expect("mounts").retain(|mount| !mount.target.ends_with("sys"));
+        }),
+        ("masked /proc and /sys", Partial, |it| {
+            claims(it).kernel_files = taken_up("/proc/kcore", 0);
+        }),
+        ("devices", Off, |it| it.devices = Some(vec!["null".into(), "sda".into()])),
+        ("own process table", Off, |it| share(it, "pid")),
+        ("own shared memory", Off, |it| share(it, "ipc")),
+        ("own host name and groups", Partial, |it| share(it, "uts")),
+        ("own host name and groups", Partial, |it| share(it, "cgroup")),
+        ("first process out of reach", Off, |it| {
+            claims(it).first_process = taken_up("trace", 0);
+        }),
+        ("no capabilities", Off, |it| agent(it).capabilities[1].1 = 1 << 21),
+        ("no new privileges", Off, |it| agent(it).no_new_privileges = false),
+        ("system call filter", Off, |it| agent(it).filtered = false),
+        ("forbidden system calls", Partial, |it| {
+            claims(it).calls = taken_up("bpf", libc::EINVAL);
+        }),
+        ("rights of the box's root", Off, |it| {
+            it.first.as_mut().expect("a status").capabilities[1].1 = 1 << 21;
+        }),
+        ("users of its own", Partial, |it| share(it, "user")),
+        ("tried from inside", Partial, |it| it.claims = None),
+    ]
+}
+
+fn bounds() -> Vec<Case> {
+    use Enforcement::{Off, Partial};
+    vec![
+        ("own network", Off, |it| share(it, "net")),
+        ("no way past the gateway", Off, |it| it.routes = Some(vec!["eth0".into()])),
+        ("no way past the gateway", Partial, |it| {
+            claims(it).addresses = taken_up("10.0.0.1:53", 0);
+        }),
+        ("memory", Off, |it| it.bounds.memory = None),
+        ("memory", Off, |it| it.bounds.memory = bound(1 << 31)),
+        ("memory", Partial, |it| {
+            it.bounds.memory = None;
+            it.own_limits.address_space = Some(1 << 30);
+        }),
+        ("processors", Off, |it| it.bounds.processors = None),
+        ("processes", Off, |it| it.bounds.processes = None),
+        ("open files", Off, |it| it.own_limits.files = None),
+    ]
+}
+
 #[test]
 fn each_protection_that_is_taken_away_is_told_by_its_name() {
-    use Enforcement::{Off, Partial};
-    let add = |reading: &mut Reading, line: &str| {
-        reading.mounts.as_mut().expect("mounts").extend(mounts::parse(line));
-    };
-    let share = |reading: &mut Reading, kind: &str| {
-        let namespace = reading.namespaces.get_mut(kind).expect("a namespace");
-        namespace.theirs = namespace.ours.clone();
-    };
-    let claims = |reading: &mut Reading| reading.claims.clone().expect("claims");
-    let taken = |name: &str| Attempt { name: name.to_owned(), error: libc::EINVAL };
-    type Change<'a> = Box<dyn Fn(&mut Reading) + 'a>;
-    let cases: Vec<(&str, Enforcement, Change<'_>)> = vec![
-        ("own root", Off, Box::new(|it| share(it, "mnt"))),
-        ("own root", Off, Box::new(|it| add(it, "99 1 8:1 / / rw - ext4 x rw"))),
-        ("files of the host", Off, Box::new(|it| add(it, "99 1 8:1 /home /h rw - ext4 x rw"))),
-        ("files of the host", Partial, Box::new(|it| add(it, "99 1 8:1 /etc /h ro - ext4 x rw"))),
-        ("masked /proc and /sys", Off, Box::new(|it| add(it, "99 1 0:93 / /sys rw - sysfs s rw"))),
-        (
-            "masked /proc and /sys",
-            Off,
-            Box::new(|it| {
-                it.mounts.as_mut().expect("mounts").retain(|mount| !mount.target.ends_with("sys"));
-            }),
-        ),
-        (
-            "masked /proc and /sys",
-            Partial,
-            Box::new(|it| {
-                let claims = Claims { kernel_files: vec![taken("/proc/kcore")], ..claims(it) };
-                it.claims = Some(claims);
-            }),
-        ),
-        ("devices", Off, Box::new(|it| it.devices = Some(vec!["null".into(), "sda".into()]))),
-        ("own process table", Off, Box::new(|it| share(it, "pid"))),
-        ("own shared memory", Off, Box::new(|it| share(it, "ipc"))),
-        ("own host name and groups", Partial, Box::new(|it| share(it, "uts"))),
-        ("own host name and groups", Partial, Box::new(|it| share(it, "cgroup"))),
-        (
-            "first process out of reach",
-            Off,
-            Box::new(|it| {
-                it.claims = Some(Claims { first_process: vec![taken("trace")], ..claims(it) });
-            }),
-        ),
-        (
-            "no capabilities",
-            Off,
-            Box::new(|it| it.agent.as_mut().expect("a status").capabilities[1].1 = 1 << 21),
-        ),
-        (
-            "no new privileges",
-            Off,
-            Box::new(|it| it.agent.as_mut().expect("a status").no_new_privileges = false),
-        ),
-        (
-            "system call filter",
-            Off,
-            Box::new(|it| it.agent.as_mut().expect("a status").filtered = false),
-        ),
-        (
-            "forbidden system calls",
-            Partial,
-            Box::new(|it| {
-                let calls = vec![refused("mount"), taken("bpf")];
-                it.claims = Some(Claims { calls, ..claims(it) });
-            }),
-        ),
-        (
-            "rights of the box's root",
-            Off,
-            Box::new(|it| it.first.as_mut().expect("a status").capabilities[1].1 = 1 << 21),
-        ),
-        ("users of its own", Partial, Box::new(|it| share(it, "user"))),
-        ("own network", Off, Box::new(|it| share(it, "net"))),
-        ("no way past the gateway", Off, Box::new(|it| it.routes = Some(vec!["eth0".into()]))),
-        (
-            "no way past the gateway",
-            Partial,
-            Box::new(|it| {
-                let addresses = vec![Attempt { name: "10.0.0.1:53".into(), error: 0 }];
-                it.claims = Some(Claims { addresses, ..claims(it) });
-            }),
-        ),
-        ("memory", Off, Box::new(|it| it.bounds.memory = None)),
-        ("memory", Off, Box::new(|it| it.bounds.memory = bound(1 << 31))),
-        (
-            "memory",
-            Partial,
-            Box::new(|it| {
-                it.bounds.memory = None;
-                it.own_limits.address_space = Some(1 << 30);
-            }),
-        ),
-        ("processors", Off, Box::new(|it| it.bounds.processors = None)),
-        ("processes", Off, Box::new(|it| it.bounds.processes = None)),
-        ("open files", Off, Box::new(|it| it.own_limits.files = None)),
-        ("tried from inside", Partial, Box::new(|it| it.claims = None)),
-    ];
-    for (index, (name, enforcement, change)) in cases.iter().enumerate() {
+    for (name, enforcement, change) in walls().into_iter().chain(bounds()) {
         let isolation = judge(change);
         let broken = broken(&isolation);
-        assert!(broken.contains(&(*name, *enforcement)), "case {index}, {name}: {broken:?}");
-        let fact = isolation.facts.iter().find(|fact| fact.name == *name).expect("a fact");
+        assert!(broken.contains(&(name, enforcement)), "{name}: {broken:?}");
+        let fact = isolation.facts.iter().find(|fact| fact.name == name).expect("a fact");
         assert!(fact.remedy.is_some(), "{name} has no remedy");
     }
 }
