@@ -20,6 +20,8 @@ pub const PROBE: &str = "shim-probe";
 #[serde(default)]
 pub struct Claims {
     pub version: u32,
+    /// The process's own `/proc/self/status`, for boxes whose processes the host does not see.
+    pub status: String,
     /// System calls that an agent has no use for.
     pub calls: Vec<Attempt>,
     /// Files of `/proc` and `/sys` that tell of the host or change it, opened.

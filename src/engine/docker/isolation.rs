@@ -39,6 +39,7 @@ pub(super) async fn read(
         shown: vec![PathBuf::from(SHIM)],
         shows_system: false,
         root_capabilities: Some(DEFAULT_CAPABILITIES),
+        own_kernel: own_kernel(&found),
         told: told(&found),
     };
     let open = || lifecycle::open_channel(record);
@@ -50,6 +51,15 @@ fn planned(asked: &Asked) -> Asked {
     let mut asked = asked.clone();
     asked.limits.processes.get_or_insert(DEFAULT_PROCESSES);
     asked
+}
+
+/// The container's runtime, unless it is one that runs boxes on this machine's kernel.
+fn own_kernel(found: &ContainerInspectResponse) -> Option<String> {
+    const SHARED: [&str; 3] = ["runc", "crun", "youki"];
+    let runtime = found.host_config.as_ref()?.runtime.clone()?;
+    let shared = runtime.is_empty()
+        || SHARED.iter().any(|name| runtime.split(['.', '/']).any(|part| part == *name));
+    (!shared).then_some(runtime)
 }
 
 /// Places that the engine itself fills: its own files, and volumes that the image declares.
@@ -70,4 +80,25 @@ fn told(found: &ContainerInspectResponse) -> Vec<IsolationFact> {
         if privileged || devices > 0 { Enforcement::Off } else { Enforcement::Enforced };
     let fact = IsolationFact::new(Aspect::Privileges, "not privileged", enforcement, evidence);
     vec![if fact.holds() { fact } else { fact.remedy("discard it and make it again") }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bollard::models::HostConfig;
+
+    #[test]
+    fn a_runtime_with_a_kernel_of_its_own_is_told_from_the_usual_ones() {
+        let of = |runtime: &str| {
+            let host = HostConfig { runtime: Some(runtime.to_owned()), ..HostConfig::default() };
+            let found =
+                ContainerInspectResponse { host_config: Some(host), ..Default::default() };
+            own_kernel(&found)
+        };
+        for shared in ["", "runc", "crun", "io.containerd.runc.v2", "/usr/bin/crun"] {
+            assert_eq!(of(shared), None, "{shared}");
+        }
+        assert_eq!(of("runsc"), Some("runsc".to_owned()));
+        assert_eq!(of("io.containerd.kata.v2"), Some("io.containerd.kata.v2".to_owned()));
+    }
 }

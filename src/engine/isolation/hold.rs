@@ -27,8 +27,8 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// The process ends when this is dropped.
 pub(super) struct Held {
     _channel: UnixStream,
-    /// Its number on the host.
-    pub(super) pid: u32,
+    /// Its number on the host; `None` where the box has a kernel of its own.
+    pub(super) pid: Option<u32>,
     pub(super) claims: Option<Claims>,
 }
 
@@ -72,7 +72,6 @@ async fn start(
     };
     let claims = serde_json::from_slice(&line).ok();
     let pid = child_with(record.init_pid, command);
-    let pid = pid.ok_or_else(|| failed(record, "the process started for it is not there"))?;
     Ok(Some(Held { _channel: channel, pid, claims }))
 }
 

@@ -14,6 +14,18 @@ const MOST_NOTIFIERS: u64 = 128;
 const OWN_PROCESSES: u64 = 1;
 
 pub(super) fn facts(reading: &Reading, design: &Design, asked: &Asked) -> Vec<IsolationFact> {
+    let mut facts = of_groups(reading, design, asked);
+    facts.extend(files(asked.limits.files, reading.own_limits.files));
+    facts.extend(notifiers(reading));
+    facts
+}
+
+/// The limits that hold a box as a whole.
+pub(super) fn of_groups(
+    reading: &Reading,
+    design: &Design,
+    asked: &Asked,
+) -> Vec<IsolationFact> {
     let limits = &asked.limits;
     let own = &reading.own_limits;
     let memory = Limit {
@@ -46,11 +58,7 @@ pub(super) fn facts(reading: &Reading, design: &Design, asked: &Asked) -> Vec<Is
         flag: "--pids 500",
         show: plain,
     };
-    let mut facts: Vec<IsolationFact> =
-        [memory, processors, processes].iter().map(|limit| limit.fact(design.engine)).collect();
-    facts.extend(files(limits.files, own.files));
-    facts.extend(notifiers(reading));
-    facts
+    [memory, processors, processes].iter().map(|limit| limit.fact(design.engine)).collect()
 }
 
 fn fact(name: &str, enforcement: Enforcement, evidence: impl Into<String>) -> IsolationFact {

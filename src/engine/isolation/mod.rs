@@ -3,6 +3,7 @@
 //!
 //! The host's readings decide. What only the inside can tell is said to be claimed.
 
+mod distant;
 mod files;
 mod groups;
 mod hold;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
 use crate::engine::{Asked, BoxRecord};
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{Aspect, Enforcement, EngineKind, Isolation, IsolationFact};
 use reading::Reading;
 
@@ -35,6 +36,8 @@ pub(super) struct Design {
     pub(super) shows_system: bool,
     /// The most that the box's root may have; `None` where its user namespace bounds it.
     pub(super) root_capabilities: Option<u64>,
+    /// The runtime's name, where it is one that gives boxes a kernel of their own.
+    pub(super) own_kernel: Option<String>,
     /// Facts that only the engine itself knows.
     pub(super) told: Vec<IsolationFact>,
 }
@@ -48,9 +51,25 @@ pub(super) async fn read<F: Future<Output = Result<UnixStream, Failure>>>(
     asked: &Asked,
 ) -> Result<Isolation, Failure> {
     let held = hold::hold(record, open, shim).await?;
-    let reading = Reading::of(record.init_pid, held.pid, held.claims.clone());
-    drop(held);
-    Ok(Isolation::of(facts(&reading, design, asked)))
+    match (held.pid, &design.own_kernel) {
+        (Some(pid), _) => {
+            let reading = Reading::of(record.init_pid, pid, held.claims.clone());
+            drop(held);
+            Ok(Isolation::of(facts(&reading, design, asked)))
+        }
+        (None, Some(runtime)) => {
+            // The runtime's own process stands for all of the box.
+            let reading = Reading::of(record.init_pid, record.init_pid, held.claims.clone());
+            Ok(Isolation::of(distant::facts(&reading, runtime, &design, asked)))
+        }
+        (None, None) => {
+            let message = format!(
+                "cannot look into the box of {}: the process started for it is not there",
+                record.environment
+            );
+            Err(Failure::new(FailureKind::Unavailable, message))
+        }
+    }
 }
 
 fn facts(reading: &Reading, design: Design, asked: &Asked) -> Vec<IsolationFact> {

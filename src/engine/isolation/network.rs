@@ -33,7 +33,7 @@ fn own(reading: &Reading) -> IsolationFact {
     }
 }
 
-fn routes(reading: &Reading, mode: NetworkMode) -> IsolationFact {
+pub(super) fn routes(reading: &Reading, mode: NetworkMode) -> IsolationFact {
     let name = "no way past the gateway";
     if mode == NetworkMode::Bridge {
         let evidence = "network mode bridge, as asked: a real route, no gateway and no refusals";

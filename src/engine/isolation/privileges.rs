@@ -24,12 +24,21 @@ pub(super) fn facts(reading: &Reading, design: &Design) -> Vec<IsolationFact> {
     let Some(agent) = &reading.agent else {
         return vec![unread(Aspect::Privileges, "no capabilities", &status(reading))];
     };
-    let mut facts = vec![capabilities(reading, &agent.capabilities)];
-    facts.push(new_privileges(reading, agent.no_new_privileges));
-    facts.push(filter(reading));
-    facts.extend(calls(reading));
+    let mut facts = rights(reading);
     facts.push(user(reading, agent.user));
     facts.extend(design.root_capabilities.map(|most| root(reading, most)));
+    facts
+}
+
+/// What the agent's own process may do.
+pub(super) fn rights(reading: &Reading) -> Vec<IsolationFact> {
+    let mut facts = Vec::new();
+    if let Some(agent) = &reading.agent {
+        facts.push(capabilities(reading, &agent.capabilities));
+        facts.push(new_privileges(reading, agent.no_new_privileges));
+        facts.push(filter(reading));
+    }
+    facts.extend(calls(reading));
     facts
 }
 

@@ -37,6 +37,7 @@ fn design() -> Design {
         shown: vec!["/shim".into()],
         shows_system: false,
         root_capabilities: Some(0xff),
+        own_kernel: None,
         told: Vec::new(),
     }
 }
@@ -248,4 +249,21 @@ fn no_isolation_is_off_in_every_part() {
     let isolation = unisolated(7);
     assert_eq!(isolation.level, IsolationLevel::Off);
     assert_eq!(isolation.lacking(), Aspect::ALL);
+}
+
+#[test]
+fn a_box_with_a_kernel_of_its_own_is_told_as_such() {
+    let told = distant::facts(&whole(), "runsc", &design(), &asked());
+    let isolation = Isolation::of(told);
+    assert_eq!(isolation.level, IsolationLevel::Enforced, "{isolation:#?}");
+    let kernel = isolation.facts.iter().find(|fact| fact.name == "own kernel").expect("a fact");
+    assert!(kernel.evidence.contains("runsc"), "{kernel:?}");
+    let calls = isolation.facts.iter().find(|fact| fact.name == "forbidden system calls");
+    let calls = calls.expect("a fact");
+    assert!(!calls.counts && calls.evidence.starts_with("claimed"), "{calls:?}");
+    let mut open = whole();
+    open.routes = Some(vec!["eth0".into()]);
+    open.bounds = Bounds::default();
+    let isolation = Isolation::of(distant::facts(&open, "runsc", &design(), &asked()));
+    assert_eq!(isolation.lacking(), [Aspect::Network, Aspect::Limits]);
 }

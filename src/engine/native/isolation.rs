@@ -21,6 +21,7 @@ pub(super) async fn read(record: &BoxRecord, asked: &Asked) -> Result<Isolation,
         shown: Vec::new(),
         shows_system: true,
         root_capabilities: None,
+        own_kernel: None,
         told: Vec::new(),
     };
     let open = || async { connect(record) };

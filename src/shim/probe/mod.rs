@@ -28,6 +28,7 @@ pub(super) fn run() -> ExitCode {
 fn claims() -> Claims {
     Claims {
         version: VERSION,
+        status: sight::status(),
         calls: calls::try_all(calls::FORBIDDEN),
         first_process: calls::try_all(calls::FIRST_PROCESS),
         kernel_files: sight::kernel_files(),
