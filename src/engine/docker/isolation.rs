@@ -91,8 +91,7 @@ mod tests {
     fn a_runtime_with_a_kernel_of_its_own_is_told_from_the_usual_ones() {
         let of = |runtime: &str| {
             let host = HostConfig { runtime: Some(runtime.to_owned()), ..HostConfig::default() };
-            let found =
-                ContainerInspectResponse { host_config: Some(host), ..Default::default() };
+            let found = ContainerInspectResponse { host_config: Some(host), ..Default::default() };
             own_kernel(&found)
         };
         for shared in ["", "runc", "crun", "io.containerd.runc.v2", "/usr/bin/crun"] {

@@ -21,11 +21,7 @@ pub(super) fn facts(reading: &Reading, design: &Design, asked: &Asked) -> Vec<Is
 }
 
 /// The limits that hold a box as a whole.
-pub(super) fn of_groups(
-    reading: &Reading,
-    design: &Design,
-    asked: &Asked,
-) -> Vec<IsolationFact> {
+pub(super) fn of_groups(reading: &Reading, design: &Design, asked: &Asked) -> Vec<IsolationFact> {
     let limits = &asked.limits;
     let own = &reading.own_limits;
     let memory = Limit {
