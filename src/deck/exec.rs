@@ -124,7 +124,7 @@ pub(super) async fn open(shared: &Arc<Shared>, record: &Record) -> Result<UnixSt
     let made = record.record.as_ref().ok_or_else(|| {
         Failure::new(FailureKind::Unavailable, format!("{} has no box yet", environment.name))
     })?;
-    shared.link_of(environment)?;
+    shared.wait_for_link(environment).await?;
     let mut stream = shared.engine(environment.engine).open_channel(made).await?;
     let hello = Frame::control(&ShimRequest::Hello { version: VERSION });
     write_frame(&mut stream, &hello).await.map_err(lost)?;

@@ -100,6 +100,7 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
         workspace_made: false,
         taken_up: false,
         wanted: true,
+        agent_due: true,
         fork: Some(fork),
         ..source.clone()
     })

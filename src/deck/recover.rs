@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::actor;
 use super::halves;
 use super::holding;
-use super::making::watch;
+use super::making::{self, watch};
 use super::shared::{Shared, blocking};
 use super::state::{RECORD_VERSION, Record, Report};
 use super::taking;
@@ -127,8 +127,9 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     let Some(made) = record.record.clone() else { return };
     match state_of(&shared, &record, &made).await {
         standing @ (BoxState::Running | BoxState::Paused) => {
-            if standing == BoxState::Paused && holding::is_left_over(&record.environment) {
-                holding::let_go(&shared, &record, true).await;
+            if holding::is_left_over(&record.environment) {
+                // A server that was killed on the way may have noted a pause that never came.
+                holding::let_go(&shared, &record, standing == BoxState::Paused).await;
             }
             if let Err(failure) = shared.open_gate(&record) {
                 shared.report(&id, Report::Note(format!("no network: {failure}"))).await;
@@ -137,6 +138,7 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
             shared.supervise(&id, actor::supervise(shared.clone(), record.clone(), ready));
             if connected.await.is_ok() {
                 read_isolation(&shared, &record, &made).await;
+                making::finish_agent(&shared, &id).await;
             }
         }
         BoxState::Stopped | BoxState::Gone => {

@@ -426,7 +426,7 @@ async fn start_shell(
 ) -> Result<Reply, Failure> {
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
-    let link = shared.link_of(&record.environment)?;
+    let link = shared.wait_for_link(&record.environment).await?;
     let highest = record.environment.sessions.iter().map(|session| session.id.0).max();
     let session = shared.claim_session(&id, highest.unwrap_or_default());
     let mut environment = shared.variables(&id);

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub gates: Gates,
     pub watcher: Watcher,
     pub messages: mpsc::Sender<Message>,
+    /// Told when any box is connected to.
+    linked: Notify,
     tables: Mutex<Tables>,
     /// This program where boxes are started from, once it was placed there.
     binary: Mutex<Option<PathBuf>>,
@@ -91,6 +94,7 @@ impl Shared {
             gates: Gates::default(),
             watcher,
             messages,
+            linked: Notify::new(),
             tables: Mutex::default(),
             binary: Mutex::default(),
         }
@@ -234,6 +238,27 @@ impl Shared {
         self.find_link(&environment.id).ok_or_else(|| does_not_run(environment.name.as_str()))
     }
 
+    /// The same, waiting a moment for a box that is known to run and is just being connected to.
+    pub async fn wait_for_link(&self, environment: &Environment) -> Result<Link, Failure> {
+        /// As long as a person would wait before asking again.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let waiting = async {
+            loop {
+                let changed = self.linked.notified();
+                if let Ok(link) = self.link_of(environment) {
+                    return link;
+                }
+                changed.await;
+            }
+        };
+        if environment.state == EnvironmentState::Running
+            && let Ok(link) = tokio::time::timeout(PATIENCE, waiting).await
+        {
+            return Ok(link);
+        }
+        self.link_of(environment)
+    }
+
     fn find_link(&self, environment: &EnvironmentId) -> Option<Link> {
         self.tables().links.get(environment).cloned()
     }
@@ -242,6 +267,7 @@ impl Shared {
         let mut tables = self.tables();
         match link {
             Some(link) => {
+                self.linked.notify_waiters();
                 tables.connected.insert(environment.clone());
                 tables.links.insert(environment.clone(), link)
             }

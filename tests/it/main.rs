@@ -10,6 +10,8 @@ mod docker_copies;
 mod docker_images;
 mod docs;
 mod files;
+mod forks;
+mod halves;
 mod honest;
 mod main_job;
 mod native;

@@ -58,6 +58,7 @@ pub(super) async fn make(
         reached(Step::Connected);
         start_agent(&shared, &id, &profile, size).await?;
         reached(Step::AgentStarted);
+        shared.report(&id, Report::AgentDue { due: false }).await;
         Ok(())
     };
     if let Err(failure) = made.await {
@@ -117,6 +118,36 @@ pub(super) fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfil
     match &record.work {
         Work::Profile(name) => profiles::find(name, &file::read(shared.layout.home())?),
         Work::Command(command) => prepare::plain(command),
+    }
+}
+
+/// Starts the agent of a box that runs, where the server that made the box ended before it did.
+pub(super) async fn finish_agent(shared: &Arc<Shared>, id: &EnvironmentId) {
+    let Ok(record) = shared.record(id).await else { return };
+    if !record.agent_due {
+        return;
+    }
+    let agent = record.environment.session(SessionId::AGENT);
+    let runs = agent.is_some_and(|agent| {
+        agent.state == SessionState::Running && agent.command == record.environment.command
+    });
+    let started = async {
+        if runs {
+            return Ok(());
+        }
+        let profile = profile_of(shared, &record)?;
+        check_variables(shared, &record, &profile, &[])?;
+        let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
+        remember_variables(shared, id, &profile, Vec::new()).await;
+        start_agent(shared, id, &profile, size).await
+    };
+    match started.await {
+        Ok(()) => shared.report(id, Report::AgentDue { due: false }).await,
+        Err(failure) => {
+            let hint = failure.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            let note = format!("its agent was not started: {failure}{hint}");
+            shared.report(id, Report::Note(note)).await;
+        }
     }
 }
 

@@ -170,6 +170,7 @@ pub(in crate::deck) fn record(
         variable_names: spec.variables.iter().map(|variable| variable.name.clone()).collect(),
         taken_up: false,
         wanted: true,
+        agent_due: true,
         fork: None,
     }
 }

@@ -45,6 +45,9 @@ pub struct Record {
     /// The user wants it to run. An engine that ends it by its own restart starts it again.
     #[serde(default)]
     pub wanted: bool,
+    /// Its agent is still to be started in the box that runs, or will run.
+    #[serde(default)]
+    pub agent_due: bool,
     /// Where it was forked from.
     #[serde(default)]
     pub fork: Option<ForkNote>,
@@ -195,6 +198,7 @@ impl State {
                 }
                 let report = Report::Progress { step: "starting".to_owned(), done: 0, total: 0 };
                 let mut effects = self.apply(id, Report::Wanted { running: true }, now);
+                effects.extend(self.apply(id, Report::AgentDue { due: true }, now));
                 effects.extend(self.apply(id, report, now));
                 (Ok(record), effects)
             }

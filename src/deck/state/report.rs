@@ -35,6 +35,10 @@ pub enum Report {
     Wanted {
         running: bool,
     },
+    /// Whether the agent is still to be started in the box.
+    AgentDue {
+        due: bool,
+    },
     /// The files and the box's own layer of the environment it is forked from are in place.
     Copied,
     Isolation(Isolation),
@@ -107,6 +111,7 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
         Report::Variables(names) => record.variable_names = names,
         Report::TakenUp => record.taken_up = true,
         Report::Wanted { running } => record.wanted = running,
+        Report::AgentDue { due } => record.agent_due = due,
         Report::Copied => {
             record.workspace_made = true;
             if let Some(fork) = &mut record.fork {
@@ -243,6 +248,7 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
         | Report::TakenUp
         | Report::EndedUnasked
         | Report::Wanted { .. }
+        | Report::AgentDue { .. }
         | Report::Copied
         | Report::Running => {}
     }

@@ -45,6 +45,7 @@ fn record(digit: u8, name: &str, repository: &str) -> Record {
         variable_names: Vec::new(),
         taken_up: false,
         wanted: true,
+        agent_due: false,
         fork: None,
     }
 }

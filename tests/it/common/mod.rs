@@ -9,3 +9,4 @@ pub mod proxy;
 pub mod pty;
 pub mod registry;
 pub mod talk;
+pub mod traces;

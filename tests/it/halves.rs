@@ -1,0 +1,216 @@
+//! A kill of the server at each durable step of making, forking, discarding and taking back: the
+//! next start finishes it or takes it back, and nothing is left over.
+
+use std::time::Instant;
+
+use agentdeck::deck::{Operation, STEPS, Step};
+use serde_json::Value;
+
+use super::common::home::TestHome;
+use super::common::traces::Traces;
+use super::common::talk::PATIENCE;
+
+/// The server's own way out at a step; only builds with debug assertions have it.
+const END_AT: &str = "AGENTDECK_END_AT";
+
+/// A home whose server is ended at steps.
+struct Ending {
+    test: TestHome,
+    engine: Vec<String>,
+}
+
+impl Ending {
+    fn new(engine: &[&str]) -> Self {
+        let engine = engine.iter().map(ToString::to_string).collect();
+        Self { test: TestHome::new(), engine }
+    }
+
+    /// Runs a command against a server that ends itself at `step`, and waits until it has.
+    fn run_until(&self, step: Step, arguments: &[&str]) {
+        self.test.agentdeck(&["server", "stop"]);
+        let mut start = self.test.command(&["server", "start"]);
+        assert!(start.env(END_AT, step.name()).status().expect("started").success());
+        let server = self.test.server().expect("a server");
+        // Its client sees a server that dies, or a reply that came before.
+        let _ = self.test.agentdeck(arguments);
+        self.wait("the server ends itself", || {
+            !std::path::Path::new(&format!("/proc/{server}/exe")).exists()
+        });
+    }
+
+    fn make(&self, name: &str) {
+        let mut arguments = vec!["new", name];
+        arguments.extend(self.engine.iter().map(String::as_str));
+        arguments.extend(["--", "sh", "-c", "exec sleep 1000"]);
+        self.test.agentdeck(&arguments).ok();
+    }
+
+    fn state(&self, name: &str) -> Option<String> {
+        let list = self.test.agentdeck(&["ls", "--json"]).json();
+        let found = list.as_array()?.iter().find(|found| found["name"] == name)?;
+        Some(found["state"]["state"].as_str()?.to_owned())
+    }
+
+    /// Waits until nothing is half done any more, and tells whether the environment is there.
+    fn settled(&self, name: &str) -> bool {
+        let mut last = None;
+        self.wait("it is whole or gone", || {
+            last = self.state(name);
+            last.as_deref().is_none_or(|state| state == "running")
+        });
+        last.is_some()
+    }
+
+    fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !holds() {
+            let log = || std::fs::read_to_string(self.test.home.join("server.log"));
+            assert!(start.elapsed() < PATIENCE, "never: {what}\n{:?}", log());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    fn traces(&self) -> Traces {
+        Traces::of(&self.test.home, &self.test.repository)
+    }
+
+    /// Asserts that what is there now was there before.
+    fn nothing_new(&self, before: &Traces, step: Step) {
+        // The end of a process is seen a moment after it was asked for.
+        let mut new = Vec::new();
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            new = self.traces().since(before);
+            if new.is_empty() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("left over after {}: {new:#?}", step.name());
+    }
+
+    fn is_whole(&self, name: &str, step: Step) {
+        // A small image has no git.
+        let script = "cat price; if command -v git >/dev/null; then git status --short; git log \
+                      --format=%s; else echo a shop; fi";
+        let said = self.test.script(name, script);
+        assert_eq!(said, "one\ntwo\nthree\na shop\n", "{}", step.name());
+        let boxes = self.test.agentdeck(&["inspect", name, "--json"]).json();
+        assert!(boxes["init_pid"].is_u64(), "{}: {boxes:#}", step.name());
+    }
+}
+
+fn steps(operation: Operation) -> Vec<Step> {
+    let row = STEPS.iter().find(|(other, _)| *other == operation).expect("every one has a row");
+    row.1.to_vec()
+}
+
+fn making_is_finished_or_taken_back(ending: &Ending, steps: &[Step]) {
+    ending.test.agentdeck(&["server", "start"]).ok();
+    for step in steps {
+        let before = ending.traces();
+        let mut arguments = vec!["new", "half"];
+        arguments.extend(ending.engine.iter().map(String::as_str));
+        arguments.extend(["--", "sh", "-c", "exec sleep 1000"]);
+        ending.run_until(*step, &arguments);
+        let there = ending.settled("half");
+        assert_eq!(there, *step != Step::DirectoryMade, "{}", step.name());
+        if there {
+            ending.is_whole("half", *step);
+            let firsts = ending.traces().with("network ").len();
+            assert_eq!(firsts, 1, "one box, after {}", step.name());
+            ending.test.agentdeck(&["discard", "half", "--yes"]).ok();
+        }
+        ending.nothing_new(&before, *step);
+    }
+}
+
+fn forking_is_finished_or_taken_back(ending: &Ending, steps: &[Step]) {
+    ending.make("fox");
+    ending.test.script("fox", "echo mine >~/mine");
+    for step in steps {
+        let before = ending.traces();
+        ending.run_until(*step, &["fork", "fox", "cub"]);
+        let there = ending.settled("cub");
+        ending.wait("the source goes on", || ending.state("fox").as_deref() == Some("running"));
+        ending.is_whole("fox", *step);
+        if there {
+            ending.is_whole("cub", *step);
+            assert_eq!(ending.test.script("cub", "cat ~/mine"), "mine\n", "{}", step.name());
+            ending.test.agentdeck(&["discard", "cub", "--yes"]).ok();
+        }
+        ending.nothing_new(&before, *step);
+    }
+}
+
+fn discarding_is_whole_and_can_be_undone(ending: &Ending) {
+    ending.make("fox");
+    ending.test.script("fox", "echo work >work");
+    for operation in [Operation::Discard, Operation::Undo] {
+        for step in steps(operation) {
+            let verb: &[&str] = match operation {
+                Operation::Undo => {
+                    ending.test.agentdeck(&["discard", "fox", "--yes"]).ok();
+                    &["undo"]
+                }
+                _ => &["discard", "fox", "--yes"],
+            };
+            ending.run_until(step, verb);
+            let listed = ending.state("fox").is_some();
+            let trashed = ending.test.home.join("trash").read_dir().expect("there").count();
+            assert_eq!(trashed, usize::from(!listed), "{}", step.name());
+            if !listed {
+                ending.nothing_new(&Traces::default(), step);
+                ending.test.agentdeck(&["undo"]).ok();
+            }
+            if ending.state("fox").as_deref() != Some("running") {
+                ending.test.agentdeck(&["start", "fox"]).ok();
+            }
+            assert_eq!(ending.test.script("fox", "cat work"), "work\n", "{}", step.name());
+        }
+    }
+}
+
+#[test]
+fn a_making_that_was_cut_short_at_any_step_is_finished_or_taken_back() {
+    making_is_finished_or_taken_back(&Ending::new(&[]), &steps(Operation::Create));
+}
+
+#[test]
+fn a_fork_that_was_cut_short_at_any_step_is_finished_or_taken_back() {
+    forking_is_finished_or_taken_back(&Ending::new(&[]), &steps(Operation::Fork));
+}
+
+#[test]
+fn a_discard_or_undo_that_was_cut_short_at_any_step_is_whole() {
+    discarding_is_whole_and_can_be_undone(&Ending::new(&[]));
+}
+
+#[test]
+fn containers_that_were_half_made_are_finished_or_taken_back() {
+    if !super::docker::engine_answers() {
+        return;
+    }
+    let image = super::docker::Image::busybox();
+    let ending = Ending::new(&["--engine", "docker", "--image", &image.0]);
+    making_is_finished_or_taken_back(&ending, &[Step::GateOpened, Step::BoxMade, Step::Connected]);
+    let steps = [Step::SourceHeld, Step::LayerCopied, Step::CopyRecorded, Step::BoxMade];
+    forking_is_finished_or_taken_back(&ending, &steps);
+}
+
+#[test]
+fn what_ends_servers_is_left_to_a_person_the_second_time() {
+    let ending = Ending::new(&[]);
+    let step = Step::WorkspaceRecorded;
+    ending.run_until(step, &["new", "half", "--", "sh", "-c", "exec sleep 1000"]);
+    // The next start goes on with it and ends where nothing was reached before.
+    let step = Step::BoxMade;
+    let mut start = ending.test.command(&["server", "start"]);
+    let _ = start.env(END_AT, step.name()).status();
+    ending.wait("the second server ends itself", || ending.test.server().is_none());
+    let state = || -> Value { ending.test.agentdeck(&["ls", "--json"]).json()[0]["state"].clone() };
+    ending.wait("it is left alone", || state()["state"] == "failed");
+    assert!(state()["hint"].as_str().expect("a hint").contains("agentdeck start half"));
+    ending.test.agentdeck(&["start", "half"]).ok();
+    ending.is_whole("half", step);
+}
