@@ -3,9 +3,14 @@
 
 use std::path::Path;
 
+use agentdeck::client::Client;
+use agentdeck::model::id::{EnvironmentId, SessionId};
+use agentdeck::model::screen::{Row, Screen, Size};
+use agentdeck::proto::{Event, Request};
 use serde_json::Value;
 
 use super::common::home::TestHome;
+use super::common::talk::PATIENCE;
 use super::docker;
 
 /// Runs a check for the native engine, and for Docker where one answers.
@@ -228,12 +233,30 @@ fn after_a_reboot_environments_are_stopped_with_their_screens_and_start_again() 
         wait_for_state(test, "fox", "stopped");
         let log = test.agentdeck(&["log", "fox", "--json"]).json();
         assert_eq!(log.as_array().map(Vec::len), Some(2));
-        let screens = std::fs::read_dir(Path::new(&directory).join("screens")).expect("there");
-        let kept = screens.flatten().map(|file| std::fs::read_to_string(file.path()));
-        assert!(kept.flatten().any(|screen| screen.contains("last words")));
+        let screen = last_screen(test, inspection["environment"]["id"].as_str().expect("an id"));
+        assert!(screen.contains("last words"), "{screen}");
         test.agentdeck(&["start", "fox"]).ok();
         assert_eq!(test.script("fox", "cat work /opt/tool"), "work\ntool\n");
     });
+}
+
+/// The agent's screen as a client is first shown it.
+fn last_screen(test: &TestHome, id: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (client, mut events) = Client::connect_or_start(&test.home).await.expect("connected");
+        let environment = EnvironmentId::parse(id).expect("an id");
+        let request = Request::WatchScreen { environment, session: SessionId::AGENT };
+        client.request(request).await.expect("watched");
+        let mut screen = Screen::blank(Size::DEFAULT);
+        while let Ok(Some(event)) = tokio::time::timeout(PATIENCE, events.next()).await {
+            if let Event::Screen { delta, .. } = event {
+                screen.apply(delta);
+                break;
+            }
+        }
+        screen.rows.iter().map(Row::text).collect::<Vec<_>>().join("\n")
+    })
 }
 
 /// Ends a box behind the server's back and has its record tell of another boot.

@@ -64,8 +64,8 @@ impl Ending {
     fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let start = Instant::now();
         while !holds() {
-            let log = || std::fs::read_to_string(self.test.home.join("server.log"));
-            assert!(start.elapsed() < PATIENCE, "never: {what}\n{:?}", log());
+            let list = || self.test.agentdeck(&["ls", "--json"]).stdout;
+            assert!(start.elapsed() < PATIENCE, "never: {what}\n{}", list());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
@@ -90,6 +90,9 @@ impl Ending {
     }
 
     fn is_whole(&self, name: &str, step: Step) {
+        self.test.wait_for_json(&["inspect", name, "--json"], |inspection| {
+            inspection["environment"]["sessions"][0]["state"]["state"] == "running"
+        });
         // A small image has no git.
         let script = "cat price; if command -v git >/dev/null; then git status --short; git log \
                       --format=%s; else echo a shop; fi";
