@@ -124,6 +124,50 @@ pub(super) async fn make(shared: Arc<Shared>, record: Record, forking: Forking) 
     }
 }
 
+/// Forks once more after a copy that failed.
+pub(super) async fn again(
+    shared: &Arc<Shared>,
+    record: Record,
+    profile: AgentProfile,
+    variables: Vec<Variable>,
+    size: Size,
+) -> Result<(), Failure> {
+    let note = record.fork.clone().expect("a fork's record says so");
+    let cleared = async {
+        let source = shared.record(&note.source).await.map_err(|_| {
+            let message = "the environment it was forked from is gone";
+            let name = &record.environment.name;
+            Failure::new(FailureKind::NotFound, message).hint(format!("agentdeck discard {name}"))
+        })?;
+        let places = shared.layout.environment(&record.environment.id);
+        blocking(move || Ok(clear(&places)?)).await?;
+        Ok(source)
+    };
+    match cleared.await {
+        Ok(source) => {
+            let snapshot = note.snapshot;
+            let forking = Forking { source, name: None, snapshot, profile, variables, size };
+            tokio::spawn(make(shared.clone(), record, forking));
+            Ok(())
+        }
+        Err(failure) => {
+            let failure: Failure = failure;
+            shared.report(&record.environment.id, Report::Failed(failure.clone())).await;
+            Err(failure)
+        }
+    }
+}
+
+/// Removes what a copy left that did not come to its end.
+fn clear(places: &Places) -> anyhow::Result<()> {
+    for half_made in [places.workspace(), places.git(), places.agent_home()] {
+        if half_made.exists() {
+            crate::engine::remove_tree(&half_made)?;
+        }
+    }
+    Ok(places.create()?)
+}
+
 /// Copies everything while the source stands still, and returns the fork's record as it is then.
 async fn copy_from(
     shared: &Arc<Shared>,
@@ -150,7 +194,6 @@ async fn copy_from(
     drop(turn);
     copied?;
     reached(Step::SourceReleased);
-    making::watch(shared, record).await?;
     shared.record(&record.environment.id).await
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::common::home::TestHome;
 use super::common::talk::PATIENCE;
+use super::common::traces::Traces;
 use super::docker;
 
 /// Runs a check for the native engine, and for Docker where one answers.
@@ -276,4 +277,24 @@ fn reboot(directory: &str, inspection: &Value) {
     }
     record["record"]["boot"] = "11111111-2222-3333-4444-555555555555".into();
     std::fs::write(&path, record.to_string()).expect("written");
+}
+
+#[test]
+fn an_environment_whose_image_cannot_be_had_is_discarded_and_started_like_any_other() {
+    if !docker::engine_answers() {
+        return;
+    }
+    let test = TestHome::new();
+    let image = "agentdeck-nobody.invalid/nothing:at-all";
+    let new = ["new", "fox", "--engine", "docker", "--image", image, "--", "true"];
+    test.agentdeck(&new).fails(1, &["agentdeck start fox", "agentdeck discard fox"]);
+    let before = Traces::of(&test.home, &test.repository);
+    assert_eq!(state(&test, "fox")["state"], "failed");
+    test.agentdeck(&["start", "fox"]).fails(1, &[image]);
+    assert_eq!(Traces::of(&test.home, &test.repository).since(&before), Vec::<String>::new());
+    test.agentdeck(&["discard", "fox", "--yes"]).ok();
+    assert_eq!(Traces::of(&test.home, &test.repository), Traces::default());
+    test.agentdeck(&["undo"]).ok();
+    assert_ne!(state(&test, "fox")["state"], "running");
+    test.agentdeck(&["discard", "fox", "--yes"]).ok();
 }

@@ -7,8 +7,8 @@ use agentdeck::deck::{Operation, STEPS, Step};
 use serde_json::Value;
 
 use super::common::home::TestHome;
-use super::common::traces::Traces;
 use super::common::talk::PATIENCE;
+use super::common::traces::Traces;
 
 /// The server's own way out at a step; only builds with debug assertions have it.
 const END_AT: &str = "AGENTDECK_END_AT";
@@ -29,7 +29,7 @@ impl Ending {
     fn run_until(&self, step: Step, arguments: &[&str]) {
         self.test.agentdeck(&["server", "stop"]);
         let mut start = self.test.command(&["server", "start"]);
-        assert!(start.env(END_AT, step.name()).status().expect("started").success());
+        assert!(start.env(END_AT, step.name()).output().expect("started").status.success());
         let server = self.test.server().expect("a server");
         // Its client sees a server that dies, or a reply that came before.
         let _ = self.test.agentdeck(arguments);
@@ -209,7 +209,7 @@ fn what_ends_servers_is_left_to_a_person_the_second_time() {
     // The next start goes on with it and ends where nothing was reached before.
     let step = Step::BoxMade;
     let mut start = ending.test.command(&["server", "start"]);
-    let _ = start.env(END_AT, step.name()).status();
+    let _ = start.env(END_AT, step.name()).output();
     ending.wait("the second server ends itself", || ending.test.server().is_none());
     let state = || -> Value { ending.test.agentdeck(&["ls", "--json"]).json()[0]["state"].clone() };
     ending.wait("it is left alone", || state()["state"] == "failed");

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::forking;
 use super::holding;
 use super::shared::Shared;
 use super::state::{Record, Report};
@@ -88,6 +89,9 @@ pub(super) async fn start(
         return restart_agent(shared, record, &profile, variables).await;
     }
     let size = record.environment.session(SessionId::AGENT).map_or(Size::DEFAULT, |open| open.size);
+    if record.fork.as_ref().is_some_and(|fork| !fork.copied) {
+        return forking::again(shared, record, profile, variables, size).await;
+    }
     let task = shared.clone();
     tokio::spawn(make(task, record, profile, variables, size));
     Ok(())

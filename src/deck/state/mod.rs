@@ -193,9 +193,6 @@ impl State {
             | EnvironmentState::Paused { .. }
             | EnvironmentState::EngineUnreachable { .. } => (Ok(record), Vec::new()),
             EnvironmentState::Stopped | EnvironmentState::Failed { .. } => {
-                if record.fork.as_ref().is_some_and(|fork| !fork.copied) {
-                    return (Err(not_copied(&record.environment)), Vec::new());
-                }
                 let report = Report::Progress { step: "starting".to_owned(), done: 0, total: 0 };
                 let mut effects = self.apply(id, Report::Wanted { running: true }, now);
                 effects.extend(self.apply(id, Report::AgentDue { due: true }, now));
@@ -287,12 +284,6 @@ fn durable(record: &Record) -> Record {
 fn unknown(name: &str) -> Failure {
     Failure::new(FailureKind::NotFound, format!("there is no environment {name}"))
         .hint("list them with agentdeck ls")
-}
-
-fn not_copied(environment: &Environment) -> Failure {
-    let name = &environment.name;
-    Failure::new(FailureKind::Invalid, format!("{name} is a fork that did not come to be"))
-        .hint(format!("agentdeck discard {name}, and fork again"))
 }
 
 /// The failure for what must wait until an environment is made.
