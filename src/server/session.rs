@@ -43,7 +43,7 @@ pub(super) async fn run(
         Err(error) => return tracing::debug!("client {}: {error:#}", client.0),
     };
     if let Request::OpenPort { target, port } = request {
-        return tunnel::run(stream, deck, id, target, port).await;
+        return tunnel::run(stream, &deck, id, target, port).await;
     }
     let (reader, writer) = stream.into_split();
     let subscriber = deck.subscribe();

@@ -11,7 +11,7 @@ use crate::proto::{Reply, ServerMessage, Target};
 const BUFFER: usize = 32 << 10;
 
 /// Answers the request and carries bytes until both sides have ended theirs.
-pub(super) async fn run(mut client: UnixStream, deck: Deck, id: u64, target: Target, port: u16) {
+pub(super) async fn run(mut client: UnixStream, deck: &Deck, id: u64, target: Target, port: u16) {
     let dialled = deck.dial(target, port).await;
     let (reply, service) = match dialled {
         Ok(service) => (Ok(Reply::PortOpened), Some(service)),
