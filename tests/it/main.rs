@@ -15,6 +15,7 @@ mod halves;
 mod honest;
 mod main_job;
 mod native;
+mod native_images;
 mod network;
 mod network_bypass;
 mod ports;

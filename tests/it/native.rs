@@ -314,3 +314,32 @@ async fn open_files_and_inotify_are_bounded() {
     assert!(inside[2] * 4 <= *outside.last().expect("the user's own"), "{inside:?} {outside:?}");
     engine.remove(&record).await.expect("removed");
 }
+
+/// A user without a name, whose number no distribution gives to anybody.
+const ORDINARY: u32 = 54_321;
+
+#[test]
+fn all_of_this_holds_for_an_ordinary_user_too() {
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::chown(home.path(), Some(ORDINARY), Some(ORDINARY)).expect("given");
+    let run = Command::new(std::env::current_exe().expect("this program"))
+        .args(["native::", "native_images::", "--skip", "network::", "--test-threads", "2"])
+        .envs([("HOME", home.path()), ("TMPDIR", home.path())])
+        .current_dir(home.path())
+        .uid(ORDINARY)
+        .gid(ORDINARY)
+        .output();
+    let required = std::env::var("AGENTDECK_REQUIRE_NATIVE").is_ok_and(|value| value == "1");
+    match run {
+        Ok(run) => {
+            let told = String::from_utf8_lossy(&run.stdout);
+            assert!(run.status.success() && told.contains("test result: ok"), "{told}");
+        }
+        // The build may be where only root may look.
+        Err(error) => assert!(!required, "the tests cannot run as another user: {error}"),
+    }
+}

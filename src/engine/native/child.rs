@@ -20,6 +20,7 @@ use rustix::thread::{Gid, Uid, UnshareFlags};
 use super::cgroup::Group;
 use super::mark::Mark;
 use super::order::{Answer, Order, Told};
+use super::saving::Saving;
 use super::{copying, kernel, layer, making, process, root};
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::Failure;
@@ -68,6 +69,13 @@ fn carry_out() -> anyhow::Result<Answer> {
         Order::Detach { plan } => {
             let first = detach(&plan)?;
             Ok(Answer::Made { pid: first.pid, start: first.start })
+        }
+        Order::Save { plan, output } => {
+            let saving = Saving::prepare(&plan, &output)?;
+            let write = |settle: &mut Settle<'_>| saving.write(settle);
+            found(|_| Ok(()), |_| Ok(()), write, || Ok(()))?;
+            // The count came from the process that wrote.
+            Ok(Answer::Works)
         }
         Order::Copy { from, to, name } => {
             let copy =

@@ -42,8 +42,18 @@ pub(super) fn copy_layer(
         std::fs::create_dir(&to)?;
         copy_tree(&from.join(layer::UPPER), &to.join(layer::UPPER), told)?;
     }
-    copy_tree(&from.join(layer::VAR), &to.join(layer::VAR), told)?;
-    system_files::rename(&layers.join("etc"), name)
+    for own in [layers.join("etc").join(layer::UPPER), layers.join(layer::WHOLE).join("upper/etc")]
+    {
+        system_files::rename(&own, name)?;
+    }
+    if from.join(layer::IMAGE).exists() {
+        // No box writes here: it says what the layer is laid over.
+        std::fs::copy(from.join(layer::IMAGE), to.join(layer::IMAGE))?;
+    }
+    if from.join(layer::VAR).exists() {
+        copy_tree(&from.join(layer::VAR), &to.join(layer::VAR), told)?;
+    }
+    Ok(())
 }
 
 fn copy_tree(from: &Path, to: &Path, told: &mut Told) -> anyhow::Result<()> {

@@ -3,12 +3,17 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::image::{Unpacked, has};
 use crate::engine::BoxPlan;
 use crate::shim::config::{CA_BUNDLE, box_environment, host_ca_bundle};
 
 /// The box's home, unless the workspace stands there.
 const HOME: &str = "/root";
 const OTHER_HOME: &str = "/home/agent";
+
+/// Variables that an image does not say anything about.
+const OWN: [&str; 9] =
+    ["COLORTERM", "HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "USER"];
 
 const STANDARD_PATH: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -23,27 +28,45 @@ pub(super) fn home(plan: &BoxPlan) -> PathBuf {
 }
 
 /// The variables of a box.
-pub(super) fn isolated(plan: &BoxPlan) -> Vec<(String, String)> {
+pub(super) fn isolated(plan: &BoxPlan, image: Option<&Unpacked>) -> Vec<(String, String)> {
     let home = home(plan);
-    let own = std::env::var_os("PATH").unwrap_or_default();
-    let path = search_path(&home, &plan.tools, &own);
+    let (path, shell) = match image {
+        Some(image) => of_image(image, &home),
+        None => {
+            let own = std::env::var_os("PATH").unwrap_or_default();
+            (search_path(&home, &plan.tools, &own), "/bin/bash")
+        }
+    };
     let mut variables = terminal_variables();
+    if let Some(image) = image {
+        let own = |name: &str| OWN.contains(&name);
+        variables.extend(image.environment.iter().filter(|(name, _)| !own(name)).cloned());
+    }
     variables.extend(pairs(&[
         ("HOME", &home.to_string_lossy()),
         ("PATH", &path),
         ("USER", "root"),
         ("LOGNAME", "root"),
-        ("SHELL", "/bin/bash"),
+        ("SHELL", shell),
     ]));
     // `cargo install` puts programs where the search path has them.
     variables.push(pair("CARGO_INSTALL_ROOT", &home.join(".local").to_string_lossy()));
-    let toolchains = plan.tools.iter().find(|tool| tool.ends_with(".rustup"));
+    let tools = if image.is_none() { &plan.tools[..] } else { &[] };
+    let toolchains = tools.iter().find(|tool| tool.ends_with(".rustup"));
     variables.extend(
         toolchains.map(|tool| ("RUSTUP_HOME".to_owned(), tool.to_string_lossy().into_owned())),
     );
     let certificates = host_ca_bundle().map(|_| CA_BUNDLE);
     variables.extend(box_environment(&plan.network, certificates));
     variables
+}
+
+/// The search path of an image's programs, and the best shell among them.
+fn of_image(image: &Unpacked, home: &Path) -> (String, &'static str) {
+    let named = image.environment.iter().find(|(name, _)| name == "PATH");
+    let path = named.map_or_else(|| STANDARD_PATH.join(":"), |(_, path)| path.clone());
+    let shell = if has(&image.root, "bin/bash") { "/bin/bash" } else { "/bin/sh" };
+    (format!("{}:{path}", home.join(".local/bin").display()), shell)
 }
 
 /// The variables of an unisolated environment, whose git directory cannot be mounted anywhere.

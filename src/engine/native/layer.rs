@@ -11,12 +11,15 @@ use anyhow::Context;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::system_files;
+use super::{image, system_files};
 use crate::engine::BoxPlan;
 use crate::model::failure::{Failure, FailureKind};
 
 /// The layer's directory in the environment's.
 pub(super) const DIRECTORY: &str = "layer";
+
+/// Names the image that a layer is laid over, if it is one.
+pub(super) const IMAGE: &str = "image";
 
 /// What is kept of each directory of the host, one directory for each.
 pub(super) const LAYERS: &str = "layers";
@@ -24,7 +27,10 @@ pub(super) const LAYERS: &str = "layers";
 /// The changes in one of them, beside what the kernel needs for its work.
 pub(super) const UPPER: &str = "upper";
 
-/// The box's `/var`.
+/// The changes to a whole image: no path of the host is called so.
+pub(super) const WHOLE: &str = "%";
+
+/// The box's `/var`, where it is not an image's.
 pub(super) const VAR: &str = "var";
 
 /// Directories of `/var` that programs expect, beside those that show the host's.
@@ -43,12 +49,28 @@ const VARIABLE: [&str; 12] = [
     "tmp",
 ];
 
+/// What a box's layer is laid over.
+pub(super) enum Base {
+    /// The host's system, with these files for its `/etc`.
+    Host { system_files: PathBuf },
+    /// The unpacked root of an image.
+    Image(PathBuf),
+}
+
+impl Base {
+    pub(super) fn of(plan: &BoxPlan) -> anyhow::Result<Self> {
+        Ok(match image::of(plan)? {
+            Some(image) => Self::Image(image.root),
+            None => Self::Host { system_files: system_files::shared(plan.deck_directory())? },
+        })
+    }
+}
+
 /// A layer that is ready and, until the box ends, locked.
 pub(super) struct Layer {
     pub(super) directory: PathBuf,
     pub(super) log: OwnedFd,
-    /// What the box's `/etc` is laid over.
-    pub(super) system_files: PathBuf,
+    pub(super) base: Base,
     /// Kept open by the box's first process: the kernel leaves it undefined what two overlays on
     /// one upper directory do.
     _lock: OwnedFd,
@@ -73,10 +95,16 @@ pub(super) fn prepare(plan: &BoxPlan) -> anyhow::Result<Layer> {
         .with_context(|| format!("cannot make {}", directory.display()))?;
     let lock = lock(&directory)?;
     std::fs::create_dir_all(directory.join(LAYERS)).context("cannot make the layers")?;
-    fill(&directory.join(LAYERS), "etc", |layer| system_files::write_own(layer, plan))?;
-    fill(&directory, VAR, write_variable)?;
-    let system_files = system_files::shared(plan.deck_directory())?;
-    Ok(Layer { log: open_log(&plan.directory)?, system_files, directory, _lock: lock })
+    let log = open_log(&plan.directory)?;
+    let base = Base::of(plan)?;
+    let layers = directory.join(LAYERS);
+    if let Base::Image(_) = base {
+        fill(&layers, WHOLE, |layer| system_files::write_into_image(layer, plan))?;
+    } else {
+        fill(&layers, "etc", |layer| system_files::write_own(layer, plan))?;
+        fill(&directory, VAR, write_variable)?;
+    }
+    Ok(Layer { log, base, directory, _lock: lock })
 }
 
 fn lock(directory: &Path) -> anyhow::Result<OwnedFd> {

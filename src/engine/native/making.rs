@@ -10,10 +10,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use super::cgroup::{Controller, DEFAULT_PROCESSES, Group};
 use super::mark::Mark;
 use super::order::{Answer, Order};
-use super::{channel, environment, kill, layer_of, mark, process, root};
-use crate::engine::{BoxPlan, BoxRecord, RUN_DIRECTORY};
+use super::{channel, environment, image, kill, layer_of, mark, process, root};
+use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::policy::{IsolationRequest, Limits, NetworkMode};
+use crate::model::policy::{ImageSource, IsolationRequest, Limits, NetworkMode};
 use crate::shim::config::{ProgramLimits, ShimConfig, relay_for};
 
 /// The shim's configuration in the run directory.
@@ -32,11 +32,15 @@ const SHIM_DEADLINE: Duration = Duration::from_secs(10);
 const SHIM_RETRY: Duration = Duration::from_millis(1);
 
 /// Makes a box and waits until its shim serves. On failure no process and no group is left.
-pub(super) async fn make(plan: &BoxPlan) -> Result<BoxRecord, Failure> {
+pub(super) async fn make(
+    plan: &BoxPlan,
+    progress: Option<&ProgressSink>,
+) -> Result<BoxRecord, Failure> {
     if Mark::read(&plan.directory).is_some_and(|mark| process::lives(&mark.record)) {
         let message = format!("the box over {} runs already", layer_of(plan).display());
         return Err(Failure::new(FailureKind::AlreadyExists, message));
     }
+    provide_image(plan, progress.cloned()).await?;
     let isolated = plan.isolation == IsolationRequest::Required;
     let group = if isolated {
         Group::make(&plan.deck, plan.environment.as_str())
@@ -49,6 +53,23 @@ pub(super) async fn make(plan: &BoxPlan) -> Result<BoxRecord, Failure> {
         let _ = group.remove().await;
     }
     made
+}
+
+/// Unpacks the image of the box, if it has one that is not there yet.
+async fn provide_image(plan: &BoxPlan, progress: Option<ProgressSink>) -> Result<(), Failure> {
+    if plan.image.is_none() {
+        return Ok(());
+    }
+    let plan = plan.clone();
+    let mut done = 0;
+    let mut tell = move |bytes: u64| {
+        done += bytes;
+        let step = "unpacking the image".to_owned();
+        // Full: whoever listens has enough to read.
+        let _ = progress.as_ref().map(|it| it.try_send(Progress { step, done, total: 0 }));
+    };
+    let providing = tokio::task::spawn_blocking(move || image::provide(&plan, &mut tell));
+    Ok(providing.await.context("unpacking the image failed")??)
 }
 
 async fn make_in(plan: &BoxPlan, group: &Group, isolated: bool) -> Result<BoxRecord, Failure> {
@@ -85,11 +106,21 @@ pub(super) fn refuse_impossible(plan: &BoxPlan) -> Result<(), Failure> {
             "use --network open, or --engine docker",
         );
     }
-    if plan.image.is_some() {
-        return refused(
-            "the native engine shows the host's own programs and takes no image",
-            "leave --image out, or use --engine docker",
-        );
+    match plan.image {
+        None => {}
+        Some(ImageSource::Archive(_)) if plan.isolation == IsolationRequest::Required => {}
+        Some(ImageSource::Archive(_)) => {
+            return refused(
+                "without isolation there is no system but the host's, and no image",
+                "leave --image out, or the isolation as it is",
+            );
+        }
+        Some(_) => {
+            return refused(
+                "the native engine takes an image from a file only",
+                "use --image FILE.tar, leave the image out, or use --engine docker",
+            );
+        }
     }
     match root::refuse_mount(&plan.mount) {
         Some(failure) if plan.isolation == IsolationRequest::Required => Err(failure),
@@ -106,7 +137,7 @@ fn write_config(plan: &BoxPlan, group: &Group, isolated: bool) -> anyhow::Result
         run_directory: if isolated { RUN_DIRECTORY.to_owned() } else { inside(&plan.run) },
         workspace: inside(if isolated { &plan.mount } else { &plan.workspace }),
         environment: if isolated {
-            environment::isolated(plan)
+            environment::isolated(plan, image::of(plan)?.as_ref())
         } else {
             environment::unisolated(plan)
         },
@@ -155,6 +186,8 @@ pub(super) async fn carry_out(
         while let Some(line) = lines.next_line().await? {
             match serde_json::from_str(&line)? {
                 Answer::Told { done, total } => told(done, total),
+                // The process that did it told more than the one that waited for it.
+                Answer::Works if outcome.is_some() => {}
                 answer => outcome = Some(answer),
             }
         }

@@ -10,6 +10,7 @@ mod channel;
 mod copying;
 mod environment;
 mod forking;
+mod image;
 mod isolation;
 mod kernel;
 mod layer;
@@ -20,6 +21,7 @@ mod pausing;
 mod process;
 mod processes;
 mod root;
+mod saving;
 mod system_files;
 mod tree;
 mod watching;
@@ -35,7 +37,8 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::{
-    Asked, BoxEvent, BoxPlan, BoxRecord, BoxState, Ending, Engine, ProgressSink, unsupported,
+    Asked, BoxEvent, BoxPlan, BoxRecord, BoxState, Ending, Engine, ProgressSink, SaveTarget,
+    unsupported,
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -74,8 +77,12 @@ impl Native {
         Self { home: home.to_owned(), program: program.to_owned(), watchers }
     }
 
-    async fn make(&self, plan: &BoxPlan) -> Result<BoxRecord, Failure> {
-        let record = making::make(plan).await?;
+    async fn make(
+        &self,
+        plan: &BoxPlan,
+        progress: Option<&ProgressSink>,
+    ) -> Result<BoxRecord, Failure> {
+        let record = making::make(plan, progress).await?;
         self.watchers.watch(&plan.deck, &record);
         Ok(record)
     }
@@ -98,6 +105,8 @@ impl Engine for Native {
                 limits,
                 pause: true,
                 fork: true,
+                save: true,
+                images: true,
                 update_limits: limits == LimitSupport::Cgroup,
                 ..Capabilities::default()
             },
@@ -117,10 +126,10 @@ impl Engine for Native {
         report
     }
 
-    async fn create(&self, plan: &BoxPlan, _progress: &ProgressSink) -> Result<BoxRecord, Failure> {
+    async fn create(&self, plan: &BoxPlan, progress: &ProgressSink) -> Result<BoxRecord, Failure> {
         making::refuse_impossible(plan)?;
         let fresh = !layer_of(plan).exists();
-        let made = self.make(plan).await;
+        let made = self.make(plan, Some(progress)).await;
         if made.is_err() && fresh {
             // What failed is told; a rest of the layer would only be used by the next try.
             let _ = super::remove_tree(&layer_of(plan));
@@ -130,7 +139,7 @@ impl Engine for Native {
 
     async fn start(&self, plan: &BoxPlan, record: &BoxRecord) -> Result<BoxRecord, Failure> {
         making::refuse_impossible(plan)?;
-        if process::lives(record) { Ok(record.clone()) } else { self.make(plan).await }
+        if process::lives(record) { Ok(record.clone()) } else { self.make(plan, None).await }
     }
 
     async fn stop(&self, record: &BoxRecord, grace: Duration) -> Result<(), Failure> {
@@ -267,6 +276,16 @@ impl Engine for Native {
         progress: &ProgressSink,
     ) -> Result<(), Failure> {
         forking::fork(from, plan, progress).await
+    }
+
+    async fn save(
+        &self,
+        plan: &BoxPlan,
+        record: &BoxRecord,
+        to: &SaveTarget,
+        progress: &ProgressSink,
+    ) -> Result<(), Failure> {
+        saving::save(plan, record, to, progress).await
     }
 }
 

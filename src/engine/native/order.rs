@@ -24,6 +24,8 @@ pub(super) enum Order {
     Detach { plan: Box<BoxPlan> },
     /// Find out whether boxes can be made, with `directory` for their layers.
     Probe { directory: PathBuf },
+    /// Write the system of a box that stands still to a file.
+    Save { plan: Box<BoxPlan>, output: PathBuf },
     /// Copy the layer of a box that stands still.
     Copy { from: PathBuf, to: PathBuf, name: String },
 }
@@ -37,6 +39,10 @@ pub(super) enum Answer {
         start: u64,
     },
     Works,
+    /// How many files the user may not read and the image does not have.
+    Saved {
+        left_out: u64,
+    },
     /// How far it is; another answer follows.
     Told {
         done: u64,

@@ -1,6 +1,8 @@
 //! The root of a box: an allow-list of the host, private places, and the environment's own.
 
 use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
@@ -8,7 +10,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::child::Settle;
 use super::kernel::InotifyShare;
-use super::layer::{self, Layer};
+use super::layer::{self, Base, Layer};
 use super::tree::{self, Access, Tree};
 use super::{kernel, tree::Access::ReadOnly, tree::Access::Writable};
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
@@ -71,17 +73,15 @@ pub(super) fn build(
 ) -> anyhow::Result<()> {
     layer::use_as_output(&layer.log)?;
     rustix::process::setsid()?;
-    let tree = start(&layer.root())?;
-    // A deck's own directory is never part of what a box sees of the host.
-    let deck = plan.deck_directory();
-    let host =
-        Host { tree: &tree, layers: layer.layers(), hidden: deck, mounts: tree::mount_points()? };
-    host.show_system()?;
-    host.overlay_at(&layer.system_files, Path::new("/etc"))?;
-    private_places(&tree, layer)?;
-    for path in PACKAGES.iter().map(Path::new).filter(|path| path.is_dir()) {
-        host.show(path)?;
+    let tree = match &layer.base {
+        Base::Host { .. } => start(&layer.root())?,
+        Base::Image(image) => start_on_image(image, layer)?,
+    };
+    let host = Host::of(&tree, layer.layers(), plan, View::Live)?;
+    if let Base::Host { system_files } = &layer.base {
+        host.show_system(system_files, &layer.directory)?;
     }
+    private_places(&tree)?;
     environment(&host, plan, home)?;
     settle()?;
     kernel::write_quotas(&Tree::path_of(&tree.directory(Path::new("/proc"))?), inotify)?;
@@ -90,6 +90,25 @@ pub(super) fn build(
         .context("cannot set the host name")?;
     kernel::raise_loopback().context("cannot bring the loopback interface up")?;
     tree.become_root().context("cannot change to the box's root")
+}
+
+/// Puts the system of a box together as it is now, and opens its root. Nothing of it can be
+/// written, and what is only there while a box runs is not.
+pub(super) fn still(plan: &BoxPlan, layer: &Path, base: &Base) -> anyhow::Result<OwnedFd> {
+    let place = layer.join("root");
+    let tree = match base {
+        Base::Host { system_files } => {
+            let tree = start(&place)?;
+            let host = Host::of(&tree, layer.join(layer::LAYERS), plan, View::Still)?;
+            host.show_system(system_files, layer)?;
+            tree
+        }
+        Base::Image(image) => {
+            make_private()?;
+            Tree::still(image, &place, &layer.join(layer::LAYERS).join(layer::WHOLE))?
+        }
+    };
+    tree.open().context("cannot open the box's root")
 }
 
 /// Tries everything that a kernel may forbid, with layers in `directory`.
@@ -102,7 +121,8 @@ pub(super) fn try_out(
     std::fs::create_dir_all(&place)?;
     let tree = start(&place)?;
     let layers = directory.join("layers");
-    let host = Host { tree: &tree, layers, hidden: directory, mounts: tree::mount_points()? };
+    let mounts = tree::mount_points()?;
+    let host = Host { tree: &tree, layers, hidden: directory, mounts, view: View::Live };
     host.overlay(Path::new("/usr/bin"))?;
     tree.special("proc", "/proc", MountFlags::NOSUID, "")?;
     settle()?;
@@ -111,10 +131,39 @@ pub(super) fn try_out(
 }
 
 fn start(place: &Path) -> anyhow::Result<Tree> {
+    make_private()?;
+    Tree::mount(place).map_err(|error| kernel::explain("cannot mount a box's root", &error))
+}
+
+fn start_on_image(image: &Path, layer: &Layer) -> anyhow::Result<Tree> {
+    make_private()?;
+    let own = layer.layers().join(layer::WHOLE);
+    Tree::over(image, &layer.root(), &own)
+        .map_err(|error| explain_overlay("cannot put a layer over the image", &own, &error))
+}
+
+fn make_private() -> anyhow::Result<()> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private)
-        .map_err(|error| kernel::explain("cannot make mounts private", &error.into()))?;
-    Tree::mount(place).map_err(|error| kernel::explain("cannot mount a box's root", &error))
+        .map_err(|error| kernel::explain("cannot make mounts private", &error.into()))
+}
+
+/// Why a layer cannot be laid over something.
+fn explain_overlay(step: &str, layer: &Path, error: &io::Error) -> anyhow::Error {
+    let kind = rustix::fs::statfs(layer).map(|found| found.f_type as u64);
+    if kind == Ok(OVERLAY) {
+        let hint = "set AGENTDECK_HOME to a directory on a disk or a volume";
+        let message = format!("{step}: {} is itself on an overlay file system", layer.display());
+        return Failure::new(FailureKind::Unavailable, message).hint(hint).into();
+    }
+    kernel::explain(step, error)
+}
+
+/// Whether a system is put together to run in or to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Live,
+    Still,
 }
 
 /// The host's own directories as a box sees them.
@@ -123,16 +172,29 @@ struct Host<'a> {
     layers: PathBuf,
     hidden: &'a Path,
     mounts: Vec<PathBuf>,
+    view: View,
 }
 
-impl Host<'_> {
-    fn show_system(&self) -> anyhow::Result<()> {
+impl<'a> Host<'a> {
+    /// A deck's own directory is never part of what a box sees of the host.
+    fn of(tree: &'a Tree, layers: PathBuf, plan: &'a BoxPlan, view: View) -> anyhow::Result<Self> {
+        let hidden = plan.deck_directory();
+        Ok(Self { tree, layers, hidden, mounts: tree::mount_points()?, view })
+    }
+
+    /// What the host has installed, the box's own `/etc` and `/var`.
+    fn show_system(&self, system_files: &Path, layer: &Path) -> anyhow::Result<()> {
         for entry in std::fs::read_dir("/").context("cannot read /")? {
             let name = entry?.file_name();
             let text = name.to_str().unwrap_or_default();
             if SYSTEM.contains(&text) || (text.starts_with("lib") && !text.contains('+')) {
                 self.show(&Path::new("/").join(name))?;
             }
+        }
+        self.overlay_at(system_files, Path::new("/etc"))?;
+        self.tree.bind(&layer.join(layer::VAR), Path::new("/var"), Writable)?;
+        for path in PACKAGES.iter().map(Path::new).filter(|path| path.is_dir()) {
+            self.show(path)?;
         }
         Ok(())
     }
@@ -170,17 +232,12 @@ impl Host<'_> {
 
     fn overlay_at(&self, source: &Path, path: &Path) -> anyhow::Result<()> {
         let layer = self.layers.join(layer_name(path));
-        self.tree.overlay(source, path, &layer).map_err(|error| {
-            let step = format!("cannot put a layer over {}", path.display());
-            let kind = rustix::fs::statfs(&layer).map(|found| found.f_type as u64);
-            if kind == Ok(OVERLAY) {
-                let hint = "set AGENTDECK_HOME to a directory on a disk or a volume";
-                let message =
-                    format!("{step}: {} is itself on an overlay file system", layer.display());
-                return Failure::new(FailureKind::Unavailable, message).hint(hint).into();
-            }
-            kernel::explain(&step, &error)
-        })
+        let shown = match self.view {
+            View::Live => self.tree.overlay(source, path, &layer),
+            View::Still => self.tree.merged(source, path, &layer),
+        };
+        let step = || format!("cannot put a layer over {}", path.display());
+        shown.map_err(|error| explain_overlay(&step(), &layer, &error))
     }
 }
 
@@ -190,9 +247,8 @@ fn layer_name(path: &Path) -> std::ffi::OsString {
     name.replace('%', "%25").replace('/', "%2f").into()
 }
 
-/// The box's own `/var`, `/dev`, `/proc` and places for temporary files.
-fn private_places(tree: &Tree, layer: &Layer) -> anyhow::Result<()> {
-    tree.bind(&layer.directory.join(layer::VAR), Path::new("/var"), Writable)?;
+/// The box's own `/dev`, `/proc` and places for temporary files.
+fn private_places(tree: &Tree) -> anyhow::Result<()> {
     for path in EMPTY {
         tree.directory(Path::new(path))?;
     }
@@ -225,7 +281,9 @@ fn devices(tree: &Tree) -> anyhow::Result<()> {
 fn environment(host: &Host<'_>, plan: &BoxPlan, home: &Path) -> anyhow::Result<()> {
     let tree = host.tree;
     tree.bind(&plan.home, home, Writable)?;
-    for tool in plan.tools.iter().filter(|tool| tool.exists() && !tool.starts_with(&plan.mount)) {
+    // The host's tools need the host's libraries.
+    let tools = if plan.image.is_none() { &plan.tools[..] } else { &[] };
+    for tool in tools.iter().filter(|tool| tool.exists() && !tool.starts_with(&plan.mount)) {
         host.show(tool)?;
     }
     tree.bind(&plan.workspace, &plan.mount, Writable)?;

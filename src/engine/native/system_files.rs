@@ -5,13 +5,14 @@
 
 use std::ffi::OsString;
 use std::fs::Metadata;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 
 use crate::engine::BoxPlan;
+use crate::model::policy::NetworkMode;
 use crate::shim::config::{CA_BUNDLE, host_ca_bundle};
 
 /// Names in `/etc`; one that ends in `*` stands for all that begin so.
@@ -95,6 +96,9 @@ const NOBODY: u32 = 65_534;
 const NAME_SERVICES: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n\
                              networks: files\nprotocols: files\nservices: files\n";
 
+/// The box's own.
+const NAME_SERVER: &str = "nameserver 127.0.0.1\n";
+
 /// The directory in `deck` that is `/etc` for all its boxes, made when the host's has changed:
 /// copying takes longer than everything else about a box. Older ones stay, for boxes that run.
 pub(super) fn shared(deck: &Path) -> anyhow::Result<PathBuf> {
@@ -138,10 +142,29 @@ pub(super) fn write_own(layer: &Path, plan: &BoxPlan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives the copy of another box's layer over `/etc` the name `name`, in files that are as that
+/// The same in the new layer over an image, with what a box needs that no image can know.
+pub(super) fn write_into_image(layer: &Path, plan: &BoxPlan) -> anyhow::Result<()> {
+    let etc = layer.join("upper/etc");
+    std::fs::create_dir_all(&etc)?;
+    let open = std::fs::Permissions::from_mode(0o755);
+    for directory in [layer.join("upper"), etc.clone()] {
+        std::fs::set_permissions(directory, open.clone())?;
+    }
+    for (file, text) in named(plan.name.as_str()) {
+        std::fs::write(etc.join(file), text)?;
+    }
+    if plan.network.mode != NetworkMode::Bridge {
+        std::fs::write(etc.join("resolv.conf"), NAME_SERVER)?;
+    }
+    copy_certificates(&etc)
+}
+
+/// Gives `upper`, the copy of another box's layer over `/etc`, the name `name`, in files that are as that
 /// box was given them.
-pub(super) fn rename(layer: &Path, name: &str) -> anyhow::Result<()> {
-    let upper = layer.join("upper");
+pub(super) fn rename(upper: &Path, name: &str) -> anyhow::Result<()> {
+    if !std::fs::symlink_metadata(upper).is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
     // What the other box put there may lead anywhere.
     let read = |file: &str| {
         let path = upper.join(file);
@@ -215,9 +238,13 @@ fn write(etc: &Path, names: &[OsString]) -> anyhow::Result<()> {
     };
     put("passwd", &system_users(&read("/etc/passwd")))?;
     put("group", &system_groups(&read("/etc/group")))?;
-    put("resolv.conf", "nameserver 127.0.0.1\n")?;
+    put("resolv.conf", NAME_SERVER)?;
     put("nsswitch.conf", NAME_SERVICES)?;
     symlink("/proc/self/mounts", etc.join("mtab"))?;
+    copy_certificates(etc)
+}
+
+fn copy_certificates(etc: &Path) -> anyhow::Result<()> {
     if let Some(bundle) = host_ca_bundle() {
         let place = etc.join(CA_BUNDLE.trim_start_matches("/etc/"));
         std::fs::create_dir_all(place.parent().unwrap_or(etc))?;
@@ -286,8 +313,6 @@ fn is_system(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -39,6 +39,29 @@ impl Tree {
         Ok(Self { root })
     }
 
+    /// Mounts at `place` the directory `lower`, with changes kept in `layer`, as a root.
+    pub(super) fn over(lower: &Path, place: &Path, layer: &Path) -> io::Result<Self> {
+        Self::at(place, &overlay_of(&[lower], Some(layer))?)
+    }
+
+    /// The same to be read only: the changes that there are over the directory.
+    pub(super) fn still(lower: &Path, place: &Path, layer: &Path) -> io::Result<Self> {
+        Self::at(place, &overlay_of(&[&layer.join("upper"), lower], None)?)
+    }
+
+    fn at(place: &Path, mounted: &OwnedFd) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let below = rustix::fs::open(place, flags, Mode::empty())?;
+        put_at(mounted, &below)?;
+        Ok(Self { root: rustix::fs::open(place, flags, Mode::empty())? })
+    }
+
+    /// Opens the root to be read.
+    pub(super) fn open(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.root, ".", flags, Mode::empty())?)
+    }
+
     /// Makes the tree this process's root and lets go of the old one.
     pub(super) fn become_root(self) -> io::Result<()> {
         rustix::process::fchdir(&self.root)?;
@@ -144,29 +167,54 @@ impl Tree {
 
     /// Shows the host's directory `source` at `path`, with changes kept in `layer`.
     pub(super) fn overlay(&self, source: &Path, path: &Path, layer: &Path) -> io::Result<()> {
-        let (upper, work) = (layer.join("upper"), layer.join("work"));
-        for directory in [&upper, &work] {
-            std::fs::create_dir_all(directory)?;
-        }
-        std::fs::set_permissions(&upper, std::fs::metadata(source)?.permissions())?;
-        // Through descriptors, because the options give a meaning to `:` and `\` in paths.
-        let open =
-            |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        let (lower, upper, work) = (open(source)?, open(&upper)?, open(&work)?);
-        let system = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        rustix::mount::fsconfig_set_string(&system, "source", "agentdeck")?;
-        rustix::mount::fsconfig_set_string(&system, "lowerdir", Self::path_of(&lower))?;
-        rustix::mount::fsconfig_set_string(&system, "upperdir", Self::path_of(&upper))?;
-        rustix::mount::fsconfig_set_string(&system, "workdir", Self::path_of(&work))?;
-        rustix::mount::fsconfig_set_flag(&system, "userxattr")?;
-        rustix::mount::fsconfig_create(&system)?;
-        let none = MountAttrFlags::MOUNT_ATTR_NODEV;
-        let mounted = rustix::mount::fsmount(&system, FsMountFlags::FSMOUNT_CLOEXEC, none)?;
-        let place = self.directory(path).map_err(io::Error::other)?;
-        let flags =
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        Ok(rustix::mount::move_mount(&mounted, "", &place, "", flags)?)
+        let mounted = overlay_of(&[source], Some(layer))?;
+        put_at(&mounted, &self.directory(path).map_err(io::Error::other)?)
     }
+
+    /// Shows `source` at `path` with the changes that there are in `layer`, to be read only.
+    pub(super) fn merged(&self, source: &Path, path: &Path, layer: &Path) -> io::Result<()> {
+        let upper = layer.join("upper");
+        if !upper.is_dir() {
+            return self.bind(source, path, Access::ReadOnly).map_err(io::Error::other);
+        }
+        let mounted = overlay_of(&[&upper, source], None)?;
+        put_at(&mounted, &self.directory(path).map_err(io::Error::other)?)
+    }
+}
+
+/// An overlay of directories, the uppermost first, and the layer that takes changes, if any may
+/// be made.
+fn overlay_of(lower: &[&Path], layer: Option<&Path>) -> io::Result<OwnedFd> {
+    // Through descriptors, because the options give a meaning to `:` and `\` in paths.
+    let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let system = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&system, "source", "agentdeck")?;
+    let opened: Vec<OwnedFd> = lower.iter().map(|path| open(path)).collect::<Result<_, _>>()?;
+    let names: Vec<String> =
+        opened.iter().map(|place| Tree::path_of(place).to_string_lossy().into_owned()).collect();
+    rustix::mount::fsconfig_set_string(&system, "lowerdir", names.join(":"))?;
+    let mut changes = Vec::new();
+    if let (Some(layer), Some(lowest)) = (layer, lower.last()) {
+        for (name, option) in [("upper", "upperdir"), ("work", "workdir")] {
+            let directory = layer.join(name);
+            std::fs::create_dir_all(&directory)?;
+            if name == "upper" {
+                std::fs::set_permissions(&directory, std::fs::metadata(lowest)?.permissions())?;
+            }
+            let place = open(&directory)?;
+            rustix::mount::fsconfig_set_string(&system, option, Tree::path_of(&place))?;
+            changes.push(place);
+        }
+    }
+    rustix::mount::fsconfig_set_flag(&system, "userxattr")?;
+    rustix::mount::fsconfig_create(&system)?;
+    let none = MountAttrFlags::MOUNT_ATTR_NODEV;
+    Ok(rustix::mount::fsmount(&system, FsMountFlags::FSMOUNT_CLOEXEC, none)?)
+}
+
+fn put_at(mounted: &OwnedFd, place: &OwnedFd) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mounted, "", place, "", flags)?)
 }
 
 fn step_into(place: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {

@@ -1,0 +1,95 @@
+//! The native engine and images in files: boxes on them, and boxes written as one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use agentdeck::engine::{BoxState, Engine, SaveTarget};
+use agentdeck::model::policy::ImageSource;
+use agentdeck::shim::wire::Role;
+
+use crate::common::place::Place;
+use crate::common::talk::script;
+use crate::native::usable;
+
+/// The plain files of a small system, as an archive; `None` where no static busybox is there.
+fn small_system(directory: &Path) -> Option<PathBuf> {
+    let found = Command::new("sh").args(["-c", "command -v busybox"]).output().expect("a shell");
+    let busybox = PathBuf::from(String::from_utf8_lossy(&found.stdout).trim());
+    let content = std::fs::read(busybox).ok()?;
+    let path = directory.join("system.tar");
+    let mut archive = tar::Builder::new(std::fs::File::create(&path).expect("made"));
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(content.len() as u64);
+    archive.append_data(&mut header, "bin/busybox", &content[..]).expect("written");
+    for applet in ["sh", "cat", "ls", "rm", "mkdir", "stat", "id", "test", "echo", "chmod"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        archive.append_link(&mut header, format!("bin/{applet}"), "busybox").expect("written");
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(4);
+    archive.append_data(&mut header, "etc/base", &b"base"[..]).expect("written");
+    archive.finish().expect("ended");
+    Some(path)
+}
+
+#[tokio::test]
+async fn a_box_stands_on_an_image_and_its_system_makes_another() {
+    let mut place = Place::new();
+    let Some(engine) = usable(&place).await else { return };
+    let Some(system) = small_system(place.home.path()) else { return };
+    place.plan.image = Some(ImageSource::Archive(system.clone()));
+    let record = place.create(&engine).await;
+    let look = "cat /etc/base; ls /usr/bin/env /root/.cargo 2>/dev/null; cat hello; id -u";
+    assert_eq!(script(&engine, &record, Role::Agent, look).await, "basehello\n0");
+    let change = "echo more >/etc/more; rm /etc/base; mkdir /opt; echo x >/opt/x; chmod 600 /opt/x; \
+                  echo no >/tmp/no; echo no >/root/no; echo no >no";
+    assert_eq!(script(&engine, &record, Role::Root, change).await, "");
+    let (progress, _reports) = tokio::sync::mpsc::channel(1);
+    let saved = place.home.path().join("saved.tar");
+    let name = SaveTarget::Image("x".to_owned());
+    let failure = engine.save(&place.plan, &record, &name, &progress).await.expect_err("refused");
+    assert!(failure.hint.is_some_and(|hint| hint.contains("--output")));
+    let target = SaveTarget::Archive(saved.clone());
+    engine.save(&place.plan, &record, &target, &progress).await.expect("saved");
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running));
+    let record = {
+        engine.stop(&record, std::time::Duration::ZERO).await.expect("stopped");
+        std::fs::remove_file(&system).expect("removed");
+        engine.start(&place.plan, &record).await.expect("its image is kept")
+    };
+    assert_eq!(script(&engine, &record, Role::Agent, "cat /etc/more").await, "more");
+    engine.remove(&record).await.expect("removed");
+
+    let mut other = Place::new();
+    let other_engine = usable(&other).await.expect("it was");
+    other.plan.image = Some(ImageSource::Archive(saved));
+    let record = other.create(&other_engine).await;
+    let look =
+        "cat /etc/more /opt/x; ls /etc/base /tmp /root no 2>/dev/null; stat -c %a /opt/x /tmp";
+    let found = script(&other_engine, &record, Role::Agent, look).await;
+    assert_eq!(found, "more\nx\n/root:\n\n/tmp:\n600\n1777");
+    other_engine.remove(&record).await.expect("removed");
+}
+
+#[tokio::test]
+async fn what_cannot_be_saved_leaves_no_file() {
+    let mut place = Place::new();
+    let Some(engine) = usable(&place).await else { return };
+    let Some(system) = small_system(place.home.path()) else { return };
+    place.plan.image = Some(ImageSource::Archive(system));
+    let record = place.create(&engine).await;
+    let (progress, _reports) = tokio::sync::mpsc::channel(1);
+    let directory = place.home.path().join("a-directory");
+    std::fs::create_dir(&directory).expect("made");
+    for target in [PathBuf::from("/proc/x.tar"), "/nowhere/x.tar".into(), directory] {
+        let target = SaveTarget::Archive(target);
+        let saved = engine.save(&place.plan, &record, &target, &progress).await;
+        assert!(saved.is_err(), "{target:?}");
+    }
+    assert_eq!(engine.state(&record).await, Ok(BoxState::Running), "it is not left paused");
+    engine.remove(&record).await.expect("removed");
+}
