@@ -314,6 +314,27 @@ fn what_is_required_and_there_is_told_as_enforced() {
     discarded.ok();
 }
 
+/// Shows what is mounted below a home to processes in other mount namespaces, until it is dropped.
+struct Shared(std::path::PathBuf);
+
+impl Shared {
+    fn of(test: &TestHome) -> Self {
+        let place = Self(test.path());
+        let path = place.0.to_str().expect("text");
+        for arguments in [&["--bind", path, path][..], &["--make-shared", path]] {
+            let done = Command::new("mount").args(arguments).status().expect("mount");
+            assert!(done.success(), "mount {arguments:?}");
+        }
+        place
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l", "-R"]).arg(&self.0).status();
+    }
+}
+
 /// Starts a server that cannot see control groups, as in a container that shows none. Its other
 /// mounts are the host's, as an engine needs them.
 fn start_blind_server(test: &TestHome) {
@@ -344,6 +365,7 @@ fn an_agent_never_runs_in_a_box_in_which_what_is_required_was_not_found() {
     }
     let image = Image::busybox();
     let test = TestHome::new();
+    let _shared = Shared::of(&test);
     start_blind_server(&test);
     let new = |name: &'static str, require: &'static [&'static str]| {
         let plan = ["new", name, "--engine", "docker", "--image", &image.0, "--memory", "64m"];
