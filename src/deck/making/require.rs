@@ -120,7 +120,8 @@ pub(super) async fn read_back(
         // Nothing may run in a box of which nobody knows what holds it.
         Err(failure) => failure,
     };
-    // The agent has not been started, and never is in this box.
+    // The agent has not been started, and never is in this box, whose end is our wish.
+    shared.report(&environment.id, Report::Wanted { running: false }).await;
     let _ = engine.stop(made, Duration::ZERO).await;
     Err(failure)
 }
