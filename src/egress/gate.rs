@@ -87,6 +87,10 @@ impl Gate {
 
     /// Notes that a name was looked up which the policy does not reach.
     pub(super) fn refuse_name(&self, name: &str) {
+        if name == HostPort::HOST_IN_BOX {
+            // Which of its services was meant is not known yet.
+            return self.deny(name.to_owned(), Refusal::OwnHost(name.to_owned()).to_string(), None);
+        }
         let host = Host::parse(name.as_bytes());
         let opens = host.map(|host| HostPort { host: Named::Exactly(host), port: None });
         let opens = opens.filter(|entry| policy::check_entry(entry).is_ok());
@@ -97,6 +101,8 @@ impl Gate {
     fn deny(&self, place: String, reason: String, opens: Option<HostPort>) {
         let place: String = place.chars().map(shown).take(MAX_PLACE).collect();
         let last = now();
+        // An entry is a text to everybody else; one that is read as another would open that.
+        let opens = opens.filter(|entry| entry.to_string().parse().as_ref() == Ok(entry));
         self.change(|denied| {
             let same = |denial: &Denial| denial.place == place && denial.reason == reason;
             let count = match denied.iter().position(same) {
@@ -176,6 +182,24 @@ mod tests {
             assert!(denial.place.len() <= MAX_PLACE);
             assert_eq!(denial.opens, None);
         }
+    }
+
+    #[test]
+    fn what_a_refusal_says_would_open_it_is_read_as_just_that() {
+        let gate = gate();
+        for place in ["host:80", "host:8080", "host.agentdeck:8080", "a.example:443"] {
+            refuse(&gate, place);
+        }
+        for name in ["host", "host.agentdeck", "a.example", "localhost", "metadata"] {
+            gate.refuse_name(name);
+        }
+        let entries: Vec<_> = gate.denied().into_iter().filter_map(|denial| denial.opens).collect();
+        let words: Vec<String> = entries.iter().map(ToString::to_string).collect();
+        assert_eq!(words, ["a.example", "a.example:443", "host:8080"]);
+        for (entry, word) in entries.iter().zip(&words) {
+            assert_eq!(word.parse().as_ref(), Ok(entry));
+        }
+        assert_eq!(entries[2], HostPort::this_machine(8080), "asked for as host.agentdeck");
     }
 
     #[test]

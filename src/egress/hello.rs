@@ -86,7 +86,7 @@ fn message(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
 
 /// The name in a hello's extensions, if it has one; the outer `None` is for what is malformed or
 /// named twice.
-#[expect(clippy::option_option, reason = "malformed, nameless and named are three things")]
+#[allow(clippy::option_option, reason = "malformed, nameless and named are three things")]
 fn server_name(body: &[u8]) -> Option<Option<&[u8]>> {
     let mut hello = Reader(body);
     hello.take(2 + 32)?;

@@ -213,9 +213,10 @@ impl FromStr for HostPort {
 
 /// Takes an entry apart at the colon before its port. An IPv6 address needs brackets.
 fn split(text: &str) -> Option<(&str, Option<&str>)> {
-    let end = match text.starts_with('[') {
-        true => text.find(']')? + 1,
-        false => text.find(':').unwrap_or(text.len()),
+    let end = if text.starts_with('[') {
+        text.find(']')? + 1
+    } else {
+        text.find(':').unwrap_or(text.len())
     };
     let (host, rest) = text.split_at(end);
     match rest {

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use agentdeck::engine::Engine;
@@ -14,6 +13,7 @@ use agentdeck::shim::config::RelayConfig;
 use agentdeck::shim::wire::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 
 use crate::common::place::Place;
 use crate::common::talk::script;
@@ -47,7 +47,7 @@ struct Spelling {
 struct Metadata;
 
 /// Two tests of one process must not take it from each other.
-static METADATA_IN_USE: Mutex<()> = Mutex::new(());
+static METADATA_IN_USE: Mutex<()> = Mutex::const_new(());
 
 impl Metadata {
     fn new() -> Option<Self> {
@@ -251,7 +251,7 @@ fn socks_requests(canaries: &[Canary]) -> Vec<Vec<u8>> {
 }
 
 async fn no_way_leads_around(engine: &dyn Engine, place: &mut Place) {
-    let in_use = METADATA_IN_USE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let in_use = METADATA_IN_USE.lock().await;
     let metadata = Metadata::new();
     let mut tried = 0;
     let canaries = canaries().await;

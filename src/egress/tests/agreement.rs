@@ -261,7 +261,8 @@ async fn the_proxy_s_own_requests_agree_with_their_host_too() {
         let answer = named.ask(&format!("{head}\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{head:?} {answer:?}");
     }
-    named.ask(&format!("GET http://{place}/ HTTP/1.1\r\nHost: {place}\r\n\r\n")).await;
+    let close = "Connection: close";
+    named.ask(&format!("GET http://{place}/ HTTP/1.1\r\nHost: {place}\r\n{close}\r\n\r\n")).await;
     assert!(ear.next().await.starts_with("GET / "), "the first that arrived");
 }
 
