@@ -52,6 +52,7 @@ fn opened(size: Size) -> App {
         shim_version: Some(1),
         watch: "watching".to_owned(),
         usage: None,
+        listeners: Vec::new(),
     };
     answer(&mut app, Reply::Inspection(Box::new(inspection)));
     app
