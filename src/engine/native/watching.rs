@@ -10,6 +10,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use super::cgroup::Group;
 use super::mark::Mark;
 use super::process;
 use crate::engine::{BoxEvent, BoxRecord, Ending};
@@ -68,14 +69,15 @@ impl Watchers {
 }
 
 async fn watch(record: BoxRecord, sender: mpsc::Sender<BoxEvent>) {
-    let kills = || Mark::of(&record).map_or(0, |mark| mark.group.memory_kills());
+    let group = Mark::of(&record).map(|mark| mark.group);
+    let kills = || group.as_ref().map_or(0, Group::memory_kills);
     let Ok(mut ended) = Watch::on(&record) else { return };
     let mut told = kills();
     loop {
         let environment = record.environment.clone();
         let event = tokio::select! {
             ending = ended.ending(&record) => BoxEvent::Ended { environment, ending },
-            () = tokio::time::sleep(LOOK) => match kills() {
+            () = tokio::time::sleep(until_look()) => match kills() {
                 count if count > told => {
                     told = count;
                     BoxEvent::OutOfMemory { environment }
@@ -89,6 +91,14 @@ async fn watch(record: BoxRecord, sender: mpsc::Sender<BoxEvent>) {
             return;
         }
     }
+}
+
+/// The time to the next look. All boxes are looked at in the same moment, so that many of them
+/// wake the server no more often than one.
+fn until_look() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
+    LOOK - Duration::from_nanos((now.as_nanos() % LOOK.as_nanos()) as u64)
 }
 
 /// Waits until the box of `record` has ended. A box that is gone has.
