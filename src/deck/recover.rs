@@ -127,9 +127,12 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     let Some(made) = record.record.clone() else { return };
     match state_of(&shared, &record, &made).await {
         standing @ (BoxState::Running | BoxState::Paused) => {
-            if holding::is_left_over(&record.environment) {
-                // A server that was killed on the way may have noted a pause that never came.
-                holding::let_go(&shared, &record, standing == BoxState::Paused).await;
+            let paused = matches!(record.environment.state, EnvironmentState::Paused { .. });
+            if paused && standing == BoxState::Running {
+                // The pause was noted and never came, or was ended behind the server's back.
+                shared.report(&id, Report::Resumed).await;
+            } else if holding::is_left_over(&record.environment) {
+                holding::let_go(&shared, &record, true).await;
             }
             if let Err(failure) = shared.open_gate(&record) {
                 shared.report(&id, Report::Note(format!("no network: {failure}"))).await;

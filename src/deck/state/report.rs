@@ -121,7 +121,11 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
         Report::EndedUnasked => ended_unasked(record),
         Report::Running => {
             record.taken_up = false;
-            enter(&mut record.environment, EnvironmentState::Running, now);
+            // A pause that is on record ends by its own report: the box may have been seen running
+            // a moment before it stood still.
+            if !matches!(record.environment.state, EnvironmentState::Paused { .. }) {
+                enter(&mut record.environment, EnvironmentState::Running, now);
+            }
         }
         other => apply_to_view(&mut record.environment, other, now),
     }
@@ -214,6 +218,12 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
         Report::Diverged(divergence) => view.divergence = divergence,
         Report::Denied(denied) => view.denied = denied,
         Report::NetworkChanged(policy) => view.network = policy,
+        other => apply_to_sessions(view, other, now),
+    }
+}
+
+fn apply_to_sessions(view: &mut Environment, report: Report, now: Timestamp) {
+    match report {
         Report::SessionClosed { session } => view.sessions.retain(|open| open.id != session),
         Report::SessionOpened { session, kind, command, size } => {
             open_session(view, session, kind, command, size, now);
@@ -242,15 +252,7 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
             }
             open.title = title;
         }),
-        Report::WorkspaceMade
-        | Report::BoxMade { .. }
-        | Report::Variables(_)
-        | Report::TakenUp
-        | Report::EndedUnasked
-        | Report::Wanted { .. }
-        | Report::AgentDue { .. }
-        | Report::Copied
-        | Report::Running => {}
+        _ => {}
     }
 }
 

@@ -153,6 +153,7 @@ fn a_pause_keeps_its_reason_until_it_ends() {
     state.apply(&id, Report::Running, START);
     state.apply(&id, Report::Paused { reason: Some("full".to_owned()) }, START);
     state.apply(&id, Report::Paused { reason: None }, START);
+    state.apply(&id, Report::Running, START);
     state.apply(&id, Report::Unreachable { message: "gone".to_owned() }, START);
     assert_eq!(now(&state), EnvironmentState::Paused { reason: Some("full".to_owned()) });
     state.apply(&id, Report::Resumed, START);
