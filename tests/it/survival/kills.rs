@@ -284,8 +284,12 @@ impl Session {
         let request = Request::WatchScreen { environment: environment.clone(), session };
         client.request(request).await.expect("watched");
         let count = loop {
-            if let Event::Screen { delta, .. } = events.next().await.expect("the server runs") {
-                break delta.scrollback;
+            // Of another agent one may still be on its way.
+            match events.next().await.expect("the server runs") {
+                Event::Screen { delta, environment, .. } if environment == agent.id => {
+                    break delta.scrollback;
+                }
+                _ => {}
             }
         };
         let mut lines: Vec<String> = Vec::new();
