@@ -67,7 +67,6 @@ impl Dockerd {
         self.end(Signal::KILL);
     }
 
-    #[allow(dead_code, reason = "for engines that lose their containers")]
     pub fn restart(&mut self) {
         self.stop();
         self.run();
