@@ -57,7 +57,10 @@ async fn lost(
     for view in shared.hub.views().iter().filter(|view| view.engine == kind) {
         let Ok(record) = shared.record(&view.id).await else { continue };
         match record.environment.state {
-            EnvironmentState::Running | EnvironmentState::Paused { .. } => {
+            // Whoever watches the box may have found the engine silent a moment before.
+            EnvironmentState::Running
+            | EnvironmentState::Paused { .. }
+            | EnvironmentState::EngineUnreachable { .. } => {
                 ran.insert(view.id.clone());
                 let message = message.to_owned();
                 shared.report(&view.id, Report::Unreachable { message }).await;

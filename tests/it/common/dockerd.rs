@@ -67,11 +67,6 @@ impl Dockerd {
         self.end(Signal::KILL);
     }
 
-    pub fn restart(&mut self) {
-        self.stop();
-        self.run();
-    }
-
     fn end(&mut self, signal: Signal) {
         let Some(mut child) = self.child.take() else { return };
         let _ = rustix::process::kill_process(pid(child.id()), signal);

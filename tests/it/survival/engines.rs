@@ -74,31 +74,6 @@ fn agents_go_on_through_a_kill_of_dockerd() {
 }
 
 #[test]
-fn without_live_restore_agents_that_ended_with_their_engine_are_started_again() {
-    let Some(mut engine) = Dockerd::start(false) else { return };
-    let test = home_with(&engine, &["ant", "bee", "cat"]);
-    for name in ["ant", "bee", "cat"] {
-        counts(&test, name);
-    }
-    // What the user ended stays ended.
-    test.agentdeck(&["stop", "cat"]).ok();
-    engine.restart();
-    for name in ["ant", "bee"] {
-        super::wait_until(&format!("{name} is started again"), || {
-            read(&test, name, "starts").trim() == "2"
-        });
-        counts(&test, name);
-        let view = test.wait_for_json(&["inspect", name, "--json"], |inspection| {
-            inspection["environment"]["state"]["state"] == "running"
-        });
-        let notes = view["environment"]["notes"].to_string();
-        assert!(notes.contains("started again"), "{notes}");
-    }
-    assert_eq!(state(&test, "cat")["state"], "stopped");
-    assert_eq!(read(&test, "cat", "starts").trim(), "1");
-}
-
-#[test]
 fn a_box_whose_engine_is_away_says_since_when_and_recovers_by_itself() {
     let Some(mut engine) = Dockerd::start(true) else { return };
     let test = home_with(&engine, &["ant"]);
