@@ -11,7 +11,7 @@ use crate::model::listener::Listener;
 /// Listeners told at most: a program can open thousands to make the list useless, and no more.
 const MAX_LISTENERS: usize = 256;
 
-/// The state of a listening socket in `/proc/net/tcp` (`TCP_LISTEN`, net/tcp_states.h).
+/// The state of a listening socket in `/proc/net/tcp` (`TCP_LISTEN`, `net/tcp_states.h`).
 const LISTENING: &str = "0A";
 
 /// A listening socket before it is known whose it is.

@@ -162,7 +162,7 @@ impl Target {
         let mut names = components(path)?;
         if let Some((root, own)) = &self.renamed {
             let first = names.first_mut().filter(|first| *first == root);
-            *first.context("it is not below what was asked for")? = own.clone();
+            first.context("it is not below what was asked for")?.clone_from(own);
         }
         Ok(names)
     }
