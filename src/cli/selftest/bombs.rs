@@ -31,10 +31,12 @@ const UNLIMITED: Duration = Duration::from_millis(1600);
 const LIMITED: Duration = Duration::from_millis(1500);
 const CHURN: u32 = 3;
 const UNREAD: u64 = 16 << 20;
+/// How long nobody reads it.
+const UNREAD_FOR: Duration = Duration::from_secs(2);
 /// What the server's memory may grow by, whatever a box prints or changes.
 const GROWTH: u64 = 96 << 20;
 /// How long a sibling's command may take meanwhile. What a person feels is measured elsewhere.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long a flood may take to be seen to its end.
 const FLOOD_DEADLINE: Duration = Duration::from_secs(40);
 /// What a host needs at the end: processes, open files and free bytes on the disk of the home.
@@ -220,7 +222,7 @@ async fn unread(cast: &Cast<'_>) -> Result<(Control, Shown), Failure> {
     let bomb = Attack::Print { bytes: UNREAD };
     let going = cast.stage.start(&cast.bomber, Side::Agent, bomb).await?;
     let begun = Instant::now();
-    while begun.elapsed() < ANSWER {
+    while begun.elapsed() < UNREAD_FOR {
         watch.look().await?;
     }
     let broken = watch.end().await?;
