@@ -19,13 +19,13 @@ impl Ports {
     /// is no name's any more make room.
     pub(super) fn has_room_for(
         &mut self,
-        place: &SocketAddrV4,
+        place: SocketAddrV4,
         named: impl Fn(&SocketAddrV4) -> bool,
     ) -> bool {
         if self.listeners.len() >= MAX_PORTS {
             self.retain(named);
         }
-        self.listeners.len() < MAX_PORTS && !self.listeners.contains_key(place)
+        self.listeners.len() < MAX_PORTS && !self.listeners.contains_key(&place)
     }
 
     pub(super) fn insert(&mut self, place: SocketAddrV4, listener: AbortHandle) {

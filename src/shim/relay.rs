@@ -151,7 +151,7 @@ impl Relay {
     fn open(&self, places: &[SocketAddrV4]) {
         for place in places {
             let named = |place: &SocketAddrV4| lock(&self.names).name_of(*place.ip()).is_some();
-            if !lock(&self.ports).has_room_for(place, named) {
+            if !lock(&self.ports).has_room_for(*place, named) {
                 continue;
             }
             if let Some(listener) = report((*place).into(), listen((*place).into())) {
