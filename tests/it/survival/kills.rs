@@ -131,7 +131,8 @@ impl Session {
 
     fn open_screen(&mut self) {
         let mut screen = Pty::open(&self.test, &[], 120, 40);
-        screen.wait_for_text("line ");
+        // Which of many it shows first is not known; that it knows them all is.
+        screen.wait_for_text("environments");
         self.screen = Some(screen);
     }
 
