@@ -98,7 +98,7 @@ async fn watch(record: BoxRecord, sender: mpsc::Sender<BoxEvent>) {
 fn until_look() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let now = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
-    LOOK - Duration::from_nanos((now.as_nanos() % LOOK.as_nanos()) as u64)
+    LOOK.saturating_sub(Duration::from_nanos((now.as_nanos() % LOOK.as_nanos()) as u64))
 }
 
 /// Waits until the box of `record` has ended. A box that is gone has.
