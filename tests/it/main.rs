@@ -18,6 +18,7 @@ mod native;
 mod native_images;
 mod network;
 mod network_bypass;
+mod other_engines;
 mod ports;
 mod selftest;
 mod survival;

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use bollard::models::SystemInfo;
+use bollard::models::{SystemInfo, SystemVersion};
 use sha2::{Digest, Sha256};
 
 use super::problem::{Problem, brief, call};
@@ -35,12 +35,29 @@ impl Candidate {
     }
 }
 
+/// How an engine describes its containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// As they were asked for.
+    Docker,
+    /// Capabilities by their difference to its own defaults, and no masked paths.
+    Podman,
+}
+
+impl Dialect {
+    pub(super) fn of(version: &SystemVersion) -> Self {
+        let mut parts = version.components.iter().flatten();
+        if parts.any(|part| part.name.starts_with("Podman")) { Self::Podman } else { Self::Docker }
+    }
+}
+
 /// An engine that answered.
 pub(super) struct Connection {
     pub(super) client: bollard::Docker,
     /// The same, for what may take long until the first word: loading, committing and saving.
     pub(super) patient: bollard::Docker,
     pub(super) candidate: Candidate,
+    pub(super) dialect: Dialect,
     /// What the engine said about itself when it was connected to.
     pub(super) info: SystemInfo,
 }
@@ -147,8 +164,10 @@ async fn answer(candidate: &Candidate) -> Result<Connection, String> {
     let client = call(CALL_DEADLINE, client.negotiate_version()).await.map_err(said)?;
     let patient = made(LONG_DEADLINE)?;
     let patient = call(CALL_DEADLINE, patient.negotiate_version()).await.map_err(said)?;
+    let version = call(CALL_DEADLINE, client.version()).await.map_err(said)?;
     let info = call(CALL_DEADLINE, client.info()).await.map_err(said)?;
-    Ok(Connection { client, patient, candidate: candidate.clone(), info })
+    let dialect = Dialect::of(&version);
+    Ok(Connection { client, patient, candidate: candidate.clone(), dialect, info })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 };
 
 use super::accounts::{self, Accounts};
-use super::connect::Connection;
+use super::connect::{Connection, Dialect};
 use super::inspect;
 use super::lifecycle::{self, short};
 use super::mapped::{self, BoxUser, MappedMounts};
@@ -87,7 +87,7 @@ async fn finish(
     let accounts = accounts_of(docker, connection, image, id).await?;
     lay_accounts(connection, id, &accounts.with_agent(user.uid, user.gid)).await?;
     let found = inspect_by_id(connection, id).await?;
-    require_as_planned(&found, plan, image, user)?;
+    require_as_planned(connection, &found, plan, image, user)?;
     report(progress, "starting the container");
     start(connection, plan, image, user, &accounts.shell, id).await
 }
@@ -115,7 +115,7 @@ pub(super) async fn start_again(
     let user = BoxUser::here();
     let plan = &BoxPlan { shim: inspect::shim_of(&found, plan), ..plan.clone() };
     let found = lifecycle::with_limits(connection, found, plan).await?;
-    require_as_planned(&found, plan, &image, user)?;
+    require_as_planned(connection, &found, plan, &image, user)?;
     if lifecycle::is_paused(&found) {
         lifecycle::resume(connection, record).await?;
     }
@@ -234,12 +234,13 @@ async fn inspect_by_id(
 }
 
 fn require_as_planned(
+    connection: &Connection,
     found: &ContainerInspectResponse,
     plan: &BoxPlan,
     image: &Image,
     user: BoxUser,
 ) -> Result<(), Failure> {
-    let differences = inspect::differences(found, plan, image, user);
+    let differences = inspect::differences(found, plan, image, user, connection.dialect);
     if differences.is_empty() {
         return Ok(());
     }
@@ -334,6 +335,10 @@ async fn running(
         endpoint: Some(connection.candidate.endpoint()),
     };
     let server = wait_for_shim(connection, &record).await?;
+    if connection.dialect == Dialect::Podman {
+        // Its description leaves out what the kernel knows.
+        kernel::require_rights(pid)?;
+    }
     for bind in plan::binds(plan, user).iter().filter(|bind| bind.mapped_from.is_some()) {
         if !kernel::is_mapped(server, &bind.target) {
             let message = format!("{} is not the agent's in the box", bind.target.display());

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use bollard::models::{
-    ContainerInspectResponse, HostConfig, HostConfigCgroupnsModeEnum, MountPoint,
+    ContainerInspectResponse, HostConfig, HostConfigCgroupnsModeEnum, MountPoint, ResourcesUlimits,
     RestartPolicyNameEnum,
 };
 
+use super::connect::Dialect;
 use super::mapped::BoxUser;
 use super::plan::{self, CAPABILITIES, ENVIRONMENT_LABEL, Image};
 use crate::engine::BoxPlan;
@@ -39,6 +40,7 @@ pub(super) fn differences(
     plan: &BoxPlan,
     image: &Image,
     user: BoxUser,
+    dialect: Dialect,
 ) -> Vec<String> {
     let mut list = Differences(Vec::new());
     let wanted = plan::container(plan, image, user);
@@ -51,8 +53,9 @@ pub(super) fn differences(
     match &found.host_config {
         None => list.0.push("the engine says nothing about the container's rights".to_owned()),
         Some(host) => {
-            rights(&mut list, host);
+            rights(&mut list, host, dialect);
             places(&mut list, host, &wanted);
+            spaces(&mut list, host, plan, user, dialect);
             limits(&mut list, host, &wanted, plan);
         }
     }
@@ -90,12 +93,21 @@ fn is_empty<T>(list: Option<&Vec<T>>) -> bool {
     list.is_none_or(Vec::is_empty)
 }
 
-fn rights(list: &mut Differences, host: &HostConfig) {
+fn rights(list: &mut Differences, host: &HostConfig, dialect: Dialect) {
     list.require("not privileged", host.privileged != Some(true));
     let wanted = CAPABILITIES.iter().map(|&name| name.to_owned()).collect();
-    list.same("capabilities added", &capability_names(host.cap_add.as_ref()), &wanted);
-    let dropped = capability_names(host.cap_drop.as_ref());
-    list.same("capabilities dropped", &dropped, &BTreeSet::from(["ALL".to_owned()]));
+    let added = capability_names(host.cap_add.as_ref());
+    match dialect {
+        Dialect::Docker => {
+            list.same("capabilities added", &added, &wanted);
+            let dropped = capability_names(host.cap_drop.as_ref());
+            list.same("capabilities dropped", &dropped, &BTreeSet::from(["ALL".to_owned()]));
+            list.require("masked paths of /proc", !is_empty(host.masked_paths.as_ref()));
+            list.require("read-only paths of /proc", !is_empty(host.readonly_paths.as_ref()));
+        }
+        // What it has in the end is read from the kernel when it runs.
+        Dialect::Podman => list.require("no further capability", added.is_subset(&wanted)),
+    }
     let options = host.security_opt.clone().unwrap_or_default();
     let strict = options.iter().any(|option| option.starts_with("no-new-privileges"))
         && options.len() == 1
@@ -107,8 +119,6 @@ fn rights(list: &mut Differences, host: &HostConfig) {
     list.require("no further group", is_empty(host.group_add.as_ref()));
     list.require("no other control group", host.cgroup_parent.as_deref().unwrap_or("").is_empty());
     list.require("an end when memory is used up", host.oom_kill_disable != Some(true));
-    list.require("masked paths of /proc", !is_empty(host.masked_paths.as_ref()));
-    list.require("read-only paths of /proc", !is_empty(host.readonly_paths.as_ref()));
 }
 
 fn places(list: &mut Differences, host: &HostConfig, wanted: &HostConfig) {
@@ -116,17 +126,13 @@ fn places(list: &mut Differences, host: &HostConfig, wanted: &HostConfig) {
     list.same("name servers", &host.dns.clone().filter(|dns| !dns.is_empty()), &wanted.dns);
     let own = |mode: Option<&String>| mode.is_none_or(|mode| mode.is_empty() || mode == "private");
     list.require("a process table of its own", own(host.pid_mode.as_ref()));
-    list.require("shared memory of its own", host.ipc_mode.as_deref() == Some("private"));
     list.require("a host name of its own", own(host.uts_mode.as_ref()));
     list.require("the engine's own user namespace", own(host.userns_mode.as_ref()));
-    let cgroup = host.cgroupns_mode == Some(HostConfigCgroupnsModeEnum::PRIVATE);
-    list.require("a control group namespace of its own", cgroup);
     list.require(
         "no published port",
         host.port_bindings.as_ref().is_none_or(std::collections::HashMap::is_empty),
     );
     list.require("no port published unasked", host.publish_all_ports != Some(true));
-    list.require("no bind besides the plan's", is_empty(host.binds.as_ref()));
     list.require("no volume of another container", is_empty(host.volumes_from.as_ref()));
     list.require("no other host's name", is_empty(host.extra_hosts.as_ref()));
     list.require("no removal but the deck's", host.auto_remove != Some(true));
@@ -134,6 +140,38 @@ fn places(list: &mut Differences, host: &HostConfig, wanted: &HostConfig) {
     let never =
         matches!(restart, None | Some(RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY));
     list.require("no restart but the deck's", never);
+}
+
+/// What the two kinds of engine describe in different words.
+fn spaces(
+    list: &mut Differences,
+    host: &HostConfig,
+    plan: &BoxPlan,
+    user: BoxUser,
+    dialect: Dialect,
+) {
+    let memory = host.ipc_mode.as_deref();
+    let binds = host.binds.as_deref().unwrap_or_default();
+    match dialect {
+        Dialect::Docker => {
+            list.require("shared memory of its own", memory == Some("private"));
+            let cgroup = host.cgroupns_mode == Some(HostConfigCgroupnsModeEnum::PRIVATE);
+            list.require("a control group namespace of its own", cgroup);
+            list.require("no bind besides the plan's", binds.is_empty());
+        }
+        // The mounts that were planned are told twice; a namespace of control groups is not told,
+        // and is read with what else holds the box.
+        Dialect::Podman => {
+            let own = matches!(memory, Some("private" | "shareable"));
+            list.require("shared memory of its own", own);
+            let planned: Vec<String> = plan::binds(plan, user)
+                .iter()
+                .map(|bind| format!("{}:{}:", bind.source.display(), bind.target.display()))
+                .collect();
+            let known = |bind: &String| planned.iter().any(|known| bind.starts_with(known));
+            list.require("no bind besides the plan's", binds.iter().all(known));
+        }
+    }
 }
 
 fn limits(list: &mut Differences, host: &HostConfig, wanted: &HostConfig, plan: &BoxPlan) {
@@ -145,7 +183,13 @@ fn limits(list: &mut Differences, host: &HostConfig, wanted: &HostConfig, plan: 
     }
     let found = host.ulimits.clone().unwrap_or_default();
     for bound in wanted.ulimits.iter().flatten() {
-        list.require("the limit of open files", found.contains(bound));
+        let same = |found: &ResourcesUlimits| {
+            // `nofile`, or `RLIMIT_NOFILE`.
+            let name = found.name.as_deref().unwrap_or_default().to_lowercase();
+            bound.name.as_deref() == Some(name.trim_start_matches("rlimit_"))
+                && (found.soft, found.hard) == (bound.soft, bound.hard)
+        };
+        list.require("the limit of open files", found.iter().any(same));
     }
     // Our own default bound is reported as not holding where the kernel has none; a bound that
     // was asked for is not given up.
@@ -219,7 +263,7 @@ mod tests {
     fn found(change: impl FnOnce(&mut ContainerInspectResponse)) -> Vec<String> {
         let mut response = honest();
         change(&mut response);
-        differences(&response, &plan(), &image(), user())
+        differences(&response, &plan(), &image(), user(), Dialect::Docker)
     }
 
     fn host(change: impl FnOnce(&mut HostConfig)) -> Vec<String> {
@@ -303,11 +347,36 @@ mod tests {
     }
 
     #[test]
+    fn podman_is_understood_and_no_more_is_let_through() {
+        let described = |change: &dyn Fn(&mut HostConfig)| {
+            let mut response = honest();
+            let host = response.host_config.as_mut().expect("a host part");
+            (host.cap_add, host.cap_drop) = (Some(Vec::new()), Some(Vec::new()));
+            (host.masked_paths, host.readonly_paths) = (None, None);
+            (host.ipc_mode, host.cgroupns_mode) = (Some("shareable".to_owned()), None);
+            let bind = &plan::binds(&plan(), user())[0];
+            let told = format!("{}:{}:rprivate", bind.source.display(), bind.target.display());
+            host.binds = Some(vec![told]);
+            change(host);
+            differences(&response, &plan(), &image(), user(), Dialect::Podman)
+        };
+        assert_eq!(described(&|_| {}), Vec::<String>::new());
+        let list = |value: &str| Some(vec![value.to_owned()]);
+        assert!(!described(&|host| host.cap_add = list("CAP_SYS_ADMIN")).is_empty());
+        assert!(!described(&|host| host.ipc_mode = Some("host".to_owned())).is_empty());
+        assert!(!described(&|host| host.binds = list("/:/host:rw")).is_empty());
+        assert!(!described(&|host| host.privileged = Some(true)).is_empty());
+    }
+
+    #[test]
     fn a_limit_that_was_not_asked_for_may_be_missing() {
         let mut plan = plan();
         plan.limits.processes = None;
         let mut response = honest();
         response.host_config.as_mut().expect("a host part").pids_limit = None;
-        assert_eq!(differences(&response, &plan, &image(), user()), Vec::<String>::new());
+        assert_eq!(
+            differences(&response, &plan, &image(), user(), Dialect::Docker),
+            Vec::<String>::new()
+        );
     }
 }

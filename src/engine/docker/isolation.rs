@@ -12,9 +12,6 @@ use crate::engine::{Asked, BoxRecord};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{Aspect, Enforcement, EngineKind, Isolation, IsolationFact};
 
-/// The capabilities of a container's root under Docker's defaults, as the kernel numbers them.
-const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
-
 /// Files that an engine writes for each container and mounts into it.
 const FILLED: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 
@@ -38,7 +35,7 @@ pub(super) async fn read(
         filled: filled(&found),
         shown: vec![PathBuf::from(SHIM)],
         shows_system: false,
-        root_capabilities: Some(DEFAULT_CAPABILITIES),
+        root_capabilities: Some(kernel::DEFAULT_CAPABILITIES),
         own_kernel: own_kernel(&found),
         told: told(&found),
     };

@@ -3,6 +3,10 @@
 use std::path::Path;
 
 use crate::engine::BoxRecord;
+use crate::model::failure::{Failure, FailureKind};
+
+/// The capabilities of a container's root under Docker's defaults, as the kernel numbers them.
+pub(super) const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
 
 /// The start time of a process in clock ticks since boot (`proc(5)`, stat, field 22).
 pub(super) fn start_time(pid: u32) -> Option<u64> {
@@ -36,6 +40,30 @@ fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Refuses a first process with more rights than a container's root has under Docker's defaults,
+/// as `proc(5)`, status, has them.
+pub(super) fn require_rights(pid: u32) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.split(':').next() == Some(name));
+        line.and_then(|line| line.split_once(':')).map(|pair| pair.1.trim().to_owned())
+    };
+    let bounding = field("CapBnd").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+    let bounded = bounding.is_some_and(|mask| mask & !DEFAULT_CAPABILITIES == 0);
+    let settled = field("NoNewPrivs").as_deref() == Some("1");
+    let filtered = field("Seccomp").as_deref() == Some("2");
+    if bounded && settled && filtered {
+        return Ok(());
+    }
+    let message = format!(
+        "the box's first process has other rights than planned: CapBnd {}, NoNewPrivs {settled}, \
+         system call filter {filtered}",
+        field("CapBnd").unwrap_or_default()
+    );
+    Err(Failure::new(FailureKind::Refused, message)
+        .hint("look for defaults in the engine's configuration"))
 }
 
 /// Whether `target` is an id-mapped mount in the mount table of a process (`proc(5)`, mountinfo).

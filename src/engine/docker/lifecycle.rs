@@ -106,7 +106,13 @@ async fn kill_by_id(connection: &Connection, record: &BoxRecord, id: &str) -> Re
         Ok(()) => wait_until_stopped(connection, record, id).await,
         // It is not running, which is what was wanted.
         Err(problem) if problem.is_missing() || problem.is_conflict() => Ok(()),
-        Err(problem) => Err(problem.during(&format!("stopping container {}", short(id)))),
+        // Engines differ in how they say so.
+        Err(problem) => match find(connection, record).await? {
+            Some(found) if is_running(&found) => {
+                Err(problem.during(&format!("stopping container {}", short(id))))
+            }
+            _ => Ok(()),
+        },
     }
 }
 

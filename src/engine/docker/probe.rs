@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bollard::models::{SystemInfo, SystemVersion, SystemVersionComponents};
+use bollard::models::{SystemInfo, SystemVersion};
 
 use super::CALL_DEADLINE;
-use super::connect::Connection;
+use super::connect::{Connection, Dialect};
 use super::mapped::BoxUser;
 use super::problem::{brief, call};
 use crate::model::failure::{Failure, FailureKind};
@@ -60,8 +60,7 @@ pub(super) async fn probe(
             capabilities: Capabilities::default(),
         },
         Ok((connection, version, info)) => {
-            let podman = |part: &SystemVersionComponents| part.name.starts_with("Podman");
-            let is_podman = version.components.iter().flatten().any(podman);
+            let dialect = Dialect::of(&version);
             let said = |text: Option<String>| brief(&text.unwrap_or_else(|| "unknown".to_owned()));
             let mut details = details(&info, home);
             let socket = &connection.candidate;
@@ -78,19 +77,19 @@ pub(super) async fn probe(
                 ),
                 hint: None,
                 details,
-                capabilities: capabilities(&info, is_podman),
+                capabilities: capabilities(&info, dialect),
             }
         }
     }
 }
 
-fn capabilities(info: &SystemInfo, is_podman: bool) -> Capabilities {
+fn capabilities(info: &SystemInfo, dialect: Dialect) -> Capabilities {
     let limited = info.memory_limit != Some(false) && info.pids_limit != Some(false);
     Capabilities {
         limits: if limited { LimitSupport::Cgroup } else { LimitSupport::None },
         pause: true,
         // Podman's compatible socket has no such call up to version 4.3, and another after it.
-        update_limits: !is_podman,
+        update_limits: dialect == Dialect::Docker,
         fork: true,
         save: true,
         images: true,
