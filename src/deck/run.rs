@@ -299,14 +299,14 @@ async fn answer_later(shared: Arc<Shared>, request: Request, environments: u32, 
         Request::CreateEnvironment { spec } => {
             let task = shared.clone();
             match blocking(move || making::prepare(&task, spec)).await {
-                Ok(prepared) => match making::check_required(&shared, &prepared).await {
-                    Err(failure) => Err(failure),
-                    Ok(()) => {
+                Ok(prepared) => {
+                    let Err(failure) = making::check_required(&shared, &prepared).await else {
                         let message = Message::Prepared(Box::new(prepared), reply);
                         let _ = shared.messages.send(message).await;
                         return;
-                    }
-                },
+                    };
+                    Err(failure)
+                }
                 Err(failure) => Err(failure),
             }
         }

@@ -23,6 +23,8 @@ const KEYRING_ID: c_long = 0;
 const SESSION_KEYRING: c_long = -3;
 const SIZE_OF_LOG: c_long = 10;
 const RULESET_VERSION: c_long = 1;
+const HYPERVISOR: c_long = libc::AF_VSOCK as c_long;
+const CIPHERS: c_long = libc::AF_ALG as c_long;
 /// The second numbering of system calls on x86-64.
 #[cfg(target_arch = "x86_64")]
 const FOREIGN: c_long = 0x4000_0000;
@@ -75,8 +77,8 @@ pub(super) const FORBIDDEN: &[Trial] = &[
     ("move_pages", call!(libc::SYS_move_pages, 0, 0, 0, 0, 0, 99)),
     ("TIOCSTI", call!(libc::SYS_ioctl, -1, TYPE_INTO_TERMINAL, NOWHERE)),
     ("TIOCLINUX", call!(libc::SYS_ioctl, -1, CONSOLE_REQUEST, NOWHERE)),
-    ("socket of a hypervisor", call!(libc::SYS_socket, libc::AF_VSOCK, 99, 0)),
-    ("socket of the kernel's ciphers", call!(libc::SYS_socket, libc::AF_ALG, 99, 0)),
+    ("socket of a hypervisor", call!(libc::SYS_socket, HYPERVISOR, 99, 0)),
+    ("socket of the kernel's ciphers", call!(libc::SYS_socket, CIPHERS, 99, 0)),
     #[cfg(target_arch = "x86_64")]
     ("iopl", call!(libc::SYS_iopl, 99)),
     #[cfg(target_arch = "x86_64")]
