@@ -71,6 +71,29 @@ pub(super) fn expect_screens(shared: &Shared, record: &Record) {
     }
 }
 
+/// Removes locks of refs that a killed server left in the stores: whoever opens the deck is alone
+/// in them, and each would keep its environment from ever taking a snapshot again.
+pub(super) fn break_locks(layout: &Layout) {
+    /// `snapshots.git/refs/agentdeck/ENVIRONMENT/NAME.lock`
+    const DEPTH: u32 = 5;
+    let mut waiting = vec![(layout.home().join("repositories"), DEPTH + 1)];
+    while let Some((directory, depth)) = waiting.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_directory && depth > 0 && name != "objects" {
+                waiting.push((path, depth - 1));
+            } else if !is_directory
+                && path.extension().is_some_and(|ending| ending == "lock")
+                && path.components().any(|part| part.as_os_str() == "refs")
+                && let Err(error) = std::fs::remove_file(&path)
+            {
+                tracing::warn!("{}: {error}", path.display());
+            }
+        }
+    }
+}
+
 /// Puts discarded environments where the journals say that they belong.
 pub(super) fn settle_discards(shared: &Shared) -> anyhow::Result<()> {
     for repository in std::fs::read_dir(shared.layout.home().join("repositories"))? {

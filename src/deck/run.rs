@@ -47,6 +47,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
         messages: messages.clone(),
         layout,
     }));
+    recover::break_locks(&shared.layout);
     recover::settle_discards(&shared)?;
     halves::sweep(&shared.layout)?;
     let records = recover::read_records(&shared.layout)?;
