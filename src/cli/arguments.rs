@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Make an environment and start an agent in it
-    New(New),
+    New(Box<New>),
     /// List environments
     Ls(Ls),
     /// Open one session full-screen and take its keyboard

@@ -98,7 +98,7 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         return done(deck::run(&context, arguments.all).await);
     };
     match verb {
-        Verb::New(options) => done(new::run(&context, options).await),
+        Verb::New(options) => done(new::run(&context, *options).await),
         Verb::Ls(options) => done(ls::run(&context, &options).await),
         Verb::Attach(options) => done(attach::run(&context, &options).await),
         Verb::Exec(options) => exec::run(&context, options).await,

@@ -230,7 +230,7 @@ async fn copy_files(shared: &Arc<Shared>, source: &Record, record: &Record) -> R
                 repo::workspace::check_out(&store, id, &snapshot, &to.workspace(), &mut tell)?;
             }
             None => {
-                repo::copy::tree(&from.workspace(), &to.workspace(), &mut |done| tell(done, 0))?
+                repo::copy::tree(&from.workspace(), &to.workspace(), &mut |done| tell(done, 0))?;
             }
         }
         copy_beside(&from, &to, &mut |done| tell(done, 0))

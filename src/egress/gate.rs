@@ -76,29 +76,29 @@ impl Gate {
 
     /// Notes a refusal of what could be read as a host.
     pub(super) fn refuse(&self, host: &Host, port: u16, refusal: &Refusal) {
-        self.deny(format!("{host}:{port}"), refusal.to_string(), refusal.opens(host, port));
+        self.deny(&format!("{host}:{port}"), refusal.to_string(), refusal.opens(host, port));
     }
 
     /// Notes a refusal of what could not.
     pub(super) fn refuse_unreadable(&self, host: &[u8], port: u16) {
         let host = String::from_utf8_lossy(host);
-        self.deny(format!("{host}:{port}"), Refusal::Unreadable.to_string(), None);
+        self.deny(&format!("{host}:{port}"), Refusal::Unreadable.to_string(), None);
     }
 
     /// Notes that a name was looked up which the policy does not reach.
     pub(super) fn refuse_name(&self, name: &str) {
         if name == HostPort::HOST_IN_BOX {
             // Which of its services was meant is not known yet.
-            return self.deny(name.to_owned(), Refusal::OwnHost(name.to_owned()).to_string(), None);
+            return self.deny(name, Refusal::OwnHost(name.to_owned()).to_string(), None);
         }
         let host = Host::parse(name.as_bytes());
         let opens = host.map(|host| HostPort { host: Named::Exactly(host), port: None });
         let opens = opens.filter(|entry| policy::check_entry(entry).is_ok());
         let reason = "this name is not among what this environment may reach".to_owned();
-        self.deny(name.to_owned(), reason, opens);
+        self.deny(name, reason, opens);
     }
 
-    fn deny(&self, place: String, reason: String, opens: Option<HostPort>) {
+    fn deny(&self, place: &str, reason: String, opens: Option<HostPort>) {
         let place: String = place.chars().map(shown).take(MAX_PLACE).collect();
         let last = now();
         // An entry is a text to everybody else; one that is read as another would open that.

@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_name_that_the_rules_do_not_answer_does_not_exist_and_is_told() {
-        let allow = ["example.org", "*.example.net:8443"].map(|entry| entry.parse());
+        let allow = ["example.org", "*.example.net:8443"].map(str::parse);
         let allow = allow.into_iter().collect::<Result<_, _>>().expect("entries");
         let mut names = Names::new(RelayRules { every_name: false, allow });
         for kind in [RecordType::A, RecordType::AAAA, RecordType::TXT, RecordType::ANY] {

@@ -265,15 +265,12 @@ fn reboot(directory: &str, inspection: &Value) {
     let path = Path::new(directory).join("record.json");
     let mut record: Value =
         serde_json::from_slice(&std::fs::read(&path).expect("a record")).expect("JSON");
-    match record["record"]["container"].as_str() {
-        Some(container) => {
-            docker::docker(&["kill", container]);
-        }
-        None => {
-            let pid = inspection["init_pid"].as_i64().expect("a box") as i32;
-            let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
+    if let Some(container) = record["record"]["container"].as_str() {
+        docker::docker(&["kill", container]);
+    } else {
+        let pid = inspection["init_pid"].as_i64().expect("a box") as i32;
+        let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
     record["record"]["boot"] = "11111111-2222-3333-4444-555555555555".into();
     std::fs::write(&path, record.to_string()).expect("written");

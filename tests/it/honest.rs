@@ -15,15 +15,9 @@ use crate::common::place::Place;
 use crate::docker::{Boxed, Image, docker, engine_answers, text};
 use crate::native;
 
-/// The reading of a box, printed for whoever runs the test with its output.
+/// The reading of a box.
 async fn read(engine: &dyn Engine, record: &BoxRecord, asked: &Asked) -> Isolation {
-    let isolation = engine.isolation(record, asked).await.expect("read back");
-    println!("{}", isolation.level);
-    for fact in &isolation.facts {
-        let aside = if fact.counts { "" } else { " (aside)" };
-        println!("{} {}: {}{aside}: {}", fact.aspect, fact.name, fact.enforcement, fact.evidence);
-    }
-    isolation
+    engine.isolation(record, asked).await.expect("read back")
 }
 
 fn fact<'a>(isolation: &'a Isolation, name: &str) -> &'a IsolationFact {

@@ -290,8 +290,8 @@ pub(super) async fn remove_images(
         let ours = image.repo_tags.iter().all(|tag| {
             tag.starts_with("<none>") || tag.trim_start_matches("localhost/").starts_with(FORKS)
         });
-        let tags = image.repo_tags.iter().filter(|tag| !tag.starts_with("<none>"));
-        let name = if ours { tags.last().unwrap_or(&image.id) } else { continue };
+        let mut tags = image.repo_tags.iter().filter(|tag| !tag.starts_with("<none>"));
+        let name = if ours { tags.next_back().unwrap_or(&image.id) } else { continue };
         remove_image(connection, name).await?;
     }
     Ok(())

@@ -110,7 +110,7 @@ impl Engine for Docker {
     }
 
     async fn start(&self, plan: &BoxPlan, record: &BoxRecord) -> Result<BoxRecord, Failure> {
-        create::start_again(self, plan, record).await
+        Box::pin(create::start_again(self, plan, record)).await
     }
 
     async fn stop(&self, record: &BoxRecord, grace: Duration) -> Result<(), Failure> {

@@ -18,14 +18,11 @@ pub(super) fn read(records: &[BoxRecord]) -> Vec<Option<Usage>> {
 
 fn of(record: &BoxRecord) -> Option<Usage> {
     let groups = groups(record.init_pid)?;
-    let cpu = match groups.find("cpuacct") {
-        Some(Group { path, unified: false }) => {
-            Duration::from_nanos(number(&path.join("cpuacct.usage"))?)
-        }
-        _ => {
-            let path = &groups.find("")?.path;
-            Duration::from_micros(field(&path.join("cpu.stat"), "usage_usec")?)
-        }
+    let cpu = if let Some(Group { path, unified: false }) = groups.find("cpuacct") {
+        Duration::from_nanos(number(&path.join("cpuacct.usage"))?)
+    } else {
+        let path = &groups.find("")?.path;
+        Duration::from_micros(field(&path.join("cpu.stat"), "usage_usec")?)
     };
     let memory = groups.find("memory")?;
     let (used, droppable) = if memory.unified {

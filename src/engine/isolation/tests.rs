@@ -56,8 +56,8 @@ fn refused(name: &str) -> Attempt {
     Attempt { name: name.to_owned(), error: libc::EPERM }
 }
 
-fn bound(value: u64) -> Option<Bound> {
-    Some(Bound { value, place: "/sys/fs/cgroup/x".to_owned() })
+fn bound(value: u64) -> Bound {
+    Bound { value, place: "/sys/fs/cgroup/x".to_owned() }
 }
 
 /// A box in which everything holds.
@@ -84,7 +84,11 @@ fn whole() -> Reading {
         routes: Some(Vec::new()),
         interfaces: vec!["lo".to_owned()],
         devices: Some(vec!["null".to_owned(), "zero".to_owned()]),
-        bounds: Bounds { memory: bound(1 << 30), processors: bound(1500), processes: bound(100) },
+        bounds: Bounds {
+            memory: Some(bound(1 << 30)),
+            processors: Some(bound(1500)),
+            processes: Some(bound(100)),
+        },
         own_limits: OwnLimits { processes: None, files: Some(1024), address_space: None },
         claims: Some(Claims {
             version: 1,
@@ -192,7 +196,7 @@ fn bounds() -> Vec<Case> {
             claims(it).addresses = taken_up("10.0.0.1:53", 0);
         }),
         ("memory", Off, |it| it.bounds.memory = None),
-        ("memory", Off, |it| it.bounds.memory = bound(1 << 31)),
+        ("memory", Off, |it| it.bounds.memory = Some(bound(1 << 31))),
         ("memory", Partial, |it| {
             it.bounds.memory = None;
             it.own_limits.address_space = Some(1 << 30);

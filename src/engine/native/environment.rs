@@ -30,12 +30,11 @@ pub(super) fn home(plan: &BoxPlan) -> PathBuf {
 /// The variables of a box.
 pub(super) fn isolated(plan: &BoxPlan, image: Option<&Unpacked>) -> Vec<(String, String)> {
     let home = home(plan);
-    let (path, shell) = match image {
-        Some(image) => of_image(image, &home),
-        None => {
-            let own = std::env::var_os("PATH").unwrap_or_default();
-            (search_path(&home, &plan.tools, &own), "/bin/bash")
-        }
+    let (path, shell) = if let Some(image) = image {
+        of_image(image, &home)
+    } else {
+        let own = std::env::var_os("PATH").unwrap_or_default();
+        (search_path(&home, &plan.tools, &own), "/bin/bash")
     };
     let mut variables = terminal_variables();
     if let Some(image) = image {

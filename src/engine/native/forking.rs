@@ -8,7 +8,7 @@ use crate::engine::Progress;
 use crate::model::failure::{Failure, FailureKind};
 
 /// Longest time for a copy: tens of gigabytes on a slow disk.
-const DEADLINE: Duration = Duration::from_secs(900);
+const DEADLINE: Duration = Duration::from_mins(15);
 
 /// Copies the layer of `from` to where `plan` has its own.
 pub(super) async fn fork(

@@ -16,7 +16,7 @@ use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink, SaveTarget};
 use crate::model::failure::{Failure, FailureKind};
 
 /// Longest time to write a system: tens of gigabytes to a slow disk.
-const DEADLINE: Duration = Duration::from_secs(3600);
+const DEADLINE: Duration = Duration::from_hours(1);
 
 /// Directories that every system has and that are empty in an image.
 const PLACES: [(&str, u32); 10] = [

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub(super) struct Watchers {
 impl Watchers {
     /// Tells the ends of a deck's boxes from now on, beginning with those that live below `home`.
     /// A deck has one listener: the last.
-    pub(super) fn listen(&self, deck: &str, home: &PathBuf) -> mpsc::Receiver<BoxEvent> {
+    pub(super) fn listen(&self, deck: &str, home: &Path) -> mpsc::Receiver<BoxEvent> {
         let (sender, receiver) = mpsc::channel(EVENTS);
         let mut decks = self.decks.lock().unwrap_or_else(PoisonError::into_inner);
         decks.insert(deck.to_owned(), sender);
@@ -137,8 +137,11 @@ impl Watch {
         let kills = Mark::of(record).filter(|mark| mark.record == *record);
         let kills = kills.map_or(0, |mark| mark.group.memory_kills());
         let killed = status.is_none_or(|status| status & 0x7f == libc::SIGKILL);
-        let exited = status.filter(|status| status & 0x7f == 0).map(|status| status >> 8 & 0xff);
-        let signalled = status.filter(|status| status & 0x7f != 0).map(|it| 128 + (it & 0x7f));
+        let exited = status
+            .filter(|status| libc::WIFEXITED(*status))
+            .map(|status| libc::WEXITSTATUS(status));
+        let signalled =
+            status.filter(|status| libc::WIFSIGNALED(*status)).map(|it| 128 + libc::WTERMSIG(it));
         Ending { code: exited.or(signalled), out_of_memory: killed && kills > 0 }
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a daemon may take until it answers; a second or two on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A daemon, ended when dropped, with all it has written.
 pub struct Daemon {
@@ -51,7 +51,7 @@ impl Daemon {
 
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-        text.lines().rev().take(20).map(|line| format!("{line}\n")).collect()
+        text.lines().rev().take(20).collect::<Vec<_>>().join("\n")
     }
 
     /// What the docker command says to this daemon, and whether it succeeds.

@@ -122,7 +122,7 @@ impl Shared {
             return pass(client, engine);
         }
         self.met.fetch_add(1, Ordering::SeqCst);
-        let mut request = [0; 64 << 10];
+        let mut request = vec![0; 64 << 10];
         if fault == Fault::Closing || !client.read(&mut request).is_ok_and(|count| count > 0) {
             let _ = client.shutdown(std::net::Shutdown::Both);
             return;

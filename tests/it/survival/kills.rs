@@ -194,7 +194,7 @@ impl Session {
                 self.open_screen();
             }
             Victim::Server => {
-                self.agents.iter_mut().for_each(|agent| agent.at_risk += BURST as u64)
+                self.agents.iter_mut().for_each(|agent| agent.at_risk += BURST as u64);
             }
             Victim::Shim => self.restart(target),
             Victim::Engine => {}

@@ -312,12 +312,13 @@ fn make_below(
 
 /// Turns each controller on for the groups below; one that the kernel refuses stays off.
 fn turn_on(group: &Path, controllers: &[Controller]) -> bool {
-    let on = |controller: &Controller| {
+    let busy = |controller: &Controller| {
         let word = format!("+{}", controller.name());
-        !matches!(values::set(group, "cgroup.subtree_control", &word),
+        matches!(values::set(group, "cgroup.subtree_control", &word),
             Err(error) if error.raw_os_error() == Some(libc::EBUSY))
     };
-    controllers.iter().fold(true, |all, controller| on(controller) && all)
+    // Each is tried, also after one that was refused.
+    controllers.iter().filter(|controller| busy(controller)).count() == 0
 }
 
 /// The same in a group that was delegated. The kernel refuses while processes are in it; where

@@ -55,17 +55,16 @@ pub(crate) fn provide(plan: &BoxPlan, told: &mut dyn FnMut(u64)) -> anyhow::Resu
     std::fs::create_dir_all(images(plan))?;
     std::fs::set_permissions(images(plan), Permissions::from_mode(0o700))?;
     let known = images(plan).join(format!("file-{}", identity(path)?));
-    let id = match std::fs::read_to_string(&known).ok().filter(there) {
-        Some(id) => id,
-        None => {
-            let archive = Archive::open(path, &images(plan), BOUNDS.most)?;
-            if !there(&archive.id) {
-                place(&archive, &images(plan), told)?;
-            }
-            let name = known.file_name().unwrap_or_default().to_string_lossy();
-            mark::replace(&images(plan), &name, archive.id.as_bytes())?;
-            archive.id
+    let id = if let Some(id) = std::fs::read_to_string(&known).ok().filter(there) {
+        id
+    } else {
+        let archive = Archive::open(path, &images(plan), BOUNDS.most)?;
+        if !there(&archive.id) {
+            place(&archive, &images(plan), told)?;
         }
+        let name = known.file_name().unwrap_or_default().to_string_lossy();
+        mark::replace(&images(plan), &name, archive.id.as_bytes())?;
+        archive.id
     };
     if noted.is_some_and(|noted| noted != id) {
         let message = format!("{} is another image than this environment has", path.display());

@@ -196,7 +196,7 @@ fn devices_are_left_out_and_bombs_end() {
     let large = "x".repeat(4000);
     let tight = Bounds { most: 5000, spare: 0 };
     let failure = place.unpack(&layer(&[("a", FILE, &large), ("b", FILE, &large)]), tight);
-    assert!(failure.expect_err("too large").to_string().contains("b"));
+    assert!(failure.expect_err("too large").to_string().contains('b'));
     let full = Bounds { most: 1 << 40, spare: u64::MAX };
     let block = "x".repeat(1 << 20);
     let many: Vec<String> = (0..65).map(|number| number.to_string()).collect();

@@ -78,17 +78,21 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         };
         let kind = FileType::from_raw_mode(found.st_mode);
         let mut header = self.header(&found);
-        if kind != FileType::Directory && found.st_nlink > 1 {
-            if let Some(first) = self.linked.get(&(found.st_dev, found.st_ino)) {
-                header.set_entry_type(tar::EntryType::Link);
-                return Ok(self.layer.append_link(&mut header, &place, first)?);
-            }
+        if kind != FileType::Directory
+            && found.st_nlink > 1
+            && let Some(first) = self.linked.get(&(found.st_dev, found.st_ino))
+        {
+            header.set_entry_type(tar::EntryType::Link);
+            return Ok(self.layer.append_link(&mut header, &place, first)?);
         }
         match kind {
             FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let opened = match rustix::fs::openat(from, name, flags, Mode::empty()) {
-                    Err(Errno::ACCESS) => return Ok(self.left_out += 1),
+                    Err(Errno::ACCESS) => {
+                        self.left_out += 1;
+                        return Ok(());
+                    }
                     opened => opened?,
                 };
                 header.set_entry_type(tar::EntryType::Directory);
@@ -98,7 +102,10 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
                 let opened = match rustix::fs::openat(from, name, flags, Mode::empty()) {
-                    Err(Errno::ACCESS) => return Ok(self.left_out += 1),
+                    Err(Errno::ACCESS) => {
+                        self.left_out += 1;
+                        return Ok(());
+                    }
                     opened => std::fs::File::from(opened?),
                 };
                 let size = found.st_size as u64;
