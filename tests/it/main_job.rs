@@ -234,7 +234,7 @@ fn the_docker_engine_does_the_same_job() {
         [&["new", "one", "--engine", "docker", "--image", &image.0][..], &WAIT].concat();
     test.agentdeck(&arguments).ok();
     let inspected = test.agentdeck(&["inspect", "one", "--json"]).json();
-    assert_eq!(inspected["environment"]["isolation"]["level"], "isolated", "{inspected:#}");
+    assert_eq!(inspected["environment"]["isolation"]["level"], "enforced", "{inspected:#}");
     test.script("one", "echo four >>price");
     test.wait_for_snapshots("one", 2);
     assert!(test.agentdeck(&["diff", "one"]).ok().contains("+four"));

@@ -6,7 +6,8 @@ use agentdeck::engine::{BoxRecord, Engine};
 use agentdeck::model::id::SessionId;
 use agentdeck::model::screen::Size;
 use agentdeck::shim::wire::{
-    Frame, Program, Role, SessionReport, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
+    Frame, FrameError, Program, Role, SessionReport, ShimEvent, ShimRequest, VERSION, read_frame,
+    write_frame,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -163,10 +164,17 @@ async fn copied(
 ) -> Result<Copied, String> {
     let mut talk = Talk::with(engine, record).await;
     talk.ask(request).await;
+    let mut sent = vec![Frame::control(&ShimRequest::ExecInputEnd)];
     if !input.is_empty() {
-        talk.send(&Frame::ExecInput { bytes: input.to_vec() }).await;
+        sent.insert(0, Frame::ExecInput { bytes: input.to_vec() });
     }
-    talk.ask(&ShimRequest::ExecInputEnd).await;
+    for frame in sent {
+        match write_frame(&mut talk.stream, &frame).await {
+            // It ended without reading; what it said is still there to be read.
+            Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => break,
+            written => written.expect("written"),
+        }
+    }
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let code = loop {
         match talk.frame().await.expect("a frame") {
