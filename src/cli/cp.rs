@@ -16,7 +16,7 @@ use super::context::Context;
 use crate::client::{Client, Events};
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{Event, ExecEvent, ExecStream, Request};
-use crate::shim::archive::{self, Placement};
+use crate::shim::archive;
 
 /// Bytes of a stream in one message.
 const CHUNK: usize = 64 << 10;
@@ -92,18 +92,22 @@ async fn take(mut events: Events, to: Side) -> Result<(), Failure> {
         let mut input = Chunks { chunks: received, current: io::Cursor::default() };
         match to {
             Side::Here(path) => {
-                archive::unpack(BufReader::with_capacity(CHUNK, input), &path, Placement::Copy)
+                archive::unpack_outside(BufReader::with_capacity(CHUNK, input), &path)
             }
-            _ => Ok(io::copy(&mut input, &mut io::stdout()).map(drop)?),
+            _ => {
+                io::copy(&mut input, &mut io::stdout())?;
+                Ok(archive::Skipped::default())
+            }
         }
     });
     let ended = relay(&mut events, Some(chunks)).await;
     let written = writing.await.map_err(|error| Failure::internal(&error.into()))?;
     match (ended, written) {
         // Refused here, the rest was not waited for.
-        (Ended::Unread, written) => written.map_err(|error| refused(&error)),
+        (Ended::Unread | Ended::Well, Ok(skipped)) if skipped.is_empty() => Ok(()),
+        (Ended::Unread | Ended::Well, Ok(skipped)) => Err(told(&skipped.to_string())),
+        (Ended::Unread | Ended::Well, Err(error)) => Err(refused(&error)),
         (Ended::Failed(failure), _) => Err(failure),
-        (Ended::Well, written) => written.map_err(|error| refused(&error)),
     }
 }
 

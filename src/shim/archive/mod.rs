@@ -14,7 +14,7 @@ mod tests;
 use std::fmt;
 
 pub use pack::pack;
-pub use unpack::unpack;
+pub use unpack::{unpack, unpack_outside};
 
 /// How the target of an unpacking is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

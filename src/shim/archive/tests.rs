@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tar::{EntryType, Header};
 
-use super::{Placement, pack, unpack};
+use super::{Placement, pack, unpack, unpack_outside};
 
 /// One entry as an attacker writes it: nothing is checked.
 fn entry(kind: u8, name: &[u8], link: &[u8], content: &[u8]) -> Vec<u8> {
@@ -447,4 +447,31 @@ fn what_cannot_travel_is_left_out_and_said() {
     unpack(bytes.as_slice(), &copy, Placement::Copy).expect("written");
     assert_eq!(fs::read_dir(&copy).expect("read").count(), 1);
     pack(&root.path().join("absent"), &mut Vec::new()).expect_err("nothing there");
+}
+
+#[test]
+fn a_copy_out_of_a_box_brings_no_git_directory() {
+    let names =
+        [".git/config", ".GIT/hooks/post-checkout", "deep/.git. /config", "a/git~1/x", ".git"];
+    for name in names {
+        let entries = [directory("."), file(name, "[core]\n"), file("kept", "x")];
+        let control = Ground::new();
+        unpack(stream(&entries).as_slice(), &control.target(), Placement::Copy).expect("written");
+        assert!(control.target().join(name).exists(), "{name}: this proves nothing");
+
+        let ground = Ground::new();
+        let skipped = unpack_outside(stream(&entries).as_slice(), &ground.target());
+        assert!(skipped.expect("written").to_string().contains(name), "{name} is told");
+        assert!(!ground.target().join(name).exists(), "{name}");
+        assert!(ground.target().join("kept").exists());
+    }
+    let ground = Ground::new();
+    let own = ground.target().join(".git");
+    fs::create_dir(&own).expect("made");
+    let entries = [directory("."), file("config", "x")];
+    let failure = unpack_outside(stream(&entries).as_slice(), &own).expect_err("refused");
+    assert!(failure.to_string().contains("repository's own"), "{failure:#}");
+    let entries = [file(".gitignore", "x"), file(".gitmodules", "x")];
+    let skipped = unpack_outside(stream(&entries[..1]).as_slice(), &ground.target());
+    assert!(skipped.expect("written").is_empty());
 }

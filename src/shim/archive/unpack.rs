@@ -18,8 +18,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::Placement;
 use super::entries::{Entries, Entry, Kind};
+use super::{Placement, Skipped};
 use crate::model::path::printable;
 
 /// Space and files left free on the target's disk: filling it up stops more than this copy.
@@ -43,6 +43,36 @@ type Name = Vec<u8>;
 /// Writes the stream's entries at `destination`. Stops at the first entry that cannot be written
 /// as it is meant; what came before it stays.
 pub fn unpack(input: impl Read, destination: &Path, placement: Placement) -> anyhow::Result<()> {
+    write_all(input, destination, placement, |_| false).map(drop)
+}
+
+/// Writes what came out of a box as a copy, but nothing that git would take for a repository's own
+/// files: hooks and configuration in them are run by the user's next git command.
+pub fn unpack_outside(input: impl Read, destination: &Path) -> anyhow::Result<Skipped> {
+    let whole = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
+    let inside = whole.iter().any(|name| is_git_directory(name.as_bytes()));
+    let shown = printable(destination.as_os_str().as_bytes());
+    ensure!(!inside, "{shown} is in a repository's own files, where nothing of a box belongs");
+    let of_git = |entry: &Entry| entry.path.split(|byte| *byte == b'/').any(is_git_directory);
+    write_all(input, destination, Placement::Copy, of_git)
+}
+
+/// Whether some file system takes the name for `.git`: without regard to case, with dots and blanks
+/// behind it, in its short form, or with a stream's name.
+fn is_git_directory(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.split(|byte| *byte == b':').next().unwrap_or_default();
+    let end = name.iter().rposition(|byte| !matches!(byte, b'.' | b' ')).map_or(0, |last| last + 1);
+    matches!(&name[..end], b".git" | b"git~1")
+}
+
+fn write_all(
+    input: impl Read,
+    destination: &Path,
+    placement: Placement,
+    leave_out: impl Fn(&Entry) -> bool,
+) -> anyhow::Result<Skipped> {
+    let mut skipped = Skipped::default();
     let mut entries = Entries::new(input);
     let Some(first) = entries.next()? else {
         entries.finish();
@@ -52,11 +82,15 @@ pub fn unpack(input: impl Read, destination: &Path, placement: Placement) -> any
     let mut next = Some(first);
     while let Some(entry) = next {
         let named = || format!("{} was not copied", printable(&entry.path));
-        target.write(&entry, &mut entries).with_context(named)?;
+        if leave_out(&entry) {
+            skipped.add(&entry.path, "git would take it for a repository's own");
+        } else {
+            target.write(&entry, &mut entries).with_context(named)?;
+        }
         next = entries.next()?;
     }
     entries.finish();
-    Ok(())
+    Ok(skipped)
 }
 
 /// Where the entries of a stream go.
