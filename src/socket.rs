@@ -5,11 +5,18 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+/// Connections that wait to be taken.
+const BACKLOG: i32 = 128;
+
+/// Directories moved out of a socket's way before somebody has to look.
+const MAX_MOVED: u32 = 64;
 
 /// Opens a directory to reach sockets in it.
 fn open_directory(directory: &Path) -> io::Result<OwnedFd> {
@@ -48,14 +55,40 @@ fn open_socket_directory(directory: &Path, name: &str) -> io::Result<OwnedFd> {
 /// Listens on the socket `name` in `directory`, mode 0600, in the place of a socket left there.
 pub fn bind(directory: &Path, name: &str) -> io::Result<UnixListener> {
     let opened = open_directory(directory)?;
-    match rustix::fs::unlinkat(&opened, name, rustix::fs::AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
+    make_way(&opened, name)?;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // The file gets the socket's mode when it is made (unix(7) on Linux). Changing the mode of a
+    // path later would follow a link that a box put in its place.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(address(&opened, name))?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Removes what is in a socket's place. A directory, which a box may have put there, is moved aside:
+/// what is in it is not ours to remove.
+fn make_way(directory: &OwnedFd, name: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => {
+            for number in 0..MAX_MOVED {
+                let aside = format!("{name}.moved-{number}");
+                let moved = rustix::fs::renameat_with(
+                    directory,
+                    name,
+                    directory,
+                    &aside,
+                    RenameFlags::NOREPLACE,
+                );
+                if moved != Err(Errno::EXIST) {
+                    return Ok(moved?);
+                }
+            }
+            Err(Errno::EXIST.into())
+        }
+        Err(error) => Err(error.into()),
     }
-    let path = address(&opened, name);
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 /// The process at the other end of a connection, as the kernel recorded it at `connect` or
@@ -97,6 +130,27 @@ mod tests {
         let own = i32::try_from(std::process::id()).expect("a process id");
         assert_eq!(peer(&near).expect("credentials").0, own);
         assert_eq!(peer(&far).expect("credentials").0, own);
+    }
+
+    #[test]
+    fn what_is_in_a_sockets_place_is_not_followed_and_the_socket_is_its_owners() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().expect("a directory");
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode();
+        let other = root.path().join("other");
+        std::fs::create_dir(&other).expect("made");
+        let before = mode(&other);
+        std::os::unix::fs::symlink("other", root.path().join("s.sock")).expect("linked");
+        let listener = bind(root.path(), "s.sock").expect("bound");
+        assert_eq!(mode(&other), before);
+        assert_eq!(mode(&root.path().join("s.sock")) & 0o777, 0o600);
+        drop(listener);
+        std::fs::remove_file(root.path().join("s.sock")).expect("removed");
+        std::fs::create_dir(root.path().join("s.sock")).expect("made");
+        std::fs::write(root.path().join("s.sock/kept"), "x").expect("written");
+        let _listener = bind(root.path(), "s.sock").expect("bound");
+        connect(root.path(), "s.sock").expect("connected");
+        assert!(root.path().join("s.sock.moved-0/kept").exists());
     }
 
     #[test]
