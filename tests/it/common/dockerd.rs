@@ -67,6 +67,12 @@ impl Dockerd {
         self.end(Signal::KILL);
     }
 
+    /// Restarts the daemon; containers end with it, unless it restores live ones.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.run();
+    }
+
     fn end(&mut self, signal: Signal) {
         let Some(mut child) = self.child.take() else { return };
         let _ = rustix::process::kill_process(pid(child.id()), signal);

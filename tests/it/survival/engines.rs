@@ -12,7 +12,7 @@ use crate::common::proxy::{Fault, Proxy};
 use crate::common::pty::Pty;
 use crate::docker::busybox_root;
 
-/// Counts in its workspace, from where it stood, and says which time it was started.
+/// Counts in its workspace, and says which time it was started.
 const COUNTER: &str = "n=$(cat starts 2>/dev/null || echo 0); echo $((n+1)) >starts; \
     echo $$ >pid; while :; do i=$((i+1)); echo $i >count; sleep 0.05; done";
 
@@ -36,8 +36,14 @@ fn read(test: &TestHome, name: &str, file: &str) -> String {
 
 /// Waits until an agent has counted on.
 fn counts(test: &TestHome, name: &str) {
-    let before = read(test, name, "count");
-    super::wait_until(&format!("{name} counts on"), || read(test, name, "count") != before);
+    // Empty while it is written.
+    let count = || read(test, name, "count").trim().parse::<u64>().ok();
+    let mut before = None;
+    super::wait_until(&format!("{name} counts on"), || {
+        let now = count();
+        before = before.or(now);
+        now.is_some() && now != before
+    });
 }
 
 fn state(test: &TestHome, name: &str) -> Value {
@@ -71,6 +77,67 @@ fn agents_go_on_through_a_kill_of_dockerd() {
         test.agentdeck(&["discard", name, "--yes"]).ok();
     }
     assert_eq!(engine.running(), Vec::<String>::new());
+}
+
+/// Names of as many environments as an engine has when it restarts.
+fn herd() -> Vec<&'static str> {
+    const NAMES: &str = "ant bee cat dog eel fox gnu hen ibis jay koi lynx mole newt owl pig quail \
+        rat seal toad";
+    let count = if super::rounds(1) > 1 { usize::MAX } else { 3 };
+    NAMES.split_whitespace().take(count).collect()
+}
+
+#[test]
+fn a_restart_with_live_restore_ends_no_agent() {
+    let Some(mut engine) = Dockerd::start(true) else { return };
+    let names = herd();
+    let test = home_with(&engine, &names);
+    let inspect = |name| test.agentdeck(&["inspect", name, "--json"]).json();
+    for name in &names {
+        counts(&test, name);
+    }
+    let before: Vec<_> = names.iter().map(|name| inspect(name)["init_pid"].clone()).collect();
+    engine.restart();
+    for (name, init_pid) in names.iter().zip(before) {
+        let view = test.wait_for_json(&["inspect", name, "--json"], |view| {
+            view["environment"]["state"]["state"] == "running" && view["init_pid"].is_u64()
+        });
+        assert_eq!(view["init_pid"], init_pid, "{name} is in the box it was in");
+        let notes = view["environment"]["notes"].to_string();
+        assert!(!notes.contains("started again"), "{notes}");
+        counts(&test, name);
+        assert_eq!(read(&test, name, "starts").trim(), "1", "{name} was never ended");
+    }
+}
+
+#[test]
+fn a_restart_without_live_restore_starts_agents_again_that_ended_with_the_engine() {
+    let Some(mut engine) = Dockerd::start(false) else { return };
+    let names = herd();
+    let test = home_with(&engine, &names);
+    for name in &names {
+        counts(&test, name);
+    }
+    // What the user ended stays ended.
+    let (stopped, running) = names.split_last().expect("some");
+    test.agentdeck(&["stop", stopped]).ok();
+    engine.restart();
+    for name in running {
+        super::wait_until(&format!("{name} is started again"), || {
+            read(&test, name, "starts").trim() == "2"
+        });
+        counts(&test, name);
+        let view = test.wait_for_json(&["inspect", name, "--json"], |view| {
+            let notes = view["environment"]["notes"].to_string();
+            view["environment"]["state"]["state"] == "running" && notes.contains("started again")
+        });
+        assert!(view["init_pid"].is_u64(), "{view}");
+    }
+    for name in running {
+        assert_eq!(read(&test, name, "starts").trim(), "2", "{name} was started again once");
+    }
+    assert_eq!(state(&test, stopped)["state"], "stopped");
+    assert_eq!(read(&test, stopped, "starts").trim(), "1");
 }
 
 #[test]
