@@ -155,6 +155,40 @@ async fn an_update_that_never_ends_is_shown() {
     Watching::new(&deck, &agent).await.see_text("held back").await;
 }
 
+/// A lock that a killed server holds would keep its environment from ever taking a snapshot again.
+#[test]
+fn a_lock_of_a_ref_is_broken_by_the_next_server_and_by_none_beside_the_one_that_runs() {
+    let deck = Deck::new(3);
+    let agent = deck.make(
+        "ant",
+        "for file in one two three; do until [ -e go-$file ]; do sleep 0.02; done; \
+            echo $file >$file; done; exec sleep 1000",
+    );
+    let taken = || deck.snapshots("ant").len();
+    agent.tell("go-one");
+    agent.wait_for("one");
+    wait_until("a snapshot", || deck.ok(&["diff", "ant"]).contains("one") && taken() > 1);
+    let stores = deck.home.join("repositories");
+    let store = stores.join(&names(&stores)[0]).join("snapshots.git");
+    let lock = store.join("refs/agentdeck").join(agent.id.as_str()).join("snap.lock");
+    assert!(lock.with_extension("").exists(), "the ref that it locks");
+    std::fs::write(&lock, "").expect("locked");
+
+    agent.tell("go-two");
+    let said = || deck.json(&["inspect", "ant"])["environment"]["notes"].to_string();
+    wait_until("it says that there is none", || said().contains("a snapshot could not be taken"));
+    assert!(!deck.run(&["server", "run"]).status.success(), "one has the home");
+    assert!(lock.exists(), "it may be held");
+
+    let before = taken();
+    deck.kill_server();
+    deck.ok(&["ls"]);
+    assert!(!lock.exists(), "whoever held it is gone");
+    agent.tell("go-three");
+    agent.wait_for("three");
+    wait_until("a snapshot", || taken() > before);
+}
+
 #[test]
 fn an_environment_half_made_is_finished_by_starting_it() {
     let mut dice = Dice::new();
