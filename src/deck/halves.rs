@@ -79,7 +79,7 @@ pub(super) async fn end_box(shared: &Arc<Shared>, record: &Record) -> Result<(),
     let engine = shared.engine(record.environment.engine);
     match &record.record {
         Some(made) => engine.stop(made, Duration::ZERO).await,
-        None => engine.remove_orphan(&shared.deck, &record.environment.id).await,
+        None => engine.remove_unrecorded(&shared.deck, &record.environment.id).await,
     }
 }
 

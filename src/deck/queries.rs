@@ -159,7 +159,8 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
     let mut record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
     let places = shared.layout.environment(&id);
-    let link = shared.link(&id).is_ok();
+    // A server that has just started is about to reach it.
+    let link = shared.wait_for_link(&record.environment).await.is_ok();
     let (mut usage, mut listeners) = (None, Vec::new());
     // What stands still cannot be asked; what held it when it did not holds it still.
     let paused = matches!(record.environment.state, EnvironmentState::Paused { .. });

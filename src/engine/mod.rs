@@ -197,8 +197,18 @@ pub trait Engine: Send + Sync {
     /// Boxes of this deck that the engine has, whether or not the deck remembers them.
     async fn list(&self, deck: &str) -> Result<Vec<EnvironmentId>, Failure>;
 
-    /// Removes a box that the deck does not remember.
+    /// Removes a box that the deck does not remember, and what `fork` copied for it.
     async fn remove_orphan(&self, deck: &str, environment: &EnvironmentId) -> Result<(), Failure>;
+
+    /// Removes a box whose making was cut short before it was recorded. What `fork` copied for it
+    /// stays, to be started on.
+    async fn remove_unrecorded(
+        &self,
+        deck: &str,
+        environment: &EnvironmentId,
+    ) -> Result<(), Failure> {
+        self.remove_orphan(deck, environment).await
+    }
 
     /// Connects to the box's shim, after making sure that it is the shim.
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure>;

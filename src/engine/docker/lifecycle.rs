@@ -303,6 +303,16 @@ pub(super) async fn remove_orphan(
     deck: &str,
     environment: &EnvironmentId,
 ) -> Result<(), Failure> {
+    remove_containers(connection, deck, environment).await?;
+    copy::remove_images(connection, environment).await
+}
+
+/// Removes the containers of an environment.
+pub(super) async fn remove_containers(
+    connection: &Connection,
+    deck: &str,
+    environment: &EnvironmentId,
+) -> Result<(), Failure> {
     let labels = vec![format!("{DECK_LABEL}={deck}"), format!("{ENVIRONMENT_LABEL}={environment}")];
     for container in labelled(connection, labels).await? {
         let Some(id) = container.id else { continue };
@@ -316,7 +326,7 @@ pub(super) async fn remove_orphan(
             Err(problem) => return Err(problem.during("looking at an orphaned container")),
         }
     }
-    copy::remove_images(connection, environment).await
+    Ok(())
 }
 
 /// Connects to the shim and checks that the listener belongs to the recorded box.

@@ -139,6 +139,17 @@ impl Engine for Docker {
         Ok(environments)
     }
 
+    async fn remove_unrecorded(
+        &self,
+        deck: &str,
+        environment: &EnvironmentId,
+    ) -> Result<(), Failure> {
+        for connection in self.engines.every().await? {
+            lifecycle::remove_containers(&connection, deck, environment).await?;
+        }
+        Ok(())
+    }
+
     async fn remove_orphan(&self, deck: &str, environment: &EnvironmentId) -> Result<(), Failure> {
         for connection in self.engines.every().await? {
             lifecycle::remove_orphan(&connection, deck, environment).await?;
