@@ -1,6 +1,7 @@
 //! Engines make boxes. One trait, and one conformance suite that every engine passes.
 
 pub mod docker;
+mod headers;
 mod isolation;
 pub mod native;
 mod place;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::engine::docker::connect::hexadecimal;
+use crate::engine::headers::{Bounded, Names};
 use crate::model::failure::{Failure, FailureKind};
 
 /// Largest table of contents or configuration that is read, in bytes; real ones have kilobytes.
@@ -128,8 +129,11 @@ impl<'a> Table<'a> {
     fn read(file: &'a File) -> anyhow::Result<Self> {
         let length = file.metadata()?.len();
         let mut table = Self { file, places: HashMap::new(), end: 0 };
-        let mut archive = tar::Archive::new(BufReader::new(file));
-        for entry in archive.entries_with_seek()? {
+        let (reader, bound) = Bounded::new(BufReader::new(file));
+        let mut archive = tar::Archive::new(reader);
+        let mut entries = archive.entries_with_seek()?;
+        let mut names = Names::default();
+        while let Some(entry) = bound.next(&mut entries) {
             let entry = entry?;
             let (start, size) = (entry.raw_file_position(), entry.size());
             table.end = start.saturating_add(size.div_ceil(BLOCK).saturating_mul(BLOCK));
@@ -139,6 +143,7 @@ impl<'a> Table<'a> {
                 || (!name.contains('/') && Path::new(&name).extension() == Some("json".as_ref()));
             if is_part && entry.header().entry_type().is_file() {
                 anyhow::ensure!(table.places.len() < MAX_REMEMBERED, "it has too many parts");
+                names.add(name.len())?;
                 table.places.insert(name, (start, size));
             }
         }

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -11,7 +13,9 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::room::{Bounds, Room};
 use super::writer::{architecture, hex};
+use crate::engine::headers::{Bounded, Names};
 use crate::model::failure::{Failure, FailureKind};
 
 /// Entries of an archive; a plain root of a large distribution has a tenth.
@@ -109,11 +113,16 @@ struct Platform {
 }
 
 impl Archive {
-    /// Reads what is in the file. A compressed one is unpacked in `scratch` first, which has room
-    /// for `most` bytes.
-    pub(crate) fn open(path: &Path, scratch: &Path, most: u64) -> anyhow::Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let file = uncompressed(file, scratch, most)?;
+    /// Reads what is in the file. A compressed one is unpacked in `scratch` first, within `bounds`.
+    pub(crate) fn open(path: &Path, scratch: &Path, bounds: Bounds) -> anyhow::Result<Self> {
+        // A pipe that nobody writes to would keep the opener for ever.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        if !file.metadata()?.is_file() {
+            let message = format!("{} is no file", path.display());
+            return Err(Failure::new(FailureKind::Invalid, message).into());
+        }
+        let file = uncompressed(file, scratch, bounds)?;
         read(file).with_context(|| format!("{} is not an image", path.display()))
     }
 
@@ -154,10 +163,15 @@ fn read(mut file: File) -> anyhow::Result<Archive> {
 fn entries(file: &mut File) -> anyhow::Result<HashMap<String, Place>> {
     file.rewind()?;
     let mut found = HashMap::new();
-    let mut archive = tar::Archive::new(&mut *file);
-    for entry in archive.entries_with_seek()? {
+    let (reader, bound) = Bounded::new(&mut *file);
+    let mut archive = tar::Archive::new(reader);
+    let mut entries = archive.entries_with_seek()?;
+    let mut names = Names::default();
+    while let Some(entry) = bound.next(&mut entries) {
         let entry = entry?;
         anyhow::ensure!(found.len() < ENTRIES, "it has too many files");
+        let link = entry.link_name_bytes().map_or(0, |link| link.len());
+        names.add(entry.path_bytes().len() + link)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let name = name.trim_start_matches("./").to_owned();
         let kind = entry.header().entry_type();
@@ -311,7 +325,7 @@ fn digest_of(file: &mut File) -> anyhow::Result<String> {
 }
 
 /// The file itself, or what it is without compression.
-fn uncompressed(mut file: File, scratch: &Path, most: u64) -> anyhow::Result<File> {
+fn uncompressed(mut file: File, scratch: &Path, bounds: Bounds) -> anyhow::Result<File> {
     let mut beginning = [0; 6];
     let length = read_up_to(&mut file, &mut beginning)?;
     file.rewind()?;
@@ -320,9 +334,11 @@ fn uncompressed(mut file: File, scratch: &Path, most: u64) -> anyhow::Result<Fil
         return Ok(file);
     }
     let mut plain = tempfile::tempfile_in(scratch).context("cannot make a file to unpack to")?;
-    let mut content = MultiGzDecoder::new(io::BufReader::new(file)).take(most + 1);
-    let written = io::copy(&mut content, &mut plain).context("cannot unpack it")?;
-    anyhow::ensure!(written <= most, "it is larger than the {most} bytes there is room for");
+    let mut content = MultiGzDecoder::new(io::BufReader::new(file));
+    let place = plain.try_clone()?;
+    Room::new(place.as_fd(), bounds)
+        .copy(&mut content, &mut plain, &mut |_| ())
+        .context("cannot unpack it")?;
     Ok(plain)
 }
 

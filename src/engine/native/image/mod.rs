@@ -2,6 +2,7 @@
 
 mod archive;
 mod provide;
+mod room;
 mod tree;
 mod unpack;
 mod writer;

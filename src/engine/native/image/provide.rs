@@ -2,15 +2,17 @@
 //! boxes lay their own layers over and nobody changes, and what the image says of its programs.
 
 use std::fs::Permissions;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock};
 use sha2::{Digest, Sha256};
 
 use super::archive::Archive;
-use super::unpack::{Bounds, unpack};
+use super::room::Bounds;
+use super::unpack::unpack;
 use super::writer::hex;
 use crate::engine::native::{layer, mark};
 use crate::engine::{BoxPlan, remove_tree};
@@ -19,6 +21,9 @@ use crate::model::policy::ImageSource;
 
 const ROOT: &str = "root";
 const ENVIRONMENT: &str = "environment.json";
+
+/// What images are called while they are unpacked.
+const PARTIAL: &str = "partial-";
 
 /// What one image may take: several times the largest that are used for development.
 const BOUNDS: Bounds = Bounds { most: 64 << 30, spare: 1 << 30 };
@@ -58,7 +63,7 @@ pub(crate) fn provide(plan: &BoxPlan, told: &mut dyn FnMut(u64)) -> anyhow::Resu
     let id = if let Some(id) = std::fs::read_to_string(&known).ok().filter(there) {
         id
     } else {
-        let archive = Archive::open(path, &images(plan), BOUNDS.most)?;
+        let archive = Archive::open(path, &images(plan), BOUNDS)?;
         if !there(&archive.id) {
             place(&archive, &images(plan), told)?;
         }
@@ -106,13 +111,46 @@ fn identity(path: &Path) -> anyhow::Result<String> {
 
 /// Unpacks an image into `images`, whole or not at all.
 fn place(archive: &Archive, images: &Path, told: &mut dyn FnMut(u64)) -> anyhow::Result<()> {
-    let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(images)?.keep();
+    let (partial, _lock) = begin(images)?;
     let placed = place_by(archive, &partial, images, told);
     if placed.is_err() {
         // What failed is told; this only gives the room back.
         let _ = remove_tree(&partial);
     }
     placed
+}
+
+/// A new directory to unpack into, locked while somebody does. What others left is removed.
+pub(super) fn begin(images: &Path) -> anyhow::Result<(PathBuf, OwnedFd)> {
+    let all = open_directory(images)?;
+    // Nobody may take one for left that is made and not locked yet.
+    flock(&all, FlockOperation::LockExclusive)?;
+    let mut left = Vec::new();
+    for entry in std::fs::read_dir(images)? {
+        let entry = entry?;
+        let ours = entry.file_name().to_string_lossy().starts_with(PARTIAL);
+        let Some(lock) = ours.then(|| open_directory(&entry.path()).ok()).flatten() else {
+            continue;
+        };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            left.push((entry.path(), lock));
+        }
+    }
+    let partial = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(images)?.keep();
+    let lock = open_directory(&partial)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    drop(all);
+    for (path, _lock) in left {
+        if let Err(error) = remove_tree(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a part of an image");
+        }
+    }
+    Ok((partial, lock))
+}
+
+fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
 }
 
 fn place_by(
@@ -124,8 +162,7 @@ fn place_by(
     let root = partial.join(ROOT);
     std::fs::create_dir(&root)?;
     std::fs::set_permissions(&root, Permissions::from_mode(0o755))?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(&root, flags, Mode::empty())?;
+    let opened = open_directory(&root)?;
     unpack(archive, &opened, BOUNDS, told)?;
     let pair = |entry: &String| {
         entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))

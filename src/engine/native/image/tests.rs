@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use super::archive::Archive;
-use super::unpack::{Bounds, unpack};
+use super::provide::begin;
+use super::room::Bounds;
+use super::unpack::unpack;
 use super::writer::{About, LayerWriter, hex};
 
 const ROOMY: Bounds = Bounds { most: 1 << 20, spare: 0 };
@@ -90,7 +92,7 @@ impl Place {
     fn open(&self, content: &[u8]) -> anyhow::Result<Archive> {
         let file = self.directory.path().join("image.tar");
         std::fs::write(&file, content).expect("written");
-        Archive::open(&file, self.directory.path(), 1 << 24)
+        Archive::open(&file, self.directory.path(), Bounds { most: 1 << 24, spare: 0 })
     }
 
     fn unpack(&self, content: &[u8], bounds: Bounds) -> anyhow::Result<()> {
@@ -205,6 +207,59 @@ fn devices_are_left_out_and_bombs_end() {
     let file = layer(&many);
     let failure = place.unpack(&file, full).expect_err("no room");
     assert!(format!("{failure:#}").contains("nearly full"), "{failure:#}");
+}
+
+#[test]
+fn one_large_file_ends_before_the_disk_is_full() {
+    let place = Place::new();
+    let block = "x".repeat(80 << 20);
+    let full = Bounds { most: 1 << 40, spare: u64::MAX };
+    let failure = place.unpack(&layer(&[("a", FILE, &block)]), full).expect_err("no room");
+    assert!(format!("{failure:#}").contains("nearly full"), "{failure:#}");
+    let written = std::fs::metadata(place.root().join("a")).expect("begun").len();
+    assert!(written < 80 << 20, "{written} bytes");
+}
+
+#[test]
+fn no_tree_is_too_deep_to_remove() {
+    let place = Place::new();
+    place.unpack(&layer(&[(&"a/".repeat(49), DIRECTORY, "")]), ROOMY).expect("unpacked");
+    // Each step through a link goes on where the last one ended.
+    let (half, deep) = ("d/".repeat(45), "d/".repeat(44));
+    let mut steps: Vec<(String, EntryType, String)> =
+        vec![(half.clone(), DIRECTORY, String::new())];
+    for step in 0..5 {
+        let target = if step == 0 { deep.clone() } else { format!("l{}/{deep}", step - 1) };
+        steps.push((format!("l{step}"), LINK, target));
+        steps.push((format!("l{step}/{half}"), DIRECTORY, String::new()));
+    }
+    let steps: Vec<Entry<'_>> =
+        steps.iter().map(|(name, kind, target)| (name.as_str(), *kind, target.as_str())).collect();
+    let failure = Place::new().unpack(&layer(&steps), ROOMY).expect_err("too deep");
+    assert!(format!("{failure:#}").contains("too deep"), "{failure:#}");
+}
+
+#[test]
+fn a_pipe_is_no_image_and_holds_nobody_up() {
+    let place = Place::new();
+    let pipe = place.directory.path().join("pipe");
+    let (fifo, mode) = (rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).expect("made");
+    let failure = Archive::open(&pipe, place.directory.path(), ROOMY).expect_err("refused");
+    assert!(failure.to_string().contains("no file"), "{failure}");
+}
+
+#[test]
+fn what_nobody_unpacks_any_more_is_removed() {
+    let place = Place::new();
+    let images = place.directory.path();
+    let (left, lock) = begin(images).expect("begun");
+    std::fs::create_dir_all(left.join("root/bin")).expect("made");
+    let (other, _held) = begin(images).expect("begun");
+    assert!(left.exists(), "it is still unpacked");
+    drop(lock);
+    let (third, _third) = begin(images).expect("begun");
+    assert!(!left.exists() && other.exists() && third.exists());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -17,7 +17,9 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::archive::Archive;
+use super::room::{Bounds, Room};
 use super::writer::hex;
+use crate::engine::headers::{Bounded, Names};
 use crate::model::failure::{Failure, FailureKind};
 
 /// Files of an image.
@@ -31,17 +33,8 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 const IDS: u64 = 65_536;
 const NOBODY: u32 = 65_534;
 
-/// Bytes written between two looks at the room that is left.
-const ROOM_STEP: u64 = 64 << 20;
-
-/// What may be used.
-#[derive(Clone, Copy)]
-pub(crate) struct Bounds {
-    /// Bytes of all files together.
-    pub(crate) most: u64,
-    /// Bytes of the file system that must stay free.
-    pub(crate) spare: u64,
-}
+/// Directories in each other: a tree that is deeper could not be removed by going down.
+const DEPTH: usize = 200;
 
 /// Unpacks every layer of an image into an open, empty directory. `told` hears of each file's
 /// bytes.
@@ -54,18 +47,20 @@ pub(crate) fn unpack(
     let owners = rustix::process::geteuid().is_root();
     let mut unpacker = Unpacker {
         root,
-        bounds,
+        depth: depth_of(root)?,
+        room: Room::new(root.as_fd(), bounds),
         owners,
         told,
         own: HashSet::new(),
         modes: Vec::new(),
+        names: Names::default(),
         entries: 0,
-        bytes: 0,
-        looked: 0,
     };
     for layer in &archive.layers {
         unpacker.own.clear();
-        let mut content = Hashed { inner: archive.open_layer(layer)?, digest: Sha256::new() };
+        // Headers and padding come on top of the files, and are less than those may be.
+        let inner = archive.open_layer(layer)?.take(bounds.most.saturating_mul(2));
+        let mut content = Hashed { inner, digest: Sha256::new() };
         unpacker.layer(&mut content)?;
         // What follows the last file belongs to the digest too.
         let rest = io::copy(&mut (&mut content).take(bounds.most), &mut io::sink())?;
@@ -92,7 +87,9 @@ impl<R: Read> Read for Hashed<R> {
 
 struct Unpacker<'a> {
     root: &'a OwnedFd,
-    bounds: Bounds,
+    /// In how many directories the root itself is.
+    depth: usize,
+    room: Room<'a>,
     /// Files get the owners they had.
     owners: bool,
     told: &'a mut dyn FnMut(u64),
@@ -100,23 +97,27 @@ struct Unpacker<'a> {
     own: HashSet<PathBuf>,
     /// Modes of directories, set when nothing more is written into them.
     modes: Vec<(PathBuf, u32)>,
+    names: Names,
     entries: u64,
-    bytes: u64,
-    looked: u64,
 }
 
 impl Unpacker<'_> {
     fn layer(&mut self, content: &mut impl Read) -> anyhow::Result<()> {
+        let (content, bound) = Bounded::new(content);
         let mut archive = tar::Archive::new(content);
-        for entry in archive.entries()? {
+        let mut entries = archive.entries()?;
+        while let Some(entry) = bound.next(&mut entries) {
             let mut entry = entry.context("a layer is malformed")?;
             self.entries += 1;
             anyhow::ensure!(self.entries <= ENTRIES, "the image has too many files");
+            self.names.add(entry.path_bytes().len())?;
             let path = inside(&entry.path_bytes())?;
-            let Some(name) = path.file_name().map(OsStr::to_owned) else { continue };
-            let parent = self.parent(path.parent().unwrap_or(Path::new("")))?;
-            self.entry(&mut entry, &parent, &name, &path)
-                .with_context(|| format!("cannot unpack {}", path.display()))?;
+            if let Some(name) = path.file_name() {
+                let parent = self.parent(path.parent().unwrap_or(Path::new("")))?;
+                self.entry(&mut entry, &parent, name, &path)
+                    .with_context(|| format!("cannot unpack {}", path.display()))?;
+            }
+            io::copy(&mut entry, &mut io::sink()).context("a layer is cut short")?;
         }
         Ok(())
     }
@@ -176,9 +177,7 @@ impl Unpacker<'_> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let made = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?;
         let mut made = std::fs::File::from(made);
-        let left = self.bounds.most.saturating_sub(self.bytes);
-        let written = io::copy(&mut entry.take(left + 1), &mut made)?;
-        self.use_room(written)?;
+        self.room.copy(entry, &mut made, self.told)?;
         let made = OwnedFd::from(made);
         self.give(&made, entry.header())?;
         rustix::fs::fchmod(&made, Mode::from_raw_mode(mode & 0o777))?;
@@ -188,31 +187,15 @@ impl Unpacker<'_> {
         Ok(rustix::fs::futimens(&made, &times)?)
     }
 
-    fn use_room(&mut self, bytes: u64) -> anyhow::Result<()> {
-        self.bytes += bytes;
-        (self.told)(bytes);
-        let full = |message: String| {
-            let hint = "make room, or move AGENTDECK_HOME to a larger disk";
-            Err(Failure::new(FailureKind::Refused, message).hint(hint).into())
-        };
-        if self.bytes > self.bounds.most {
-            return full(format!("the image has more than {} bytes", self.bounds.most));
-        }
-        if self.bytes - self.looked >= ROOM_STEP {
-            self.looked = self.bytes;
-            let found = rustix::fs::fstatvfs(self.root)?;
-            if found.f_bavail * found.f_frsize < self.bounds.spare {
-                return full("the disk is nearly full; the image was not unpacked".to_owned());
-            }
-        }
-        Ok(())
-    }
-
     /// The directory at `path`, made where it is missing.
     fn parent(&self, path: &Path) -> anyhow::Result<OwnedFd> {
         match self.find(path) {
             Err(Errno::NOENT) => {}
-            found => return found.with_context(|| format!("cannot reach {}", path.display())),
+            found => {
+                let found = found.with_context(|| format!("cannot reach {}", path.display()))?;
+                self.refuse_deep(&found)?;
+                return Ok(found);
+            }
         }
         let mut place = PathBuf::new();
         let mut above = self.find(&place)?;
@@ -220,6 +203,7 @@ impl Unpacker<'_> {
             place.push(component);
             above = match self.find(&place) {
                 Err(Errno::NOENT) => {
+                    self.refuse_deep(&above)?;
                     let name = component.as_os_str();
                     rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755))
                         .with_context(|| format!("cannot make {}", place.display()))?;
@@ -229,6 +213,13 @@ impl Unpacker<'_> {
             };
         }
         Ok(above)
+    }
+
+    /// Where a directory really is counts: a short name may lead deep through links.
+    fn refuse_deep(&self, directory: &OwnedFd) -> anyhow::Result<()> {
+        let levels = depth_of(directory)?.saturating_sub(self.depth);
+        anyhow::ensure!(levels < DEPTH, "directories of the image are too deep");
+        Ok(())
     }
 
     /// Looks a directory up, with the unpacked tree as the root of all.
@@ -312,6 +303,13 @@ impl Unpacker<'_> {
         }
         Ok(())
     }
+}
+
+/// In how many directories an open one is. The kernel does not tell of one beyond `PATH_MAX`.
+fn depth_of(directory: &OwnedFd) -> anyhow::Result<usize> {
+    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let place = std::fs::read_link(link).context("cannot tell where a directory is")?;
+    Ok(place.components().count())
 }
 
 /// A path of an archive as one below the root. One that goes up is refused.
