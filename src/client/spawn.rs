@@ -13,6 +13,8 @@ use super::{Client, Events};
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::HOME_TAKEN;
 
+/// A log longer than this is put aside when a server is started; the one before goes.
+const MAX_LOG: u64 = 8 << 20;
 /// How long a new server may take until it listens.
 const START_DEADLINE: Duration = Duration::from_secs(15);
 /// Between two looks whether it listens: a fresh server needs about ten milliseconds.
@@ -70,6 +72,7 @@ fn not_started(home: &Path) -> Failure {
 /// Starts `agentdeck server run` in a session of its own, its words going into the home's log.
 fn start(home: &Path) -> Result<std::process::Child, Failure> {
     let path = home.join("server.log");
+    put_aside(&path);
     let spawn = || {
         let log = File::options().create(true).append(true).mode(0o600).open(&path)?;
         let mut command = Command::new("/proc/self/exe");
@@ -95,7 +98,33 @@ fn start(home: &Path) -> Result<std::process::Child, Failure> {
     })
 }
 
+/// Keeps a log from growing for ever. That it cannot be put aside is no reason not to start.
+fn put_aside(log: &Path) {
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > MAX_LOG) {
+        let _ = std::fs::rename(log, log.with_extension("log.old"));
+    }
+}
+
 fn last_line(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("the log is empty").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_long_log_is_put_aside_and_one_is_kept() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (log, old) = (home.path().join("server.log"), home.path().join("server.log.old"));
+        std::fs::write(&log, "short").expect("written");
+        put_aside(&log);
+        assert!(log.exists() && !old.exists());
+        for _ in 0..2 {
+            File::create(&log).and_then(|log| log.set_len(MAX_LOG + 1)).expect("grown");
+            put_aside(&log);
+            assert!(!log.exists() && old.exists());
+        }
+    }
 }
