@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::model::destination::Host;
 use crate::model::policy::NetworkPolicy;
 
+use super::gate::Place;
 use super::policy::{self, Refusal, Way};
 use super::resolve::{ResolveError, Resolver};
 use super::upstream::{Proxy, Upstream};
@@ -49,8 +50,7 @@ pub(super) struct Dialer {
 /// A connection to what was asked for.
 pub(super) struct Opened {
     pub(super) stream: TcpStream,
-    pub(super) host: Host,
-    pub(super) port: u16,
+    pub(super) place: Place,
     /// It is a service of this machine, which the user named by its port.
     pub(super) own: bool,
 }
@@ -67,7 +67,8 @@ impl Dialer {
         let opened = timeout(OPEN_DEADLINE, self.open_host(policy, host, port));
         let opened = opened.await.map_err(late).and_then(|result| result);
         if let Err(error) = &opened {
-            tracing::info!(%host, port, %error, "a box was not connected");
+            // A box can ask without end: what was refused is told, within bounds, by its gate.
+            tracing::debug!(%host, port, %error, "a box was not connected");
         }
         opened
     }
@@ -82,26 +83,30 @@ impl Dialer {
         let proxy = self.upstream.proxy_for(host, port);
         let way = policy::decide(policy, host, port);
         let own = way == Ok(Way::HostLoopback);
-        let opened = |stream| Opened { stream, host: host.clone(), port, own };
+        let opened = |stream, address| {
+            let address = if own { None } else { address };
+            Opened { stream, place: Place { host: host.clone(), port, address }, own }
+        };
+        let by_proxy = |stream| opened(stream, None);
         let addresses = match way.map_err(|refusal| own_first(refusal, host, port))? {
             Way::HostLoopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             Way::Address(address) => {
                 let address = self.judge(policy, vec![address], port)?;
                 if let Some(proxy) = proxy {
-                    return through(&self.resolver, proxy, host, port).await.map(opened);
+                    return through(&self.resolver, proxy, host, port).await.map(by_proxy);
                 }
                 address
             }
             Way::Name(name) => {
                 if let Some(proxy) = proxy {
-                    return through(&self.resolver, proxy, host, port).await.map(opened);
+                    return through(&self.resolver, proxy, host, port).await.map(by_proxy);
                 }
                 self.judge(policy, self.resolver.resolve(&name).await?, port)?
             }
         };
-        connect(&addresses, port)
+        connect(&addresses, port, |address| self.detour(address))
             .await
-            .map(opened)
+            .map(|(stream, address)| opened(stream, Some(address)))
             .map_err(|error| DialError::Unreachable { destination, error })
     }
 
@@ -121,7 +126,7 @@ impl Dialer {
             };
             // What is the host's own is not said to be openable by an entry.
             match own().and_then(|()| policy::admit(policy, address, port)) {
-                Ok(()) => admitted.insert(0, self.detour(address)),
+                Ok(()) => admitted.insert(0, address),
                 Err(reason) => refusal = reason,
             }
         }
@@ -164,14 +169,19 @@ fn is_own(address: IpAddr, port: u16) -> bool {
     source.is_ok_and(|source| source.ip() == address || source.ip().is_loopback())
 }
 
-/// Connects to the first address that answers.
-async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
+/// Connects to the first address that answers, and says which did.
+async fn connect(
+    addresses: &[IpAddr],
+    port: u16,
+    dialled: impl Fn(IpAddr) -> IpAddr,
+) -> io::Result<(TcpStream, IpAddr)> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for &address in addresses {
-        match timeout(CONNECT_DEADLINE, TcpStream::connect(SocketAddr::new(address, port))).await {
+        let place = SocketAddr::new(dialled(address), port);
+        match timeout(CONNECT_DEADLINE, TcpStream::connect(place)).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
-                return Ok(stream);
+                return Ok((stream, address));
             }
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
@@ -192,7 +202,7 @@ async fn through(
         Err(_) => resolver.resolve(&proxy.host).await?,
     };
     let reached = async {
-        let mut stream = connect(&addresses, proxy.port).await?;
+        let (mut stream, _) = connect(&addresses, proxy.port, |address| address).await?;
         proxy.tunnel(&mut stream, host, port).await?;
         Ok(stream)
     };

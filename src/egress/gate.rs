@@ -3,6 +3,8 @@
 //! The policy can be changed while connections are open. Refusals are a bounded list in which the
 //! same one is counted, never repeated: a box that asks without end fills nothing.
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,12 +22,28 @@ const MAX_DENIALS: usize = 32;
 /// Longest place that is kept, in characters; a name has at most 253.
 const MAX_PLACE: usize = 260;
 
+/// Lines of the log that one gate's refusals fill: the log is the host's, and a box that asks for
+/// ever new places must not fill its disk.
+const MAX_LINES: usize = 256;
+
+/// What a connection goes to, as it was judged.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) host: Host,
+    pub(super) port: u16,
+    /// The address that was dialled; `None` where another judges it: for a service of this machine,
+    /// which is named by its port, and behind the host's own proxy.
+    pub(super) address: Option<IpAddr>,
+}
+
 /// What stands between one environment and the world.
 pub struct Gate {
     policy: watch::Sender<Arc<NetworkPolicy>>,
     denied: Mutex<Vec<Denial>>,
     /// Raised whenever the list of denials is another.
     changes: watch::Sender<u64>,
+    /// Refusals that were told in the log.
+    lines: AtomicUsize,
 }
 
 impl Gate {
@@ -34,6 +52,7 @@ impl Gate {
             policy: watch::Sender::new(Arc::new(policy)),
             denied: Mutex::default(),
             changes: watch::Sender::new(0),
+            lines: AtomicUsize::new(0),
         })
     }
 
@@ -66,10 +85,15 @@ impl Gate {
         self.policy.subscribe()
     }
 
-    /// Ends when the policy no longer lets the box reach a destination.
-    pub(super) async fn revoked(&self, host: &Host, port: u16) {
+    /// Ends when the policy no longer lets the box reach a place: what was asked for, or the
+    /// address that it led to.
+    pub(super) async fn revoked(&self, place: &Place) {
+        let Place { host, port, address } = place;
         let mut policies = self.policies();
-        let reached = |policy: &Arc<NetworkPolicy>| policy::decide(policy, host, port).is_ok();
+        let reached = |policy: &Arc<NetworkPolicy>| {
+            let admitted = |address| policy::admit(policy, address, *port).is_ok();
+            policy::decide(policy, host, *port).is_ok() && address.is_none_or(admitted)
+        };
         // The gate outlives its connections; were it gone, they would have to end too.
         let _ = policies.wait_for(|policy| !reached(policy)).await;
     }
@@ -103,15 +127,28 @@ impl Gate {
         let last = now();
         // An entry is a text to everybody else; one that is read as another would open that.
         let opens = opens.filter(|entry| entry.to_string().parse().as_ref() == Ok(entry));
+        let mut refused = 0;
+        let told = format!("{place}: {reason}");
         self.change(|denied| {
             let same = |denial: &Denial| denial.place == place && denial.reason == reason;
             let count = match denied.iter().position(same) {
                 Some(at) => denied.remove(at).count.saturating_add(1),
                 None => 1,
             };
+            refused = count;
             denied.insert(0, Denial { place, reason, count, last, opens });
             denied.truncate(MAX_DENIALS);
         });
+        if self.is_told(refused) {
+            tracing::info!("a box was refused {told}");
+        } else {
+            tracing::debug!("a box was refused {told}");
+        }
+    }
+
+    /// Whether the log tells of a refusal: of the first of its kind, within the bound.
+    fn is_told(&self, count: u64) -> bool {
+        count == 1 && self.lines.fetch_add(1, Ordering::Relaxed) < MAX_LINES
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Denial>)) {
@@ -173,6 +210,17 @@ mod tests {
     }
 
     #[test]
+    fn a_box_that_asks_without_end_fills_no_log() {
+        let gate = gate();
+        refuse(&gate, "a.example:443");
+        refuse(&gate, "a.example:443");
+        assert_eq!(gate.lines.load(Ordering::Relaxed), 1, "the same is told once");
+        let told = (0..10_000).filter(|_| gate.is_told(1)).count();
+        assert_eq!(told, MAX_LINES - 1);
+        assert!(!gate.is_told(2));
+    }
+
+    #[test]
     fn nothing_a_box_says_is_repeated_with_control_bytes_or_without_end() {
         let gate = gate();
         gate.refuse_unreadable(b"\x1b]0;title\x07\xff\xe2\x80\xae.example", 80);
@@ -217,9 +265,25 @@ mod tests {
         let allow = vec!["a.example:443".parse().expect("an entry")];
         let gate = Gate::new(NetworkPolicy { mode: NetworkMode::Allow, allow: allow.clone() });
         let host = Host::Name("a.example".to_owned());
+        let place = Place { host, port: 443, address: None };
         let soon = std::time::Duration::from_secs(1);
-        assert!(tokio::time::timeout(soon, gate.revoked(&host, 443)).await.is_err());
+        assert!(tokio::time::timeout(soon, gate.revoked(&place)).await.is_err());
         gate.set_policy(NetworkPolicy { mode: NetworkMode::Allow, allow: Vec::new() });
-        assert!(tokio::time::timeout(soon, gate.revoked(&host, 443)).await.is_ok());
+        assert!(tokio::time::timeout(soon, gate.revoked(&place)).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_revoked_with_the_entry_that_opened_its_private_address() {
+        let entry = |text: &str| text.parse::<HostPort>().expect("an entry");
+        let allow = vec![entry("a.example:443"), entry("10.1.0.0/16")];
+        let gate = Gate::new(NetworkPolicy { mode: NetworkMode::Allow, allow });
+        let host = Host::Name("a.example".to_owned());
+        let address = Some(IpAddr::from([10, 1, 2, 3]));
+        let place = Place { host, port: 443, address };
+        let soon = std::time::Duration::from_secs(1);
+        assert!(tokio::time::timeout(soon, gate.revoked(&place)).await.is_err());
+        let allow = vec![entry("a.example:443")];
+        gate.set_policy(NetworkPolicy { mode: NetworkMode::Allow, allow });
+        assert!(tokio::time::timeout(soon, gate.revoked(&place)).await.is_ok());
     }
 }

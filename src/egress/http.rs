@@ -26,6 +26,7 @@ use tokio::net::TcpStream;
 use crate::model::destination::Host;
 
 use super::dial::{DialError, Opened};
+use super::gate::Place;
 use super::policy::Refusal;
 use super::{Session, tunnel};
 
@@ -59,7 +60,7 @@ enum After {
     /// A tunnel, which begins when the answer to `CONNECT` is written.
     Tunnel { near: OnUpgrade, opened: Opened },
     /// Both sides have changed to another protocol.
-    Switched { near: OnUpgrade, far: OnUpgrade },
+    Switched { near: OnUpgrade, far: OnUpgrade, place: Place },
 }
 
 type Later = Arc<Mutex<Option<After>>>;
@@ -72,15 +73,14 @@ struct Rejection {
 
 /// The one destination that a tunnel's requests may be for.
 pub(super) struct Bound {
-    host: Host,
-    port: u16,
+    place: Place,
     /// The connection that the tunnel was opened with, until a request has taken it.
     spare: Mutex<Option<TcpStream>>,
 }
 
 impl Bound {
-    pub(super) fn new(host: Host, port: u16, stream: TcpStream) -> Self {
-        Self { host, port, spare: Mutex::new(Some(stream)) }
+    pub(super) fn new(place: Place, stream: TcpStream) -> Self {
+        Self { place, spare: Mutex::new(Some(stream)) }
     }
 }
 
@@ -93,7 +93,7 @@ where
     run(stream, |request| answer(session, request, Arc::clone(&later))).await?;
     match taken(&later) {
         None => Ok(()),
-        Some(After::Switched { near, far }) => switch(near, far).await,
+        Some(After::Switched { near, far, place }) => switch(near, far, &place, session).await,
         Some(After::Tunnel { near, opened }) => {
             let near = TokioIo::new(near.await.map_err(io::Error::other)?);
             tunnel::carry(near, opened, session).await
@@ -109,18 +109,19 @@ where
     let later = Later::default();
     let answering = |request| answer_bound(session, request, &bound, Arc::clone(&later));
     if let Err(error) = run(stream, answering).await {
-        let unread = Refusal::Unjudged { destination: format!("{}:{}", bound.host, bound.port) };
+        let Place { host, port, .. } = &bound.place;
+        let unread = Refusal::Unjudged { destination: format!("{host}:{port}") };
         if error
             .get_ref()
             .and_then(|error| error.downcast_ref())
             .is_some_and(hyper::Error::is_parse)
         {
-            session.refuse(&bound.host, bound.port, &unread);
+            session.refuse(host, *port, &unread);
         }
         return Err(error);
     }
     match taken(&later) {
-        Some(After::Switched { near, far }) => switch(near, far).await,
+        Some(After::Switched { near, far, place }) => switch(near, far, &place, session).await,
         _ => Ok(()),
     }
 }
@@ -152,10 +153,21 @@ fn taken(later: &Later) -> Option<After> {
 }
 
 /// Carries what follows a change of protocol.
-async fn switch(near: OnUpgrade, far: OnUpgrade) -> io::Result<()> {
-    let mut near = TokioIo::new(near.await.map_err(io::Error::other)?);
-    let mut far = TokioIo::new(far.await.map_err(io::Error::other)?);
-    copy_bidirectional(&mut near, &mut far).await.map(drop)
+async fn switch(
+    near: OnUpgrade,
+    far: OnUpgrade,
+    place: &Place,
+    session: &Session,
+) -> io::Result<()> {
+    let carried = async {
+        let mut near = TokioIo::new(near.await.map_err(io::Error::other)?);
+        let mut far = TokioIo::new(far.await.map_err(io::Error::other)?);
+        copy_bidirectional(&mut near, &mut far).await.map(drop)
+    };
+    tokio::select! {
+        result = carried => result,
+        () = session.gate.revoked(place) => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
 }
 
 async fn answer(
@@ -173,7 +185,7 @@ async fn answer(
         *later.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
         return Ok(Response::new(Empty::new().map_err(|never| match never {}).boxed()));
     }
-    forward(request, &host, port, opened.stream, &later).await
+    forward(session, request, opened.place, opened.stream, &later).await
 }
 
 /// Answers a request that came through a tunnel: one for the tunnel's own destination.
@@ -183,7 +195,8 @@ async fn answer_bound(
     bound: &Bound,
     later: Later,
 ) -> Result<Response<Body>, Rejection> {
-    let Bound { host, port, spare } = bound;
+    let Bound { place, spare } = bound;
+    let Place { host, port, .. } = place;
     if request.method() == Method::CONNECT {
         return Err(Rejection::bad("this is no proxy"));
     }
@@ -194,11 +207,16 @@ async fn answer_bound(
     }
     let named = check_host(session, request.headers(), host, *port)?;
     let spare = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let stream = match spare {
-        Some(stream) => stream,
-        None => session.open(host.to_string().as_bytes(), *port).await?.stream,
+    let (mut place, stream) = match spare {
+        Some(stream) => (place.clone(), stream),
+        None => {
+            let opened = session.open(host.to_string().as_bytes(), *port).await?;
+            (opened.place, opened.stream)
+        }
     };
-    forward(request, named.as_ref().unwrap_or(host), *port, stream, &later).await
+    // What was asked for by its name is reached as long as the name is.
+    place.host = named.unwrap_or(place.host);
+    forward(session, request, place, stream, &later).await
 }
 
 /// Where a request wants to go: only `CONNECT host:port` and `http://host[:port]/…` say so.
@@ -280,9 +298,9 @@ fn agree(
 
 /// Sends one request over a fresh connection and hands its answer back as it comes.
 async fn forward(
+    session: &Session,
     mut request: Request<Incoming>,
-    host: &Host,
-    port: u16,
+    place: Place,
     stream: TcpStream,
     later: &Later,
 ) -> Result<Response<Body>, Rejection> {
@@ -290,6 +308,7 @@ async fn forward(
     let near = switches.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
+    let Place { ref host, port, .. } = place;
     let host = if port == 80 { host.to_string() } else { format!("{host}:{port}") };
     parts.headers.insert(HOST, HeaderValue::from_str(&host).map_err(Rejection::bad_gateway)?);
     frame(&mut parts.headers, switches);
@@ -305,9 +324,13 @@ async fn forward(
         .await
         .map_err(Rejection::bad_gateway)?;
     // It ends with the request: when the sender and both bodies are gone, so is the connection.
+    let (gate, judged) = (Arc::clone(&session.gate), place.clone());
     tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a forwarded request broke off");
+        tokio::select! {
+            ended = connection.with_upgrades() => if let Err(error) = ended {
+                tracing::debug!(%error, "a forwarded request broke off");
+            },
+            () = gate.revoked(&judged) => {}
         }
     });
     let answered = sender.send_request(Request::from_parts(parts, body)).await;
@@ -318,7 +341,7 @@ async fn forward(
         let near = near.ok_or_else(|| Rejection::bad_gateway("it changed the protocol unasked"))?;
         let far = hyper::upgrade::on(&mut response);
         frame(response.headers_mut(), switched);
-        let after = After::Switched { near, far };
+        let after = After::Switched { near, far, place };
         *later.lock().unwrap_or_else(PoisonError::into_inner) = Some(after);
     }
     Ok(response.map(BodyExt::boxed))

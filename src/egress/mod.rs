@@ -106,9 +106,8 @@ impl Session {
         Err(Refusal::Disagrees { destination, what, said })
     }
 
-    /// Notes and logs a refusal of a connection that was open already.
+    /// Notes a refusal of a connection that was open already.
     fn refuse(&self, host: &Host, port: u16, refusal: &Refusal) {
-        tracing::info!(%host, port, %refusal, "a box's connection was closed");
         self.gate.refuse(host, port, refusal);
     }
 }

@@ -16,6 +16,7 @@ use crate::model::policy::NetworkMode;
 
 use super::Session;
 use super::dial::Opened;
+use super::gate::Place;
 use super::hello::{self, Hello};
 use super::http::{self, Bound};
 use super::policy::Refusal;
@@ -56,10 +57,10 @@ pub(super) async fn carry<S>(near: S, opened: Opened, session: &Session) -> io::
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (host, port) = (opened.host.clone(), opened.port);
+    let place = opened.place.clone();
     tokio::select! {
         result = carry_judged(near, opened, session) => result,
-        () = session.gate.revoked(&host, port) => Err(io::ErrorKind::ConnectionAborted.into()),
+        () = session.gate.revoked(&place) => Err(io::ErrorKind::ConnectionAborted.into()),
     }
 }
 
@@ -67,15 +68,16 @@ async fn carry_judged<S>(mut near: S, opened: Opened, session: &Session) -> io::
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Opened { stream: mut far, host, port, own } = opened;
+    let Opened { stream: mut far, place, own } = opened;
+    let Place { ref host, port, .. } = place;
     if own {
         // One service on one port, named by the user: nothing it says leads elsewhere.
         return copy_bidirectional(&mut near, &mut far).await.map(drop);
     }
     let mut said = Vec::new();
     let Some(beginning) = listen(&mut near, &mut far, &mut said).await? else { return Ok(()) };
-    if let Err(refusal) = judge(&beginning, session, &host, port) {
-        session.refuse(&host, port, &refusal);
+    if let Err(refusal) = judge(&beginning, session, host, port) {
+        session.refuse(host, port, &refusal);
         if matches!(beginning, Beginning::Tls(_)) {
             near.write_all(&ALERT).await?;
         }
@@ -84,7 +86,7 @@ where
     if beginning == Beginning::Http {
         let (reader, writer) = tokio::io::split(near);
         let near = join(Cursor::new(said).chain(reader), writer);
-        return http::serve_bound(near, session, Bound::new(host, port, far)).await;
+        return http::serve_bound(near, session, Bound::new(place, far)).await;
     }
     far.write_all(&said).await?;
     copy_bidirectional(&mut near, &mut far).await.map(drop)

@@ -295,6 +295,42 @@ async fn taking_an_entry_back_ends_the_tunnel_it_opened_and_no_other() {
 }
 
 #[tokio::test]
+async fn taking_an_entry_back_ends_requests_and_websockets_too() {
+    let ear = Ear::open().await;
+    // Its answer is longer than what it sends of it.
+    let slow = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
+    let slow_port = slow.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = slow.accept().await.expect("accepted");
+        head(&mut stream).await;
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nsome";
+        stream.write_all(answer).await.expect("answered");
+        std::future::pending::<()>().await;
+    });
+    let place = format!("public.example:{}", ear.port);
+    let slow_place = format!("public.example:{slow_port}");
+    let named = Box::with(NetworkMode::Allow, &[place.clone(), slow_place.clone()]);
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket";
+    let mut open = Vec::new();
+    for (place, headers) in [(&place, upgrade), (&slow_place, "Accept: */*")] {
+        let mut stream = named.dial().await;
+        let ask = format!("GET http://{place}/ HTTP/1.1\r\nHost: {place}\r\n{headers}\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.expect("sent");
+        let answer = head(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 101") || answer.starts_with("HTTP/1.1 200"));
+        let mut some = [0; 4];
+        stream.read_exact(&mut some).await.expect("it begins");
+        open.push(stream);
+    }
+    named.gate.set_policy(NetworkPolicy { mode: NetworkMode::Allow, allow: Vec::new() });
+    for mut stream in open {
+        let mut rest = Vec::new();
+        let ended = timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "it goes on");
+    }
+}
+
+#[tokio::test]
 async fn an_entry_counts_from_the_next_request_on() {
     let mut canary = Canary::start().await;
     let named = Box::with(NetworkMode::Allow, &[]);

@@ -42,6 +42,8 @@ impl App {
             refused: self.interrupted.take().unwrap_or_default(),
             held,
         });
+        // Losses are counted from here to the next time; what was said before is said.
+        self.doubtful = 0;
         self.message.take_if(|message| !message.failed);
         self.opened = None;
         self.dirty = true;
@@ -137,6 +139,7 @@ impl App {
         };
         if self.now >= self.deaf_until {
             self.interrupted = None;
+            self.doubtful = 0;
             return false;
         }
         self.interrupted = self.interrupted.map(|refused| refused + count);
