@@ -1,7 +1,7 @@
 //! A process in a box that was started exactly as an agent's is, told what it found, and stands
 //! still, so that the kernel can be asked about it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io::Read;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -21,9 +21,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Largest answer that is read; a whole one is a tenth of it.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// Tells one probe's process from another's.
-static NEXT: AtomicU32 = AtomicU32::new(0);
-
 /// The process ends when this is dropped.
 pub(super) struct Held {
     _channel: UnixStream,
@@ -39,8 +36,7 @@ pub(super) async fn hold<F: Future<Output = Result<UnixStream, Failure>>>(
     open: impl Fn() -> F,
     shim: &str,
 ) -> Result<Held, Failure> {
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let word = format!("{}-{number}", std::process::id());
+    let word = word().map_err(|error| failed(record, &error.to_string()))?;
     let probe = [shim.to_owned(), PROBE.to_owned(), word];
     let work = async {
         if let Some(held) = start(record, open().await?, &probe).await? {
@@ -52,6 +48,14 @@ pub(super) async fn hold<F: Future<Output = Result<UnixStream, Failure>>>(
     };
     let waited = tokio::time::timeout(DEADLINE, work).await;
     waited.unwrap_or_else(|_| Err(failed(record, "its shim does not answer")))
+}
+
+/// Tells one probe's process from another's, and from one that an agent made beforehand to be
+/// taken for it.
+fn word() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 fn failed(record: &BoxRecord, reason: &str) -> Failure {
@@ -71,7 +75,12 @@ async fn start(
         return Ok(None);
     };
     let claims = serde_json::from_slice(&line).ok();
-    let pid = child_with(record.init_pid, command);
+    let pid = match started_with(&children(record.init_pid), command)[..] {
+        [] => None,
+        [pid] => Some(pid),
+        // Which of them was started for this cannot be told.
+        _ => return Err(failed(record, "another process passes for the one started for it")),
+    };
     Ok(Some(Held { _channel: channel, pid, claims }))
 }
 
@@ -108,12 +117,43 @@ async fn ask(channel: &mut UnixStream, command: &[String]) -> Result<Option<Vec<
     }
 }
 
-/// The child of the box's first process that was started with this command.
-fn child_with(first: u32, command: &[String]) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).ok()?;
+/// The children of the box's first process.
+fn children(first: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
+    let children = children.unwrap_or_default();
+    children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+/// Those that were started with this command, or say so.
+fn started_with(processes: &[u32], command: &[String]) -> Vec<u32> {
     let expected = command.join("\0") + "\0";
-    children.split_whitespace().filter_map(|child| child.parse().ok()).find(|child: &u32| {
-        std::fs::read(format!("/proc/{child}/cmdline"))
+    let fits = |process: &u32| {
+        std::fs::read(format!("/proc/{process}/cmdline"))
             .is_ok_and(|line| line == expected.as_bytes())
-    })
+    };
+    processes.iter().copied().filter(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_passes_for_the_process_is_found_beside_it() {
+        let word = word().expect("random");
+        assert_ne!(word, super::word().expect("random"));
+        // The shell waits for its input, and its last argument is only a name.
+        let command = ["sh", "-c", "read line; exit", &word].map(str::to_owned);
+        let start = || {
+            let mut shell = std::process::Command::new(&command[0]);
+            shell.args(&command[1..]).stdin(std::process::Stdio::piped()).spawn().expect("a shell")
+        };
+        let mut shells = [start(), start()];
+        let pids = [shells[0].id(), shells[1].id(), std::process::id()];
+        assert_eq!(started_with(&pids[1..], &command), pids[1..2]);
+        assert_eq!(started_with(&pids, &command), pids[..2]);
+        for shell in &mut shells {
+            shell.kill().and_then(|()| shell.wait()).expect("ended");
+        }
+    }
 }
