@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use bollard::models::{ContainerConfig, ContainerInspectResponse, ImageConfig};
+use bollard::models::{ContainerConfig, ContainerInspectResponse, ImageConfig, ImageSummary};
 use bollard::query_parameters::{
     CommitContainerOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
@@ -42,11 +42,18 @@ pub(super) struct Note {
     /// The engine that has it.
     pub(super) endpoint: String,
     pub(super) image: String,
+    /// The deck that made it.
+    #[serde(default)]
+    deck: String,
 }
 
 /// What was noted of the image that an environment starts on, if it is a fork.
 pub(super) fn note(plan: &BoxPlan) -> Option<Note> {
-    serde_json::from_slice(&std::fs::read(plan.directory.join(NOTE)).ok()?).ok()
+    note_in(&plan.directory)
+}
+
+fn note_in(directory: &Path) -> Option<Note> {
+    serde_json::from_slice(&std::fs::read(directory.join(NOTE)).ok()?).ok()
 }
 
 /// The image that was noted.
@@ -89,7 +96,8 @@ pub(super) async fn fork(
         environment: &plan.environment,
     };
     let id = commit(connection, &found, parent.config.unwrap_or_default(), &target).await?;
-    let note = Note { endpoint: connection.candidate.endpoint(), image: id };
+    let deck = plan.deck.clone();
+    let note = Note { endpoint: connection.candidate.endpoint(), image: id.clone(), deck };
     let place = plan.directory.join(NOTE);
     let written = blocking(move || {
         let json = serde_json::to_vec(&note).expect("a note has no failing parts");
@@ -100,7 +108,8 @@ pub(super) async fn fork(
     })
     .await;
     if written.is_err() {
-        remove_images(connection, &plan.environment).await?;
+        let ours = Ours { environment: &plan.environment, deck: &plan.deck, image: Some(&id) };
+        remove_images(connection, &ours).await?;
     }
     written
 }
@@ -277,22 +286,55 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(FailureKind::Unavailable, message)
 }
 
-/// Removes the images that go with an environment. Layers that another image is built on stay.
-pub(super) async fn remove_images(
+/// What is known of the image that an environment starts on.
+pub(super) struct Ours<'a> {
+    pub(super) environment: &'a EnvironmentId,
+    pub(super) deck: &'a str,
+    /// The image that was noted.
+    pub(super) image: Option<&'a str>,
+}
+
+impl Ours<'_> {
+    /// By which name an image is removed; `None` for one that may be anybody's. Labels are
+    /// inherited by images that others build on ours.
+    fn name_of<'i>(&self, image: &'i ImageSummary) -> Option<&'i str> {
+        let own = format!("{FORKS}:{}", self.environment);
+        let mut tags = image.repo_tags.iter().filter(|tag| !tag.starts_with("<none>"));
+        // A name that the user gave it too makes it the user's.
+        let is_own = |tag: &String| tag.strip_prefix("localhost/").unwrap_or(tag) == own;
+        if !tags.clone().all(is_own) {
+            return None;
+        }
+        let recorded = self.image == Some(image.id.as_str());
+        let of_deck = image.labels.get(OF_DECK).is_some_and(|deck| deck == self.deck);
+        match tags.next_back() {
+            Some(tag) => (recorded || of_deck).then_some(tag.as_str()),
+            None => recorded.then_some(image.id.as_str()),
+        }
+    }
+}
+
+/// Removes the image that the environment of `record` started on, if it is a fork.
+pub(super) async fn remove_image_of(
     connection: &Connection,
-    environment: &EnvironmentId,
+    record: &BoxRecord,
 ) -> Result<(), Failure> {
-    let filters = HashMap::from([("label", vec![format!("{OF_ENVIRONMENT}={environment}")])]);
+    let Some(note) = record.run.parent().and_then(note_in) else { return Ok(()) };
+    let environment = &record.environment;
+    remove_images(connection, &Ours { environment, deck: &note.deck, image: Some(&note.image) })
+        .await
+}
+
+/// Removes the images that go with an environment. Layers that another image is built on stay.
+pub(super) async fn remove_images(connection: &Connection, ours: &Ours<'_>) -> Result<(), Failure> {
+    let label = format!("{OF_ENVIRONMENT}={}", ours.environment);
+    let filters = HashMap::from([("label", vec![label])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let listed = call(CALL_DEADLINE, connection.client.list_images(Some(options))).await;
     for image in listed.map_err(|problem| problem.during("listing images"))? {
-        // A name that the user gave it too makes it the user's.
-        let ours = image.repo_tags.iter().all(|tag| {
-            tag.starts_with("<none>") || tag.trim_start_matches("localhost/").starts_with(FORKS)
-        });
-        let mut tags = image.repo_tags.iter().filter(|tag| !tag.starts_with("<none>"));
-        let name = if ours { tags.next_back().unwrap_or(&image.id) } else { continue };
-        remove_image(connection, name).await?;
+        if let Some(name) = ours.name_of(&image) {
+            remove_image(connection, name).await?;
+        }
     }
     Ok(())
 }
@@ -311,6 +353,32 @@ async fn remove_image(connection: &Connection, name: &str) -> Result<(), Failure
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_image_that_was_made_for_a_fork_is_removed() {
+        let environment = EnvironmentId::from_random([7; 8]);
+        let own = format!("{FORKS}:{environment}");
+        let image = |tags: &[&str], deck: &str| ImageSummary {
+            id: "sha256:1".to_owned(),
+            repo_tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            labels: HashMap::from([(OF_DECK.to_owned(), deck.to_owned())]),
+            ..ImageSummary::default()
+        };
+        let ours = |image| Ours { environment: &environment, deck: "d", image };
+        let (noted, lost) = (ours(Some("sha256:1")), ours(None));
+        let podman = format!("localhost/{own}");
+        for tag in [own.as_str(), podman.as_str()] {
+            assert_eq!(noted.name_of(&image(&[tag], "d")), Some(tag));
+            assert_eq!(lost.name_of(&image(&[tag], "d")), Some(tag));
+        }
+        assert_eq!(noted.name_of(&image(&[], "d")), Some("sha256:1"));
+        assert_eq!(lost.name_of(&image(&[], "d")), None, "built by somebody on ours");
+        assert_eq!(lost.name_of(&image(&[own.as_str()], "other")), None);
+        assert_eq!(noted.name_of(&image(&[own.as_str(), "mine:1"], "d")), None);
+        for foreign in ["agentdeck/fork-tools:1", "agentdeck/fork:other", "reg/agentdeck/fork:x"] {
+            assert_eq!(noted.name_of(&image(&[foreign], "d")), None, "{foreign}");
+        }
+    }
 
     #[test]
     fn a_name_is_split_at_its_tag_and_not_at_a_port() {

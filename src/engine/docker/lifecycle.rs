@@ -250,7 +250,7 @@ pub(super) async fn remove(connection: &Connection, record: &BoxRecord) -> Resul
     if let Some(found) = find(connection, record).await? {
         remove_found(connection, &found).await?;
     }
-    copy::remove_images(connection, &record.environment).await
+    copy::remove_image_of(connection, record).await
 }
 
 /// Removes a container that was proven to be ours, its anonymous volumes, and mounts that a killed
@@ -304,7 +304,7 @@ pub(super) async fn remove_orphan(
     environment: &EnvironmentId,
 ) -> Result<(), Failure> {
     remove_containers(connection, deck, environment).await?;
-    copy::remove_images(connection, environment).await
+    copy::remove_images(connection, &copy::Ours { environment, deck, image: None }).await
 }
 
 /// Removes the containers of an environment.
