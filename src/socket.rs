@@ -94,6 +94,19 @@ fn make_way(directory: &OwnedFd, name: &str) -> io::Result<()> {
 /// The process at the other end of a connection, as the kernel recorded it at `connect` or
 /// `listen`: its process id in our namespace (0 when it has none there) and its user id.
 pub fn peer(stream: &UnixStream) -> io::Result<(i32, u32)> {
+    peer_of(stream)
+}
+
+/// Whether the kernel does not know peers apart: an emulated one gives the asking process as the
+/// peer of whatever socket, also of one that was never connected.
+pub fn hides_peers() -> io::Result<bool> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+    let alone = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    Ok(peer_of(&alone)?.0 > 0)
+}
+
+fn peer_of(socket: &impl AsRawFd) -> io::Result<(i32, u32)> {
     // The kernel writes -1 or 0 for a peer outside our namespaces, which rustix's typed id
     // cannot hold; the raw call can.
     let mut credentials = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
@@ -101,7 +114,7 @@ pub fn peer(stream: &UnixStream) -> io::Result<(i32, u32)> {
     // SAFETY: the pointer and the length describe `credentials`, which lives through the call.
     let result = unsafe {
         libc::getsockopt(
-            stream.as_raw_fd(),
+            socket.as_raw_fd(),
             libc::SOL_SOCKET,
             libc::SO_PEERCRED,
             (&raw mut credentials).cast(),
@@ -151,6 +164,11 @@ mod tests {
         let _listener = bind(root.path(), "s.sock").expect("bound");
         connect(root.path(), "s.sock").expect("connected");
         assert!(root.path().join("s.sock.moved-0/kept").exists());
+    }
+
+    #[test]
+    fn this_machine_s_kernel_tells_peers_apart() {
+        assert!(!hides_peers().expect("asked"));
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn try_run(config_path: &Path) -> anyhow::Result<()> {
     let config: ShimConfig = serde_json::from_slice(&text)
         .with_context(|| format!("{} is not a configuration", config_path.display()))?;
     server::prepare_process().context("cannot prepare the process")?;
-    let listener = server::bind(Path::new(&config.run_directory))
+    let listener = server::bind(&config)
         .with_context(|| format!("cannot listen in {}", config.run_directory))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();

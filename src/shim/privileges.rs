@@ -66,7 +66,7 @@ impl Rights {
 
 fn take_agent(user: Uid, group: Gid) -> io::Result<()> {
     limit_bounding_set(CapabilitySet::empty())?;
-    rustix::thread::clear_ambient_capability_set()?;
+    clear_ambient_set()?;
     match rustix::thread::set_thread_groups(&[group]) {
         // An ordinary user's namespace forbids the call for good, and holds no other group.
         Ok(()) | Err(rustix::io::Errno::PERM) => {}
@@ -87,7 +87,7 @@ fn take_root() -> io::Result<()> {
         filter::install()?;
     }
     limit_bounding_set(CONTAINER_ROOT)?;
-    rustix::thread::clear_ambient_capability_set()?;
+    clear_ambient_set()?;
     set_capabilities(own.intersection(CONTAINER_ROOT))
 }
 
@@ -107,6 +107,15 @@ fn limit_bounding_set(kept: CapabilitySet) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// No capability passes from program to program by itself. A kernel that does not know of such
+/// capabilities, as an emulated one, has none to clear.
+fn clear_ambient_set() -> io::Result<()> {
+    match rustix::thread::clear_ambient_capability_set() {
+        Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn set_capabilities(kept: CapabilitySet) -> io::Result<()> {

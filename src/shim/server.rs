@@ -46,10 +46,32 @@ pub(super) fn prepare_process() -> io::Result<()> {
     if !is_first() {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     }
+    keep_descriptors()
+}
+
+/// Has every descriptor but the standard streams end where another program begins.
+fn keep_descriptors() -> io::Result<()> {
     // SAFETY: only marks descriptors; none is closed.
     let result =
         unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // Kernels before 5.11, and emulated ones, know the call without the flag or not at all.
+    if result == 0 { Ok(()) } else { keep_each_descriptor() }
+}
+
+fn keep_each_descriptor() -> io::Result<()> {
+    let names = std::fs::read_dir("/proc/self/fd")?.map(|entry| Ok(entry?.file_name()));
+    for name in names.collect::<io::Result<Vec<_>>>()? {
+        let number = name.to_str().and_then(|name| name.parse::<i32>().ok());
+        let Some(number) = number.filter(|&number| number > 2) else { continue };
+        // SAFETY: only marks a descriptor; it is not closed.
+        let result = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        let error = io::Error::last_os_error();
+        // The listing's own descriptor has gone by now.
+        if result != 0 && error.raw_os_error() != Some(libc::EBADF) {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// Whether this process is the first of a process namespace.
@@ -59,8 +81,9 @@ pub(super) fn is_first() -> bool {
 
 /// Listens in the run directory. The socket belongs to the directory's owner, who is the user
 /// also where the box's root is somebody else.
-pub(super) fn bind(directory: &Path) -> io::Result<StdListener> {
+pub(super) fn bind(config: &ShimConfig) -> io::Result<StdListener> {
     use std::os::unix::fs::MetadataExt;
+    let directory = Path::new(&config.run_directory);
     let listener = crate::socket::bind(directory, SOCKET)?;
     let owner = std::fs::metadata(directory)?;
     if owner.uid() != rustix::process::geteuid().as_raw() {
@@ -68,6 +91,9 @@ pub(super) fn bind(directory: &Path) -> io::Result<StdListener> {
         std::os::unix::fs::lchown(socket, Some(owner.uid()), Some(owner.gid()))?;
     }
     listener.set_nonblocking(true)?;
+    if config.drop_privileges && crate::socket::hides_peers()? {
+        require_closed(directory, config.agent_user)?;
+    }
     if is_first() {
         seal(directory);
     }
@@ -81,6 +107,23 @@ fn seal(directory: &Path) {
     use rustix::mount::MountFlags;
     let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
     let _ = rustix::mount::mount_remount(directory, flags, "");
+}
+
+/// Refuses a run directory that the agent may change, or a socket it may connect to. Where the
+/// kernel does not tell peers apart, these are all that keeps it from the shim.
+fn require_closed(directory: &Path, agent: u32) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let socket = directory.join(SOCKET);
+    let open = |path: &Path, others: u32| -> io::Result<bool> {
+        let found = std::fs::symlink_metadata(path)?;
+        Ok(found.uid() == agent || found.mode() & others != 0)
+    };
+    if open(directory, 0o022)? || open(&socket, 0o077)? {
+        let message = "the box's kernel does not say who connects, and the socket is open to the \
+                       agent: such a box needs a server that is root";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(())
 }
 
 /// Serves until a peer or a signal ends the box.
@@ -136,12 +179,14 @@ impl Shim {
     }
 
     /// Lets only peers from outside the box pass. Inside it every peer has a process id that this
-    /// namespace knows; the kernel shows a foreign one as 0. Unisolated, the user is the boundary.
+    /// namespace knows; the kernel shows a foreign one as 0. One that hides peers shows this very
+    /// process, which never connects to itself; `bind` saw to it that the agent cannot connect
+    /// there. Unisolated, the user is the boundary.
     fn admit(&self, stream: UnixStream) -> Option<UnixStream> {
         let stream = stream.into_std().ok()?;
         let (process, user) = crate::socket::peer(&stream).ok()?;
         let welcome = if self.config.drop_privileges {
-            process == 0
+            process == 0 || process == rustix::process::getpid().as_raw_nonzero().get()
         } else {
             user == rustix::process::geteuid().as_raw()
         };
@@ -210,4 +255,41 @@ fn exit_code(status: WaitStatus) -> Option<i32> {
 /// A signal by its number, when there is one.
 pub(super) fn signal_of(number: i32) -> Option<Signal> {
     Signal::from_named_raw(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn flags(descriptor: impl std::os::fd::AsFd) -> rustix::io::FdFlags {
+        rustix::io::fcntl_getfd(descriptor).expect("flags")
+    }
+
+    #[test]
+    fn descriptors_are_kept_one_by_one_as_well() {
+        let file = std::fs::File::open("/dev/null").expect("opened");
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).expect("open to programs");
+        assert!(flags(&file).is_empty());
+        keep_each_descriptor().expect("kept");
+        assert!(flags(&file).contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn a_socket_that_the_agent_may_use_is_refused_where_peers_are_hidden() {
+        let root = tempfile::tempdir().expect("a directory");
+        let _listener = crate::socket::bind(root.path(), SOCKET).expect("bound");
+        let own = rustix::process::geteuid().as_raw();
+        let another = own + 1;
+        assert!(require_closed(root.path(), another).is_ok());
+        let error = require_closed(root.path(), own).expect_err("the owner is the agent");
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        for (path, mode) in [(root.path().join(SOCKET), 0o606), (root.path().into(), 0o777)] {
+            let before = std::fs::metadata(&path).expect("found").permissions();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("changed");
+            assert!(require_closed(root.path(), another).is_err(), "{}", path.display());
+            std::fs::set_permissions(&path, before).expect("changed");
+        }
+    }
 }

@@ -74,11 +74,28 @@ impl Terminal {
         rustix::pty::grantpt(&master)?;
         rustix::pty::unlockpt(&master)?;
         // By descriptor, so that nothing mounted at /dev/pts can stand in for the terminal.
-        let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags)?;
+        let slave = match rustix::pty::ioctl_tiocgptpeer(&master, flags) {
+            // Emulated kernels do not know the call.
+            Err(rustix::io::Errno::NOTTY) => program_side(&master)?,
+            opened => opened?,
+        };
         rustix::termios::tcsetwinsize(&master, window(size))?;
         rustix::io::ioctl_fionbio(&master, true)?;
         Ok(Self { master, slave })
     }
+}
+
+/// The program's side of a terminal, by its name.
+fn program_side(master: &OwnedFd) -> io::Result<OwnedFd> {
+    use rustix::fs::{FileType, Mode, OFlags};
+    let name = rustix::pty::ptsname(master, Vec::new())?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let slave = rustix::fs::open(name, flags, Mode::empty())?;
+    let found = FileType::from_raw_mode(rustix::fs::fstat(&slave)?.st_mode);
+    if found == FileType::CharacterDevice && rustix::termios::isatty(&slave) {
+        return Ok(slave);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "what stands in its place is no terminal"))
 }
 
 impl Session {
@@ -282,4 +299,17 @@ impl Session {
 fn window(size: Size) -> Winsize {
     let size = size.clamped();
     Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_s_side_is_found_by_name_as_well() {
+        let terminal = Terminal::open(Size { columns: 80, rows: 24 }).expect("opened");
+        let named = program_side(&terminal.master).expect("found");
+        let device = |file: &OwnedFd| rustix::fs::fstat(file).expect("looked at").st_rdev;
+        assert_eq!(device(&named), device(&terminal.slave));
+    }
 }

@@ -66,7 +66,7 @@ pub(super) fn spawn(
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
-            rustix::process::setsid()?;
+            lead_session()?;
             if terminal {
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
             }
@@ -76,6 +76,13 @@ pub(super) fn spawn(
     }
     // The standard library resets SIGPIPE and the signal mask before the closure runs.
     command.spawn().map_err(|error| explain(name, &error))
+}
+
+/// Begins a session. The raw call, because emulated kernels answer 0, which no typed id can hold.
+fn lead_session() -> std::io::Result<()> {
+    // SAFETY: no memory is involved.
+    let result = unsafe { libc::setsid() };
+    if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The id of a child that was just started.

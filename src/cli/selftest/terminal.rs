@@ -138,7 +138,10 @@ impl Terminal {
         // SAFETY: two system calls, which touch nothing of the parent.
         unsafe {
             command.pre_exec(|| {
-                rustix::process::setsid()?;
+                // Not the typed call: an emulated kernel answers 0, which no typed id can hold.
+                if libc::setsid() == -1 {
+                    return Err(std::io::Error::last_os_error());
+                }
                 Ok(rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?)
             });
         }
