@@ -31,6 +31,7 @@ async fn a_box_with_an_emulated_kernel_lives_and_talks() {
     conformance::a_session_is_a_terminal(&engine, &place).await;
     conformance::a_command_has_pipes(&engine, &place).await;
     conformance::a_command_dies_with_its_connection(&engine, &place).await;
+    conformance::the_workspace_is_the_users(&engine, &place).await;
     assert_eq!(dockerd.running(), Vec::<String>::new(), "nothing is left");
 }
 

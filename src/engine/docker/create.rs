@@ -18,7 +18,7 @@ use super::accounts::{self, Accounts};
 use super::connect::{Connection, Dialect};
 use super::inspect;
 use super::lifecycle::{self, short};
-use super::mapped::{self, BoxUser, MappedMounts};
+use super::mapped::{self, BoxUser, MappedMounts, Writer};
 use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
 use super::problem::call;
 use super::{CALL_DEADLINE, Docker, connect, copy, image, kernel, probe};
@@ -55,6 +55,7 @@ pub(super) async fn create(
     let connection = &*connection;
     probe::suitable(&connection.info)?;
     probe::require_runtime(connection, plan.runtime.as_deref()).await?;
+    require_root(plan.runtime.as_deref(), BoxUser::here())?;
     let image = match &note {
         Some(note) => copy::noted(connection, note).await?,
         None => image::ensure(connection, plan, progress).await?,
@@ -264,7 +265,8 @@ async fn start(
         let certificates = copy_certificates(&plan::certificates(&planned))?;
         let moment = Moment { shell, certificates };
         write_config(&planned.run, &plan::shim_config(&planned, &image, user, &moment))?;
-        make_mounts(user, &plan::binds(&planned, user))
+        let writer = Writer::under(planned.runtime.as_deref());
+        make_mounts(user, writer, &plan::binds(&planned, user))
     })
     .await?;
     let request = connection.client.start_container(id, None::<StartContainerOptions>);
@@ -295,7 +297,18 @@ fn write_config(run: &Path, config: &ShimConfig) -> Result<(), Failure> {
     Ok(())
 }
 
-fn make_mounts(user: BoxUser, binds: &[Bind]) -> Result<MappedMounts, Failure> {
+/// A kernel that shows its programs no peers leaves only a file's owner to keep the agent from the
+/// shim, and an ordinary user's agent is that owner.
+fn require_root(runtime: Option<&str>, user: BoxUser) -> Result<(), Failure> {
+    if user.mapped || Writer::under(runtime) == Writer::Agent {
+        return Ok(());
+    }
+    let message = "under this runtime only a server that is root keeps the agent from its shim";
+    Err(Failure::new(FailureKind::Refused, message)
+        .hint("run agentdeck as root, or leave the runtime out"))
+}
+
+fn make_mounts(user: BoxUser, writer: Writer, binds: &[Bind]) -> Result<MappedMounts, Failure> {
     let pairs: Vec<(&Path, &Path)> = binds
         .iter()
         .filter_map(|bind| Some((bind.mapped_from.as_deref()?, bind.source.as_path())))
@@ -303,7 +316,7 @@ fn make_mounts(user: BoxUser, binds: &[Bind]) -> Result<MappedMounts, Failure> {
     if pairs.is_empty() {
         return Ok(MappedMounts::default());
     }
-    MappedMounts::make(user, &pairs).map_err(|error| {
+    MappedMounts::make(user, writer, &pairs).map_err(|error| {
         let message = format!("root's files cannot be shown to the agent as its own: {error}");
         Failure::new(FailureKind::Unavailable, message).hint(
             "id-mapped mounts need Linux 5.12 and ext4, xfs or btrfs; set AGENTDECK_HOME to such a \
@@ -380,4 +393,18 @@ fn ended(found: &ContainerInspectResponse) -> Failure {
     let message = message.trim_end().to_owned();
     Failure::new(FailureKind::Unavailable, message)
         .hint("an engine in a virtual machine is not usable; otherwise see the engine's log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emulated_kernel_is_for_servers_that_are_root() {
+        let (root, me) = (BoxUser::of(0, 0), BoxUser::of(501, 20));
+        assert!(require_root(Some("runsc"), root).is_ok());
+        assert!(require_root(Some("runc"), me).is_ok() && require_root(None, me).is_ok());
+        let failure = require_root(Some("runsc"), me).expect_err("refused");
+        assert_eq!(failure.kind, FailureKind::Refused);
+    }
 }

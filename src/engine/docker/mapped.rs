@@ -42,6 +42,22 @@ impl BoxUser {
     }
 }
 
+/// Who makes files in a mapped mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// The agent's own processes.
+    Agent,
+    /// A process of the runtime's, as root, which then gives the file to the agent.
+    Runtime,
+}
+
+impl Writer {
+    /// Who it is under a runtime of this name: gVisor's serves files itself.
+    pub(super) fn under(runtime: Option<&str>) -> Self {
+        if runtime.is_some_and(|name| name.contains("runsc")) { Self::Runtime } else { Self::Agent }
+    }
+}
+
 /// Mapped mounts, taken down when dropped.
 #[derive(Debug, Default)]
 pub(super) struct MappedMounts {
@@ -51,8 +67,12 @@ pub(super) struct MappedMounts {
 impl MappedMounts {
     /// Mounts each source on its target, which is made when missing, with root's files shown as
     /// those of `user`. Blocking.
-    pub(super) fn make(user: BoxUser, pairs: &[(&Path, &Path)]) -> io::Result<Self> {
-        let names = user_namespace(user)?;
+    pub(super) fn make(
+        user: BoxUser,
+        writer: Writer,
+        pairs: &[(&Path, &Path)],
+    ) -> io::Result<Self> {
+        let names = user_namespace(user, writer)?;
         let mut mounts = Self::default();
         for (source, target) in pairs {
             prepare_target(target)?;
@@ -130,13 +150,18 @@ fn mount_mapped(source: &Path, target: &Path, names: &OwnedFd) -> io::Result<()>
     Ok(())
 }
 
-/// A user namespace whose only user and group are the host's root, seen as `user`. No process
-/// stays in it.
-fn user_namespace(user: BoxUser) -> io::Result<OwnedFd> {
+/// A user namespace whose only user and group are the host's root, seen as `user`. For a runtime
+/// that writes as root, root is there too: stored under the number of `user`, as what the box's own
+/// root makes then is. No process stays in it.
+fn user_namespace(user: BoxUser, writer: Writer) -> io::Result<OwnedFd> {
+    let table = |number: u32| match writer {
+        Writer::Agent => format!("0 {number} 1"),
+        Writer::Runtime => format!("0 {number} 1\n{number} 0 1"),
+    };
     let child = NamespaceChild::start()?;
     let directory = PathBuf::from(format!("/proc/{}", child.pid.as_raw_nonzero()));
-    std::fs::write(directory.join("uid_map"), format!("0 {} 1", user.uid))?;
-    std::fs::write(directory.join("gid_map"), format!("0 {} 1", user.gid))?;
+    std::fs::write(directory.join("uid_map"), table(user.uid))?;
+    std::fs::write(directory.join("gid_map"), table(user.gid))?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(directory.join("ns/user"), flags, Mode::empty())?)
 }
@@ -197,6 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_runtime_makes_as_root_and_gives_away_is_stored_as_roots() {
+        if !rustix::process::geteuid().is_root() {
+            return; // Only root has mapped mounts, and only root needs them.
+        }
+        let root = tempfile::tempdir().expect("a directory");
+        let (source, target) = (root.path().join("source"), root.path().join("target"));
+        std::fs::create_dir(&source).expect("made");
+        let user = BoxUser::of(0, 0);
+        let pairs = [(&*source, &*target)];
+        let mounts = MappedMounts::make(user, Writer::Agent, &pairs).expect("mounted");
+        std::fs::write(target.join("file"), "text").expect_err("root is nobody there");
+        drop(mounts);
+        let writer = Writer::under(Some("runsc"));
+        let _mounts = MappedMounts::make(user, writer, &pairs).expect("mounted");
+        std::fs::write(target.join("file"), "text").expect("written");
+        std::os::unix::fs::chown(target.join("file"), Some(user.uid), Some(user.gid))
+            .expect("given away");
+        let stored = std::fs::metadata(source.join("file")).expect("there");
+        assert_eq!((stored.uid(), stored.gid()), (0, 0));
+    }
+
+    #[test]
     fn a_mapped_mount_shows_roots_files_as_the_agents_and_is_taken_down() {
         if !rustix::process::geteuid().is_root() {
             return; // Only root has mapped mounts, and only root needs them.
@@ -207,7 +254,8 @@ mod tests {
         std::fs::write(source.join("file"), "text").expect("written");
         let user = BoxUser::of(0, 0);
         for _ in 0..2 {
-            let mounts = MappedMounts::make(user, &[(&source, &target)]).expect("mounted");
+            let mounts =
+                MappedMounts::make(user, Writer::Agent, &[(&source, &target)]).expect("mounted");
             let seen = std::fs::metadata(target.join("file")).expect("seen");
             assert_eq!((seen.uid(), seen.gid()), (user.uid, user.gid));
             assert_eq!(std::fs::metadata(source.join("file")).expect("there").uid(), 0);
