@@ -19,7 +19,6 @@ mod native_images;
 mod network;
 mod network_bypass;
 mod other_engines;
-mod own_kernel;
 mod ports;
 mod selftest;
 mod survival;
