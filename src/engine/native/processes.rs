@@ -53,24 +53,26 @@ impl Seen {
     }
 }
 
+/// What stands still below `first` by itself, and is not to go on after a pause.
+pub(super) fn standing(first: u32) -> Vec<Known> {
+    below(first).iter().filter(|seen| seen.stands_still()).map(|seen| seen.known).collect()
+}
+
 /// Stops every process below `first`, parents before children, so that no shell sees its command
-/// stop. Those that stood still already are told: they are not to go on later.
-pub(super) async fn stop(first: u32) -> Option<Vec<Known>> {
-    let before: Vec<Known> =
-        below(first).iter().filter(|seen| seen.stands_still()).map(|seen| seen.known).collect();
+/// stop; whether all stand still in the end.
+pub(super) async fn stop(first: u32) -> bool {
     for _ in 0..ROUNDS {
         let running: Vec<Seen> =
             below(first).into_iter().filter(|seen| !seen.stands_still()).collect();
         if running.is_empty() {
-            return Some(before);
+            return true;
         }
         for seen in &running {
             signal(seen, Signal::STOP);
         }
         tokio::time::sleep(REST).await;
     }
-    go_on(first, &before);
-    None
+    false
 }
 
 /// Lets every process below `first` go on, children before parents, but for those `left`.
