@@ -87,7 +87,6 @@ struct Guard {
 impl Guard {
     async fn look(&mut self) {
         let views = self.shared.hub.views();
-        let is_full = |state: &EnvironmentState| matches!(state, EnvironmentState::Paused { reason: Some(reason) } if reason == DISK_FULL);
         let running = |state: &EnvironmentState| matches!(state, EnvironmentState::Running);
         if !views.iter().any(|view| running(&view.state) || is_full(&view.state)) {
             return;
@@ -98,8 +97,8 @@ impl Guard {
         match room(free, reserve) {
             Room::Low => {
                 for view in views.iter().filter(|view| running(&view.state)) {
-                    if self.seen.insert(view.id.clone()) {
-                        self.pause(&view.id, free).await;
+                    if !self.seen.contains(&view.id) && self.pause(&view.id, free).await {
+                        self.seen.insert(view.id.clone());
                     }
                 }
             }
@@ -116,29 +115,40 @@ impl Guard {
         }
     }
 
-    async fn pause(&self, id: &EnvironmentId, free: u64) {
+    /// Pauses a box that runs, if its turn can be had; whether that was tried.
+    async fn pause(&self, id: &EnvironmentId, free: u64) -> bool {
         let turn = self.shared.turn(id);
-        // Whoever has it pauses the box anyway; it is looked at again.
-        let Ok(_turn) = turn.try_lock() else { return };
-        let Ok(record) = self.shared.record(id).await else { return };
+        // Whoever has it may pause the box anyway; it is looked at again.
+        let Ok(_turn) = turn.try_lock() else { return false };
+        let Ok(record) = self.shared.record(id).await else { return false };
         if record.environment.state != EnvironmentState::Running {
-            return;
+            return false;
         }
         tracing::warn!(%id, "paused: {} free", show_bytes(free));
         if let Err(failure) = holding::halt(&self.shared, &record, Some(DISK_FULL)).await {
             let note = format!("{DISK_FULL}, and it goes on: {failure}");
             self.shared.report(id, Report::Note(note)).await;
         }
+        true
     }
 
     async fn resume(&self, id: &EnvironmentId) {
         let turn = self.shared.turn(id);
         let Ok(_turn) = turn.try_lock() else { return };
         let Ok(record) = self.shared.record(id).await else { return };
+        if !is_full(&record.environment.state) {
+            // The user has made the pause one of theirs meanwhile.
+            return;
+        }
         if let Err(failure) = holding::release(&self.shared, &record).await {
             tracing::warn!(%id, "not resumed: {failure}");
         }
     }
+}
+
+/// Whether a box was paused for want of room, and nobody else wants it paused.
+fn is_full(state: &EnvironmentState) -> bool {
+    matches!(state, EnvironmentState::Paused { reason: Some(reason) } if reason == DISK_FULL)
 }
 
 /// Bytes that this user may still write below a directory.

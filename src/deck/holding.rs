@@ -9,6 +9,7 @@ use super::recover;
 use super::shared::Shared;
 use super::state::{Record, Report, being_made};
 use super::step::{Step, reached};
+use crate::engine::BoxState;
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::Limits;
@@ -28,7 +29,8 @@ pub(super) async fn pause(shared: &Arc<Shared>, target: Target) -> Result<Enviro
     let record = shared.record(&id).await?;
     match &record.environment.state {
         EnvironmentState::Running => halt(shared, &record, None).await?,
-        EnvironmentState::Paused { .. } => {}
+        // Whatever it was paused for, it goes on when the user says so and not before.
+        EnvironmentState::Paused { .. } => shared.report(&id, Report::PauseWanted).await,
         _ => return Err(not_running(&record.environment)),
     }
     Ok(shared.record(&id).await?.environment)
@@ -60,9 +62,13 @@ pub(super) async fn halt(
     shared.report(id, Report::Paused { reason: reason.map(str::to_owned) }).await;
     shared.settled(id).await;
     reached(Step::SourceNoted);
-    let paused = shared.engine(record.environment.engine).pause(made).await;
-    if paused.is_err() {
+    let engine = shared.engine(record.environment.engine);
+    let paused = engine.pause(made).await;
+    // What failed may have come to pass after all. Where nobody knows, "paused" stays: that can be
+    // resumed, and a box that stands still and is shown running cannot.
+    if paused.is_err() && matches!(engine.state(made).await, Ok(BoxState::Running)) {
         shared.report(id, Report::Resumed).await;
+        shared.settled(id).await;
     }
     paused
 }
@@ -75,6 +81,9 @@ pub(super) async fn release(shared: &Arc<Shared>, record: &Record) -> Result<(),
     shared.report(id, Report::Resumed).await;
     shared.settled(id).await;
     shared.nudge(id).notify_one();
+    if record.environment.isolation.is_none() {
+        recover::read_isolation(shared, record, made).await;
+    }
     Ok(())
 }
 
@@ -92,12 +101,16 @@ pub(super) async fn hold(
         }
         EnvironmentState::Running => match halt(shared, record, Some(reason)).await {
             Ok(()) => Ok(true),
-            Err(mut failure) if failure.kind == FailureKind::Refused => {
-                let name = &record.environment.name;
-                failure.hint = Some(format!("agentdeck stop {name}, then it stands still"));
+            Err(mut failure) => {
+                let state = shared.record(&record.environment.id).await?.environment.state;
+                let stands = matches!(state, EnvironmentState::Paused { .. });
+                let_go(shared, record, stands).await;
+                if failure.kind == FailureKind::Refused {
+                    let name = &record.environment.name;
+                    failure.hint = Some(format!("agentdeck stop {name}, then it stands still"));
+                }
                 Err(failure)
             }
-            Err(failure) => Err(failure),
         },
         EnvironmentState::Paused { .. }
         | EnvironmentState::Stopped

@@ -151,19 +151,26 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     match state_of(&shared, &record, &made).await {
         standing @ (BoxState::Running | BoxState::Paused) => {
             let paused = matches!(record.environment.state, EnvironmentState::Paused { .. });
-            if paused && standing == BoxState::Running {
-                // The pause was noted and never came, or was ended behind the server's back.
-                shared.report(&id, Report::Resumed).await;
-            } else if holding::is_left_over(&record.environment) {
-                holding::let_go(&shared, &record, true).await;
-            }
+            // A pause that was noted and does not hold never came, or only to some of its
+            // programs, which nobody else would have go on.
+            let is_broken = paused && standing == BoxState::Running;
+            let held = is_broken || holding::is_left_over(&record.environment);
+            holding::let_go(&shared, &record, held).await;
             if let Err(failure) = shared.open_gate(&record) {
                 shared.report(&id, Report::Note(format!("no network: {failure}"))).await;
             }
             let (ready, connected) = oneshot::channel();
             shared.supervise(&id, actor::supervise(shared.clone(), record.clone(), ready));
             if connected.await.is_ok() {
-                read_isolation(&shared, &record, &made).await;
+                let turn = shared.turn(&id);
+                let turn = turn.lock().await;
+                if is_paused(&shared, &id).await {
+                    // What would read is frozen too; whoever resumes the box reads it back.
+                    shared.report(&id, Report::IsolationUnknown).await;
+                } else {
+                    read_isolation(&shared, &record, &made).await;
+                }
+                drop(turn);
                 making::finish_agent(&shared, &id).await;
             }
         }
@@ -177,10 +184,16 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     }
 }
 
+async fn is_paused(shared: &Shared, id: &EnvironmentId) -> bool {
+    let record = shared.record(id).await;
+    record.is_ok_and(|it| matches!(it.environment.state, EnvironmentState::Paused { .. }))
+}
+
 /// Reads back what holds a box that went on without a server, or was changed while it ran.
 pub(super) async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
     let id = &record.environment.id;
     let asked = Asked::from(&record.environment);
+    shared.report(id, Report::IsolationUnknown).await;
     match shared.engine(record.environment.engine).isolation(made, &asked).await {
         Ok(isolation) => {
             // It ran without a server too; ending it now is the user's to decide.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::hub::Hub;
 use super::jobs::Snapshotter;
@@ -55,7 +55,7 @@ struct Tables {
     terminals: HashMap<(EnvironmentId, SessionId), Arc<Terminal>>,
     snapshotters: HashMap<EnvironmentId, Arc<Snapshotter>>,
     /// The tasks that keep environments connected, one for each.
-    supervisors: HashMap<EnvironmentId, AbortHandle>,
+    supervisors: HashMap<EnvironmentId, JoinHandle<()>>,
     /// The highest session id given out.
     sessions: HashMap<EnvironmentId, u32>,
     /// Held by a decision while it is carried out: one at a time in a repository.
@@ -155,10 +155,26 @@ impl Shared {
         environment: &EnvironmentId,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let task = tokio::spawn(task).abort_handle();
+        let task = tokio::spawn(task);
         if let Some(former) = self.tables().supervisors.insert(environment.clone(), task) {
             former.abort();
         }
+    }
+
+    /// Ends the task that keeps an environment connected, and waits until it says nothing more;
+    /// whether there was one.
+    pub async fn unsupervise(&self, environment: &EnvironmentId) -> bool {
+        let former = self.tables().supervisors.remove(environment);
+        if let Some(task) = &former {
+            task.abort();
+        }
+        let was_there = former.is_some();
+        if let Some(task) = former {
+            // It ends at its next wait; a cancelled task is what is asked for.
+            let _ = task.await;
+        }
+        self.set_link(environment, None);
+        was_there
     }
 
     /// The record of the environment that a client means.

@@ -135,10 +135,15 @@ async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<Environ
         let message = format!("the record of {} is missing", decision.name);
         Failure::new(FailureKind::Internal, message)
     })?;
-    super::making::watch(shared, &record).await?;
-    let _ = shared.messages.send(Message::Restored(Box::new(record))).await;
+    let _ = shared.messages.send(Message::Restored(Box::new(record.clone()))).await;
     // Its box was stopped before it was discarded, whatever the record had time to say.
     shared.report(&decision.environment, Report::Stopped).await;
+    if record.workspace_made
+        && let Err(failure) = super::making::watch(shared, &record).await
+    {
+        let note = Report::Note(format!("changes are not noticed: {failure}"));
+        shared.report(&decision.environment, note).await;
+    }
     Ok(shared.record(&decision.environment).await?.environment.name)
 }
 
@@ -166,10 +171,15 @@ pub(super) async fn stop(shared: &Arc<Shared>, record: &Record) -> Result<(), Fa
     let engine = shared.engine(record.environment.engine);
     if let EnvironmentState::Paused { .. } = record.environment.state {
         // What stands still cannot end by itself. Where this fails, the next step says why.
-        let _ = engine.resume(made).await;
+        if engine.resume(made).await.is_ok() {
+            shared.report(id, Report::Resumed).await;
+        }
     }
     engine.stop(made, STOP_GRACE).await?;
     if timeout(NOTICE_DEADLINE, until_ended(shared, id)).await.is_err() {
+        // What it noticed later would be said of the next box.
+        shared.unsupervise(id).await;
+        shared.save_screens(id);
         shared.report(id, Report::Stopped).await;
     }
     shared.close_gate(id);

@@ -52,6 +52,11 @@ pub(super) async fn make_box(
 ) -> Result<BoxRecord, Failure> {
     let id = &record.environment.id;
     let plan = plan(shared, record, profile).await?;
+    if shared.unsupervise(id).await {
+        // Whoever watched the former box may have told its end of this one just now.
+        let step = "starting".to_owned();
+        shared.report(id, Report::Progress { step, done: 0, total: 0 }).await;
+    }
     shared.open_gate(record)?;
     reached(Step::GateOpened);
     let engine = shared.engine(record.environment.engine).clone();
@@ -89,6 +94,9 @@ pub(super) async fn connect(
     let engine = shared.engine(record.environment.engine).clone();
     let id = record.environment.id.clone();
     let taken = record.clone();
+    // A pause before the read-back would freeze what reads, and the box would seem to hold nothing.
+    let turn = shared.turn(&id);
+    let _turn = turn.lock().await;
     shared.drop_terminal(&id, SessionId::AGENT);
     shared.supervise(&id, actor::supervise(shared.clone(), record, ready));
     if !matches!(timeout(CONNECT_DEADLINE, connected).await, Ok(Ok(()))) {

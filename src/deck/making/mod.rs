@@ -113,6 +113,10 @@ async fn restart_agent(
     let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
     remember_variables(shared, &id, profile, variables).await;
     if let (Some(made), false) = (&record.record, record.environment.require.is_empty()) {
+        let turn = shared.turn(&id);
+        let _turn = turn.lock().await;
+        // Paused meanwhile, it could not be read back.
+        shared.link_of(&shared.record(&id).await?.environment)?;
         require::read_back(shared, &record, made).await?;
     }
     start_agent(shared, &id, profile, size).await

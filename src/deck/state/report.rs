@@ -42,12 +42,16 @@ pub enum Report {
     /// The files and the box's own layer of the environment it is forked from are in place.
     Copied,
     Isolation(Isolation),
+    /// What holds the box is being read anew; what was known of it may not be so any more.
+    IsolationUnknown,
     /// The shim answers; sessions are what it has.
     Running,
     /// Every program stands still; without a reason, that of a pause already known stays.
     Paused {
         reason: Option<String>,
     },
+    /// The user wants the pause to last, whatever it was made for.
+    PauseWanted,
     Resumed,
     Stopped,
     /// The box ended although nobody asked for it; `Stopped` follows.
@@ -156,13 +160,16 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
             }
         }
         Report::Isolation(isolation) => view.isolation = Some(isolation),
+        Report::IsolationUnknown => view.isolation = None,
         Report::Paused { reason } => {
-            let known = match &view.state {
-                EnvironmentState::Paused { reason } => reason.clone(),
-                _ => None,
-            };
-            enter(view, EnvironmentState::Paused { reason: reason.or(known) }, now);
+            let reason = reason.or_else(|| paused_for(view));
+            enter(view, EnvironmentState::Paused { reason }, now);
             view.load = None;
+        }
+        Report::PauseWanted => {
+            if let EnvironmentState::Paused { .. } = view.state {
+                enter(view, EnvironmentState::Paused { reason: None }, now);
+            }
         }
         Report::Resumed => {
             if let EnvironmentState::Paused { .. } = view.state {
@@ -253,6 +260,14 @@ fn apply_to_sessions(view: &mut Environment, report: Report, now: Timestamp) {
             open.title = title;
         }),
         _ => {}
+    }
+}
+
+/// What an environment is known to be paused for.
+fn paused_for(view: &Environment) -> Option<String> {
+    match &view.state {
+        EnvironmentState::Paused { reason } => reason.clone(),
+        _ => None,
     }
 }
 

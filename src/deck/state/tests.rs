@@ -205,3 +205,22 @@ fn a_name_that_is_taken_gets_a_number() {
     assert_eq!(free("/b", "otter"), "otter");
     assert_eq!(free("/a", &long), format!("{}-2", "o".repeat(38)));
 }
+
+#[test]
+fn a_pause_that_the_user_wants_has_no_other_reason_left() {
+    let mut state = deck([record(1, "otter", "/a")]);
+    let id = EnvironmentId::from_random([1; 8]);
+    let reason = |state: &State| match &state.get(&id).expect("there").environment.state {
+        EnvironmentState::Paused { reason } => Some(reason.clone()),
+        _ => None,
+    };
+    state.apply(&id, Report::Running, START);
+    state.apply(&id, Report::PauseWanted, START);
+    assert_eq!(reason(&state), None, "what runs is not paused by it");
+    let full = Some("the disk is nearly full".to_owned());
+    state.apply(&id, Report::Paused { reason: full.clone() }, START);
+    state.apply(&id, Report::Paused { reason: None }, START);
+    assert_eq!(reason(&state), Some(full), "whoever only sees it paused does not know why");
+    state.apply(&id, Report::PauseWanted, START);
+    assert_eq!(reason(&state), Some(None));
+}
