@@ -167,6 +167,15 @@ fn little_room_pauses_what_writes_until_there_is_more() {
     reserve("0");
     wait_for_state(&test, "owl", "running");
     wait_for_state(&test, "fox", "running");
+    // What the user wants paused too waits for the user.
+    reserve("8000t");
+    wait_for_state(&test, "owl", "paused");
+    wait_for_state(&test, "fox", "paused");
+    test.agentdeck(&["pause", "owl"]).ok();
+    assert!(state(&test, "owl")["reason"].is_null());
+    reserve("0");
+    wait_for_state(&test, "fox", "running");
+    assert_eq!(state(&test, "owl")["state"], "paused");
 }
 
 #[test]
