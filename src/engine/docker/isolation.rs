@@ -34,7 +34,7 @@ pub(super) async fn read(
         own: own_directory(record),
         filled: filled(&found),
         shown: vec![PathBuf::from(SHIM)],
-        shows_system: false,
+        system: Vec::new(),
         root_capabilities: Some(kernel::DEFAULT_CAPABILITIES),
         own_kernel: own_kernel(&found),
         told: told(&found),

@@ -75,7 +75,6 @@ fn root(reading: &Reading, mounts: &[Mount]) -> IsolationFact {
 fn shown(reading: &Reading, mounts: &[Mount], design: &Design) -> IsolationFact {
     let name = "files of the host";
     let (mut own, mut writable, mut readable) = (Vec::new(), Vec::new(), Vec::new());
-    let mut system = 0;
     // The root is judged by itself, and control groups with the other files of the kernel.
     let apart = |mount: &&Mount| mount.target == Path::new("/") || mount.kind.starts_with("cgroup");
     for mount in mounts.iter().filter(|mount| !apart(mount)) {
@@ -86,9 +85,9 @@ fn shown(reading: &Reading, mounts: &[Mount], design: &Design) -> IsolationFact 
         } else if is_device(&place) || design.filled.contains(&mount.target) {
         } else if mount.writable {
             writable.push(place.display().to_string());
-        } else if design.shows_system || design.shown.contains(&mount.target) {
-            system += usize::from(design.shows_system);
-        } else {
+        } else if !design.shown.contains(&mount.target)
+            && !design.system.iter().any(|part| place.starts_with(part))
+        {
             readable.push(place.display().to_string());
         }
     }
@@ -96,7 +95,7 @@ fn shown(reading: &Reading, mounts: &[Mount], design: &Design) -> IsolationFact 
     own.dedup();
     let mut evidence =
         format!("mount table of process {}: of this machine's files, {}", reading.pid, list(&own));
-    if system > 0 || design.shows_system {
+    if !design.system.is_empty() {
         evidence += "; programs of the system read-only or with the box's own changes";
     }
     let remedy = "discard it and make it again; nothing of agentdeck mounts this";

@@ -32,8 +32,8 @@ pub(super) struct Design {
     pub(super) filled: Vec<PathBuf>,
     /// Places in the box at which it shows a file of the host, read-only.
     pub(super) shown: Vec<PathBuf>,
-    /// Parts of the host's system are shown read-only on purpose.
-    pub(super) shows_system: bool,
+    /// Parts of the host's system that are shown read-only on purpose, with all below them.
+    pub(super) system: Vec<PathBuf>,
     /// The most that the box's root may have; `None` where its user namespace bounds it.
     pub(super) root_capabilities: Option<u64>,
     /// The runtime's name, where it is one that gives boxes a kernel of their own.

@@ -35,7 +35,7 @@ fn design() -> Design {
         own: "/state/e".into(),
         filled: vec!["/etc/hosts".into()],
         shown: vec!["/shim".into()],
-        shows_system: false,
+        system: Vec::new(),
         root_capabilities: Some(0xff),
         own_kernel: None,
         told: Vec::new(),
@@ -216,6 +216,24 @@ fn each_protection_that_is_taken_away_is_told_by_its_name() {
         let fact = isolation.facts.iter().find(|fact| fact.name == name).expect("a fact");
         assert!(fact.remedy.is_some(), "{name} has no remedy");
     }
+}
+
+#[test]
+fn only_the_parts_of_the_system_that_a_box_is_to_see_are_fine() {
+    let judge = |line: &str| {
+        let mut reading = whole();
+        add(&mut reading, line);
+        let design = Design { system: vec!["/usr".into(), "/opt".into()], ..design() };
+        let isolation = Isolation::of(facts(&reading, design, &asked()));
+        let fact = isolation.facts.into_iter().find(|fact| fact.name == "files of the host");
+        let fact = fact.expect("a fact");
+        (fact.enforcement, fact.evidence)
+    };
+    assert_eq!(judge("99 1 8:1 /usr/lib/x /usr/lib/x ro - ext4 x rw").0, Enforcement::Enforced);
+    let (enforcement, evidence) = judge("99 1 8:1 /home/me/.ssh /usr/lib/y ro - ext4 x rw");
+    assert_eq!(enforcement, Enforcement::Partial);
+    assert!(evidence.contains("/home/me/.ssh"), "{evidence}");
+    assert_eq!(judge("99 1 8:1 /usr/lib/x /usr/lib/x rw - ext4 x rw").0, Enforcement::Off);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! What holds a box of this engine, read back from the kernel.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use tokio::net::UnixStream;
 
-use super::{channel, root};
+use super::mark::Mark;
+use super::{channel, layer, root, system_files};
 use crate::engine::isolation::{Design, own_directory, read as read_box, unisolated};
 use crate::engine::{Asked, BoxRecord};
 use crate::model::failure::{Failure, FailureKind};
@@ -18,14 +21,26 @@ pub(super) async fn read(record: &BoxRecord, asked: &Asked) -> Result<Isolation,
         engine: EngineKind::Native,
         own: own_directory(record),
         filled: Vec::new(),
-        shown: Vec::new(),
-        shows_system: true,
+        shown: vec![PathBuf::from(root::SHIM)],
+        system: system_shown(record),
         root_capabilities: None,
         own_kernel: None,
         told: Vec::new(),
     };
     let open = || async { connect(record) };
     read_box(record, open, root::SHIM, design, asked).await
+}
+
+/// What of the host a box sees by design: nothing where it stands on an image.
+fn system_shown(record: &BoxRecord) -> Vec<PathBuf> {
+    let own = own_directory(record);
+    if own.join(layer::DIRECTORY).join(layer::IMAGE).exists() {
+        return Vec::new();
+    }
+    let mut places = root::system_places();
+    places.extend(own.ancestors().nth(2).map(system_files::directory));
+    places.extend(Mark::of(record).into_iter().flat_map(|mark| mark.tools));
+    places
 }
 
 fn connect(record: &BoxRecord) -> Result<UnixStream, Failure> {

@@ -24,6 +24,9 @@ pub(super) struct Mark {
     /// While the box is paused by signals: what stood still before.
     #[serde(default)]
     pub(super) stopped_before: Option<Vec<Known>>,
+    /// Directories of the user's home that it was shown.
+    #[serde(default)]
+    pub(super) tools: Vec<PathBuf>,
 }
 
 impl Mark {
@@ -32,7 +35,8 @@ impl Mark {
     pub(super) fn make(plan: &BoxPlan, group: &Group, pid: u32, start: u64) -> anyhow::Result<()> {
         let record = record_of(plan, pid, start)?;
         let (deck, group) = (plan.deck.clone(), group.clone());
-        Self { deck, record, group, stopped_before: None }.write()
+        let tools = plan.tools.clone();
+        Self { deck, record, group, stopped_before: None, tools }.write()
     }
 
     pub(super) fn write(&self) -> anyhow::Result<()> {

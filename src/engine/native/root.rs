@@ -186,8 +186,7 @@ impl<'a> Host<'a> {
     fn show_system(&self, system_files: &Path, layer: &Path) -> anyhow::Result<()> {
         for entry in std::fs::read_dir("/").context("cannot read /")? {
             let name = entry?.file_name();
-            let text = name.to_str().unwrap_or_default();
-            if SYSTEM.contains(&text) || (text.starts_with("lib") && !text.contains('+')) {
+            if is_system(&name) {
                 self.show(&Path::new("/").join(name))?;
             }
         }
@@ -239,6 +238,19 @@ impl<'a> Host<'a> {
         let step = || format!("cannot put a layer over {}", path.display());
         shown.map_err(|error| explain_overlay(&step(), &layer, &error))
     }
+}
+
+fn is_system(name: &OsStr) -> bool {
+    let text = name.to_str().unwrap_or_default();
+    SYSTEM.contains(&text) || (text.starts_with("lib") && !text.contains('+'))
+}
+
+/// The places of the host that every box on its system sees.
+pub(super) fn system_places() -> Vec<PathBuf> {
+    let names = std::fs::read_dir("/").into_iter().flatten().flatten();
+    let shown = names.map(|entry| entry.file_name()).filter(|name| is_system(name));
+    let shown = shown.map(|name| Path::new("/").join(name));
+    shown.chain(PACKAGES.iter().map(PathBuf::from)).collect()
 }
 
 /// A directory name for the layer over `path`, its own for every path.

@@ -99,6 +99,11 @@ const NAME_SERVICES: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: 
 /// The box's own.
 const NAME_SERVER: &str = "nameserver 127.0.0.1\n";
 
+/// Where a deck keeps them for all of its boxes.
+pub(super) fn directory(deck: &Path) -> PathBuf {
+    deck.join("system")
+}
+
 /// The directory in `deck` that is `/etc` for all its boxes, made when the host's has changed:
 /// copying takes longer than everything else about a box. Older ones stay, for boxes that run.
 pub(super) fn shared(deck: &Path) -> anyhow::Result<PathBuf> {
@@ -114,7 +119,7 @@ pub(super) fn shared(deck: &Path) -> anyhow::Result<PathBuf> {
     }
     let stamp: Vec<String> =
         digest.finalize()[..STAMP_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
-    let directory = deck.join("system");
+    let directory = directory(deck);
     let whole = directory.join(format!("etc-{}", stamp.concat()));
     if whole.exists() {
         return Ok(whole);
