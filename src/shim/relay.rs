@@ -175,9 +175,11 @@ impl Relay {
         let slots = Arc::clone(slots);
         let accepting = async move {
             loop {
-                let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
                 match listener.accept().await {
                     Ok((stream, _)) => {
+                        // Only a connection takes a slot: listeners that idle would hold them all.
+                        let slot = Arc::clone(&slots).acquire_owned().await;
+                        let slot = slot.expect("never closed");
                         let served = serve(relay.clone(), stream);
                         // How a connection ends is for its two ends to see.
                         tokio::spawn(async move {

@@ -75,3 +75,24 @@ async fn without_a_server_a_proxy_s_client_is_told_so() {
     stream.read_to_string(&mut read).await.expect("read");
     assert!(read.starts_with("HTTP/1.1 502 agentdeck: the server is not running"), "{read}");
 }
+
+#[tokio::test]
+async fn a_listener_that_idles_takes_no_slot_from_another() {
+    let root = tempfile::tempdir().expect("a directory");
+    let (relay, _asked) = relay(root.path(), "");
+    std::fs::remove_file(root.path().join("egress.sock")).expect("removed");
+    let slots = Arc::new(Semaphore::new(1));
+    let places = [(); 2].map(|()| {
+        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound");
+        let place = listener.local_addr().expect("an address");
+        relay.take(listener, &slots, Relay::carry);
+        place
+    });
+    for place in places {
+        let mut stream = TcpStream::connect(place).await.expect("connected");
+        let mut read = Vec::new();
+        let told = timeout(Duration::from_secs(10), stream.read_to_end(&mut read)).await;
+        assert!(told.is_ok_and(|told| told.is_ok()), "it waits for the other's slot");
+        assert_eq!(read, NO_SERVER);
+    }
+}
