@@ -6,7 +6,7 @@ use crate::model::id::{EnvironmentId, Timestamp};
 use crate::proto::{Request, Target};
 
 use super::super::action::Action;
-use super::super::view::LIST_CHROME;
+use super::super::view::{LIST_CHROME, place_width};
 use super::{App, Tag, View, scrolled};
 
 /// The list itself is the environment's, and grows while it is looked at.
@@ -77,11 +77,15 @@ impl App {
         let Some(entry) = denial.opens.clone() else {
             return self.say(format!("no entry opens this: {}", denial.reason));
         };
+        let width = place_width(self.size.columns);
+        let long = denial.place.len().max(entry.to_string().len()) > width;
         let Some(View::Denied(view)) = self.views.last_mut() else { return };
-        // What is the user's own is opened by a second press, after it was said what it is.
+        // What is the user's own and what the row does not show whole, is opened by a second
+        // press, after it was said what it is.
         let own = match &entry.host {
             Named::ThisMachine => Some("a service of this machine"),
             Named::Exactly(Host::Address(_)) => Some("an address"),
+            _ if long => Some("what this opens"),
             _ => None,
         };
         if let Some(what) = own

@@ -74,9 +74,12 @@ impl App {
     }
 
     fn environment_added(&mut self, added: Environment) {
-        self.selected.get_or_insert_with(|| added.id.clone());
         self.environments.push(added);
         self.environments.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        // A deck is told of its environments in any order; keys are for the one that stays chosen.
+        if self.selected.is_none() || !self.touched {
+            self.select(0);
+        }
     }
 
     /// An environment that was asked for here is made: its notes are said once.

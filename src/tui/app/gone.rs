@@ -34,6 +34,7 @@ pub(crate) struct Gone {
 
 impl App {
     pub(super) fn server_lost(&mut self) {
+        self.end_interruption();
         let held = self.keyboard.take();
         self.gone = Some(Gone {
             since: self.now,
@@ -42,8 +43,6 @@ impl App {
             refused: self.interrupted.take().unwrap_or_default(),
             held,
         });
-        // Losses are counted from here to the next time; what was said before is said.
-        self.doubtful = 0;
         self.message.take_if(|message| !message.failed);
         self.opened = None;
         self.dirty = true;
@@ -84,6 +83,17 @@ impl App {
             self.deaf_until = Timestamp(self.now.0 + QUIET);
         }
         self.say_back();
+        if self.interrupted.is_none() {
+            self.doubtful = 0;
+        }
+    }
+
+    /// Forgets an interruption, if it is over, and with it the keys that were said to be lost.
+    fn end_interruption(&mut self) {
+        if self.gone.is_none() && self.interrupted.is_some() && self.now >= self.deaf_until {
+            self.interrupted = None;
+            self.doubtful = 0;
+        }
     }
 
     fn say_back(&mut self) {
@@ -137,9 +147,8 @@ impl App {
             Input::Paste(text) => text.chars().count() as u32,
             Input::Mouse(_) | Input::Focus(_) => return false,
         };
-        if self.now >= self.deaf_until {
-            self.interrupted = None;
-            self.doubtful = 0;
+        self.end_interruption();
+        if self.interrupted.is_none() {
             return false;
         }
         self.interrupted = self.interrupted.map(|refused| refused + count);
@@ -175,6 +184,8 @@ impl App {
     /// The server went before it answered. Returns whether nothing more need be said.
     pub(super) fn take_loss(&mut self, tag: &Tag) -> bool {
         if *tag == Tag::Typed {
+            // Losses may be heard of before the server is known to be gone.
+            self.end_interruption();
             self.doubtful += 1;
         }
         tag.is_courtesy() || matches!(tag, Tag::Typed | Tag::Keyboard(_))

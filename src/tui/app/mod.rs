@@ -160,6 +160,8 @@ pub(crate) struct App {
     /// In the order they were made.
     pub(crate) environments: Vec<Environment>,
     pub(crate) selected: Option<EnvironmentId>,
+    /// The user did something: the selection no longer follows what is shown first.
+    touched: bool,
     /// The session shown of an environment, where it is not the agent's.
     shown: HashMap<EnvironmentId, SessionId>,
     /// In the order they were marked, which is the order of columns in a comparison.
@@ -210,6 +212,7 @@ impl App {
             repository: None,
             environments: Vec::new(),
             selected: None,
+            touched: false,
             shown: HashMap::new(),
             marked: Vec::new(),
             attention: BTreeSet::new(),
@@ -249,7 +252,10 @@ impl App {
     pub(crate) fn happen(&mut self, happening: Happening, now: Timestamp) -> Vec<Effect> {
         self.now = now;
         match happening {
-            Happening::Input(input) => self.take_input(input),
+            Happening::Input(input) => {
+                self.touched = true;
+                self.take_input(input);
+            }
             Happening::Resized(size) => {
                 self.size = size;
                 self.dirty = true;

@@ -23,6 +23,7 @@ impl App {
             }
             (Tag::Created, Reply::Environment(environment)) => {
                 self.selected = Some(environment.id.clone());
+                self.touched = true;
                 self.announced = Some(environment.id.clone());
                 self.take_event(crate::proto::Event::EnvironmentChanged(environment));
             }

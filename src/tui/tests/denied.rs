@@ -94,6 +94,24 @@ fn a_service_of_this_machine_is_opened_by_the_second_press() {
 }
 
 #[test]
+fn a_long_name_shows_its_owner_and_is_opened_by_the_second_press() {
+    let mut app = refused(SMALL);
+    let padding = "a.".repeat(60);
+    let place = format!("registry.npmjs.org.{padding}evil.example:443");
+    change(&mut app, |environment| {
+        environment.denied = vec![denial(&place, "not allowed", Some(&place))];
+    });
+    type_keys(&mut app, "b");
+    let row = picture(&app).lines().nth(3).expect("a row").to_owned();
+    assert!(row.contains("….a.evil.example:443 ") || row.contains("evil.example:443 "), "{row}");
+    assert_eq!(allowed(&requests(type_keys(&mut app, "a"))), None);
+    let whole: String = picture(&app).split_whitespace().collect();
+    let whole = whole.replace('│', "");
+    assert!(whole.contains(&place), "the message says all of it: {whole}");
+    assert_eq!(allowed(&requests(type_keys(&mut app, "a"))).as_deref(), Some(place.as_str()));
+}
+
+#[test]
 fn what_comes_under_the_key_in_the_last_moment_is_not_opened() {
     let mut app = refused(SMALL);
     type_keys(&mut app, "b");

@@ -117,6 +117,11 @@ async fn keys_on_their_way_when_the_server_went_are_counted_as_doubtful() {
     assert_eq!(text(&app), "");
     app.happen(Happening::ServerBack, NOW);
     assert_eq!(text(&app), "the server is back; 2 keys before that may not have arrived");
+    let later = Timestamp(NOW.0 + 60_000);
+    app.happen(Happening::Reply(Tag::Typed, Err(loss().await)), later);
+    app.happen(Happening::ServerLost, later);
+    app.happen(Happening::ServerBack, later);
+    assert_eq!(text(&app), "the server is back; 1 key before that may not have arrived");
 }
 
 #[tokio::test]

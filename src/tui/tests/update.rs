@@ -1,7 +1,7 @@
 //! What the app does with what happens.
 
 use super::super::action::Action;
-use super::super::app::{Effect, Happening, Overlay, Tag, View};
+use super::super::app::{App, Effect, Happening, Overlay, Tag, View};
 use super::super::panes::PaneKey;
 use super::sample;
 use super::{
@@ -415,4 +415,20 @@ fn what_a_new_environment_leaves_out_is_said() {
     let reply = Reply::Environment(Box::new(made));
     app.happen(Happening::Reply(Tag::Created, Ok(reply)), NOW);
     assert!(picture(&app).contains("made new-newt: 3 uncommitted files are not in it"));
+}
+
+#[test]
+fn the_first_shown_is_chosen_until_the_user_does_something() {
+    let mut app = App::new(sample::settings(), MIDDLE, NOW);
+    let tell = |app: &mut App, number: u8, name: &str| {
+        let environment = Box::new(sample::environment(number, name, "shell"));
+        app.happen(Happening::Event(Event::EnvironmentChanged(environment)), NOW);
+    };
+    // A smaller number is an older one, shown before the others.
+    tell(&mut app, 3, "dry-fox");
+    tell(&mut app, 2, "calm-heron");
+    assert_eq!(app.selected, Some(sample::id(2)));
+    type_keys(&mut app, "j");
+    tell(&mut app, 1, "brave-otter");
+    assert_eq!(app.selected, Some(sample::id(2)));
 }

@@ -5,11 +5,16 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::super::app::{App, DeniedView};
-use super::super::widget::{Frame, age, fit, foreign, put};
+use super::super::widget::{Frame, age, fit_end, foreign, put};
 use crate::model::destination::Denial;
 
 /// Columns of a place; longer ones are cut, for the reason must be seen too.
 const PLACE: usize = 40;
+
+/// Columns that places have in a terminal so wide.
+pub(in super::super) fn place_width(columns: u16) -> usize {
+    PLACE.min(usize::from(columns.saturating_sub(2)) / 3)
+}
 
 pub(super) fn draw(app: &App, view: &DeniedView, area: Rect, buffer: &mut Buffer) {
     let theme = app.settings.theme;
@@ -29,7 +34,7 @@ pub(super) fn draw(app: &App, view: &DeniedView, area: Rect, buffer: &mut Buffer
     if inner.height < 2 {
         return;
     }
-    let place = PLACE.min(usize::from(inner.width) / 3);
+    let place = place_width(area.width);
     let head = format!("  {:<place$}{:>7}  {:<8}{}", "asked for", "times", "last", "why");
     put(buffer, Rect { height: 1, ..inner }, Line::styled(head, theme.quiet()));
     let list = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
@@ -44,7 +49,8 @@ pub(super) fn draw(app: &App, view: &DeniedView, area: Rect, buffer: &mut Buffer
 
 fn words(app: &App, denial: &Denial, chosen: bool, width: usize) -> Line<'static> {
     let theme = app.settings.theme;
-    let place = fit(&foreign(&denial.place), width);
+    // Who owns a name stands at its end, where a box cannot write what it likes.
+    let place = fit_end(&foreign(&denial.place), width);
     let age = age(denial.last.age_seconds(app.now)).0;
     let tone = match (&denial.opens, chosen) {
         (_, true) => theme.chosen(),

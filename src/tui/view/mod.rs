@@ -18,6 +18,7 @@ use ratatui::layout::{Position, Rect};
 use super::app::{App, Overlay, View};
 use super::layout;
 
+pub(super) use denied::place_width;
 pub(crate) use list::row_at as list_row;
 pub(crate) use pane::crop;
 

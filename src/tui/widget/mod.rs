@@ -6,4 +6,4 @@ mod text;
 
 pub(crate) use field::Field;
 pub(crate) use frame::{Frame, Weight};
-pub(crate) use text::{age, clear, fit, foreign, left_and_right, line_text, put};
+pub(crate) use text::{age, clear, fit, fit_end, foreign, left_and_right, line_text, put};

@@ -52,6 +52,24 @@ pub(crate) fn fit(text: &str, width: usize) -> String {
     kept
 }
 
+/// The end of the text in at most `width` columns, `…` where something was cut.
+pub(crate) fn fit_end(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut used = 0;
+    let mut start = text.len();
+    for (at, cluster) in text.grapheme_indices(true).rev() {
+        used += cluster.width();
+        if used >= width {
+            break;
+        }
+        start = at;
+    }
+    let cut = if width > 0 { "…" } else { "" };
+    format!("{cut}{}", &text[start..])
+}
+
 /// Writes a line into the first row of an area.
 pub(crate) fn put<'a>(buffer: &mut Buffer, area: Rect, line: impl Into<Line<'a>>) {
     let area = area.intersection(buffer.area);
