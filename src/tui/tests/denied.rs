@@ -66,7 +66,7 @@ fn the_denied_at_80_by_24() {
 fn the_denied_in_a_tiny_terminal_and_without_any() {
     let mut app = refused(TINY);
     type_keys(&mut app, "b");
-    assert!(picture(&app).contains("pypi"), "{}", picture(&app));
+    assert!(picture(&app).contains("e:443"), "{}", picture(&app));
     change(&mut app, |environment| environment.denied.clear());
     assert!(picture(&app).contains("nothing was refus"), "{}", picture(&app));
     let effects = type_keys(&mut app, "ja");
