@@ -90,14 +90,11 @@ async fn take(mut events: Events, to: Side) -> Result<(), Failure> {
     let (chunks, received) = mpsc::channel(MAX_CHUNKS);
     let writing = tokio::task::spawn_blocking(move || {
         let mut input = Chunks { chunks: received, current: io::Cursor::default() };
-        match to {
-            Side::Here(path) => {
-                archive::unpack_outside(BufReader::with_capacity(CHUNK, input), &path)
-            }
-            _ => {
-                io::copy(&mut input, &mut io::stdout())?;
-                Ok(archive::Skipped::default())
-            }
+        if let Side::Here(path) = to {
+            archive::unpack_outside(BufReader::with_capacity(CHUNK, input), &path)
+        } else {
+            io::copy(&mut input, &mut io::stdout())?;
+            Ok(archive::Skipped::default())
         }
     });
     let ended = relay(&mut events, Some(chunks)).await;

@@ -91,7 +91,7 @@ impl Dialer {
         let addresses = match way.map_err(|refusal| own_first(refusal, host, port))? {
             Way::HostLoopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             Way::Address(address) => {
-                let address = self.judge(policy, vec![address], port)?;
+                let address = Self::judge(policy, vec![address], port)?;
                 if let Some(proxy) = proxy {
                     return through(&self.resolver, proxy, host, port).await.map(by_proxy);
                 }
@@ -101,7 +101,7 @@ impl Dialer {
                 if let Some(proxy) = proxy {
                     return through(&self.resolver, proxy, host, port).await.map(by_proxy);
                 }
-                self.judge(policy, self.resolver.resolve(&name).await?, port)?
+                Self::judge(policy, self.resolver.resolve(&name).await?, port)?
             }
         };
         connect(&addresses, port, |address| self.detour(address))
@@ -112,7 +112,6 @@ impl Dialer {
 
     /// The addresses that may be dialled; when none may, why the first may not.
     fn judge(
-        &self,
         policy: &NetworkPolicy,
         found: Vec<IpAddr>,
         port: u16,

@@ -207,12 +207,11 @@ async fn answer_bound(
     }
     let named = check_host(session, request.headers(), host, *port)?;
     let spare = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (mut place, stream) = match spare {
-        Some(stream) => (place.clone(), stream),
-        None => {
-            let opened = session.open(host.to_string().as_bytes(), *port).await?;
-            (opened.place, opened.stream)
-        }
+    let (mut place, stream) = if let Some(stream) = spare {
+        (place.clone(), stream)
+    } else {
+        let opened = session.open(host.to_string().as_bytes(), *port).await?;
+        (opened.place, opened.stream)
     };
     // What was asked for by its name is reached as long as the name is.
     place.host = named.unwrap_or(place.host);

@@ -105,6 +105,7 @@ mod tests {
             record: record.clone(),
             group: super::super::cgroup::Group::default(),
             stopped_before: None,
+            tools: Vec::new(),
         };
         // No time at all: it is dropped at its first wait, when the signals are on their way.
         let cut = tokio::time::timeout(Duration::ZERO, pause(mark)).await;
