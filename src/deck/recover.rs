@@ -71,8 +71,9 @@ pub(super) fn expect_screens(shared: &Shared, record: &Record) {
     }
 }
 
-/// Removes locks of refs that a killed server left in the stores: whoever opens the deck is alone
-/// in them, and each would keep its environment from ever taking a snapshot again.
+/// Removes locks that a killed server left in the stores, of refs and of what is known of files:
+/// whoever opens the deck is alone in them, and each would keep its environment from ever taking a
+/// snapshot again.
 pub(super) fn break_locks(layout: &Layout) {
     /// `snapshots.git/refs/agentdeck/ENVIRONMENT/NAME.lock`
     const DEPTH: u32 = 5;
@@ -85,7 +86,6 @@ pub(super) fn break_locks(layout: &Layout) {
                 waiting.push((path, depth - 1));
             } else if !is_directory
                 && path.extension().is_some_and(|ending| ending == "lock")
-                && path.components().any(|part| part.as_os_str() == "refs")
                 && let Err(error) = std::fs::remove_file(&path)
             {
                 tracing::warn!("{}: {error}", path.display());

@@ -180,10 +180,15 @@ fn a_lock_of_a_ref_is_broken_by_the_next_server_and_by_none_beside_the_one_that_
     assert!(!deck.run(&["server", "run"]).status.success(), "one has the home");
     assert!(lock.exists(), "it may be held");
 
+    let known = stores.join(&names(&stores)[0]).join("stat").join(agent.id.as_str());
+    assert!(known.exists(), "what is known of its files");
+    let other_lock = known.with_extension("lock");
+
     let before = taken();
     deck.kill_server();
+    std::fs::write(&other_lock, "").expect("locked");
     deck.ok(&["ls"]);
-    assert!(!lock.exists(), "whoever held it is gone");
+    assert!(!lock.exists() && !other_lock.exists(), "whoever held them is gone");
     agent.tell("go-three");
     agent.wait_for("three");
     wait_until("a snapshot", || taken() > before);
