@@ -19,6 +19,7 @@ mod native_images;
 mod network;
 mod network_bypass;
 mod other_engines;
+mod own_kernel;
 mod ports;
 mod selftest;
 mod survival;

@@ -16,7 +16,7 @@ use crate::docker::{busybox_root, engine_answers};
 const IMAGE: &str = "agentdeck-test:1";
 
 /// Whether a program is there and may be used; where it is required, it must be.
-fn installed(program: &str) -> bool {
+pub fn installed(program: &str) -> bool {
     let found = ["/usr/bin", "/usr/sbin", "/usr/local/bin"];
     let found = found.iter().any(|directory| Path::new(directory).join(program).exists());
     let required = std::env::var("AGENTDECK_REQUIRE_DOCKER").is_ok_and(|value| value == "1");

@@ -19,11 +19,39 @@ pub struct Dockerd {
     root: tempfile::TempDir,
     child: Option<Child>,
     live_restore: bool,
+    /// A second runtime, `NAME=PROGRAM`.
+    runtime: Option<String>,
 }
+
+/// The name under which an engine knows the runtime with a kernel of its own.
+pub const EMULATED: &str = "runsc";
+
+/// Debian's runsc as this machine can run it: without hardware's help, and with no control group
+/// of its own; the sockets of the run directory pass.
+const RUNSC: &str = "#!/bin/sh\nexec runsc --platform=ptrace --ignore-cgroups --network=none \
+                     --host-uds=all \"$@\"\n";
 
 impl Dockerd {
     /// Starts an engine; `None` where this user cannot, unless an engine is required.
     pub fn start(live_restore: bool) -> Option<Self> {
+        let mut engine = Self::new(live_restore)?;
+        engine.run();
+        Some(engine)
+    }
+
+    /// Starts an engine that has gVisor's runtime too.
+    pub fn with_emulated_kernel() -> Option<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        let mut engine = Self::new(false)?;
+        let program = engine.path("runsc");
+        std::fs::write(&program, RUNSC).expect("written");
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("changed");
+        engine.runtime = Some(format!("{EMULATED}={}", program.display()));
+        engine.run();
+        Some(engine)
+    }
+
+    fn new(live_restore: bool) -> Option<Self> {
         let found = Command::new("dockerd").arg("--version").stdout(Stdio::null()).status();
         let can = rustix::process::geteuid().is_root() && found.is_ok_and(|it| it.success());
         let required = std::env::var("AGENTDECK_REQUIRE_DOCKER").is_ok_and(|value| value == "1");
@@ -32,9 +60,7 @@ impl Dockerd {
             return None;
         }
         let root = tempfile::Builder::new().prefix("ad-dockerd-").tempdir().expect("a directory");
-        let mut engine = Self { root, child: None, live_restore };
-        engine.run();
-        Some(engine)
+        Some(Self { root, child: None, live_restore, runtime: None })
     }
 
     /// Starts the daemon again after `kill` or `stop`, and waits until it answers.
@@ -48,6 +74,7 @@ impl Dockerd {
         let mut command = Command::new("unshare");
         command.args(["-n", "dockerd", "--bridge=none", "--iptables=false", "--ip-forward=false"]);
         command.arg(format!("--live-restore={}", self.live_restore));
+        command.args(self.runtime.iter().flat_map(|runtime| ["--add-runtime", runtime]));
         command.arg("--data-root").arg(self.path("data"));
         command.arg("--exec-root").arg(self.path("exec"));
         command.arg("--pidfile").arg(self.path("pid"));
