@@ -87,7 +87,10 @@ fn every_file_the_pages_lead_to_exists() {
             let target = target.0;
             let elsewhere = target.contains("://") || target.starts_with('#');
             if !elsewhere {
-                assert!(directory.join(target).exists(), "{} leads to {target}", path.display());
+                let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+                let file = directory.join(file);
+                assert!(file.exists(), "{} leads to {target}", path.display());
+                assert!(has_heading(&file, heading), "{} leads to {target}", path.display());
             }
         }
         for script in commands(&page).into_iter().filter(|line| line.starts_with("tests/")) {
@@ -95,6 +98,17 @@ fn every_file_the_pages_lead_to_exists() {
             assert!(root().join(script).is_file(), "{} names {script}", path.display());
         }
     }
+}
+
+/// Whether a page has the heading of this anchor: its words in lower case, joined by hyphens.
+fn has_heading(page: &Path, anchor: &str) -> bool {
+    let anchor_of = |line: &str| {
+        let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.replace(|letter: char| !letter.is_alphanumeric() && letter != '-', "")
+    };
+    let read = || std::fs::read_to_string(page).expect("readable");
+    anchor.is_empty()
+        || read().lines().any(|line| line.starts_with('#') && anchor_of(line) == anchor)
 }
 
 #[test]
