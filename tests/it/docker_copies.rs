@@ -114,7 +114,8 @@ async fn the_image_of_a_fork_goes_with_its_environment() {
     engine.remove(&of_fork).await.expect("removed");
     assert_eq!(images_of(&plan.deck), "");
     // One whose box was never made goes with what the deck does not remember.
-    let lost = Place::new();
+    let mut lost = Place::new();
+    lost.plan.deck.clone_from(&plan.deck);
     engine.fork(&record, &lost.plan, &progress).await.expect("forked");
     engine.remove_orphan(&plan.deck, &lost.plan.environment).await.expect("removed");
     assert_eq!(images_of(&lost.plan.deck), "");
