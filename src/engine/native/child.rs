@@ -158,13 +158,17 @@ fn found(
     let first = First { pid, start };
     mark(&first)?;
     to_first.writer.write_all(&DONE)?;
-    let placed = place(&first).and_then(|()| Ok(to_first.writer.write_all(&DONE)?));
+    let placed = place(&first);
+    // One that has ended cannot be told; it says why below.
+    let told = placed.is_ok().then(|| to_first.writer.write_all(&DONE));
     // Without the second word it ends by itself.
     drop(to_first.writer);
     let mut failure = Vec::new();
     from_first.reader.read_to_end(&mut failure)?;
     if failure.is_empty() {
-        return placed.map(|()| first);
+        placed?;
+        told.transpose()?;
+        return Ok(first);
     }
     let failure = serde_json::from_slice::<Failure>(&failure);
     // Its own failure may only be that it was not placed.
