@@ -16,6 +16,30 @@ pub use crate::conformance_streams::{
     a_port_is_listed_and_dialled, files_go_in_and_out_with_the_agents_rights,
 };
 
+/// Hands every case to a macro that makes tests of them for an engine, so that none is forgotten.
+macro_rules! every_case {
+    ($make:ident) => {
+        $make!(
+            a_box_lives_and_keeps_its_layer,
+            a_session_is_a_terminal,
+            a_command_has_pipes,
+            a_command_dies_with_its_connection,
+            rights_follow_the_role,
+            the_workspace_is_the_users,
+            a_reader_never_holds_a_program_up,
+            a_port_is_listed_and_dialled,
+            files_go_in_and_out_with_the_agents_rights,
+            a_paused_box_stands_still,
+            the_end_of_a_box_is_told,
+            what_a_box_uses_is_counted,
+            processes_are_bounded,
+            memory_is_bounded,
+            a_fork_has_a_layer_of_its_own,
+        );
+    };
+}
+pub(crate) use every_case;
+
 const GRACE: Duration = Duration::from_secs(1);
 
 const SHELL: SessionId = SessionId(1);

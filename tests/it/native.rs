@@ -41,23 +41,7 @@ macro_rules! conformance_cases {
     )*};
 }
 
-conformance_cases!(
-    a_box_lives_and_keeps_its_layer,
-    a_session_is_a_terminal,
-    a_command_has_pipes,
-    a_command_dies_with_its_connection,
-    rights_follow_the_role,
-    the_workspace_is_the_users,
-    a_reader_never_holds_a_program_up,
-    a_port_is_listed_and_dialled,
-    files_go_in_and_out_with_the_agents_rights,
-    a_paused_box_stands_still,
-    the_end_of_a_box_is_told,
-    what_a_box_uses_is_counted,
-    processes_are_bounded,
-    memory_is_bounded,
-    a_fork_has_a_layer_of_its_own,
-);
+conformance::every_case!(conformance_cases);
 
 /// Runs a script as the agent, and the same script on the host as the control.
 async fn both(engine: &Native, record: &BoxRecord, text: &str) -> (String, String) {

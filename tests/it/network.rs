@@ -17,10 +17,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 
+use crate::common::on_both_engines;
 use crate::common::place::Place;
 use crate::common::talk::{Talk, program, script};
 use crate::docker::{Boxed, Image, busybox, engine_answers};
-use crate::native::usable;
 
 pub const SONG: &str = "a canary's song";
 
@@ -400,29 +400,6 @@ async fn no_socket_of_the_host_is_there(engine: &dyn Engine, place: &mut Place) 
     let run = script(engine, &inside.record, Role::Agent, "ls /run/agentdeck").await;
     assert_eq!(run, "egress.sock\nshim.json\nshim.sock", "its own, and nothing else");
     inside.remove().await;
-}
-
-macro_rules! on_both_engines {
-    ($($name:ident),* $(,)?) => {
-        mod native {
-            $(#[tokio::test]
-            async fn $name() {
-                let mut place = super::Place::new();
-                if let Some(engine) = super::usable(&place).await {
-                    super::$name(&engine, &mut place).await;
-                }
-            })*
-        }
-        mod docker {
-            $(#[tokio::test]
-            async fn $name() {
-                if super::engine_answers() {
-                    let mut boxed = super::Boxed::of(super::Image::busybox());
-                    super::$name(&boxed.engine(), &mut boxed.place).await;
-                }
-            })*
-        }
-    };
 }
 
 on_both_engines!(

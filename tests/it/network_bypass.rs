@@ -15,10 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
+use crate::common::on_both_engines;
 use crate::common::place::Place;
 use crate::common::talk::script;
-use crate::docker::{Boxed, Image, engine_answers};
-use crate::native::usable;
 use crate::network::{Canary, Inside, SONG, Way, outer_address};
 
 /// How many ways at least a box is tried in.
@@ -462,29 +461,6 @@ async fn a_port_allowed_later_is_reached_without_a_restart(engine: &dyn Engine, 
     assert_eq!(inside.ask(Way::Direct, &address, canary.port()).await, "");
     assert_eq!(canary.visitors(), 1);
     inside.remove().await;
-}
-
-macro_rules! on_both_engines {
-    ($($name:ident),* $(,)?) => {
-        mod native {
-            $(#[tokio::test]
-            async fn $name() {
-                let mut place = super::Place::new();
-                if let Some(engine) = super::usable(&place).await {
-                    super::$name(&engine, &mut place).await;
-                }
-            })*
-        }
-        mod docker {
-            $(#[tokio::test]
-            async fn $name() {
-                if super::engine_answers() {
-                    let mut boxed = super::Boxed::of(super::Image::busybox());
-                    super::$name(&boxed.engine(), &mut boxed.place).await;
-                }
-            })*
-        }
-    };
 }
 
 on_both_engines!(

@@ -11,3 +11,28 @@ pub mod pty;
 pub mod registry;
 pub mod talk;
 pub mod traces;
+
+/// Makes a test of each function for each engine that can be used here.
+macro_rules! on_both_engines {
+    ($($name:ident),* $(,)?) => {
+        mod native {
+            $(#[tokio::test]
+            async fn $name() {
+                let mut place = $crate::common::place::Place::new();
+                if let Some(engine) = $crate::native::usable(&place).await {
+                    super::$name(&engine, &mut place).await;
+                }
+            })*
+        }
+        mod docker {
+            $(#[tokio::test]
+            async fn $name() {
+                if $crate::docker::engine_answers() {
+                    let mut boxed = $crate::docker::Boxed::of($crate::docker::Image::busybox());
+                    super::$name(&boxed.engine(), &mut boxed.place).await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_both_engines;
