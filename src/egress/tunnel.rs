@@ -30,6 +30,9 @@ const MAX_BEGINNING: usize = 48 << 10;
 /// Most bytes of a request's first line; servers take 8 KiB.
 const MAX_LINE: usize = 16 << 10;
 
+/// What servers skip before a request, and take for the space in it (RFC 9112, 2.2 and 3).
+const BLANKS: &[u8] = b" \t\x0b\x0c\r\n";
+
 /// Bytes read at a time from the far side while the near side has not said enough.
 const CHUNK: usize = 8 << 10;
 
@@ -46,6 +49,8 @@ enum Beginning {
     /// HTTP/2 without TLS, whose requests are not read here.
     Http2,
     Ssh,
+    /// More than anything needs to begin, and still not clear.
+    Endless,
     /// Nothing that says which host it is for, as far as can be seen.
     Other,
     /// The client says nothing and has ended its side.
@@ -119,9 +124,10 @@ where
                     Beginning::Undecided if ended && said.is_empty() => {
                         return Ok(Some(Beginning::Silent));
                     }
-                    Beginning::Undecided if ended || said.len() > MAX_BEGINNING => {
-                        return Ok(Some(Beginning::Other));
+                    Beginning::Undecided if said.len() > MAX_BEGINNING => {
+                        return Ok(Some(Beginning::Endless));
                     }
+                    Beginning::Undecided if ended => return Ok(Some(Beginning::Other)),
                     Beginning::Undecided => {}
                     beginning => return Ok(Some(beginning)),
                 }
@@ -147,20 +153,21 @@ fn begin(bytes: &[u8]) -> Beginning {
             hello => Beginning::Tls(hello),
         };
     }
-    let start = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
+    let is_blank = |byte: &u8| BLANKS.contains(byte);
+    let start = bytes.iter().position(|byte| !is_blank(byte)).unwrap_or(bytes.len());
     let text = &bytes[start..];
     let is_token = |byte: &u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(byte);
     let token = text.iter().take_while(|byte| is_token(byte)).count();
     match text.get(token) {
-        // Servers take a tab for a space.
-        Some(b' ' | b'\t') if token > 0 => first_line(text),
-        _ if text.starts_with(b"SSH-") => Beginning::Ssh,
+        Some(next) if token > 0 && is_blank(next) => first_line(text),
+        _ if text.starts_with(b"SSH-") => first_line(text),
         None if token <= MAX_LINE => Beginning::Undecided,
         _ => Beginning::Other,
     }
 }
 
-/// What a line begins that has a request's first two words.
+/// What a line begins that has a request's first word, or that of SSH, whose line may go on with a
+/// comment.
 fn first_line(text: &[u8]) -> Beginning {
     let Some(end) = text.iter().position(|byte| *byte == b'\n') else {
         return if text.len() > MAX_LINE { Beginning::Http } else { Beginning::Undecided };
@@ -170,6 +177,8 @@ fn first_line(text: &[u8]) -> Beginning {
         Beginning::Http2
     } else if memchr::memmem::find(&line, b"http/").is_some() {
         Beginning::Http
+    } else if line.starts_with(b"ssh-") {
+        Beginning::Ssh
     } else {
         Beginning::Other
     }
@@ -187,7 +196,7 @@ fn judge(beginning: &Beginning, session: &Session, host: &Host, port: u16) -> Re
             Host::Name(_) => Err(Refusal::Nameless { destination: destination() }),
         },
         Beginning::Tls(_) => unjudged(),
-        Beginning::Http2 if named_only => unjudged(),
+        Beginning::Http2 | Beginning::Endless if named_only => unjudged(),
         Beginning::Other if named_only && [80, 443].contains(&port) => unjudged(),
         _ => Ok(()),
     }
@@ -213,6 +222,16 @@ mod tests {
             (b"X / y HTTP/9\n", Beginning::Http),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Beginning::Http2),
             (b"SSH-2.0-client\r\n", Beginning::Ssh),
+            (b"SSH-2.0-client", Beginning::Undecided),
+            (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", Beginning::Ssh),
+            (b"SSH-2.0-odd(client)\r\n", Beginning::Ssh),
+            (b"SSH-2.0-x / HTTP/1.1\r\n", Beginning::Http),
+            (b" GET / HTTP/1.1\r\n", Beginning::Http),
+            (b"\t\r\n\x0bGET / HTTP/1.1\r\n", Beginning::Http),
+            (b"GET\x0b/\x0bHTTP/1.1\r\n", Beginning::Http),
+            (b"GET\x0c/\x0cHTTP/1.1\r\n", Beginning::Http),
+            (b"GET\r/\rHTTP/1.1\r\n", Beginning::Http),
+            (b"PING\r\n", Beginning::Other),
             (b"SET a b\r\n", Beginning::Other),
             (b"*1\r\n$4\r\nPING\r\n", Beginning::Other),
             (b"\0\0\0\x08\x04\xd2\x16\x2f", Beginning::Other),
@@ -234,8 +253,8 @@ mod tests {
         ) {
             let _ = begin(&bytes);
             let long = bytes.repeat(1 + MAX_BEGINNING / bytes.len().max(1));
-            let only_ends = bytes.iter().all(|byte| b"\r\n".contains(byte));
-            prop_assert!(only_ends || begin(&long) != Beginning::Undecided);
+            let only_blanks = bytes.iter().all(|byte| BLANKS.contains(byte));
+            prop_assert!(only_blanks || begin(&long) != Beginning::Undecided);
         }
     }
 }
