@@ -37,8 +37,15 @@ const METADATA: [Ipv4Addr; 3] = [
     Ipv4Addr::new(100, 100, 100, 200),
 ];
 
-/// Amazon's metadata service over IPv6, which lies among the unique local addresses.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// The same over IPv6, among the unique local addresses: Amazon's two, Google's, Oracle's and
+/// Scaleway's.
+const METADATA_V6: [Ipv6Addr; 5] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+];
 
 /// Names of metadata services; some resolve only on the cloud they belong to.
 const METADATA_NAMES: [&str; 5] = [
@@ -84,7 +91,7 @@ fn range_v4(address: Ipv4Addr) -> Option<Range> {
 
 fn range_v6(address: Ipv6Addr) -> Option<Range> {
     let first = address.segments()[0];
-    if address == METADATA_V6 {
+    if METADATA_V6.contains(&address) {
         Some(Range::Metadata)
     } else if address.is_unspecified() {
         Some(Range::Unspecified)
@@ -107,7 +114,7 @@ fn is_local_nat64(address: Ipv6Addr) -> bool {
 }
 
 /// The IPv4 address that a packet to an IPv6 address ends at: mapped, compatible, NAT64
-/// (RFC 6052), 6to4 (RFC 3056) and Teredo (RFC 4380).
+/// (RFC 6052), 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let halves = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
@@ -117,6 +124,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => Some(halves(high, low)),
         [0x2001, 0, _, _, _, _, high, low] => Some(halves(!high, !low)),
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(halves(high, low)),
         _ => None,
     }
 }
@@ -172,6 +180,13 @@ mod tests {
             ("169.254.169.254", Some(Range::Metadata)),
             ("64:ff9b::a9fe:a9fe", Some(Range::Metadata)),
             ("fd00:ec2::254", Some(Range::Metadata)),
+            ("fd00:ec2::23", Some(Range::Metadata)),
+            ("fd20:ce::254", Some(Range::Metadata)),
+            ("fd00:c1::a9fe:a9fe", Some(Range::Metadata)),
+            ("fd00:42::42", Some(Range::Metadata)),
+            ("2001:db8::5efe:a9fe:a9fe", Some(Range::Metadata)),
+            ("2001:db8::200:5efe:a00:1", Some(Range::Private)),
+            ("2001:db8::5efe:808:808", None),
             ("168.63.129.16", Some(Range::Metadata)),
             ("100.100.100.200", Some(Range::Metadata)),
             ("10.0.0.1", Some(Range::Private)),

@@ -151,8 +151,10 @@ impl HostPort {
     }
 }
 
+/// Whether a wildcard covers a name. This machine's has an entry of its own.
 fn is_below(name: &str, parent: &str) -> bool {
-    name.strip_suffix(parent).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    let above = name.strip_suffix(parent);
+    name != HostPort::HOST_IN_BOX && above.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
 fn is_within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {

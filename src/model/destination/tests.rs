@@ -117,6 +117,9 @@ fn an_entry_is_read_in_one_way_and_shown_as_it_is_meant() {
         "example.org:+80",
         "example.org:99999",
         "example.org:443:443",
+        "example.org:1-65535",
+        "example.org:80,443",
+        "example.org:*",
         ":80",
         "a b:80",
         "a\0b:80",
@@ -170,6 +173,7 @@ fn an_entry_names_what_it_says_and_nothing_beside_it() {
         ("10.1.0.0/16:443", "[fd12::1]:443"),
         ("[fd12::/16]:443", "[fd13::1]:443"),
         ("host:8080", "host:8080"),
+        ("*.agentdeck:8080", "host.agentdeck:8080"),
         ("host:8080", "127.0.0.1:8080"),
         ("host:8080", "host.agentdeck:8081"),
     ] {
@@ -181,6 +185,8 @@ fn an_entry_names_what_it_says_and_nothing_beside_it() {
 fn a_name_server_answers_only_for_what_a_policy_names() {
     let allow = ["example.org:8443", "*.example.net", "host:8080"].map(entry).to_vec();
     let rules = |mode| RelayRules::of(&NetworkPolicy { mode, allow: allow.clone() });
+    let wide = entry("*.agentdeck");
+    assert!(!wide.names_some("host.agentdeck") && wide.names_some("a.agentdeck"));
     let named = rules(NetworkMode::Allow);
     for name in ["example.org", "a.example.net", "host.agentdeck"] {
         assert!(named.answers(name), "{name}");
