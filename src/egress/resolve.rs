@@ -6,15 +6,20 @@
 #[cfg(test)]
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::{Either, select};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use tokio::time::timeout;
 
 /// How long a name may take, with all of the resolver's own retries: what a person waits for.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long one family's answer waits for the other's: some name servers never answer for IPv6.
+const OTHER_FAMILY: Duration = Duration::from_millis(500);
 
 /// Addresses of one name that are tried at most, so that a name cannot make us dial a network.
 const MAX_ADDRESSES: usize = 8;
@@ -40,10 +45,16 @@ pub(super) enum Resolver {
     Table(HashMap<String, Vec<IpAddr>>),
 }
 
-/// A resolver and the state of the files it was made from.
+/// Resolvers for either family and the state of the files they were made from.
 pub(super) struct Loaded {
-    resolver: TokioResolver,
+    resolvers: Resolvers,
     stamps: Stamps,
+}
+
+#[derive(Clone)]
+struct Resolvers {
+    four: TokioResolver,
+    six: TokioResolver,
 }
 
 type Stamps = [Option<SystemTime>; SOURCES.len()];
@@ -65,12 +76,12 @@ impl Resolver {
             }
         };
         let unknown = |reason| ResolveError::Unknown { name: name.to_owned(), reason };
-        let resolver = current(state)?;
-        let found = timeout(DEADLINE, resolver.lookup_ip(name))
+        let resolvers = current(state)?;
+        let mut addresses = timeout(DEADLINE, resolvers.look_up(&absolute(name)))
             .await
             .map_err(|_| ResolveError::Late(name.to_owned()))?
-            .map_err(|error| unknown(error.to_string()))?;
-        let addresses: Vec<IpAddr> = found.iter().take(MAX_ADDRESSES).collect();
+            .map_err(unknown)?;
+        addresses.truncate(MAX_ADDRESSES);
         if addresses.is_empty() {
             Err(unknown("it has no address".to_owned()))
         } else {
@@ -79,19 +90,57 @@ impl Resolver {
     }
 }
 
-/// The resolver for the files as they are now.
-fn current(state: &Mutex<Option<Box<Loaded>>>) -> Result<TokioResolver, ResolveError> {
+impl Resolvers {
+    /// The addresses of either family; those of one when the other is not answered for.
+    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+        let (four, six) = (pin!(found(&self.four, name)), pin!(found(&self.six, name)));
+        let (four, six) = match select(four, six).await {
+            Either::Left((Err(error), six)) => (Err(error), six.await),
+            Either::Right((Err(error), four)) => (four.await, Err(error)),
+            Either::Left((four, six)) => (four, patient(six).await),
+            Either::Right((six, four)) => (patient(four).await, six),
+        };
+        match (four, six) {
+            (Err(error), Err(_)) => Err(error),
+            (four, six) => Ok([four.unwrap_or_default(), six.unwrap_or_default()].concat()),
+        }
+    }
+}
+
+async fn found(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, String> {
+    let found = resolver.lookup_ip(name).await.map_err(|error| error.to_string())?;
+    Ok(found.iter().collect())
+}
+
+/// What the second answer brings, when it comes soon.
+async fn patient(
+    answer: impl Future<Output = Result<Vec<IpAddr>, String>>,
+) -> Result<Vec<IpAddr>, String> {
+    timeout(OTHER_FAMILY, answer).await.unwrap_or_else(|_| Err("no answer".to_owned()))
+}
+
+/// A name with dots is whole: what was judged is not looked for below the host's own domains too.
+fn absolute(name: &str) -> String {
+    if name.contains('.') { format!("{name}.") } else { name.to_owned() }
+}
+
+/// The resolvers for the files as they are now.
+fn current(state: &Mutex<Option<Box<Loaded>>>) -> Result<Resolvers, ResolveError> {
     let stamps =
         SOURCES.map(|path| std::fs::metadata(path).and_then(|found| found.modified()).ok());
     let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(loaded) = state.as_ref().filter(|loaded| loaded.stamps == stamps) {
-        return Ok(loaded.resolver.clone());
+        return Ok(loaded.resolvers.clone());
     }
     let unusable =
         |error: hickory_resolver::net::NetError| ResolveError::Unusable(error.to_string());
-    let mut builder = TokioResolver::builder_tokio().map_err(unusable)?;
-    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    let resolver = builder.build().map_err(unusable)?;
-    *state = Some(Box::new(Loaded { resolver: resolver.clone(), stamps }));
-    Ok(resolver)
+    let of_family = |strategy| {
+        let mut builder = TokioResolver::builder_tokio().map_err(unusable)?;
+        builder.options_mut().ip_strategy = strategy;
+        builder.build().map_err(unusable)
+    };
+    let four = of_family(LookupIpStrategy::Ipv4Only)?;
+    let resolvers = Resolvers { four, six: of_family(LookupIpStrategy::Ipv6Only)? };
+    *state = Some(Box::new(Loaded { resolvers: resolvers.clone(), stamps }));
+    Ok(resolvers)
 }
