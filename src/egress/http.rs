@@ -175,6 +175,7 @@ async fn answer(
     mut request: Request<Incoming>,
     later: Later,
 ) -> Result<Response<Body>, Rejection> {
+    session.turns.next().await;
     let (authority, port) = destination(&request)?;
     let host = session.read(authority.host().as_bytes(), port).map_err(DialError::from)?;
     check_host(session, request.headers(), &host, port)?;
@@ -195,6 +196,7 @@ async fn answer_bound(
     bound: &Bound,
     later: Later,
 ) -> Result<Response<Body>, Rejection> {
+    session.turns.next().await;
     let Bound { place, spare } = bound;
     let Place { host, port, .. } = place;
     if request.method() == Method::CONNECT {

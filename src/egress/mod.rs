@@ -13,6 +13,7 @@ mod hello;
 mod http;
 mod policy;
 mod resolve;
+mod slots;
 mod socks;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,6 @@ use std::time::Duration;
 use rustix::net::RecvFlags;
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -40,10 +40,8 @@ pub use gate::Gate;
 use policy::Refusal;
 pub use policy::{check, check_entry};
 use resolve::Resolver;
+use slots::{Pool, Slots, Turns};
 use upstream::Upstream;
-
-/// Connections one box may have at a time; a package manager opens about 50. Further ones wait.
-const MAX_CONNECTIONS: usize = 256;
 
 /// How long a client may take to send its first byte.
 const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(30);
@@ -57,6 +55,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The way out for every environment of a server.
 pub struct Gateway {
     dialer: Arc<Dialer>,
+    pool: Pool,
 }
 
 /// What is behind one environment's socket.
@@ -64,6 +63,7 @@ pub struct Gateway {
 struct Session {
     dialer: Arc<Dialer>,
     gate: Arc<Gate>,
+    turns: Arc<Turns>,
 }
 
 impl Session {
@@ -125,21 +125,22 @@ impl Gateway {
     }
 
     fn with(dialer: Dialer) -> Arc<Self> {
-        Arc::new(Self { dialer: Arc::new(dialer) })
+        Arc::new(Self { dialer: Arc::new(dialer), pool: Pool::of_this_process() })
     }
 
     /// Serves one environment until the task is aborted, which ends its connections too.
     pub fn serve(self: &Arc<Self>, listener: UnixListener, gate: Arc<Gate>) -> JoinHandle<()> {
-        let session = Session { dialer: Arc::clone(&self.dialer), gate };
-        tokio::spawn(accept(listener, session))
+        let (dialer, turns) = (Arc::clone(&self.dialer), Arc::new(Turns::new()));
+        tokio::spawn(accept(listener, self.pool.slots(), Session { dialer, gate, turns }))
     }
 }
 
-async fn accept(listener: UnixListener, session: Session) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+/// Takes connections for ever; those beyond a box's slots and turns wait.
+async fn accept(listener: UnixListener, slots: Slots, session: Session) {
     let mut connections = JoinSet::new();
     loop {
-        let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
+        let slot = slots.take().await;
+        session.turns.next().await;
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {

@@ -9,6 +9,7 @@ pub mod id;
 pub mod image;
 pub mod input;
 pub mod listener;
+pub mod pace;
 pub mod path;
 pub mod policy;
 pub mod profile;

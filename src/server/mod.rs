@@ -2,6 +2,7 @@
 //!
 //! It listens, and keeps one session for each client. What there is to decide, `deck` decides.
 
+mod files;
 mod lock;
 mod memory;
 mod screens;
@@ -47,6 +48,7 @@ pub fn run(home: &Path) -> anyhow::Result<()> {
         .into());
     };
     memory::give_back();
+    files::raise();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(serve(home))?;

@@ -23,6 +23,7 @@ use super::feed;
 use super::names::{Asked, MAX_QUERY, Names};
 use super::ports::Ports;
 use crate::model::destination::RelayRules;
+use crate::model::pace::Pace;
 use crate::socket;
 
 /// Ports on which connections to any name are taken: the web and ssh.
@@ -66,6 +67,8 @@ pub(super) struct Relay {
     names: Arc<Mutex<Names>>,
     ports: Arc<Mutex<Ports>>,
     slots: Arc<Semaphore>,
+    /// Turns at the name server, over datagrams and connections alike.
+    queries: Arc<Mutex<Pace>>,
     refused: mpsc::Sender<String>,
 }
 
@@ -97,6 +100,7 @@ impl Relay {
             names: Arc::new(Mutex::new(Names::new(rules))),
             ports: Arc::default(),
             slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            queries: Arc::new(Mutex::new(Pace::per_second(QUERIES_PER_SECOND))),
             refused,
         };
         (relay, told)
@@ -238,8 +242,14 @@ impl Relay {
         }
     }
 
+    /// Waits until one more query may be answered: a program that asks without end must not take
+    /// the shim's only thread.
+    async fn turn(&self) {
+        let turn = lock(&self.queries).turn(Instant::now().into_std());
+        sleep_until(Instant::from_std(turn)).await;
+    }
+
     async fn answer_datagrams(self, socket: UdpSocket) {
-        let mut pace = Pace::new();
         // One byte more than a query may have, so that a longer one is seen to be longer.
         let mut buffer = [0; MAX_QUERY + 1];
         loop {
@@ -247,7 +257,7 @@ impl Relay {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            pace.keep().await;
+            self.turn().await;
             if let Some(answer) = self.answer(&buffer[..length]) {
                 // The one who asked may be gone.
                 let _ = socket.send_to(&answer, peer).await;
@@ -257,7 +267,6 @@ impl Relay {
 
     /// Serves queries over TCP, each behind its length (RFC 1035, 4.2.2).
     async fn answer_stream(self, mut stream: TcpStream) -> io::Result<()> {
-        let mut pace = Pace::new();
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
         loop {
             let read = async {
@@ -266,7 +275,7 @@ impl Relay {
                 Ok::<_, io::Error>(query)
             };
             let query = timeout(NAME_IDLE, read).await.map_err(late)??;
-            pace.keep().await;
+            self.turn().await;
             let Some(answer) = self.answer(&query) else {
                 return Ok(());
             };
@@ -294,29 +303,6 @@ fn places(names: &Names, name: &str, address: Ipv4Addr) -> impl Iterator<Item = 
     let ports: Vec<u16> = names.rules().ports_of(name).collect();
     let unusual = ports.into_iter().filter(|port| !USUAL_PORTS.contains(port));
     unusual.map(move |port| SocketAddrV4::new(address, port))
-}
-
-/// Keeps a program that asks without end from taking the shim's only thread.
-struct Pace {
-    second: Instant,
-    answered: u32,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self { second: Instant::now(), answered: 0 }
-    }
-
-    /// Waits until one more query may be answered.
-    async fn keep(&mut self) {
-        if self.answered == QUERIES_PER_SECOND {
-            sleep_until(self.second + Duration::from_secs(1)).await;
-        }
-        if self.second.elapsed() >= Duration::from_secs(1) {
-            *self = Self::new();
-        }
-        self.answered += 1;
-    }
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

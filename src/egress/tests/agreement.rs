@@ -279,6 +279,20 @@ async fn what_says_no_host_goes_on_but_not_on_the_web_s_ports() {
 }
 
 #[tokio::test]
+async fn blanks_without_end_hide_no_request() {
+    let mut ear = Ear::open().await;
+    let named = Box::named(ear.port);
+    let place = format!("public.example:{}", ear.port);
+    let hidden = request("GET / HTTP/1.1\r\nHost: evil.example");
+    for blank in [&b"\r\n"[..], b" ", b"\x0b\t"] {
+        let bytes = [&blank.repeat((100 << 10) / blank.len()), &hidden[..]].concat();
+        named.say(&place, &bytes, 4096).await;
+        assert_eq!(ear.next().await, "", "{blank:?}");
+        assert!(named.last_denial().contains("begins as none of"), "{}", named.last_denial());
+    }
+}
+
+#[tokio::test]
 async fn taking_an_entry_back_ends_the_tunnel_it_opened_and_no_other() {
     let ear = Ear::open().await;
     let named = Box::named(ear.port);
@@ -379,8 +393,12 @@ async fn a_relay_is_told_the_rules_as_they_change_and_tells_what_it_did_not_answ
 async fn ten_thousand_connections_of_one_box_hold_up_no_other() {
     let (greedy, other) = (Box::open(), Box::open());
     let mut held = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
-        held.push(greedy.dial().await);
+    // Silent, and begun in every protocol and not gone on with.
+    let begun: [&[u8]; 5] = [b"", b"GET http://publ", b"CONNECT ", b"\x05\x01", &[RELAY_FEED]];
+    for number in 0..slots::OWN + slots::MORE {
+        let mut stream = greedy.dial().await;
+        stream.write_all(begun[number % begun.len()]).await.expect("sent");
+        held.push(stream);
     }
     for _ in 0..10_000 {
         // Once the queue is full the kernel says no.
