@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -15,7 +16,10 @@ use super::relay::Relay;
 /// The first rest after the gateway was not there; a server that restarts needs as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest: a server that does not know this feed ends it each time.
+/// The longest while there is no server: what a person allows after one came back is to count soon.
+const ABSENT_PAUSE: Duration = Duration::from_secs(3);
+
+/// The longest while there is one: a server that does not know this feed ends it each time.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Longest rules, in bytes: thousands of entries.
@@ -25,22 +29,28 @@ const MAX_RULES: u64 = 1 << 20;
 pub(super) async fn follow(relay: Relay, mut refused: mpsc::Receiver<String>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        if exchange(&relay, &mut refused, &mut pause).await.is_err() {
-            // Nobody is there to be told.
-            while refused.try_recv().is_ok() {}
-        }
+        let longest = match relay.gateway().await {
+            Ok(stream) => {
+                let _ = exchange(&relay, stream, &mut refused, &mut pause).await;
+                LAST_PAUSE
+            }
+            Err(_) => ABSENT_PAUSE,
+        };
+        // Nobody is there to be told.
+        while refused.try_recv().is_ok() {}
         sleep(pause).await;
-        pause = (2 * pause).min(LAST_PAUSE);
+        pause = (2 * pause).min(longest);
     }
 }
 
 /// Follows over one connection to its end.
 async fn exchange(
     relay: &Relay,
+    stream: UnixStream,
     refused: &mut mpsc::Receiver<String>,
     pause: &mut Duration,
 ) -> io::Result<()> {
-    let (reader, mut writer) = relay.gateway().await?.into_split();
+    let (reader, mut writer) = stream.into_split();
     writer.write_all(&[RELAY_FEED]).await?;
     let hearing = async {
         let mut reader = BufReader::new(reader);
