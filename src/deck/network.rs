@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::Message;
 use super::state::Report;
 use crate::egress::{self, Gate, Gateway};
-use crate::model::destination::HostPort;
+use crate::model::destination::{Denial, HostPort};
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -64,9 +64,13 @@ impl Gates {
         self.lock().remove(environment);
     }
 
-    /// Judges by another policy from now on, also where the box is only being made.
-    pub fn set_policy(&self, environment: &EnvironmentId, policy: &NetworkPolicy) {
-        known_or_new(&mut self.lock(), environment, policy).gate.set_policy(policy.clone());
+    /// Judges by another policy from now on, also where the box is only being made. Returns what is
+    /// denied still.
+    pub fn set_policy(&self, environment: &EnvironmentId, policy: &NetworkPolicy) -> Vec<Denial> {
+        let mut known = self.lock();
+        let gate = &known_or_new(&mut known, environment, policy).gate;
+        gate.set_policy(policy.clone());
+        gate.denied()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<EnvironmentId, Known>> {

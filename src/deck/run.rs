@@ -218,7 +218,9 @@ impl Run {
         let (id, policy) = (record.environment.id.clone(), change(&record.environment)?);
         let effects = self.state.apply(&id, Report::NetworkChanged(policy.clone()), now());
         self.perform(effects);
-        self.shared.gates.set_policy(&id, &policy);
+        let denied = self.shared.gates.set_policy(&id, &policy);
+        let effects = self.state.apply(&id, Report::Denied(denied), now());
+        self.perform(effects);
         let record = self.state.get(&id).expect("it was just there");
         Ok(Reply::Environment(Box::new(record.environment.clone())))
     }
