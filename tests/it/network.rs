@@ -15,6 +15,7 @@ use agentdeck::shim::config::RelayConfig;
 use agentdeck::shim::wire::{Frame, Role, ShimEvent, ShimRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::common::on_both_engines;
@@ -154,16 +155,29 @@ impl<'a> Inside<'a> {
         mode: NetworkMode,
         allow: &[String],
     ) -> Self {
+        Self::served_by(&Handle::current(), engine, place, mode, allow).await
+    }
+
+    /// The same, with a gateway that runs elsewhere.
+    pub async fn served_by(
+        server: &Handle,
+        engine: &'a dyn Engine,
+        place: &mut Place,
+        mode: NetworkMode,
+        allow: &[String],
+    ) -> Self {
         let allow = allow.iter().map(|entry| entry.parse().expect("a host and a port")).collect();
         place.plan.network = NetworkPolicy { mode, allow };
         std::fs::copy(busybox(), place.plan.workspace.join("busybox")).expect("copied");
         let listener = agentdeck::socket::bind(&place.plan.run, RelayConfig::SOCKET);
         let listener = listener.expect("bound");
         listener.set_nonblocking(true).expect("set");
-        let listener = UnixListener::from_std(listener).expect("registered");
-        let gateway = Gateway::new().expect("a gateway");
         let judge = Gate::new(place.plan.network.clone());
-        let gate = gateway.serve(listener, Arc::clone(&judge));
+        let gate = {
+            let _there = server.enter();
+            let listener = UnixListener::from_std(listener).expect("registered");
+            Gateway::new().expect("a gateway").serve(listener, Arc::clone(&judge))
+        };
         let record = place.create(engine).await;
         let program = place.plan.mount.join("busybox").display().to_string();
         Self { engine, record, program, judge, gate }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use agentdeck::engine::Engine;
@@ -13,7 +13,6 @@ use agentdeck::shim::config::RelayConfig;
 use agentdeck::shim::wire::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
 
 use crate::common::on_both_engines;
 use crate::common::place::Place;
@@ -22,8 +21,6 @@ use crate::network::{Canary, Inside, SONG, Way, outer_address};
 
 /// How many ways at least a box is tried in.
 const LEAST: usize = 100;
-
-const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// What a control can show of a spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,32 +38,6 @@ struct Spelling {
     control: Control,
 }
 
-/// The address of every cloud's metadata service, on this machine while a test runs. Only root may
-/// do that; elsewhere, and where it is taken, that canary is left out.
-struct Metadata;
-
-/// Two tests of one process must not take it from each other.
-static METADATA_IN_USE: Mutex<()> = Mutex::const_new(());
-
-impl Metadata {
-    fn new() -> Option<Self> {
-        Self::ip("add").then_some(Self)
-    }
-
-    fn ip(verb: &str) -> bool {
-        let address = format!("{METADATA}/32");
-        let mut command = Command::new("ip");
-        let command = command.args(["address", verb, &address, "dev", "lo"]);
-        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for Metadata {
-    fn drop(&mut self) {
-        Self::ip("del");
-    }
-}
-
 /// A canary on each of the host's addresses.
 async fn canaries() -> Vec<Canary> {
     let docker: IpAddr = Ipv4Addr::new(172, 17, 0, 1).into();
@@ -75,7 +46,6 @@ async fn canaries() -> Vec<Canary> {
         Ipv4Addr::new(127, 0, 0, 2).into(),
         Ipv6Addr::LOCALHOST.into(),
         docker,
-        METADATA.into(),
     ];
     addresses.extend(outer_address());
     let mut canaries = Vec::new();
@@ -132,14 +102,6 @@ fn spellings(canaries: &[Canary]) -> Vec<Spelling> {
                     "①②⑦.0.0.1",
                     "127.0.0.1%00.example.org",
                 ] {
-                    add(host, NotHere);
-                }
-            }
-            IpAddr::V4(METADATA) => {
-                for host in ["0xa9fea9fe", "2852039166", "0251.0376.0251.0376", "169.254.43518"] {
-                    add(host, Dialled);
-                }
-                for host in ["metadata.google.internal", "Metadata.", "[64:ff9b::a9fe:a9fe]"] {
                     add(host, NotHere);
                 }
             }
@@ -250,8 +212,6 @@ fn socks_requests(canaries: &[Canary]) -> Vec<Vec<u8>> {
 }
 
 async fn no_way_leads_around(engine: &dyn Engine, place: &mut Place) {
-    let in_use = METADATA_IN_USE.lock().await;
-    let metadata = Metadata::new();
     let mut tried = 0;
     let canaries = canaries().await;
     let named = Canary::on_loopback().await;
@@ -287,7 +247,6 @@ async fn no_way_leads_around(engine: &dyn Engine, place: &mut Place) {
         assert!(canary.visitors() > 0, "the canary counts");
     }
     inside.remove().await;
-    drop((metadata, in_use));
 }
 
 /// TCP without the proxy, to every canary, with the agent's rights and with all there are in a box.
