@@ -285,7 +285,7 @@ async fn blanks_without_end_hide_no_request() {
     let place = format!("public.example:{}", ear.port);
     let hidden = request("GET / HTTP/1.1\r\nHost: evil.example");
     for blank in [&b"\r\n"[..], b" ", b"\x0b\t"] {
-        let bytes = [&blank.repeat((100 << 10) / blank.len()), &hidden[..]].concat();
+        let bytes = [&blank.repeat((100 << 10) / blank.len())[..], &hidden].concat();
         named.say(&place, &bytes, 4096).await;
         assert_eq!(ear.next().await, "", "{blank:?}");
         assert!(named.last_denial().contains("begins as none of"), "{}", named.last_denial());
