@@ -85,11 +85,16 @@ fn ended_with_engine(shared: &Shared, record: &Record, now: Timestamp) -> bool {
 async fn back(shared: Arc<Shared>, id: EnvironmentId) {
     let settled = timeout(SETTLE_DEADLINE, settle(&shared, &id)).await;
     let Ok(Some(record)) = settled else { return };
-    if record.environment.state != EnvironmentState::Stopped || !record.wanted {
-        return;
+    if record.environment.state == EnvironmentState::Stopped && record.wanted {
+        start_after_engine(&shared, record).await;
     }
+}
+
+/// Starts again what ended with its engine, and says so.
+pub(super) async fn start_after_engine(shared: &Arc<Shared>, record: Record) {
+    let id = record.environment.id.clone();
     let note = "its engine restarted and ended the box; it was started again";
-    match making::start(&shared, record, Vec::new()).await {
+    match making::start(shared, record, Vec::new()).await {
         Ok(()) => shared.report(&id, Report::Note(note.to_owned())).await,
         Err(failure) => {
             let note = format!("its engine restarted and ended the box: {failure}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::actor;
+use super::events;
 use super::halves;
 use super::holding;
 use super::making::{self, watch};
@@ -174,13 +175,36 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
                 making::finish_agent(&shared, &id).await;
             }
         }
-        BoxState::Stopped | BoxState::Gone => {
-            // With the machine everything ends, and nothing need be said of it.
-            if made.boot == boot() {
-                shared.report(&id, Report::EndedUnasked).await;
-            }
-            shared.report(&id, Report::Stopped).await;
-        }
+        BoxState::Stopped | BoxState::Gone => ended(&shared, &record, &made).await,
+    }
+}
+
+/// Takes up an environment whose box ended while no server ran. With the machine everything ends,
+/// and nothing need be said of it nor started unasked; with its engine, it goes on as it would
+/// have with a server there.
+async fn ended(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
+    let id = &record.environment.id;
+    let same_boot = made.boot == boot();
+    let ran = matches!(
+        record.environment.state,
+        EnvironmentState::Running
+            | EnvironmentState::Paused { .. }
+            | EnvironmentState::EngineUnreachable { .. }
+    );
+    let engine = shared.engine(record.environment.engine);
+    let with_engine = same_boot
+        && ran
+        && record.wanted
+        && engine.ended_with_engine(made).await.unwrap_or_else(|failure| {
+            tracing::info!(%id, "why its box ended is not known: {failure}");
+            false
+        });
+    if same_boot && !with_engine {
+        shared.report(id, Report::EndedUnasked).await;
+    }
+    shared.report(id, Report::Stopped).await;
+    if with_engine && let Ok(record) = shared.record(id).await {
+        events::start_after_engine(shared, record).await;
     }
 }
 

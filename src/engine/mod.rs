@@ -192,6 +192,12 @@ pub trait Engine: Send + Sync {
 
     async fn state(&self, record: &BoxRecord) -> Result<BoxState, Failure>;
 
+    /// Whether a box that ended did so because its engine was restarted, not by itself nor by a
+    /// person. No where that cannot be told.
+    async fn ended_with_engine(&self, _record: &BoxRecord) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
     /// Reads back what holds the box, beside what was asked for.
     async fn isolation(&self, record: &BoxRecord, asked: &Asked) -> Result<Isolation, Failure>;
 

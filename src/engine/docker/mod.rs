@@ -19,6 +19,7 @@ mod mapped;
 mod plan;
 mod probe;
 mod problem;
+mod restarts;
 mod transport;
 mod usage;
 
@@ -123,6 +124,10 @@ impl Engine for Docker {
 
     async fn state(&self, record: &BoxRecord) -> Result<BoxState, Failure> {
         lifecycle::state(&*self.of(record).await?, record).await
+    }
+
+    async fn ended_with_engine(&self, record: &BoxRecord) -> Result<bool, Failure> {
+        restarts::ended_with_engine(&*self.of(record).await?, record).await
     }
 
     async fn isolation(&self, record: &BoxRecord, asked: &Asked) -> Result<Isolation, Failure> {

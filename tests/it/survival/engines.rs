@@ -140,6 +140,59 @@ fn a_restart_without_live_restore_starts_agents_again_that_ended_with_the_engine
     assert_eq!(read(&test, stopped, "starts").trim(), "1");
 }
 
+/// The container of an environment.
+fn container(test: &TestHome, engine: &Dockerd, name: &str) -> String {
+    let inspection = test.agentdeck(&["inspect", name, "--json"]).json();
+    let id = inspection["environment"]["id"].as_str().expect("an id").to_owned();
+    let filter = format!("label=agentdeck.environment={id}");
+    let found = engine.docker(&["ps", "-q", "--no-trunc", "--filter", &filter]).stdout;
+    String::from_utf8(found).expect("text").trim().to_owned()
+}
+
+/// Has an environment's record name another run of the machine, as it would after a reboot.
+fn as_after_a_reboot(test: &TestHome, name: &str) {
+    let inspection = test.agentdeck(&["inspect", name, "--json"]).json();
+    let id = inspection["environment"]["id"].as_str().expect("an id").to_owned();
+    test.end_server();
+    let place = test.home.join("environments").join(id).join("record.json");
+    let text = std::fs::read(&place).expect("a record");
+    let mut record: Value = serde_json::from_slice(&text).expect("json");
+    record["record"]["boot"] = "00000000-0000-0000-0000-000000000000".into();
+    std::fs::write(&place, record.to_string()).expect("written");
+}
+
+#[test]
+fn a_server_starts_again_what_ended_with_its_engine_while_none_ran_and_nothing_else() {
+    let Some(mut engine) = Dockerd::start(false) else { return };
+    let test = home_with(&engine, &["ant", "bee", "cat", "dog"]);
+    for name in ["ant", "bee", "cat", "dog"] {
+        counts(&test, name);
+    }
+    test.agentdeck(&["stop", "bee"]).ok();
+    // Ended by a person, under the engine that still runs: no server starts it unasked.
+    let dog = container(&test, &engine, "dog");
+    test.end_server();
+    assert!(engine.docker(&["kill", &dog]).status.success());
+    test.wait_for_json(&["ls", "--json"], |listed| {
+        let dog = listed.as_array().and_then(|all| all.iter().find(|it| it["name"] == "dog"));
+        dog.is_some_and(|dog| dog["state"]["state"] == "stopped")
+    });
+    assert_eq!(state(&test, "ant")["state"], "running");
+    as_after_a_reboot(&test, "cat");
+    engine.restart();
+    let view = test.wait_for_json(&["inspect", "ant", "--json"], |view| {
+        let notes = view["environment"]["notes"].to_string();
+        view["environment"]["state"]["state"] == "running" && notes.contains("started again")
+    });
+    assert_eq!(view["environment"]["trouble"], Value::Null, "{view}");
+    counts(&test, "ant");
+    assert_eq!(read(&test, "ant", "starts").trim(), "2", "started again once");
+    for name in ["bee", "cat", "dog"] {
+        assert_eq!(state(&test, name)["state"], "stopped", "{name}");
+        assert_eq!(read(&test, name, "starts").trim(), "1", "{name}");
+    }
+}
+
 #[test]
 fn a_box_whose_engine_is_away_says_since_when_and_recovers_by_itself() {
     let Some(mut engine) = Dockerd::start(true) else { return };
