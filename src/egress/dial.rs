@@ -198,7 +198,7 @@ async fn through(
 ) -> Result<TcpStream, DialError> {
     let addresses = match proxy.host.parse() {
         Ok(address) => vec![address],
-        Err(_) => resolver.resolve(&proxy.host).await?,
+        Err(_) => resolver.resolve_own(&proxy.host).await?,
     };
     let reached = async {
         let (mut stream, _) = connect(&addresses, proxy.port, |address| address).await?;

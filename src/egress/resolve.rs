@@ -64,8 +64,17 @@ impl Resolver {
         Self::System(Mutex::new(None))
     }
 
-    /// At least one address of a name, those of IPv4 first.
+    /// At least one address of a name that a box asked for, those of IPv4 first.
     pub(super) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.look_up(name, &absolute(name)).await
+    }
+
+    /// The same for a name in the host's own settings, which may leave out the host's domain.
+    pub(super) async fn resolve_own(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.look_up(name, name).await
+    }
+
+    async fn look_up(&self, name: &str, asked: &str) -> Result<Vec<IpAddr>, ResolveError> {
         let state = match self {
             Self::System(state) => state,
             #[cfg(test)]
@@ -77,7 +86,7 @@ impl Resolver {
         };
         let unknown = |reason| ResolveError::Unknown { name: name.to_owned(), reason };
         let resolvers = current(state)?;
-        let mut addresses = timeout(DEADLINE, resolvers.look_up(&absolute(name)))
+        let mut addresses = timeout(DEADLINE, resolvers.look_up(asked))
             .await
             .map_err(|_| ResolveError::Late(name.to_owned()))?
             .map_err(unknown)?;

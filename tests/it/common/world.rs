@@ -4,7 +4,7 @@
 //! The machine is a network namespace that one wire joins to a second one, in which the world's
 //! addresses are. `/etc/hosts` and `/etc/resolv.conf` are covered in the machine's mount namespace,
 //! so that the product's own resolver asks the world's name server; nothing in the product knows of
-//! it. All of it ends with the threads and processes that live there.
+//! it. All of it ends with the test's process and what that started, also when they are killed.
 
 use std::fs::File;
 use std::future::Future;
@@ -61,7 +61,11 @@ pub struct World {
 fn possible() -> bool {
     let root = rustix::process::geteuid().is_root();
     let required = std::env::var("AGENTDECK_REQUIRE_NATIVE").is_ok_and(|value| value == "1");
-    root && (required || ip(&["-V"]))
+    let namespaces = || {
+        let wanted = UnshareFlags::NEWNET | UnshareFlags::NEWNS;
+        std::thread::spawn(move || unshare(wanted)).join().is_ok_and(|made| made.is_ok())
+    };
+    root && (required || (ip(&["-V"]) && namespaces()))
 }
 
 /// Runs a test, and all that it starts, on a machine in a world. Where this user cannot make one,
@@ -94,11 +98,11 @@ impl World {
     /// Moves this thread into a machine of its own.
     fn enter() -> Self {
         let beyond = std::thread::spawn(|| {
-            unshare(UnshareFlags::NEWNET);
+            unshare(UnshareFlags::NEWNET).expect("a network");
             File::open("/proc/thread-self/ns/net").expect("a namespace")
         });
         let beyond = beyond.join().expect("a namespace");
-        unshare(UnshareFlags::NEWNET | UnshareFlags::NEWNS);
+        unshare(UnshareFlags::NEWNET | UnshareFlags::NEWNS).expect("a machine");
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).expect("mounts of its own");
         let place = format!("/proc/{}/fd/{}", std::process::id(), beyond.as_raw_fd());
@@ -203,9 +207,9 @@ fn answer(mut stream: std::net::TcpStream, song: &str, heard: &Mutex<Vec<u8>>) {
     }
 }
 
-fn unshare(what: UnshareFlags) {
+fn unshare(what: UnshareFlags) -> rustix::io::Result<()> {
     // SAFETY: only this thread's view of networks and mounts changes, and no descriptor is touched.
-    unsafe { rustix::thread::unshare_unsafe(what) }.expect("a namespace");
+    unsafe { rustix::thread::unshare_unsafe(what) }
 }
 
 /// Runs something in another network namespace, on a thread that ends with it.
