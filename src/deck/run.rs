@@ -42,7 +42,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
         deck: recover::deck_tag(&layout)?,
         native: Arc::new(Native::new(home)),
         docker: Arc::new(Docker::connect(home)),
-        gateway: Gateway::new()?,
+        gateway: Gateway::apart()?,
         watcher: Watcher::new(notices)?,
         messages: messages.clone(),
         layout,

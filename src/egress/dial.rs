@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::model::destination::Host;
+use crate::model::failure::Failure;
 use crate::model::policy::NetworkPolicy;
 
 use super::gate::Place;
@@ -56,6 +57,16 @@ pub(super) struct Opened {
 }
 
 impl Dialer {
+    /// Dials as the host does: with its resolver, and through its proxy where it has one.
+    pub(super) fn of_this_host() -> Result<Self, Failure> {
+        Ok(Self {
+            resolver: Resolver::system(),
+            upstream: Upstream::from_environment(|name| std::env::var(name).ok())?,
+            #[cfg(test)]
+            detours: HashMap::new(),
+        })
+    }
+
     /// Connects to a destination.
     pub(super) async fn open(
         &self,

@@ -28,20 +28,19 @@ use std::time::Duration;
 use rustix::net::RecvFlags;
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::model::destination::{Host, RELAY_FEED};
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 
 use activity::Activity;
 use dial::{DialError, Dialer, Opened};
 pub use gate::Gate;
 use policy::Refusal;
 pub use policy::{check, check_entry};
-use resolve::Resolver;
 use slots::{Pool, Slots, Turns};
-use upstream::Upstream;
 
 /// How long a client may take to send its first byte.
 const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(30);
@@ -56,6 +55,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Gateway {
     dialer: Arc<Dialer>,
     pool: Pool,
+    /// What serves every box.
+    server: Handle,
+    /// Set when that is the gateway's own.
+    own: Option<Runtime>,
 }
 
 /// What is behind one environment's socket.
@@ -113,25 +116,47 @@ impl Session {
 }
 
 impl Gateway {
-    /// Fails when the host's own proxy, as the server's environment names it, cannot be used.
+    /// A gateway on the current runtime. Fails when the host's own proxy, as the server's
+    /// environment names it, cannot be used.
     pub fn new() -> Result<Arc<Self>, Failure> {
-        let upstream = Upstream::from_environment(|name| std::env::var(name).ok())?;
-        Ok(Self::with(Dialer {
-            resolver: Resolver::system(),
-            upstream,
-            #[cfg(test)]
-            detours: std::collections::HashMap::new(),
-        }))
+        Ok(Self::with(Dialer::of_this_host()?))
+    }
+
+    /// A gateway on a thread of its own: however much boxes carry, keys and screens do not wait for
+    /// it. Fails as `new` does, and when there is no thread to be had.
+    pub fn apart() -> Result<Arc<Self>, Failure> {
+        let dialer = Dialer::of_this_host()?;
+        let mut builder = Builder::new_multi_thread();
+        let builder = builder.worker_threads(1).thread_name("gateway").enable_all();
+        let runtime = builder.build().map_err(|error| {
+            Failure::new(FailureKind::Unavailable, format!("the gateway cannot start: {error}"))
+        })?;
+        Ok(Self::on(dialer, runtime.handle().clone(), Some(runtime)))
     }
 
     fn with(dialer: Dialer) -> Arc<Self> {
-        Arc::new(Self { dialer: Arc::new(dialer), pool: Pool::of_this_process() })
+        Self::on(dialer, Handle::current(), None)
+    }
+
+    fn on(dialer: Dialer, server: Handle, own: Option<Runtime>) -> Arc<Self> {
+        let (dialer, pool) = (Arc::new(dialer), Pool::of_this_process());
+        Arc::new(Self { dialer, pool, server, own })
     }
 
     /// Serves one environment until the task is aborted, which ends its connections too.
     pub fn serve(self: &Arc<Self>, listener: UnixListener, gate: Arc<Gate>) -> JoinHandle<()> {
         let (dialer, turns) = (Arc::clone(&self.dialer), Arc::new(Turns::new()));
-        tokio::spawn(accept(listener, self.pool.slots(), Session { dialer, gate, turns }))
+        let session = Session { dialer, gate, turns };
+        self.server.spawn(accept(listener, self.pool.slots(), session))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(own) = self.own.take() {
+            // It may be dropped where nothing may block.
+            own.shutdown_background();
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::model::policy::{NetworkMode, NetworkPolicy};
 
+use super::resolve::Resolver;
+use super::upstream::Upstream;
 use super::*;
 
 mod agreement;
