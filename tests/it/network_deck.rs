@@ -60,8 +60,9 @@ async fn one_key_lets_a_running_agent_through(world: World) {
     deck.wait_for_text("reaches registry.example:8080 from now on");
     deck.send("\x1b");
     deck.wait_for_text("the agent got the registry's song");
-    let shown = test.agentdeck(&["denied", "brave-otter", "--json"]).json();
-    assert!(!opens(&shown).contains(&"registry.example:8080".to_owned()), "{shown:#}");
+    test.wait_for_json(&["denied", "brave-otter", "--json"], |denied| {
+        !opens(denied).contains(&"registry.example:8080".to_owned())
+    });
     deck.send("q");
     assert_eq!(deck.wait_for_end(), 0);
     it_is_kept(&test);
