@@ -7,7 +7,6 @@
 //! it. All of it ends with the test's process and what that started, also when they are killed.
 
 use std::fs::File;
-use std::future::Future;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
