@@ -11,7 +11,7 @@ use std::time::Instant;
 use agentdeck::model::id::{EnvironmentId, Timestamp};
 use agentdeck::model::path::RepoPath;
 use agentdeck::model::snapshot::SnapshotCause;
-use agentdeck::repo::snapshot::{self, Touched};
+use agentdeck::repo::snapshot::{self, Occasion, Touched};
 use agentdeck::repo::workspace::{self, Places};
 use agentdeck::repo::{Store, UserRepository};
 
@@ -69,8 +69,8 @@ fn measure(files: usize) {
         fs::write(workspace.join(&path), format!("changed {round}\n")).expect("a file");
         let touched = Touched::Paths([RepoPath::new(path.as_bytes())].into());
         let take = |touched: &Touched| {
-            let (cause, at) = (SnapshotCause::Change, Timestamp(2));
-            snapshot::take(&store, &environment, &workspace, touched, cause, at)
+            let occasion = Occasion::new(SnapshotCause::Change, Timestamp(2));
+            snapshot::take(&store, &environment, &workspace, touched, &occasion)
                 .expect("a snapshot")
         };
         let before = cpu(libc::RUSAGE_SELF);
@@ -84,8 +84,8 @@ fn measure(files: usize) {
         gits.push(cpu(libc::RUSAGE_CHILDREN) - before);
     }
     let began = Instant::now();
-    let (cause, at) = (SnapshotCause::Change, Timestamp(3));
-    let nothing = snapshot::take(&store, &environment, &workspace, &Touched::Everything, cause, at);
+    let occasion = Occasion::new(SnapshotCause::Change, Timestamp(3));
+    let nothing = snapshot::take(&store, &environment, &workspace, &Touched::Everything, &occasion);
     assert_eq!(nothing, Ok(None));
     let full = began.elapsed().as_secs_f64() * 1e3;
     let (ours, gits) = (median(ours), median(gits));

@@ -105,6 +105,16 @@ impl Places {
         self.directory.join("screens")
     }
 
+    /// The agent's screens as they were at snapshots.
+    pub fn moments(&self) -> PathBuf {
+        self.directory.join("moments")
+    }
+
+    /// What people called snapshots.
+    pub fn marks(&self) -> PathBuf {
+        self.directory.join("marks.json")
+    }
+
     /// Makes the directory and those in it that do not depend on an engine.
     pub fn create(&self) -> io::Result<()> {
         create_private(&self.directory)?;

@@ -43,7 +43,11 @@ pub(super) enum Verb {
     /// Reach a port of an environment from this machine's loopback
     Forward(Forward),
     /// Show an environment's snapshots, newest first
-    Log(Named),
+    Log(Log),
+    /// Call a snapshot something, to name it by
+    Mark(MarkSnapshot),
+    /// Take an environment's workspace back to a snapshot; undo takes it forth again
+    Restore(Restore),
     /// Print what an environment changed, as a patch
     Diff(Diff),
     /// Show which files two to four environments changed, side by side
@@ -54,7 +58,7 @@ pub(super) enum Verb {
     Merge(Merge),
     /// Throw an environment away; undo brings it back
     Discard(Discard),
-    /// Take back the last apply, merge or discard in this repository
+    /// Take back the last apply, merge, restore or discard in this repository
     Undo,
     /// Stop an environment's box; its files and snapshots stay
     Stop(Named),
@@ -106,14 +110,43 @@ pub(super) struct Named {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Log {
+    /// The environment's name, or its id
+    pub name: String,
+    /// At most this many, the newest
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MarkSnapshot {
+    /// The environment's name, or its id
+    pub name: String,
+    /// SNAPSHOT and what to call it; without a snapshot, one that is taken now
+    #[arg(value_name = "SNAPSHOT] [TEXT", num_args = 1..=2, required = true)]
+    pub words: Vec<String>,
+    /// Take the name off the snapshot
+    #[arg(long)]
+    pub remove: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// The environment's name, or its id
+    pub name: String,
+    /// A name given with mark, the beginning of an id, base or head; ~N is N before it
+    pub snapshot: String,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Fork {
     /// The environment's name, or its id
     pub name: String,
     /// The new one's name; left out, the old one with a number
     pub new_name: Option<String>,
     /// Begin at this snapshot instead of now
-    #[arg(long, value_name = "SNAPSHOT")]
-    pub at: Option<String>,
+    #[arg(long, alias = "at", value_name = "SNAPSHOT")]
+    pub from: Option<String>,
     /// Give the agent a variable; without a value, that of this shell
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,

@@ -1,6 +1,6 @@
-//! `agentdeck apply`, `merge` and `undo`: what changes the user's repository.
+//! `agentdeck apply`, `merge`, `restore` and `undo`: what can be taken back.
 
-use super::arguments::{Merge, Named};
+use super::arguments::{Merge, Named, Restore};
 use super::context::{Context, unexpected};
 use super::output::files;
 use crate::model::decision::{Decision, DecisionKind};
@@ -17,6 +17,13 @@ pub(super) async fn apply(context: &Context, options: &Named) -> Result<(), Fail
 pub(super) async fn merge(context: &Context, options: Merge) -> Result<(), Failure> {
     let client = context.client().await?;
     let request = |target| Request::Merge { target, message: options.message.clone() };
+    report(context, &decided(context.ask(&client, &options.name, request).await?)?)
+}
+
+pub(super) async fn restore(context: &Context, options: &Restore) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let snapshot = &options.snapshot;
+    let request = |target| Request::RestoreEnvironment { target, snapshot: snapshot.clone() };
     report(context, &decided(context.ask(&client, &options.name, request).await?)?)
 }
 
@@ -49,11 +56,16 @@ pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failu
         (true, DecisionKind::Apply) => format!("took the changes of {name} out again"),
         (true, DecisionKind::Merge) => format!("took the merge of {name} back"),
         (true, DecisionKind::Discard) => format!("{name} is back"),
+        (true, DecisionKind::Restore) => format!("{name} is as before the restore: {count}"),
         (false, DecisionKind::Apply) => {
             format!("applied {name} to your working tree: {count}")
         }
         (false, DecisionKind::Merge) => format!("merged {name} as {commit}"),
         (false, DecisionKind::Discard) => format!("discarded {name}"),
+        (false, DecisionKind::Restore) => {
+            let snapshot = decision.snapshot.as_ref().map_or("", |snapshot| snapshot.short());
+            format!("took {name} back to {snapshot}: {count}")
+        }
     });
     if !decision.undone {
         output.next("agentdeck undo takes it back");

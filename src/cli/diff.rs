@@ -2,10 +2,10 @@
 
 use super::arguments::Diff;
 use super::context::{Context, unexpected};
-use super::log;
+use super::mark;
 use super::output::Sanitiser;
 use crate::client::Client;
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::Failure;
 use crate::proto::{DiffSide, Reply, Request};
 
 /// The width of `--stat` in a pipe, as git has it.
@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
     Ok(())
 }
 
-/// A side by name: `base`, `head`, or the beginning of a snapshot's id.
+/// A side by name: what is there now, the base, or a snapshot however it is named.
 async fn side(
     context: &Context,
     client: &Client,
@@ -55,23 +55,8 @@ async fn side(
     text: &str,
 ) -> Result<DiffSide, Failure> {
     match text {
-        "base" => return Ok(DiffSide::Base),
-        "head" => return Ok(DiffSide::Head),
-        _ => {}
-    }
-    let snapshots = log::read(context, client, name).await?;
-    let mut found = snapshots.iter().filter(|snapshot| snapshot.id.as_str().starts_with(text));
-    match (found.next(), found.next()) {
-        (Some(one), None) if !text.is_empty() => Ok(DiffSide::Snapshot(one.id.clone())),
-        (Some(_), _) => Err(Failure::new(
-            FailureKind::Invalid,
-            format!("{text:?} begins more than one snapshot's id"),
-        )
-        .hint("give more of the id")),
-        (None, _) => Err(Failure::new(
-            FailureKind::NotFound,
-            format!("no snapshot's id begins with {text:?}"),
-        )
-        .hint(format!("agentdeck log {name} lists them"))),
+        "base" => Ok(DiffSide::Base),
+        "head" => Ok(DiffSide::Head),
+        _ => Ok(DiffSide::Snapshot(mark::find(context, client, name, text).await?.id)),
     }
 }

@@ -2,11 +2,12 @@
 
 use super::arguments::Fork;
 use super::context::{Context, unexpected, variables, with_profile};
+use super::mark;
 use super::new;
 use super::output::lines;
 use crate::config::profiles;
-use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{CommitId, EnvironmentName};
+use crate::model::failure::Failure;
+use crate::model::id::EnvironmentName;
 use crate::proto::{Reply, Request};
 
 pub(super) async fn run(context: &Context, options: Fork) -> Result<(), Failure> {
@@ -20,8 +21,8 @@ pub(super) async fn run(context: &Context, options: Fork) -> Result<(), Failure>
         Ok(profile) => with_profile(&profile, given),
         Err(_) => given,
     };
-    let snapshot = match &options.at {
-        Some(beginning) => Some(find(context, &client, &options.name, beginning).await?),
+    let snapshot = match &options.from {
+        Some(text) => Some(mark::find(context, &client, &options.name, text).await?.id),
         None => None,
     };
     client.request(Request::FollowDeck { repository: None }).await?;
@@ -46,29 +47,4 @@ pub(super) async fn run(context: &Context, options: Fork) -> Result<(), Failure>
     output.line(environment.name.as_str())?;
     output.next(&format!("agentdeck attach {}", environment.name));
     Ok(())
-}
-
-/// The snapshot whose id begins so.
-async fn find(
-    context: &Context,
-    client: &crate::client::Client,
-    name: &str,
-    beginning: &str,
-) -> Result<CommitId, Failure> {
-    let history = context.ask(client, name, |target| Request::ReadHistory { target }).await?;
-    let Reply::History(snapshots) = history else { return Err(unexpected(&history)) };
-    let mut fitting =
-        snapshots.into_iter().filter(|snapshot| snapshot.id.as_str().starts_with(beginning));
-    match (fitting.next(), fitting.next()) {
-        (Some(snapshot), None) => Ok(snapshot.id),
-        (Some(_), Some(_)) => {
-            let message = format!("several snapshots of {name} begin with {beginning}");
-            Err(Failure::new(FailureKind::Invalid, message).hint("give more of its id"))
-        }
-        _ => {
-            let message = format!("no snapshot of {name} begins with {beginning}");
-            Err(Failure::new(FailureKind::NotFound, message)
-                .hint(format!("list them with agentdeck log {name}")))
-        }
-    }
 }

@@ -1,17 +1,17 @@
 //! `agentdeck log`: an environment's snapshots, newest first.
 
-use super::arguments::Named;
+use super::arguments::Log;
 use super::context::{Context, unexpected};
 use super::output::{age, files, lines};
 use crate::client::Client;
 use crate::model::failure::Failure;
-use crate::model::snapshot::{Snapshot, SnapshotCause};
+use crate::model::snapshot::{Author, Snapshot};
 use crate::proto::{Reply, Request};
 
-pub(super) async fn run(context: &Context, options: &Named) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, options: &Log) -> Result<(), Failure> {
     let output = context.output;
     let client = context.client().await?;
-    let mut snapshots = read(context, &client, &options.name).await?;
+    let mut snapshots = read(context, &client, options).await?;
     snapshots.reverse();
     if output.json {
         return output.value(&snapshots);
@@ -23,32 +23,31 @@ pub(super) async fn run(context: &Context, options: &Named) -> Result<(), Failur
 }
 
 /// Snapshots of an environment, oldest first.
-pub(super) async fn read(
-    context: &Context,
-    client: &Client,
-    name: &str,
-) -> Result<Vec<Snapshot>, Failure> {
-    match context.ask(client, name, |target| Request::ReadHistory { target }).await? {
+async fn read(context: &Context, client: &Client, options: &Log) -> Result<Vec<Snapshot>, Failure> {
+    let limit = options.limit;
+    let request = |target| Request::ReadHistory { target, before: None, limit };
+    match context.ask(client, &options.name, request).await? {
         Reply::History(snapshots) => Ok(snapshots),
         other => Err(unexpected(&other)),
     }
 }
 
 fn describe(snapshot: &Snapshot) -> String {
-    let cause = match snapshot.cause {
-        SnapshotCause::Base => "base",
-        SnapshotCause::Change => "change",
-        SnapshotCause::Decision => "decision",
-    };
     let change = snapshot.change;
     let mut text = format!(
-        "{}  {:>6} ago  {cause:<8}  +{} −{} · {}\n",
+        "{}  {:>6} ago  {:<14}  {:<5}  +{} −{} · {}",
         snapshot.id.short(),
         age(snapshot.at),
+        snapshot.cause.word(),
+        snapshot.by.map_or("", Author::word),
         change.added,
         change.removed,
         files(change.files as usize),
     );
+    if let Some(name) = &snapshot.name {
+        text.push_str(&format!(" · {}", lines(name)));
+    }
+    text.push('\n');
     for skipped in &snapshot.skipped {
         text.push_str(&format!(
             "          left out {}: {}\n",

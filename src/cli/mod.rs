@@ -22,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod log;
 mod ls;
+mod mark;
 mod network;
 mod new;
 mod output;
@@ -106,6 +107,8 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Ports(options) => done(ports::run(&context, &options).await),
         Verb::Forward(options) => done(forward::run(&context, &options).await),
         Verb::Log(options) => done(log::run(&context, &options).await),
+        Verb::Mark(options) => done(mark::run(&context, &options).await),
+        Verb::Restore(options) => done(decide::restore(&context, &options).await),
         Verb::Diff(options) => done(diff::run(&context, &options).await),
         Verb::Compare(options) => done(compare::run(&context, &options).await),
         Verb::Apply(options) => done(decide::apply(&context, &options).await),

@@ -401,6 +401,9 @@ impl Actor {
                 self.start_failed(session, message, not_found).await;
             }
             ShimEvent::Exited { session, code } => {
+                if let Some(snapshotter) = self.shared.snapshotter(&self.environment) {
+                    snapshotter.command_ended();
+                }
                 let (shared, environment) = (self.shared.clone(), self.environment.clone());
                 tokio::task::spawn_blocking(move || shared.save_screens(&environment));
                 self.shared

@@ -55,6 +55,38 @@ pub(super) async fn start(
     begin(shared, record, &ShimRequest::Exec { program }).await
 }
 
+/// Begins something that a person asked for: what it changes is theirs, and done when it ends.
+pub(super) async fn begin_for_person(
+    shared: &Arc<Shared>,
+    record: &Record,
+    exec: impl Future<Output = Result<Exec, Failure>>,
+) -> Result<Exec, Failure> {
+    let id = &record.environment.id;
+    shared.typed(id);
+    let Exec { events: mut inner, input } = exec.await?;
+    let (events, received) = mpsc::channel(MAX_CHUNKS);
+    let snapshotter = shared.snapshotter(id);
+    tokio::spawn(async move {
+        loop {
+            // A reader that has gone ends the command, which the box sees by its connection.
+            let event = tokio::select! {
+                event = inner.recv() => event,
+                () = events.closed() => None,
+            };
+            let Some(event) = event else { break };
+            if !matches!(event, ExecEvent::Output { .. })
+                && let Some(snapshotter) = &snapshotter
+            {
+                snapshotter.command_ended();
+            }
+            if events.send(event).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(Exec { events: received, input })
+}
+
 /// Asks the shim for something that has input, output and an end, as a command does.
 pub(super) async fn begin(
     shared: &Arc<Shared>,

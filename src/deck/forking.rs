@@ -160,7 +160,7 @@ pub(super) async fn again(
 
 /// Removes what a copy left that did not come to its end.
 fn clear(places: &Places) -> anyhow::Result<()> {
-    for half_made in [places.workspace(), places.git(), places.agent_home()] {
+    for half_made in [places.workspace(), places.git(), places.agent_home(), places.moments()] {
         if half_made.exists() {
             crate::engine::remove_tree(&half_made)?;
         }
@@ -205,7 +205,7 @@ async fn copy_files(shared: &Arc<Shared>, source: &Record, record: &Record) -> R
     };
     let id = record.environment.id.clone();
     let (from, wanted) = (source.environment.id.clone(), snapshot.clone());
-    let history = with_store(shared, record.clone(), move |store, record| {
+    let newest = with_store(shared, record.clone(), move |store, record| {
         let user = UserRepository::discover(&record.environment.repository)?;
         repo::workspace::fork_history(&user, store, &from, &record.environment.id, &wanted)
     })
@@ -244,7 +244,7 @@ async fn copy_files(shared: &Arc<Shared>, source: &Record, record: &Record) -> R
     let (copied, ()) = tokio::join!(work, reporting);
     copied?;
     reached(Step::FilesCopied);
-    tell_history(shared, record, &history).await;
+    tell_history(shared, record, newest).await;
     Ok(())
 }
 
@@ -255,15 +255,18 @@ fn copy_beside(from: &Places, to: &Places, progress: &mut dyn FnMut(u64)) -> Res
     for lock in ["index.lock", "HEAD.lock", "config.lock"] {
         let _ = std::fs::remove_file(to.git().join(lock));
     }
+    super::naming::copy(from, to)?;
+    if from.moments().exists() {
+        repo::copy::tree(&from.moments(), &to.moments(), progress)?;
+    }
     Ok(repo::copy::tree(&from.agent_home(), &to.agent_home(), progress)?)
 }
 
 /// Tells the snapshots that a fork begins with.
-async fn tell_history(shared: &Arc<Shared>, record: &Record, history: &[Snapshot]) {
-    let Some(newest) = history.last() else { return };
+async fn tell_history(shared: &Arc<Shared>, record: &Record, newest: Snapshot) {
     let report = Report::SnapshotTaken {
-        snapshot: Box::new(newest.clone()),
-        count: history.len() as u32,
+        count: newest.number,
+        snapshot: Box::new(newest),
         divergence: record.environment.divergence,
     };
     shared.report(&record.environment.id, report).await;

@@ -15,7 +15,8 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::Limits;
 use crate::proto::Target;
 
-/// Reasons of our own; a pause with one of the first two ends with what it was made for.
+/// Reasons of our own; a pause with one of the first three ends with what it was made for.
+pub(super) const RESTORED: &str = "its files are being taken back";
 pub(super) const FORKED: &str = "it is being forked";
 pub(super) const SAVED: &str = "it is being saved";
 pub(super) const DISK_FULL: &str = "the disk is nearly full";
@@ -131,7 +132,7 @@ pub(super) fn is_left_over(environment: &Environment) -> bool {
     let EnvironmentState::Paused { reason: Some(reason) } = &environment.state else {
         return false;
     };
-    [FORKED, SAVED].contains(&reason.as_str())
+    [FORKED, SAVED, RESTORED].contains(&reason.as_str())
 }
 
 /// Changes limits, at once where the box runs, else for its next start.

@@ -44,6 +44,7 @@ struct Pending {
     changed: BTreeSet<EnvironmentId>,
     removed: BTreeSet<EnvironmentId>,
     snapshots: BTreeMap<EnvironmentId, Snapshot>,
+    marked: BTreeSet<EnvironmentId>,
     bells: BTreeSet<(EnvironmentId, SessionId)>,
     /// How far long work is: step, done, total.
     working: BTreeMap<EnvironmentId, (String, u64, u64)>,
@@ -106,6 +107,12 @@ impl Hub {
     pub fn snapshot_taken(&self, environment: &EnvironmentId, snapshot: &Snapshot) {
         self.tell(|pending| {
             pending.snapshots.insert(environment.clone(), snapshot.clone());
+        });
+    }
+
+    pub fn snapshot_marked(&self, environment: &EnvironmentId) {
+        self.tell(|pending| {
+            pending.marked.insert(environment.clone());
         });
     }
 
@@ -182,6 +189,11 @@ impl Hub {
         for (environment, snapshot) in pending.snapshots {
             if seen(&environment).is_some() {
                 events.push(Event::SnapshotTaken { environment, snapshot: Box::new(snapshot) });
+            }
+        }
+        for environment in pending.marked {
+            if seen(&environment).is_some() {
+                events.push(Event::SnapshotMarked { environment });
             }
         }
         for (environment, session) in pending.bells {

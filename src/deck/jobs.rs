@@ -1,17 +1,18 @@
 //! Snapshots of one environment: one running, one waiting, whatever was touched meanwhile merged.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
 
 use super::exec;
+use super::moments::{self, Sight};
 use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
-use crate::model::snapshot::{Divergence, Snapshot, SnapshotCause};
-use crate::repo::snapshot::Touched;
+use crate::model::snapshot::{Author, Divergence, OutputMark, Snapshot, SnapshotCause};
+use crate::repo::snapshot::{Occasion, Touched};
 use crate::repo::{self, Store, UserRepository};
 
 /// Counting commits starts git in the box; a box under load is slow, a wedged one is left alone.
@@ -19,19 +20,43 @@ const COUNT_DEADLINE: Duration = Duration::from_secs(20);
 /// A count is a few digits.
 const COUNT_BYTES: usize = 64;
 
+/// What changed this long before a batch of notices ended with a command is put down to the
+/// command: a batch waits at most a second, and the job a little.
+const COMMAND_SPAN: Duration = Duration::from_millis(1_500);
+
 /// A handle to the environment's snapshot job; the job ends with the last handle.
 #[derive(Debug)]
 pub(super) struct Snapshotter {
     pending: Mutex<Pending>,
     wake: Arc<Notify>,
+    /// Held while a snapshot is taken, or while none may be.
+    still: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// What is told of a snapshot that was asked for: the one that holds the workspace.
+type Answer = oneshot::Sender<Result<CommitId, Failure>>;
 
 #[derive(Debug, Default)]
 struct Pending {
     touched: Option<Touched>,
     /// The agent's repository moved.
     commits: bool,
-    decisions: Vec<oneshot::Sender<Result<CommitId, Failure>>>,
+    asked: Vec<(SnapshotCause, Answer)>,
+    /// A person took a keyboard or gave it back.
+    takeover: bool,
+    /// When a command ended last.
+    command: Option<Instant>,
+}
+
+impl Pending {
+    /// Why the next snapshot is taken: the strongest reason there is.
+    fn cause(&self) -> SnapshotCause {
+        let asked = self.asked.iter().map(|(cause, _)| *cause);
+        let takeover = self.takeover.then_some(SnapshotCause::Takeover);
+        let command = self.command.filter(|at| at.elapsed() < COMMAND_SPAN);
+        let command = command.map(|_| SnapshotCause::Command);
+        asked.chain(takeover).chain(command).max().unwrap_or(SnapshotCause::Change)
+    }
 }
 
 impl Snapshotter {
@@ -40,10 +65,20 @@ impl Snapshotter {
         let wake = Arc::new(Notify::new());
         let first =
             Pending { touched: Some(Touched::Everything), commits: true, ..Pending::default() };
-        let handle = Arc::new(Self { pending: Mutex::new(first), wake: wake.clone() });
+        let still = Arc::default();
+        let handle = Arc::new(Self { pending: Mutex::new(first), wake: wake.clone(), still });
         wake.notify_one();
-        let job =
-            Job { shared, record, handle: Arc::downgrade(&handle), wake, ahead: 0, count: None };
+        let job = Job {
+            shared,
+            record,
+            handle: Arc::downgrade(&handle),
+            wake,
+            ahead: 0,
+            count: None,
+            inputs: 0,
+            output: None,
+            sequence: None,
+        };
         tokio::spawn(job.run());
         handle
     }
@@ -64,19 +99,47 @@ impl Snapshotter {
         self.wake.notify_one();
     }
 
-    /// Takes the workspace as it is now and returns the snapshot that holds it.
-    pub async fn now(&self) -> Result<CommitId, Failure> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(reply);
-        answer.await.map_err(|_| Failure::new(FailureKind::Internal, "the snapshot job ended"))?
-    }
-
-    fn ask(&self, reply: oneshot::Sender<Result<CommitId, Failure>>) {
+    /// A person took a keyboard or gave it back: what the other did is a snapshot of its own.
+    pub fn takeover(&self) {
         let mut pending = self.lock();
-        pending.decisions.push(reply);
+        pending.takeover = true;
         pending.touched = Some(Touched::Everything);
         drop(pending);
         self.wake.notify_one();
+    }
+
+    /// A command ended: what it changed is about to be noticed.
+    pub fn command_ended(&self) {
+        self.lock().command = Some(Instant::now());
+    }
+
+    /// Takes the workspace as it is now and returns the snapshot that holds it.
+    pub async fn now(&self, cause: SnapshotCause) -> Result<CommitId, Failure> {
+        let answer = self.ask(cause);
+        answer.await.map_err(|_| Failure::new(FailureKind::Internal, "the snapshot job ended"))?
+    }
+
+    /// The same, without waiting for it.
+    pub fn ask(&self, cause: SnapshotCause) -> oneshot::Receiver<Result<CommitId, Failure>> {
+        let (reply, answer) = oneshot::channel();
+        let mut pending = self.lock();
+        pending.asked.push((cause, reply));
+        pending.touched = Some(Touched::Everything);
+        drop(pending);
+        self.wake.notify_one();
+        answer
+    }
+
+    /// Waits for a snapshot that is being taken; none is taken while the guard lives.
+    pub async fn stand_still(&self) -> OwnedMutexGuard<()> {
+        self.still.clone().lock_owned().await
+    }
+
+    /// Everything that waits. The end of a command stays known for what is noticed after it.
+    fn take(&self) -> Pending {
+        let mut pending = self.lock();
+        let command = pending.command;
+        std::mem::replace(&mut *pending, Pending { command, ..Pending::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
@@ -99,6 +162,12 @@ struct Job {
     ahead: u32,
     /// Snapshots kept, once they were counted.
     count: Option<u32>,
+    /// Keys that people had typed when the last snapshot was taken.
+    inputs: u64,
+    /// How far the agent's output was then.
+    output: Option<OutputMark>,
+    /// The change of the agent's screen that was kept last.
+    sequence: Option<u64>,
 }
 
 /// What one round of git work gave.
@@ -114,47 +183,80 @@ impl Job {
         loop {
             self.wake.notified().await;
             let Some(handle) = self.handle.upgrade() else { return };
-            let pending = std::mem::take(&mut *handle.lock());
+            let still = handle.stand_still().await;
+            let pending = handle.take();
             drop(handle);
             self.round(pending).await;
+            drop(still);
         }
     }
 
     async fn round(&mut self, pending: Pending) {
         let recount = pending.commits && self.count_commits().await;
+        let cause = pending.cause();
         let Some(touched) = pending.touched else {
             if recount {
                 self.touch_up().await;
             }
             return;
         };
-        let cause = if pending.decisions.is_empty() {
-            SnapshotCause::Change
-        } else {
-            SnapshotCause::Decision
-        };
-        let result = self.take(touched, cause).await;
+        let sight = moments::look(&self.shared, &self.record.environment.id).await;
+        let occasion = self.occasion(cause, &sight);
+        let result = self.take(touched, occasion, &sight).await;
+        if let Ok(Taken { snapshot: Some(_), .. }) = &result {
+            self.inputs = sight.inputs;
+            self.output = sight.output;
+            self.sequence = sight.screen.as_ref().map(|screen| screen.sequence);
+        }
         let answer = result.as_ref().map(|taken| taken.head.clone()).map_err(Clone::clone);
         self.tell(result, recount).await;
-        for decision in pending.decisions {
-            let _ = decision.send(answer.clone());
+        for (_, asked) in pending.asked {
+            let _ = asked.send(answer.clone());
         }
     }
 
+    /// Who worked since the last snapshot, as far as output and keys tell.
+    fn occasion(&self, cause: SnapshotCause, sight: &Sight) -> Occasion {
+        let human = sight.inputs > self.inputs;
+        let printed = sight.output.is_some() && sight.output != self.output;
+        // An agent may work without a word; where nobody typed, it was nobody else.
+        let by = match (human, printed || (!human && sight.runs)) {
+            (true, true) => Some(Author::Both),
+            (true, false) => Some(Author::Human),
+            (false, true) => Some(Author::Agent),
+            (false, false) => None,
+        };
+        let by = by.filter(|_| cause != SnapshotCause::Restore);
+        Occasion { cause, at: now(), by, output: sight.output }
+    }
+
     /// Takes a snapshot and measures where the environment stands.
-    async fn take(&self, touched: Touched, cause: SnapshotCause) -> Result<Taken, Failure> {
+    async fn take(
+        &self,
+        touched: Touched,
+        occasion: Occasion,
+        sight: &Sight,
+    ) -> Result<Taken, Failure> {
         let (shared, record) = (self.shared.clone(), self.record.clone());
         let (ahead, count) = (self.ahead, self.count);
+        let screen = sight.screen.clone();
+        let same = screen.as_ref().is_some_and(|screen| Some(screen.sequence) == self.sequence);
         blocking(move || {
             let environment = &record.environment;
             let user = UserRepository::discover(&environment.repository)?;
             let store = Store::open(&shared.layout.repository(&record.repository_id), &user)?;
-            let workspace = shared.layout.environment(&environment.id).workspace();
-            let id = &environment.id;
-            let snapshot = repo::snapshot::take(&store, id, &workspace, &touched, cause, now())?;
-            let count = match count {
-                Some(count) => count + u32::from(snapshot.is_some()),
-                None => repo::history::read(&store, id)?.len() as u32,
+            let places = shared.layout.environment(&environment.id);
+            let (id, workspace) = (&environment.id, places.workspace());
+            let snapshot = repo::snapshot::take(&store, id, &workspace, &touched, &occasion)?;
+            if let (Some(snapshot), Some(screen)) = (&snapshot, &screen)
+                && let Err(error) = moments::keep(&places.moments(), &snapshot.id, screen, same)
+            {
+                tracing::warn!(environment = %id, "a screen was not kept: {error:#}");
+            }
+            let count = match (&snapshot, count) {
+                (Some(snapshot), _) => snapshot.number,
+                (None, Some(count)) => count,
+                (None, None) => repo::history::count(&store, id)?,
             };
             let divergence = Divergence {
                 change: repo::divergence::since_base(&store, id)?,

@@ -4,7 +4,8 @@
 //! effects. Everything that takes time is a task beside it that reports back: `making` builds and
 //! starts environments, `forking` copies them, `saving` writes a box out as an image, `holding`
 //! pauses boxes, `actor` speaks with one shim, `jobs` does git work one at a time for each
-//! environment, `taking` carries out decisions. `events`, `usage` and `disk` watch engines, what
+//! environment, `taking` carries out decisions and `restoring` those about a workspace, `naming`
+//! knows what snapshots are called and `moments` what was on the screen. `events`, `usage` and `disk` watch engines, what
 //! boxes use and the room that is left. `recover` finds after a start what was there before, and
 //! `halves` finishes what was left half done.
 
@@ -19,13 +20,17 @@ mod hub;
 mod jobs;
 mod link;
 mod making;
+mod moments;
+mod naming;
 mod network;
 mod ports;
 mod queries;
 mod recover;
+mod restoring;
 mod run;
 mod saving;
 mod shared;
+mod shells;
 mod state;
 mod step;
 mod taking;
@@ -145,6 +150,9 @@ impl Deck {
         if bytes.is_empty() {
             return Ok(());
         }
+        if matches!(input, Input::Key(_) | Input::Paste(_)) {
+            self.shared.typed(environment);
+        }
         self.shared.link(environment)?.input(session, bytes)
     }
 
@@ -167,7 +175,8 @@ impl Deck {
         variables: Vec<Variable>,
     ) -> Result<Exec, Failure> {
         let record = self.shared.resolve(target).await?;
-        exec::start(&self.shared, &record, command, root, variables).await
+        let exec = exec::start(&self.shared, &record, command, root, variables);
+        exec::begin_for_person(&self.shared, &record, exec).await
     }
 
     /// Takes files out of an environment: a tar stream of what is at `path`, as output.
@@ -184,7 +193,9 @@ impl Deck {
         into: bool,
     ) -> Result<Exec, Failure> {
         let record = self.shared.resolve(target).await?;
-        exec::begin(&self.shared, &record, &ShimRequest::Unpack { path, into }).await
+        let request = ShimRequest::Unpack { path, into };
+        let exec = exec::begin(&self.shared, &record, &request);
+        exec::begin_for_person(&self.shared, &record, exec).await
     }
 
     /// Opens a stream to a port of an environment's loopback.

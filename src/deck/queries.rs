@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exec;
+use super::moments;
+use super::naming;
 use super::ports;
 use super::shared::{Shared, blocking};
 use super::state::Record;
@@ -16,7 +18,8 @@ use crate::model::id::CommitId;
 use crate::model::path::{RepoPath, printable};
 use crate::model::policy::{Capabilities, EngineKind, EngineReport};
 use crate::model::repository::RepositoryState;
-use crate::model::snapshot::Snapshot;
+use crate::model::screen::Screen;
+use crate::model::snapshot::{Snapshot, SnapshotCause};
 use crate::proto::{DiffSide, Inspection, Reply, ServerStatus, Target};
 use crate::repo::{self, Store, UserRepository};
 
@@ -38,13 +41,34 @@ pub(super) async fn repository_state(path: PathBuf) -> Result<RepositoryState, F
     blocking(move || UserRepository::discover(&path)?.state()).await
 }
 
+/// A page of snapshots, oldest first, with the names people gave them.
 pub(super) async fn history(
     shared: &Arc<Shared>,
     target: Target,
+    before: Option<CommitId>,
+    limit: Option<u32>,
 ) -> Result<Vec<Snapshot>, Failure> {
     let record = shared.resolve(target).await?;
-    with_store(shared, record, |store, record| repo::history::read(store, &record.environment.id))
-        .await
+    let places = shared.layout.environment(&record.environment.id);
+    with_store(shared, record, move |store, record| {
+        let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+        let id = &record.environment.id;
+        let mut page = repo::history::page(store, id, before.as_ref(), limit)?;
+        naming::label(&places, &mut page)?;
+        Ok(page)
+    })
+    .await
+}
+
+/// The agent's screen as it was at a snapshot.
+pub(super) async fn moment(
+    shared: &Arc<Shared>,
+    target: Target,
+    snapshot: CommitId,
+) -> Result<Option<Box<Screen>>, Failure> {
+    let record = shared.resolve(target).await?;
+    let directory = shared.layout.environment(&record.environment.id).moments();
+    blocking(move || Ok(moments::read(&directory, &snapshot)?.map(Box::new))).await
 }
 
 pub(super) async fn diff(
@@ -76,7 +100,7 @@ async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<C
 pub(super) async fn head(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
     let id = &record.environment.id;
     match shared.snapshotter(id) {
-        Some(snapshotter) => snapshotter.now().await,
+        Some(snapshotter) => snapshotter.now(SnapshotCause::Decision).await,
         None => {
             with_store(shared, record.clone(), |store, record| {
                 repo::history::head(store, &record.environment.id)

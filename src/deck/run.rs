@@ -7,26 +7,23 @@ use tokio::sync::mpsc;
 
 use super::forking::{self, Forking};
 use super::hub::in_scope;
-use super::link::Start;
 use super::making::{self, Prepared};
 use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
-    Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, network, ports,
-    queries, recover, saving, taking, usage,
+    Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, naming, network,
+    ports, queries, recover, restoring, saving, shells, taking, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
 use crate::engine::native::Native;
-use crate::model::environment::{Environment, SessionKind, Variable};
+use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{EnvironmentId, EnvironmentName, SessionId};
+use crate::model::id::{EnvironmentId, EnvironmentName};
 use crate::model::policy::{EngineKind, NetworkPolicy};
-use crate::model::screen::Size;
 use crate::proto::{Reply, Request, Target};
 use crate::repo::snapshot::Touched;
-use crate::shim::wire::{Program, Role};
 use crate::store::{self, Layout};
 use crate::watch::{self, Notice, Watcher};
 
@@ -118,7 +115,7 @@ impl Run {
                 Message::Restored(record) => self.restore(*record),
                 Message::ClientGone(client) => {
                     let effects = self.state.give_keyboards(client, None);
-                    self.perform(effects);
+                    self.keyboards_given(effects);
                 }
                 Message::Stop(done) => {
                     self.shared.hub.stopping();
@@ -188,6 +185,7 @@ impl Run {
             }
             Request::TakeKeyboard { environment, session } => {
                 let taken = self.state.take_keyboard(environment, *session, client);
+                self.keyboards_changed([environment.clone()]);
                 Some(taken.map(|effects| {
                     self.perform(effects);
                     Reply::Done
@@ -201,10 +199,28 @@ impl Run {
             }
             Request::GiveKeyboard { environment, session } => {
                 let effects = self.state.give_keyboards(client, Some((environment, *session)));
-                self.perform(effects);
+                self.keyboards_given(effects);
                 Some(Ok(Reply::Done))
             }
             _ => None,
+        }
+    }
+
+    fn keyboards_given(&mut self, effects: Vec<Effect>) {
+        let published = effects.iter().filter_map(|effect| match effect {
+            Effect::Publish(id) => Some(id.clone()),
+            _ => None,
+        });
+        self.keyboards_changed(published);
+        self.perform(effects);
+    }
+
+    /// What was done by one hand ends with a snapshot before another's begins.
+    fn keyboards_changed(&self, environments: impl IntoIterator<Item = EnvironmentId>) {
+        for id in environments {
+            if let Some(snapshotter) = self.shared.snapshotter(&id) {
+                snapshotter.takeover();
+            }
         }
     }
 
@@ -362,10 +378,10 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             Ok(Reply::Listeners(ports::listeners(shared, &record).await?))
         }
         Request::StartShell { target, size, variables } => {
-            start_shell(shared, target, size, variables).await
+            shells::start(shared, target, size, variables).await
         }
         Request::CloseSession { environment, session } => {
-            close_session(shared, &environment, session).await
+            shells::close(shared, &environment, session).await
         }
         Request::ReadScrollback { environment, session, start, count } => {
             /// Rows in one answer: more than any screen shows at once.
@@ -376,8 +392,21 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             let rows = terminal.scrollback(start, count.min(MAX_ROWS));
             Ok(Reply::Scrollback { start, rows })
         }
-        Request::ReadHistory { target } => {
-            Ok(Reply::History(queries::history(shared, target).await?))
+        Request::ReadHistory { target, before, limit } => {
+            Ok(Reply::History(queries::history(shared, target, before, limit).await?))
+        }
+        Request::ReadMoment { target, snapshot } => {
+            Ok(Reply::Moment(queries::moment(shared, target, snapshot).await?))
+        }
+        Request::FindSnapshot { target, snapshot } => {
+            let record = shared.resolve(target).await?;
+            let found = naming::find(shared, &record, &snapshot).await?;
+            Ok(Reply::Snapshot(Box::new(found)))
+        }
+        Request::MarkSnapshot { target, snapshot, name } => {
+            let record = shared.resolve(target).await?;
+            let marked = naming::mark(shared, &record, snapshot.as_deref(), name.as_deref());
+            Ok(Reply::Snapshot(Box::new(marked.await?)))
         }
         Request::ReadDiff { target, from, to } => {
             Ok(Reply::Diff(queries::diff(shared, target, from, to).await?))
@@ -403,6 +432,9 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
         Request::Merge { target, message } => {
             taking::merge(shared, target, message).await.map(decided)
         }
+        Request::RestoreEnvironment { target, snapshot } => {
+            restoring::restore(shared, target, &snapshot).await.map(decided)
+        }
         Request::Discard { target } => taking::discard(shared, target).await.map(decided),
         Request::Undo { repository } => {
             taking::undo(shared, canonical(&repository)).await.map(decided)
@@ -419,58 +451,4 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
             format!("a connection must handle this itself: {other:?}"),
         )),
     }
-}
-
-async fn start_shell(
-    shared: &Arc<Shared>,
-    target: Target,
-    size: Size,
-    variables: Vec<Variable>,
-) -> Result<Reply, Failure> {
-    let record = shared.resolve(target).await?;
-    let id = record.environment.id.clone();
-    let link = shared.wait_for_link(&record.environment).await?;
-    let highest = record.environment.sessions.iter().map(|session| session.id.0).max();
-    let session = shared.claim_session(&id, highest.unwrap_or_default());
-    let mut environment = shared.variables(&id);
-    environment.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
-    // The image decides which shells there are; the best one that starts is taken.
-    const SHELLS: [&str; 3] = ["/bin/bash", "/bin/sh", "/bin/busybox"];
-    let mut failure = None;
-    for shell in SHELLS {
-        let mut command = vec![shell.to_owned()];
-        command.extend(shell.ends_with("busybox").then(|| "sh".to_owned()));
-        let program = Program {
-            command,
-            environment: environment.clone(),
-            directory: None,
-            role: Role::Agent,
-        };
-        let may_be_missing = Some(&shell) != SHELLS.last();
-        let kind = SessionKind::Shell;
-        let start = Start { kind, program, size: size.clamped(), may_be_missing };
-        match link.start(session, start).await {
-            Ok(()) => return Ok(Reply::SessionStarted { environment: id, session }),
-            Err(error) => failure = Some(error.failure),
-        }
-    }
-    close_session(shared, &id, session).await?;
-    let message = failure.map_or_else(String::new, |failure| failure.message);
-    Err(Failure::new(FailureKind::NotFound, format!("no shell starts in this box: {message}"))
-        .hint("run a program of the image with agentdeck exec"))
-}
-
-async fn close_session(
-    shared: &Arc<Shared>,
-    environment: &EnvironmentId,
-    session: SessionId,
-) -> Result<Reply, Failure> {
-    if session == SessionId::AGENT {
-        return Err(Failure::new(FailureKind::Invalid, "the agent's session cannot be closed")
-            .hint("stop the environment with agentdeck stop"));
-    }
-    shared.link(environment)?.close(session).await;
-    shared.drop_terminal(environment, session);
-    shared.report(environment, super::state::Report::SessionClosed { session }).await;
-    Ok(Reply::Done)
 }

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub gates: Gates,
     pub watcher: Watcher,
     pub messages: mpsc::Sender<Message>,
+    /// Held while what snapshots are called is changed.
+    pub marks: Mutex<()>,
     /// Told when any box is connected to.
     linked: Notify,
     tables: Mutex<Tables>,
@@ -67,6 +69,8 @@ struct Tables {
     nudges: HashMap<EnvironmentId, Arc<Notify>>,
     /// Boxes that this server has spoken with.
     connected: HashSet<EnvironmentId>,
+    /// Keys that people typed into any session of an environment.
+    inputs: HashMap<EnvironmentId, u64>,
 }
 
 /// The parts of `Shared` that come from outside.
@@ -94,6 +98,7 @@ impl Shared {
             gates: Gates::default(),
             watcher,
             messages,
+            marks: Mutex::default(),
             linked: Notify::new(),
             tables: Mutex::default(),
             binary: Mutex::default(),
@@ -351,6 +356,20 @@ impl Shared {
 
     pub fn set_snapshotter(&self, environment: &EnvironmentId, snapshotter: Arc<Snapshotter>) {
         self.tables().snapshotters.insert(environment.clone(), snapshotter);
+    }
+
+    /// Takes note that a person worked in an environment.
+    pub fn typed(&self, environment: &EnvironmentId) {
+        let mut tables = self.tables();
+        match tables.inputs.get_mut(environment) {
+            Some(count) => *count += 1,
+            None => drop(tables.inputs.insert(environment.clone(), 1)),
+        }
+    }
+
+    /// How often [`Self::typed`] was told of an environment.
+    pub fn inputs(&self, environment: &EnvironmentId) -> u64 {
+        self.tables().inputs.get(environment).copied().unwrap_or_default()
     }
 
     /// An id for a new session, higher than `highest` and every one given out before.

@@ -1,4 +1,4 @@
-//! The durable steps of making, forking and discarding an environment, each with a name.
+//! The durable steps of making, forking, restoring and discarding an environment, each with a name.
 //!
 //! After each of them something lies on disk or in an engine that was not there before. A build
 //! with debug assertions ends itself, as by `kill -9`, where `AGENTDECK_END_AT` says so; tests do
@@ -11,6 +11,8 @@ pub enum Operation {
     Fork,
     Discard,
     Undo,
+    /// Of a workspace, and its undoing.
+    Restore,
 }
 
 /// One durable step.
@@ -40,6 +42,8 @@ pub enum Step {
     DiscardMoved,
     UndoRecorded,
     UndoMoved,
+    FilesRestored,
+    RestoreTaken,
 }
 
 impl Step {
@@ -69,12 +73,14 @@ impl Step {
             Self::DiscardMoved => "discard-moved",
             Self::UndoRecorded => "undo-recorded",
             Self::UndoMoved => "undo-moved",
+            Self::FilesRestored => "files-restored",
+            Self::RestoreTaken => "restore-taken",
         }
     }
 }
 
 /// Which operation passes which steps, in the order they come.
-pub const STEPS: [(Operation, &[Step]); 4] = [
+pub const STEPS: [(Operation, &[Step]); 5] = [
     (
         Operation::Create,
         &[
@@ -115,6 +121,17 @@ pub const STEPS: [(Operation, &[Step]); 4] = [
         &[Step::BoxStopped, Step::LastSnapshotTaken, Step::DiscardRecorded, Step::DiscardMoved],
     ),
     (Operation::Undo, &[Step::UndoRecorded, Step::UndoMoved]),
+    (
+        Operation::Restore,
+        &[
+            Step::SourceNoted,
+            Step::SourceHeld,
+            Step::LastSnapshotTaken,
+            Step::FilesRestored,
+            Step::RestoreTaken,
+            Step::SourceReleased,
+        ],
+    ),
 ];
 
 /// Says that a step is done; a test may have asked that the server ends here.

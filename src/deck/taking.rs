@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::Message;
 use super::queries::{draft_message, head};
+use super::restoring;
 use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report, being_made};
 use super::step::{Step, reached};
@@ -29,16 +30,16 @@ pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
 const NOTICE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The repository, its snapshots and its journal, opened for one decision.
-struct Opened {
-    user: UserRepository,
-    store: Store,
-    journal: Journal,
+pub(super) struct Opened {
+    pub user: UserRepository,
+    pub store: Store,
+    pub journal: Journal,
 }
 
 pub(super) async fn apply(shared: &Arc<Shared>, target: Target) -> Result<Decision, Failure> {
     let record = shared.resolve(target).await?;
     let head = head(shared, &record).await?;
-    let decided = decide(shared, record, move |opened, record| {
+    let decided = decide(shared.clone(), record, move |opened, record| {
         let request = request(opened, record, head)?;
         taking::apply(&opened.user, &opened.store, &opened.journal, &request)
     });
@@ -56,7 +57,7 @@ pub(super) async fn merge(
         Some(message) => message,
         None => draft_message(shared, &record).await,
     };
-    let decided = decide(shared, record, move |opened, record| {
+    let decided = decide(shared.clone(), record, move |opened, record| {
         let request = request(opened, record, head)?;
         let identity = opened.user.identity();
         taking::merge(&opened.user, &opened.store, &opened.journal, &request, &message, &identity)
@@ -84,7 +85,7 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     shared.forget(&id);
     let (from, to) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
     let kept = record.clone();
-    let decided = decide(shared, record, move |opened, record| {
+    let decided = decide(shared.clone(), record, move |opened, record| {
         let request = request(opened, record, head)?;
         let decision = taking::record_discard(&opened.user, &opened.journal, &request)?;
         reached(Step::DiscardRecorded);
@@ -104,27 +105,54 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
 
 /// Takes back the last decision in a repository that is not undone.
 pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision, Failure> {
-    let task = shared.clone();
-    let mut decision = blocking(move || {
+    let mut newest = decisions(shared, path.clone()).await?;
+    newest.retain(|decision| !decision.undone);
+    let decision = match newest.pop() {
+        Some(newest) if newest.kind == DecisionKind::Restore => {
+            restoring::undo(shared, path, &newest).await?
+        }
+        _ => {
+            let mut undone =
+                undo_if(shared.clone(), path, |newest| newest.kind != DecisionKind::Restore)
+                    .await?;
+            if undone.kind == DecisionKind::Discard {
+                undone.name = bring_back(shared, &undone).await?;
+            }
+            undone
+        }
+    };
+    Ok(publish(shared, decision))
+}
+
+/// Takes back the last decision in a repository, if it is the one that was prepared for.
+pub(super) async fn undo_if(
+    shared: Arc<Shared>,
+    path: PathBuf,
+    expected: impl FnOnce(&Decision) -> bool + Send + 'static,
+) -> Result<Decision, Failure> {
+    blocking(move || {
         let user = UserRepository::discover(&path)?;
-        let lock = task.decision_lock(user.id());
+        let lock = shared.decision_lock(user.id());
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = open(&task, user)?;
-        let undone = taking::undo(&opened.user, &opened.store, &opened.journal)?.decision;
+        let opened = open(&shared, user)?;
+        let decisions = taking::decisions(&opened.journal)?;
+        let newest = decisions.iter().rev().find(|decision| !decision.undone);
+        if newest.is_some_and(|newest| !expected(newest)) {
+            let message = "another decision was made meanwhile; nothing was undone";
+            return Err(Failure::new(FailureKind::Unavailable, message).hint("try again"));
+        }
+        let workspace = |id: &EnvironmentId| shared.layout.environment(id).workspace();
+        let undone = taking::undo(&opened.user, &opened.journal, &workspace)?.decision;
         if undone.kind == DecisionKind::Discard {
             let id = &undone.environment;
-            let (from, to) = (task.layout.trash(id), task.layout.environment(id).directory);
+            let (from, to) = (shared.layout.trash(id), shared.layout.environment(id).directory);
             reached(Step::UndoRecorded);
             store::rename_synced(&from, &to)?;
             reached(Step::UndoMoved);
         }
         Ok(undone)
     })
-    .await?;
-    if decision.kind == DecisionKind::Discard {
-        decision.name = bring_back(shared, &decision).await?;
-    }
-    Ok(publish(shared, decision))
+    .await
 }
 
 /// Lists an environment that came back from the trash, and tells the name it has now.
@@ -224,10 +252,15 @@ pub(super) fn settle_discards(shared: &Shared, repository: &Path) -> Result<(), 
 pub(super) fn recover(shared: &Shared, record: &Record) -> Result<(), Failure> {
     let user = UserRepository::discover(&record.environment.repository)?;
     let opened = open(shared, user)?;
-    taking::recover(&opened.user, &opened.store, &opened.journal)
+    let workspace = |id: &EnvironmentId| shared.layout.environment(id).workspace();
+    taking::recover(&opened.user, &opened.journal, &workspace)
 }
 
-fn request(opened: &Opened, record: &Record, head: CommitId) -> Result<TakeRequest, Failure> {
+pub(super) fn request(
+    opened: &Opened,
+    record: &Record,
+    head: CommitId,
+) -> Result<TakeRequest, Failure> {
     let environment = &record.environment;
     let newest = taking::decisions(&opened.journal)?.last().map_or(0, |decision| decision.id.0);
     Ok(TakeRequest {
@@ -241,17 +274,16 @@ fn request(opened: &Opened, record: &Record, head: CommitId) -> Result<TakeReque
 }
 
 /// Carries a decision out while no other is made in the same repository.
-async fn decide(
-    shared: &Arc<Shared>,
+pub(super) async fn decide(
+    shared: Arc<Shared>,
     record: Record,
     work: impl FnOnce(&Opened, &Record) -> Result<Decision, Failure> + Send + 'static,
 ) -> Result<Decision, Failure> {
-    let task = shared.clone();
     blocking(move || {
-        let lock = task.decision_lock(&record.repository_id);
+        let lock = shared.decision_lock(&record.repository_id);
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let user = UserRepository::discover(&record.environment.repository)?;
-        work(&open(&task, user)?, &record)
+        work(&open(&shared, user)?, &record)
     })
     .await
 }
@@ -263,7 +295,7 @@ fn open(shared: &Shared, user: UserRepository) -> Result<Opened, Failure> {
     Ok(Opened { user, store, journal })
 }
 
-fn publish(shared: &Shared, decision: Decision) -> Decision {
+pub(super) fn publish(shared: &Shared, decision: Decision) -> Decision {
     shared.hub.decided(&decision);
     decision
 }

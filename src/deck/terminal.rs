@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::model::input::Input;
-use crate::model::screen::{Row, ScreenDelta, Size};
+use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::store;
 use crate::term::Emulator;
 
@@ -237,6 +237,16 @@ impl Terminal {
 
     pub fn delta_since(&self, sequence: u64) -> Option<ScreenDelta> {
         self.lock().emulator.delta_since(sequence)
+    }
+
+    /// How much output was read, and the screen it made.
+    pub fn moment(&self) -> (u64, Screen) {
+        let mut inner = self.lock();
+        let mut screen = Screen::blank(inner.emulator.size());
+        if let Some(delta) = inner.emulator.delta_since(0) {
+            screen.apply(delta);
+        }
+        (inner.offset, screen)
     }
 
     pub fn scrollback(&self, start: u32, count: u32) -> Vec<Row> {

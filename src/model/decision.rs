@@ -16,11 +16,12 @@ pub struct Decision {
     pub name: EnvironmentName,
     pub repository: PathBuf,
     pub at: Timestamp,
-    /// The snapshot whose content was taken, or that was the last before a discard.
+    /// The snapshot whose content was taken, that was the last before a discard, or that the
+    /// workspace was taken back to.
     pub snapshot: Option<CommitId>,
     /// The merge commit on the user's branch.
     pub commit: Option<CommitId>,
-    /// Paths written or removed in the user's working tree.
+    /// Paths written or removed in the user's working tree, or in the workspace by a restore.
     pub paths: Vec<RepoPath>,
     pub undone: bool,
 }
@@ -31,4 +32,5 @@ pub enum DecisionKind {
     Apply,
     Merge,
     Discard,
+    Restore,
 }

@@ -18,17 +18,102 @@ pub struct Snapshot {
     pub change: ChangeCount,
     /// What could not be taken, and why. Never silently empty.
     pub skipped: Vec<Skipped>,
+    /// Which one it is of its environment, the base being 1; 0 where nobody counted.
+    #[serde(default)]
+    pub number: u32,
+    /// Who worked since the parent; `None` where that is not known.
+    #[serde(default)]
+    pub by: Option<Author>,
+    /// How far the agent's output was.
+    #[serde(default)]
+    pub output: Option<OutputMark>,
+    /// What a person called it.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Why a snapshot was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SnapshotCause {
     /// The workspace as it was made from the base.
     Base,
     /// Files changed and then were quiet.
     Change,
+    /// A command in the environment ended, or the program of a session.
+    Command,
+    /// A person took a keyboard or gave it back.
+    Takeover,
     /// Taken because a decision was about to be made.
     Decision,
+    /// A person asked for it.
+    Manual,
+    /// The workspace before it was taken back to an earlier snapshot.
+    BeforeRestore,
+    /// The workspace after that, or after it was undone.
+    Restore,
+}
+
+impl SnapshotCause {
+    pub const ALL: [Self; 8] = [
+        Self::Base,
+        Self::Change,
+        Self::Command,
+        Self::Takeover,
+        Self::Decision,
+        Self::Manual,
+        Self::BeforeRestore,
+        Self::Restore,
+    ];
+
+    /// One word or two, for people and for the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Change => "change",
+            Self::Command => "command",
+            Self::Takeover => "takeover",
+            Self::Decision => "decision",
+            Self::Manual => "manual",
+            Self::BeforeRestore => "before-restore",
+            Self::Restore => "restore",
+        }
+    }
+
+    /// Whether it must survive a power cut from the moment it is taken.
+    pub fn is_milestone(self) -> bool {
+        !matches!(self, Self::Change | Self::Command | Self::Takeover)
+    }
+}
+
+/// Who was at the keyboards of an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Author {
+    Agent,
+    Human,
+    Both,
+}
+
+impl Author {
+    pub const ALL: [Self; 3] = [Self::Agent, Self::Human, Self::Both];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Human => "human",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// A place in the output of the agent's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputMark {
+    /// When the agent was started: its output is counted from there.
+    pub started: Timestamp,
+    /// Bytes it had printed.
+    pub offset: u64,
 }
 
 /// A file that a snapshot leaves out.

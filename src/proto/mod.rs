@@ -18,11 +18,11 @@ use crate::model::listener::Listener;
 use crate::model::path::RepoPath;
 use crate::model::policy::{EngineReport, Limits, Usage};
 use crate::model::repository::RepositoryState;
-use crate::model::screen::{Row, ScreenDelta, Size};
+use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::model::snapshot::Snapshot;
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
@@ -211,8 +211,36 @@ pub enum Request {
         target: Target,
         entry: HostPort,
     },
+    /// Snapshots up to the newest, or up to the one before `before`; answered with `History`,
+    /// oldest first.
     ReadHistory {
         target: Target,
+        before: Option<CommitId>,
+        /// Left out, all of them.
+        limit: Option<u32>,
+    },
+    /// The snapshot a person means: what it was called, the beginning of its id, `base`, `head` or
+    /// the environment's name, and any of these with `~N` behind it. Answered with `Snapshot`.
+    FindSnapshot {
+        target: Target,
+        snapshot: String,
+    },
+    /// Calls a snapshot something, or nothing any more. Without one, the workspace as it is now.
+    /// Answered with `Snapshot`.
+    MarkSnapshot {
+        target: Target,
+        snapshot: Option<String>,
+        name: Option<String>,
+    },
+    /// What the agent's session showed at a snapshot; answered with `Moment`.
+    ReadMoment {
+        target: Target,
+        snapshot: CommitId,
+    },
+    /// Takes the workspace back to a snapshot; answered with `Decided`.
+    RestoreEnvironment {
+        target: Target,
+        snapshot: String,
     },
     /// Answered with `Diff`.
     ReadDiff {
@@ -285,12 +313,21 @@ pub enum Reply {
     Environments(Vec<Environment>),
     Environment(Box<Environment>),
     Inspection(Box<Inspection>),
-    SessionStarted { environment: EnvironmentId, session: SessionId },
-    Scrollback { start: u32, rows: Vec<Row> },
+    SessionStarted {
+        environment: EnvironmentId,
+        session: SessionId,
+    },
+    Scrollback {
+        start: u32,
+        rows: Vec<Row>,
+    },
     ExecStarted,
     Listeners(Vec<Listener>),
     PortOpened,
     History(Vec<Snapshot>),
+    Snapshot(Box<Snapshot>),
+    /// `None` where the screen is not kept.
+    Moment(Option<Box<Screen>>),
     Diff(Diff),
     Comparison(Comparison),
     AlignedFile(AlignedFile),
@@ -341,6 +378,10 @@ pub enum Event {
     SnapshotTaken {
         environment: EnvironmentId,
         snapshot: Box<Snapshot>,
+    },
+    /// What snapshots are called changed.
+    SnapshotMarked {
+        environment: EnvironmentId,
     },
     /// How far long work on an environment is that it does not show itself; `total` 0 when unknown.
     Working {

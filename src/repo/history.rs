@@ -1,4 +1,4 @@
-//! The snapshots of an environment, read back from their commits.
+//! The snapshots of an environment, read back from their commits, a page at a time.
 
 use anyhow::Context;
 use gix::ObjectId;
@@ -14,19 +14,91 @@ use super::{object, refs, snapshot};
 
 /// All snapshots of an environment, oldest first.
 pub fn read(store: &Store, environment: &EnvironmentId) -> Result<Vec<Snapshot>, Failure> {
+    page(store, environment, None, usize::MAX)
+}
+
+/// At most `limit` snapshots up to the newest, or up to the one before `before`; oldest first.
+pub fn page(
+    store: &Store,
+    environment: &EnvironmentId,
+    before: Option<&CommitId>,
+    limit: usize,
+) -> Result<Vec<Snapshot>, Failure> {
     let repository = store.reader();
-    let mut next = Some(find(&repository, &refs::snapshot(environment), environment)?);
+    let start = match before {
+        Some(before) => read_one(&repository, object::id(before))?.parent.as_ref().map(object::id),
+        None => Some(find(&repository, &refs::snapshot(environment), environment)?),
+    };
     let mut snapshots = Vec::new();
-    while let Some(id) = next {
-        let read = read_one(&repository, id)?;
-        next = match read.cause {
-            SnapshotCause::Base => None,
-            _ => read.parent.as_ref().map(object::id),
-        };
-        snapshots.push(read);
+    let walk = Walk { repository: &repository, next: start };
+    for read in walk.take(limit) {
+        snapshots.push(read?);
     }
     snapshots.reverse();
     Ok(snapshots)
+}
+
+/// The newest snapshot of an environment that `wanted` accepts.
+pub fn find_newest(
+    store: &Store,
+    environment: &EnvironmentId,
+    mut wanted: impl FnMut(&Snapshot) -> bool,
+) -> Result<Option<Snapshot>, Failure> {
+    let repository = store.reader();
+    let next = Some(find(&repository, &refs::snapshot(environment), environment)?);
+    let walk = Walk { repository: &repository, next };
+    for read in walk {
+        let read = read?;
+        if wanted(&read) {
+            return Ok(Some(read));
+        }
+    }
+    Ok(None)
+}
+
+/// One snapshot by its id, which must be in the store.
+pub fn one(store: &Store, id: &CommitId) -> Result<Snapshot, Failure> {
+    Ok(read_one(&store.reader(), object::id(id))?)
+}
+
+/// How many snapshots an environment has.
+pub fn count(store: &Store, environment: &EnvironmentId) -> Result<u32, Failure> {
+    let repository = store.reader();
+    let head = find(&repository, &refs::snapshot(environment), environment)?;
+    Ok(number_of(&repository, head)?)
+}
+
+/// Which of its environment's snapshots one is: it says so itself, or is counted from the last one
+/// that does.
+pub(super) fn number_of(repository: &gix::Repository, id: ObjectId) -> anyhow::Result<u32> {
+    let mut after = 0;
+    let walk = Walk { repository, next: Some(id) };
+    for read in walk {
+        let read = read?;
+        if read.number > 0 {
+            return Ok(read.number + after);
+        }
+        after += 1;
+    }
+    Ok(after)
+}
+
+/// From a snapshot to its base.
+struct Walk<'r> {
+    repository: &'r gix::Repository,
+    next: Option<ObjectId>,
+}
+
+impl Iterator for Walk<'_> {
+    type Item = anyhow::Result<Snapshot>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = read_one(self.repository, self.next.take()?);
+        if let Ok(read) = &read {
+            self.next = read.parent.as_ref().map(object::id);
+        }
+        Some(read)
+    }
 }
 
 fn read_one(repository: &gix::Repository, id: ObjectId) -> anyhow::Result<Snapshot> {

@@ -2,7 +2,7 @@
 
 use crate::model::id::Timestamp;
 use crate::model::path::RepoPath;
-use crate::model::snapshot::{ChangeCount, Skipped, SnapshotCause};
+use crate::model::snapshot::{Author, ChangeCount, OutputMark, Skipped, SnapshotCause};
 
 /// What a snapshot's commit carries beside its tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,22 +11,38 @@ pub(super) struct Message {
     pub at: Timestamp,
     pub change: ChangeCount,
     pub skipped: Vec<Skipped>,
+    /// What snapshots made by an earlier version do not say.
+    pub number: u32,
+    pub by: Option<Author>,
+    pub output: Option<OutputMark>,
 }
 
 const CAUSE: &str = "Agentdeck-Cause";
 const AT: &str = "Agentdeck-At";
 const CHANGE: &str = "Agentdeck-Change";
 const SKIPPED: &str = "Agentdeck-Skipped";
+const NUMBER: &str = "Agentdeck-Number";
+const BY: &str = "Agentdeck-By";
+const OUTPUT: &str = "Agentdeck-Output";
 
 impl Message {
     pub fn write(&self) -> String {
-        let cause = cause_name(self.cause);
+        let cause = self.cause.word();
         let ChangeCount { added, removed, files } = self.change;
         let mut text = format!(
             "{cause}: {files} files, +{added} -{removed}\n\n\
              {CAUSE}: {cause}\n{AT}: {}\n{CHANGE}: {files} {added} {removed}\n",
             self.at.0
         );
+        if self.number > 0 {
+            text.push_str(&format!("{NUMBER}: {}\n", self.number));
+        }
+        if let Some(by) = self.by {
+            text.push_str(&format!("{BY}: {}\n", by.word()));
+        }
+        if let Some(OutputMark { started, offset }) = self.output {
+            text.push_str(&format!("{OUTPUT}: {} {offset}\n", started.0));
+        }
         for Skipped { path, reason } in &self.skipped {
             let path = escape(path.as_bytes());
             text.extend([SKIPPED, ": ", &path, " ", &escape_line(reason), "\n"]);
@@ -38,12 +54,16 @@ impl Message {
     pub fn read(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let (mut cause, mut at, mut change, mut skipped) = (None, None, None, Vec::new());
+        let (mut number, mut by, mut output) = (0, None, None);
         for line in text.lines() {
             let Some((key, value)) = line.split_once(": ") else { continue };
             match key {
                 CAUSE => cause = cause_from(value),
                 AT => at = value.parse().ok().map(Timestamp),
                 CHANGE => change = read_change(value),
+                NUMBER => number = value.parse().unwrap_or(0),
+                BY => by = Author::ALL.into_iter().find(|by| by.word() == value),
+                OUTPUT => output = read_output(value),
                 SKIPPED => {
                     let (path, reason) = value.split_once(' ')?;
                     let path = RepoPath::new(unescape(path)?);
@@ -52,21 +72,17 @@ impl Message {
                 _ => {}
             }
         }
-        Some(Self { cause: cause?, at: at?, change: change?, skipped })
-    }
-}
-
-fn cause_name(cause: SnapshotCause) -> &'static str {
-    match cause {
-        SnapshotCause::Base => "base",
-        SnapshotCause::Change => "change",
-        SnapshotCause::Decision => "decision",
+        Some(Self { cause: cause?, at: at?, change: change?, skipped, number, by, output })
     }
 }
 
 fn cause_from(name: &str) -> Option<SnapshotCause> {
-    let all = [SnapshotCause::Base, SnapshotCause::Change, SnapshotCause::Decision];
-    all.into_iter().find(|cause| cause_name(*cause) == name)
+    SnapshotCause::ALL.into_iter().find(|cause| cause.word() == name)
+}
+
+fn read_output(text: &str) -> Option<OutputMark> {
+    let (started, offset) = text.split_once(' ')?;
+    Some(OutputMark { started: Timestamp(started.parse().ok()?), offset: offset.parse().ok()? })
 }
 
 fn read_change(text: &str) -> Option<ChangeCount> {
@@ -128,8 +144,30 @@ mod tests {
                 path: RepoPath::new(*b"a b\nAgentdeck-Cause: base\n%\xff"),
                 reason: "a FIFO".to_owned(),
             }],
+            number: 7,
+            by: Some(Author::Both),
+            output: Some(OutputMark { started: Timestamp(1_700_000_000_000), offset: 12 }),
         };
         assert_eq!(Message::read(message.write().as_bytes()), Some(message));
         assert_eq!(Message::read(b"Merge branch 'x'\n"), None);
+    }
+
+    #[test]
+    fn a_message_of_an_earlier_version_is_read_for_what_it_says() {
+        let text = "change: 1 files, +2 -3\n\nAgentdeck-Cause: change\nAgentdeck-At: 5\n\
+                    Agentdeck-Change: 1 2 3\n";
+        let message = Message::read(text.as_bytes()).expect("one of ours");
+        assert_eq!(
+            message,
+            Message {
+                cause: SnapshotCause::Change,
+                at: Timestamp(5),
+                change: ChangeCount { added: 2, removed: 3, files: 1 },
+                skipped: Vec::new(),
+                number: 0,
+                by: None,
+                output: None,
+            }
+        );
     }
 }

@@ -134,6 +134,15 @@ fn make_directories(root: &OwnedFd, state: &State) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The attribute files of a tree, as directory and content, parents before children.
+pub(super) fn attributes_of(
+    repository: &gix::Repository,
+    tree: ObjectId,
+) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let validate = gix::validate::path::component::Options::default();
+    attributes(repository, &State::from_tree(&tree, &repository.objects, validate)?)
+}
+
 /// The attribute files of the tree, parents before children.
 fn attributes(
     repository: &gix::Repository,

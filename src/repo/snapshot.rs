@@ -15,7 +15,7 @@ use gix::objs::Commit;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, Timestamp};
 use crate::model::path::RepoPath;
-use crate::model::snapshot::{ChangeCount, Skipped, Snapshot, SnapshotCause};
+use crate::model::snapshot::{Author, ChangeCount, OutputMark, Skipped, Snapshot, SnapshotCause};
 
 use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE};
 use super::diff::{self, Counts, Renames};
@@ -47,6 +47,22 @@ impl Touched {
     }
 }
 
+/// What is known of the moment a snapshot is taken at.
+#[derive(Clone, Copy, Debug)]
+pub struct Occasion {
+    pub cause: SnapshotCause,
+    pub at: Timestamp,
+    pub by: Option<Author>,
+    pub output: Option<OutputMark>,
+}
+
+impl Occasion {
+    /// An occasion of which only cause and time are known.
+    pub fn new(cause: SnapshotCause, at: Timestamp) -> Self {
+        Self { cause, at, by: None, output: None }
+    }
+}
+
 /// Takes the workspace as it is now; `None` when it is as the last snapshot has it.
 ///
 /// One caller at a time for each environment: a second one fails to move the ref.
@@ -55,8 +71,7 @@ pub fn take(
     environment: &EnvironmentId,
     workspace: &Path,
     touched: &Touched,
-    cause: SnapshotCause,
-    at: Timestamp,
+    occasion: &Occasion,
 ) -> Result<Option<Snapshot>, Failure> {
     let repository = store.reader();
     let previous = previous(&repository, environment)?;
@@ -67,14 +82,16 @@ pub fn take(
         edit::paths(store, &repository, &previous, workspace, paths)?
     };
     if taken.tree == previous.tree {
-        if cause == SnapshotCause::Decision {
+        if occasion.cause.is_milestone() {
             store.sync()?;
             store.sync_ref(&refs::snapshot(environment))?;
         }
         return Ok(None);
     }
     let change = count(&repository, previous.tree, taken.tree)?;
-    let message = Message { cause, at, change, skipped: taken.skipped };
+    let Occasion { cause, at, by, output } = *occasion;
+    let number = previous.number + 1;
+    let message = Message { cause, at, change, skipped: taken.skipped, number, by, output };
     let parent = Some(previous.commit);
     let id = commit(store, &repository, environment, taken.tree, parent, parent, &message)?;
     Ok(Some(snapshot(id, taken.tree, parent, message)))
@@ -86,6 +103,7 @@ pub(super) struct Previous {
     pub tree: ObjectId,
     pub base_tree: ObjectId,
     pub skipped: Vec<Skipped>,
+    pub number: u32,
 }
 
 /// What a workspace holds.
@@ -107,11 +125,16 @@ fn previous(
     let found = repository.find_commit(commit).context("cannot read the last snapshot")?;
     let decoded = found.decode().context("cannot read the last snapshot")?;
     let message = Message::read(decoded.message);
+    let number = match message.as_ref().map_or(0, |message| message.number) {
+        0 => super::history::number_of(repository, commit)?,
+        known => known,
+    };
     Ok(Previous {
         commit,
         tree: decoded.tree(),
         base_tree: object::tree_of(repository, &object::name(base))?,
         skipped: message.map(|message| message.skipped).unwrap_or_default(),
+        number,
     })
 }
 
@@ -180,7 +203,7 @@ pub(super) fn commit(
         message: message.write().into(),
         extra_headers: Vec::new(),
     })?;
-    let milestone = message.cause != SnapshotCause::Change;
+    let milestone = message.cause.is_milestone();
     if milestone {
         store.sync()?;
     }
@@ -205,5 +228,9 @@ pub(super) fn snapshot(
         cause: message.cause,
         change: message.change,
         skipped: message.skipped,
+        number: message.number,
+        by: message.by,
+        output: message.output,
+        name: None,
     }
 }

@@ -84,6 +84,9 @@ fn create_pinned(
         at,
         change: ChangeCount::default(),
         skipped: Vec::new(),
+        number: 1,
+        by: None,
+        output: None,
     };
     let id = snapshot::commit(store, &repository, environment, tree, Some(base), None, &message)?;
     Ok(snapshot::snapshot(id, tree, None, message))
@@ -91,6 +94,7 @@ fn create_pinned(
 
 /// Gives a new environment the history of another up to `snapshot`: both have one base, and the
 /// next snapshot's parent is the other's. The caller copies the files, or has `populate` make them.
+/// Returns that snapshot, with its number.
 ///
 /// Fails when `snapshot` is none of the source's.
 pub fn fork_history(
@@ -99,9 +103,9 @@ pub fn fork_history(
     source: &EnvironmentId,
     environment: &EnvironmentId,
     snapshot: &CommitId,
-) -> Result<Vec<Snapshot>, Failure> {
-    let known = history::read(store, source)?;
-    let end = known.iter().position(|known| known.id == *snapshot).ok_or_else(|| {
+) -> Result<Snapshot, Failure> {
+    let found = history::find_newest(store, source, |known| known.id == *snapshot)?;
+    let mut end = found.ok_or_else(|| {
         let message = format!("snapshot {} is none of this environment's", snapshot.short());
         Failure::new(FailureKind::NotFound, message).hint("list them with agentdeck log")
     })?;
@@ -112,7 +116,8 @@ pub fn fork_history(
     refs::set(&repository, refs::base(environment), base, None)?;
     refs::set(&repository, refs::snapshot(environment), object::id(snapshot), None)?;
     store.sync_ref(&refs::snapshot(environment))?;
-    Ok(known[..=end].to_vec())
+    end.number = history::number_of(&repository, object::id(snapshot))?;
+    Ok(end)
 }
 
 /// Checks the files of a snapshot out into a new workspace.

@@ -1,5 +1,5 @@
-//! A kill of the server at each durable step of making, forking, discarding and taking back: the
-//! next start finishes it or takes it back, and nothing is left over.
+//! A kill of the server at each durable step of making, forking, restoring, discarding and taking
+//! back: the next start finishes it or takes it back, and nothing is left over.
 
 use std::time::Instant;
 
@@ -173,6 +173,43 @@ fn discarding_is_whole_and_can_be_undone(ending: &Ending) {
             assert_eq!(ending.test.script("fox", "cat work"), "work\n", "{}", step.name());
         }
     }
+}
+
+/// A restore, and the undoing of one, at every step: all of it or nothing, and the agent goes on.
+fn restoring_is_whole(ending: &Ending, steps: &[Step]) {
+    ending.make("fox");
+    ending.test.script("fox", "echo old >work; echo x >gone");
+    ending.test.agentdeck(&["mark", "fox", "old"]).ok();
+    ending.test.script("fox", "echo new >work; rm gone; echo kept >cache.log");
+    ending.test.agentdeck(&["mark", "fox", "new"]).ok();
+    let look = "cat work cache.log; test -e gone && echo gone; test ! -e gone || cat gone";
+    let (new, old) = ("new\nkept\n", "old\nkept\ngone\nx\n");
+    for undoes in [false, true] {
+        for step in steps {
+            if undoes {
+                ending.test.agentdeck(&["restore", "fox", "old"]).ok();
+            }
+            let verb: &[&str] = if undoes { &["undo"] } else { &["restore", "fox", "old"] };
+            ending.run_until(*step, verb);
+            ending.wait("it goes on", || ending.state("fox").as_deref() == Some("running"));
+            let (from, to) = if undoes { (old, new) } else { (new, old) };
+            let done = [Step::FilesRestored, Step::RestoreTaken, Step::SourceReleased];
+            let expected = if done.contains(step) { to } else { from };
+            assert_eq!(ending.test.script("fox", look), expected, "{}", step.name());
+            // The newest snapshot is what is there, and the next start has nothing left to do.
+            let head = ending.test.agentdeck(&["diff", "fox"]).ok();
+            assert_eq!(head.contains("+old"), expected == old, "{}", step.name());
+            if expected == old {
+                ending.test.agentdeck(&["undo"]).ok();
+            }
+            assert_eq!(ending.test.script("fox", look), new, "{}", step.name());
+        }
+    }
+}
+
+#[test]
+fn a_restore_that_was_cut_short_at_any_step_is_whole() {
+    restoring_is_whole(&Ending::new(&[]), &steps(Operation::Restore));
 }
 
 #[test]

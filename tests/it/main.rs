@@ -12,6 +12,7 @@ mod docs;
 mod files;
 mod forks;
 mod halves;
+mod history;
 mod honest;
 mod main_job;
 mod native;

@@ -69,7 +69,7 @@ pub fn apply(
     let mut decision = request.decision(DecisionKind::Apply, user);
     decision.paths = plan.steps.iter().map(|step| step.path.clone()).collect();
     let record = Record { decision, steps: plan.steps, made: plan.made, branch: None };
-    site.carry_out(&record, &objects, &mut forms)
+    site.carry_out(&record, &objects, &mut |path, blob| forms.worktree_form(path, blob))
 }
 
 pub(super) fn nothing_to_take(request: &TakeRequest) -> Failure {

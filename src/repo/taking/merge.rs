@@ -83,7 +83,7 @@ pub fn merge(
         index,
     };
     let record = Record { decision, steps: plan.steps, made: plan.made, branch: Some(branch) };
-    site.carry_out(&record, &objects, &mut forms)
+    site.carry_out(&record, &objects, &mut |path, blob| forms.worktree_form(path, blob))
 }
 
 /// The message of the work's commit and that of the merge.

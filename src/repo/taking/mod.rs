@@ -9,6 +9,9 @@
 //! user's `HEAD`, or what an earlier apply from the same environment left there, or already the one
 //! wanted. Everything else in the working tree, and every other entry of the index, stays. An apply
 //! touches neither index nor branch. No hook, filter or merge driver is ever run.
+//!
+//! A restore is carried out in the same way, in an environment's workspace, and stands in the same
+//! list of what can be undone.
 
 mod apply;
 mod index;
@@ -20,6 +23,7 @@ mod perform;
 mod plan;
 mod record;
 mod recover;
+mod restore;
 mod sound;
 mod undo;
 
@@ -27,6 +31,7 @@ pub use apply::apply;
 pub use journal::Journal;
 pub use merge::merge;
 pub use recover::recover;
+pub use restore::restore;
 pub use undo::{Undone, undo};
 
 use crate::model::decision::{Decision, DecisionKind};
@@ -35,7 +40,7 @@ use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Tim
 
 use super::user::UserRepository;
 
-/// What to take from an environment.
+/// What to take from an environment; what base and head are to a restore, it says itself.
 #[derive(Clone, Debug)]
 pub struct TakeRequest {
     /// Higher than every earlier decision of the repository.

@@ -1,11 +1,12 @@
 //! Carrying a record out, one durable step after another, and the pieces that going back shares.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target};
 
 use super::super::checkout::{Found, WorkingTree};
-use super::super::forms::Forms;
 use super::super::object::{self, failed};
 use super::super::user::UserRepository;
 use super::index::Index;
@@ -14,26 +15,60 @@ use super::lock::IndexLock;
 use super::plan::would_overwrite;
 use super::record::{Move, Record, State, Step, digest};
 use super::recover;
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::DecisionId;
+use crate::model::id::{DecisionId, EnvironmentId};
+use crate::model::path::RepoPath;
 
-/// The user's repository as one take works on it.
+/// What git's form of a file becomes in the working tree.
+pub(super) type Convert<'c> = dyn FnMut(&RepoPath, Vec<u8>) -> Result<Vec<u8>, Failure> + 'c;
+
+/// The working tree that one take works on: the user's, or an environment's workspace.
 pub(super) struct Site<'a> {
     pub(super) user: &'a UserRepository,
     pub(super) repository: gix::Repository,
     pub(super) journal: &'a Journal,
     pub(super) tree: WorkingTree,
+    /// What is locked meanwhile.
+    index: PathBuf,
 }
 
 impl<'a> Site<'a> {
     pub(super) fn open(user: &'a UserRepository, journal: &'a Journal) -> Result<Self, Failure> {
         let tree = WorkingTree::open(user.root())?;
-        Ok(Self { user, repository: user.reader(), journal, tree })
+        let repository = user.reader();
+        let index = repository.index_path();
+        Ok(Self { user, repository, journal, tree, index })
+    }
+
+    /// A workspace has no index of ours; a file of the journal stands for it.
+    pub(super) fn of_workspace(
+        user: &'a UserRepository,
+        journal: &'a Journal,
+        workspace: &Path,
+    ) -> Result<Self, Failure> {
+        let tree = WorkingTree::open(workspace)?;
+        let index = journal.directory().join("workspace");
+        Ok(Self { user, repository: user.reader(), journal, tree, index })
+    }
+
+    /// Where a decision that is on record was carried out.
+    pub(super) fn of_decision(
+        user: &'a UserRepository,
+        journal: &'a Journal,
+        decision: &Decision,
+        workspace: &dyn Fn(&EnvironmentId) -> PathBuf,
+    ) -> Result<Self, Failure> {
+        match decision.kind {
+            DecisionKind::Restore => {
+                Self::of_workspace(user, journal, &workspace(&decision.environment))
+            }
+            _ => Self::open(user, journal),
+        }
     }
 
     pub(super) fn lock(&self, id: DecisionId) -> IndexLock {
-        IndexLock::new(self.repository.index_path(), self.journal.directory(), id)
+        IndexLock::new(self.index.clone(), self.journal.directory(), id)
     }
 
     pub(super) fn index(&self, lock: &IndexLock) -> Result<Index, Failure> {
@@ -45,7 +80,7 @@ impl<'a> Site<'a> {
         &self,
         record: &Record,
         objects: &gix::Repository,
-        forms: &mut Forms<'_>,
+        convert: &mut Convert<'_>,
     ) -> Result<Decision, Failure> {
         let id = record.decision.id;
         let lock = self.lock(id);
@@ -58,7 +93,7 @@ impl<'a> Site<'a> {
         let ready = lock.take().and_then(|()| self.journal.step());
         let ready = ready.and_then(|()| self.verify(record, &lock));
         let outcome = match ready {
-            Ok(()) => self.perform(record, &lock, objects, forms),
+            Ok(()) => self.perform(record, &lock, objects, convert),
             Err(failure) if self.journal.stopped() => return Err(failure),
             Err(failure) => {
                 // Nothing was written yet.
@@ -98,9 +133,9 @@ impl<'a> Site<'a> {
         record: &Record,
         lock: &IndexLock,
         objects: &gix::Repository,
-        forms: &mut Forms<'_>,
+        convert: &mut Convert<'_>,
     ) -> Result<(), Failure> {
-        self.write(record, objects, forms)?;
+        self.write(record, objects, convert)?;
         if let Some(branch) = &record.branch {
             self.move_branch(record, branch, Direction::Forward)?;
             self.journal.step()?;
@@ -137,7 +172,7 @@ impl<'a> Site<'a> {
         &self,
         record: &Record,
         objects: &gix::Repository,
-        forms: &mut Forms<'_>,
+        convert: &mut Convert<'_>,
     ) -> Result<(), Failure> {
         let changed = |step: &&Step| step.before != step.after;
         for step in record.steps.iter().filter(changed) {
@@ -156,7 +191,7 @@ impl<'a> Site<'a> {
                     let blob = objects
                         .find_object(object::id(&entry.id))
                         .map_err(failed("read a file to write"))?;
-                    let content = forms.worktree_form(&step.path, blob.detach().data)?;
+                    let content = convert(&step.path, blob.detach().data)?;
                     self.tree.put_file(&step.path, &content, *permissions, &temporary)?;
                 }
                 (State::Link { target }, _) => {

@@ -1,19 +1,28 @@
 //! After a kill, or a step that failed: on to the end, or back to the start.
 
+use std::path::PathBuf;
+
 use super::super::checkout::{Found, parents};
 use super::super::object;
-use super::super::store::Store;
 use super::super::user::UserRepository;
 use super::journal::{Journal, Pending};
 use super::perform::{Site, before, temporary};
 use super::record::{Record, State, Step};
 use super::undo;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentId;
 use crate::model::path::RepoPath;
 
 /// Finishes or rolls back what a kill interrupted. Harmless when nothing was.
-pub fn recover(user: &UserRepository, _store: &Store, journal: &Journal) -> Result<(), Failure> {
-    settle(&Site::open(user, journal)?)
+/// `workspace` says where an environment's files are.
+pub fn recover(
+    user: &UserRepository,
+    journal: &Journal,
+    workspace: &dyn Fn(&EnvironmentId) -> PathBuf,
+) -> Result<(), Failure> {
+    let Some(pending) = journal.pending()? else { return Ok(()) };
+    let decision = journal.record(pending.id())?.decision;
+    settle(&Site::of_decision(user, journal, &decision, workspace)?)
 }
 
 pub(super) fn settle(site: &Site<'_>) -> Result<(), Failure> {

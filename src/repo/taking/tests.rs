@@ -4,9 +4,12 @@ mod crash;
 mod everyday;
 mod hostile;
 mod refusals;
+mod restoring;
 mod trees;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -85,11 +88,66 @@ impl Case {
     }
 
     fn undo(&self) -> Result<Undone, Failure> {
-        undo(&self.user, &self.store, &self.journal)
+        undo(&self.user, &self.journal, &|_| self.workspace())
     }
 
     fn recover(&self) -> Result<(), Failure> {
-        recover(&self.user, &self.store, &self.journal)
+        recover(&self.user, &self.journal, &|_| self.workspace())
+    }
+
+    fn workspace(&self) -> std::path::PathBuf {
+        self.oracle.outside().join("workspace")
+    }
+
+    fn fill_workspace(&self, wanted: &Files) {
+        for (path, (kind, content)) in wanted {
+            let path = self.workspace().join(OsStr::from_bytes(path));
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+            if *kind == EntryKind::Link {
+                std::os::unix::fs::symlink(OsStr::from_bytes(content), path).expect("a link");
+                continue;
+            }
+            std::fs::write(&path, content).expect("a file");
+            let executable = *kind == EntryKind::BlobExecutable;
+            let mode = std::fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 });
+            std::fs::set_permissions(path, mode).expect("set");
+        }
+    }
+
+    fn write_in_workspace(&self, path: &str, content: &str) {
+        self.fill_workspace(&files(&[(path, content)]));
+    }
+
+    /// Every file and link of the workspace, as a tree would have it.
+    fn workspace_files(&self) -> Files {
+        let mut found = Files::new();
+        let mut waiting = vec![self.workspace()];
+        while let Some(directory) = waiting.pop() {
+            for entry in std::fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                let metadata = path.symlink_metadata().expect("there");
+                let name = path.strip_prefix(self.workspace()).expect("inside");
+                let name = name.as_os_str().as_bytes().to_vec();
+                if metadata.is_dir() {
+                    waiting.push(path);
+                } else if metadata.is_symlink() {
+                    let target = std::fs::read_link(path).expect("a link");
+                    found.insert(name, (EntryKind::Link, target.as_os_str().as_bytes().to_vec()));
+                } else if metadata.is_file() {
+                    let executable = metadata.mode() & 0o100 != 0;
+                    let kind = if executable { EntryKind::BlobExecutable } else { EntryKind::Blob };
+                    found.insert(name, (kind, std::fs::read(path).expect("a file")));
+                }
+            }
+        }
+        found
+    }
+
+    /// Takes the workspace, which holds `now`, to `wanted`.
+    fn restore(&self, id: u64, now: &Files, wanted: &Files) -> Result<Decision, Failure> {
+        let mut request = self.request(id, &self.snapshot(wanted));
+        request.base = self.snapshot(now);
+        restore(&self.user, &self.store, &self.journal, &request, &self.workspace())
     }
 
     fn write(&self, path: &str, content: &str) {

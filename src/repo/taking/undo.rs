@@ -1,8 +1,9 @@
 //! Taking the last decision back, unless what it touched has been touched since.
 
+use std::path::PathBuf;
+
 use super::super::checkout::Found;
 use super::super::object;
-use super::super::store::Store;
 use super::super::user::UserRepository;
 use super::index::{Index, Known};
 use super::journal::{Journal, Pending};
@@ -12,6 +13,7 @@ use super::record::{Move, Record, State, Step, digest};
 use super::recover::{close, put_back, report, settle};
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentId;
 use crate::model::path::RepoPath;
 
 /// A decision that no longer holds. For a discard the caller moves the environment back.
@@ -22,7 +24,12 @@ pub struct Undone {
 
 /// Undoes the newest decision that is not undone. Refuses, naming them, where paths or the branch
 /// moved since; then nothing is changed.
-pub fn undo(user: &UserRepository, _store: &Store, journal: &Journal) -> Result<Undone, Failure> {
+/// `workspace` says where an environment's files are.
+pub fn undo(
+    user: &UserRepository,
+    journal: &Journal,
+    workspace: &dyn Fn(&EnvironmentId) -> PathBuf,
+) -> Result<Undone, Failure> {
     let newest = journal.decisions()?.into_iter().rev().find(|decision| !decision.undone);
     let mut decision = newest.ok_or_else(|| {
         Failure::new(FailureKind::NotFound, "there is nothing to undo in this repository")
@@ -30,7 +37,7 @@ pub fn undo(user: &UserRepository, _store: &Store, journal: &Journal) -> Result<
     if decision.kind == DecisionKind::Discard {
         journal.append_undone(decision.id)?;
     } else {
-        let site = Site::open(user, journal)?;
+        let site = Site::of_decision(user, journal, &decision, workspace)?;
         take_back(&site, &journal.record(decision.id)?)?;
     }
     decision.undone = true;
@@ -131,7 +138,11 @@ fn verify_branch(site: &Site<'_>, branch: &Move) -> Result<(), Failure> {
 }
 
 fn changed_since(record: &Record, paths: Vec<RepoPath>) -> Failure {
-    let kind = if record.branch.is_some() { "merge" } else { "apply" };
+    let kind = match record.decision.kind {
+        DecisionKind::Merge => "merge",
+        DecisionKind::Restore => "restore",
+        DecisionKind::Apply | DecisionKind::Discard => "apply",
+    };
     Failure::new(
         FailureKind::WouldOverwrite,
         format!("the {kind} of {} is not undone: paths changed since", record.decision.name),

@@ -15,7 +15,7 @@ use crate::model::path::RepoPath;
 use crate::model::snapshot::{Snapshot, SnapshotCause};
 
 use super::oracle::Oracle;
-use super::snapshot::{self, Touched};
+use super::snapshot::{self, Occasion, Touched};
 use super::workspace::{self as workspaces, Places};
 use super::{Store, UserRepository};
 
@@ -68,8 +68,8 @@ impl Fixture {
     }
 
     fn take(&self, touched: &Touched) -> Option<Snapshot> {
-        let (cause, at) = (SnapshotCause::Change, Timestamp(1_700_000_001_000));
-        snapshot::take(&self.store, &self.environment, &self.workspace(), touched, cause, at)
+        let occasion = Occasion::new(SnapshotCause::Change, Timestamp(1_700_000_001_000));
+        snapshot::take(&self.store, &self.environment, &self.workspace(), touched, &occasion)
             .expect("a snapshot can be taken")
     }
 

@@ -86,15 +86,14 @@ fn new_attributes_apply_to_files_whose_status_is_unchanged() {
 fn the_snapshot_of_a_decision_is_found_after_reopening() {
     let fixture = small();
     write(&fixture.workspace(), "a.txt", b"decided\n");
-    let (cause, at) = (SnapshotCause::Decision, Timestamp(5));
+    let occasion = Occasion::new(SnapshotCause::Decision, Timestamp(5));
     let workspace = fixture.workspace();
     let taken = snapshot::take(
         &fixture.store,
         &fixture.environment,
         &workspace,
         &Touched::Everything,
-        cause,
-        at,
+        &occasion,
     );
     let taken = taken.expect("taken").expect("a change");
     let store = Store::open(&fixture.oracle.outside().join("store"), &fixture.user);

@@ -234,7 +234,7 @@ impl App {
     fn open_history(&mut self, environment: EnvironmentId) {
         let ticket = self.ticket();
         let target = Target::Id(environment.clone());
-        self.send(Request::ReadHistory { target }, Tag::View(ticket));
+        self.send(Request::ReadHistory { target, before: None, limit: None }, Tag::View(ticket));
         self.views.push(View::History(HistoryView::new(environment, ticket)));
     }
 

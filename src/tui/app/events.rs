@@ -38,7 +38,7 @@ impl App {
                     self.dirty = true;
                 }
             }
-            Event::Exec(_) | Event::Working { .. } => {}
+            Event::Exec(_) | Event::Working { .. } | Event::SnapshotMarked { .. } => {}
             Event::ServerStopping => {
                 self.stopping = true;
                 self.say_with_hint("the server is stopping", "the agents go on; q leaves");

@@ -64,6 +64,10 @@ impl App {
                 format!("merged {name}{}: {files}", commit.unwrap_or_default())
             }
             DecisionKind::Discard => format!("discarded {name}"),
+            DecisionKind::Restore => {
+                let snapshot = decision.snapshot.as_ref().map_or("", |snapshot| snapshot.short());
+                format!("took {name} back to {snapshot}: {files}")
+            }
         };
         self.say_with_hint(text, "u takes it back");
         self.read_repository();
@@ -79,6 +83,9 @@ impl App {
                 format!("undid the merge of {name}: your branch is where it was")
             }
             DecisionKind::Discard => format!("undid the discard of {name}: it is back"),
+            DecisionKind::Restore => {
+                format!("undid the restore of {name}: {} as before", files(paths.len()))
+            }
         };
         self.say(text);
         self.read_repository();

@@ -22,7 +22,7 @@ use crate::model::policy::{EngineKind, Limits, NetworkPolicy};
 use crate::model::profile::AgentProfile;
 use crate::model::repository::RepositoryState;
 use crate::model::screen::Size;
-use crate::model::snapshot::{ChangeCount, Divergence, Snapshot, SnapshotCause};
+use crate::model::snapshot::{Author, ChangeCount, Divergence, Snapshot, SnapshotCause};
 use crate::proto::{Event, Reply};
 use crate::term::Emulator;
 
@@ -269,6 +269,10 @@ pub(super) fn history() -> Vec<Snapshot> {
         cause,
         change: ChangeCount { added, removed, files: u32::from(added > 0) },
         skipped: Vec::new(),
+        number: u32::from(number) - 9,
+        by: (number > 10).then_some(Author::Agent),
+        output: None,
+        name: None,
     };
     vec![
         snapshot(10, 4000, SnapshotCause::Base, 0, 0),

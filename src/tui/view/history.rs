@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::super::app::{App, HistoryView};
 use super::super::theme::Theme;
 use super::super::widget::{Frame, age, foreign, left_and_right, put};
-use crate::model::snapshot::{Snapshot, SnapshotCause};
+use crate::model::snapshot::Snapshot;
 
 /// The longest bar of a change, in cells.
 const BAR: u64 = 24;
@@ -47,11 +47,7 @@ fn lines(snapshot: &Snapshot) -> u64 {
 
 fn words(app: &App, snapshot: &Snapshot, chosen: bool, largest: u64) -> Line<'static> {
     let theme = app.settings.theme;
-    let cause = match snapshot.cause {
-        SnapshotCause::Base => "base",
-        SnapshotCause::Change => "change",
-        SnapshotCause::Decision => "decision",
-    };
+    let cause = snapshot.cause.word();
     let change = snapshot.change;
     let noun = if change.files == 1 { "file" } else { "files" };
     let age = age(snapshot.at.age_seconds(app.now)).0;

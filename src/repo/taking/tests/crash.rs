@@ -136,3 +136,31 @@ fn a_rollback_leaves_what_the_user_wrote_meanwhile_and_names_it() {
     assert_eq!(case.status(), " M a");
     case.recover().expect("nothing is under way");
 }
+
+#[test]
+fn a_kill_at_any_step_of_a_restore_or_its_undoing_leaves_all_or_nothing() {
+    let restored = || files(&[("a", "a\n"), ("b", "b\n"), ("file", "f\n"), ("dir/x", "x\n")]);
+    for undoes in [false, true] {
+        everywhere(
+            |case| {
+                case.fill_workspace(&head());
+                case.write_in_workspace("kept.log", "ignored\n");
+                if undoes {
+                    case.restore(1, &head(), &restored()).expect("restored");
+                }
+            },
+            |case| {
+                if undoes {
+                    return case.undo().map(drop);
+                }
+                case.restore(1, &head(), &restored()).map(drop)
+            },
+            |case, before, stop| {
+                let mut expected = if counts(case) { restored() } else { head() };
+                expected.extend(files(&[("kept.log", "ignored\n")]));
+                assert_eq!(case.workspace_files(), expected, "stopped after {stop}");
+                assert_eq!(case.picture(), *before, "the user's repository is not touched");
+            },
+        );
+    }
+}

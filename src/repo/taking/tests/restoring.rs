@@ -1,0 +1,72 @@
+//! Restores of a workspace: what it holds is exactly the snapshot, and nothing else is touched.
+
+use super::*;
+
+#[test]
+fn a_workspace_becomes_the_snapshot_and_undo_brings_every_byte_back() {
+    let case = Case::new(&files(&[("a", "a\n"), ("gone", "g\n"), ("dir/x", "x\n")]));
+    let mut wanted = files(&[("a", "a\n"), ("gone", "g\n"), ("dir/x", "x\n")]);
+    wanted.insert(b"run".to_vec(), (EntryKind::BlobExecutable, b"#!/bin/sh\n".to_vec()));
+    wanted.insert(b"out".to_vec(), (EntryKind::Link, b"/usr/bin/env".to_vec()));
+    wanted.insert(b"odd\nna\xff me".to_vec(), (EntryKind::Blob, vec![0, 13, 10, 255]));
+    let now =
+        files(&[("a", "changed\n"), ("dir", "a file now\n"), ("run", "plain\n"), ("n/o", "")]);
+    case.fill_workspace(&now);
+    case.write_in_workspace("build/kept.o", "ignored\n");
+    std::os::unix::net::UnixListener::bind(case.workspace().join("socket")).expect("a socket");
+    let (before, repository) = (case.workspace_files(), case.picture());
+
+    let decision = case.restore(1, &now, &wanted).expect("restored");
+    assert_eq!(decision.kind, DecisionKind::Restore);
+    let mut expected = wanted.clone();
+    expected.extend(files(&[("build/kept.o", "ignored\n")]));
+    assert_eq!(case.workspace_files(), expected);
+    assert!(case.workspace().join("socket").exists());
+
+    case.undo().expect("undone");
+    assert_eq!(case.workspace_files(), before);
+    assert_eq!(case.picture(), repository, "the user's repository is not touched");
+}
+
+#[test]
+fn what_no_snapshot_holds_is_never_overwritten_by_a_restore() {
+    let now = files(&[("dir/x", "x\n")]);
+    let case = Case::new(&now);
+    case.fill_workspace(&now);
+    case.write_in_workspace("dir/ignored", "mine\n");
+    let before = case.workspace_files();
+    let failure = case.restore(1, &now, &files(&[("dir", "a file\n")])).expect_err("in the way");
+    assert_eq!(failure.kind, FailureKind::WouldOverwrite);
+    assert_eq!(failure.paths, [RepoPath::new(*b"dir/ignored")]);
+    assert_eq!(case.workspace_files(), before);
+    assert!(decisions(&case.journal).expect("decisions").is_empty());
+}
+
+#[test]
+fn a_restore_follows_no_link_that_came_into_its_place() {
+    let (now, wanted) = (files(&[("dir/x", "new\n")]), files(&[("dir/x", "old\n")]));
+    let case = Case::new(&now);
+    case.fill_workspace(&now);
+    let outside = case.oracle.outside().join("victim");
+    std::fs::create_dir(&outside).expect("a directory");
+    std::fs::write(outside.join("x"), "new\n").expect("a file");
+    std::fs::remove_dir_all(case.workspace().join("dir")).expect("removed");
+    std::os::unix::fs::symlink(&outside, case.workspace().join("dir")).expect("a link");
+    // The same path, followed, leads to the victim.
+    assert_eq!(std::fs::read(case.workspace().join("dir/x")).expect("read"), b"new\n");
+    case.restore(1, &now, &wanted).expect_err("a link is in the way");
+    assert_eq!(std::fs::read(outside.join("x")).expect("read"), b"new\n");
+}
+
+#[test]
+fn an_undo_of_a_restore_refuses_where_the_agent_has_worked_since() {
+    let (now, wanted) = (files(&[("a", "new\n"), ("b", "b\n")]), files(&[("a", "old\n")]));
+    let case = Case::new(&now);
+    case.fill_workspace(&now);
+    case.restore(1, &now, &wanted).expect("restored");
+    case.write_in_workspace("a", "newer\n");
+    let failure = case.undo().expect_err("changed since");
+    assert_eq!(failure.paths, [RepoPath::new(*b"a")]);
+    assert!(failure.message.contains("restore"), "{failure}");
+    assert_eq!(case.workspace_files(), files(&[("a", "newer\n")]));
+}

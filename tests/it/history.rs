@@ -1,0 +1,187 @@
+//! Snapshots as a person meets them: why each was taken and by whom, what they are called, taking a
+//! workspace back to one, and beginning anew from one.
+
+use serde_json::Value;
+
+use super::common::home::TestHome;
+use super::docker;
+
+/// Runs a check for the native engine, and for Docker where one answers.
+fn for_both(check: impl Fn(&TestHome, &[&str])) {
+    check(&TestHome::new(), &[]);
+    if docker::engine_answers() {
+        let image = docker::Image::busybox();
+        check(&TestHome::new(), &["--engine", "docker", "--image", &image.0]);
+    }
+}
+
+fn make(test: &TestHome, name: &str, engine: &[&str], script: &str) {
+    let command = ["--", "sh", "-c", script];
+    test.agentdeck(&[&["new", name], engine, &command].concat()).ok();
+}
+
+/// Waits until the newest snapshot is one of this kind, and returns it.
+fn newest(test: &TestHome, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let log = test.wait_for_json(&["log", name, "--json"], |log| wanted(&log[0]));
+    log[0].clone()
+}
+
+fn id(snapshot: &Value) -> String {
+    snapshot["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_snapshot_knows_why_it_was_taken_by_whom_and_after_how_much_output() {
+    let test = TestHome::new();
+    // The agent works in silence, says so, and ends with a last change.
+    let agent = "echo one >agent; echo told; while [ ! -e go ]; do sleep 0.05; done; \
+                 echo two >>agent; exit 3";
+    make(&test, "fox", &[], agent);
+    let first = newest(&test, "fox", |it| it["change"]["files"] == 1);
+    assert_eq!((&first["cause"], &first["by"]), (&"change".into(), &"agent".into()));
+    assert_eq!(first["number"], 2);
+    assert!(first["output"]["started"].as_u64() > Some(0), "{first:#}");
+    let told = test.wait_for_json(&["inspect", "fox", "--json"], |inspection| {
+        inspection["environment"]["sessions"][0]["last_output"].is_u64()
+    });
+    assert_eq!(first["output"]["started"], told["environment"]["sessions"][0]["started"]);
+
+    test.script("fox", "echo mine >mine");
+    let mine = newest(&test, "fox", |it| it["number"] == 3);
+    assert_eq!(mine["cause"], "command");
+    assert!(["human", "both"].contains(&mine["by"].as_str().expect("known")), "{mine:#}");
+
+    std::fs::write(workspace(&test, "fox").join("go"), "").expect("a file");
+    let last = newest(&test, "fox", |it| {
+        it["parent"] != mine["parent"] && {
+            test.agentdeck(&["diff", "fox"]).stdout.contains("+two")
+        }
+    });
+    assert_eq!(last["by"], "agent", "{last:#}");
+}
+
+fn workspace(test: &TestHome, name: &str) -> std::path::PathBuf {
+    let inspection = test.agentdeck(&["inspect", name, "--json"]).json();
+    inspection["workspace"].as_str().expect("a path").into()
+}
+
+#[test]
+fn a_snapshot_is_found_by_what_it_is_called_and_by_what_is_near_it() {
+    let test = TestHome::new();
+    make(&test, "fox", &[], "exec sleep 1000");
+    test.script("fox", "echo 1 >n");
+    let first = newest(&test, "fox", |it| it["number"] == 2);
+    // Without a snapshot, the workspace as it is now, whether or not anybody noticed yet.
+    std::fs::write(workspace(&test, "fox").join("n"), "2\n").expect("a file");
+    let marked = test.agentdeck(&["mark", "fox", "tests pass", "--json"]).json();
+    assert_eq!((&marked["name"], &marked["parent"]), (&"tests pass".into(), &first["id"]));
+    test.script("fox", "echo 3 >n");
+    newest(&test, "fox", |it| it["number"] == 4);
+
+    let content = |snapshot: &str| {
+        let diff = test.agentdeck(&["diff", "fox", "--to", snapshot]).ok();
+        diff.lines().find_map(|line| line.strip_prefix('+').map(str::to_owned)).unwrap_or_default()
+    };
+    let n = |snapshot: &str| {
+        let diff = test.agentdeck(&["diff", "fox", "--to", snapshot]).ok();
+        diff.lines().last().unwrap_or_default().to_owned()
+    };
+    assert!(content("tests pass").contains("n"), "a patch");
+    for (snapshot, expected) in [
+        ("tests pass", "+2"),
+        ("tests pass~1", "+1"),
+        ("tests pass~", "+1"),
+        ("fox", "+3"),
+        ("fox~2", "+1"),
+        ("head~1", "+2"),
+        (&id(&first)[..8], "+1"),
+        ("base", ""),
+    ] {
+        assert_eq!(n(snapshot), expected, "{snapshot}");
+    }
+    let failed =
+        |arguments: &[&str], named: &[&str]| drop(test.agentdeck(arguments).fails(1, named));
+    failed(&["diff", "fox", "--to", "base~1"], &["before the base"]);
+    failed(&["diff", "fox", "--to", "no such"], &["no such", "agentdeck log fox"]);
+    failed(&["mark", "fox", "base~0", "tests pass"], &["is called", "--remove"]);
+    failed(&["mark", "fox", "base"], &["not a name"]);
+    let log = test.agentdeck(&["log", "fox"]).ok();
+    assert!(log.contains("tests pass"), "{log}");
+    test.agentdeck(&["mark", "fox", "tests pass", "--remove"]).ok();
+    failed(&["diff", "fox", "--to", "tests pass"], &["tests pass"]);
+    assert_eq!(
+        test.agentdeck(&["log", "fox", "-n", "2", "--json"]).json().as_array().map(Vec::len),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_workspace_goes_back_to_a_snapshot_and_forth_again_and_the_agent_goes_on() {
+    for_both(|test, engine| {
+        let count = "i=0; while :; do i=$((i+1)); echo $i >ticks.log; sleep 0.05; done";
+        make(test, "fox", engine, &format!("echo started; {count}"));
+        test.script("fox", "echo good >work; mkdir -p d; echo x >d/x; ln -s work link");
+        let good = newest(test, "fox", |it| it["number"] == 2);
+        test.script("fox", "echo bad >work; rm -r d; echo d >d; rm link; chmod +x work");
+        newest(test, "fox", |it| it["number"] == 3);
+        let look = "cat work; cat d 2>/dev/null || cat d/x; test -x work && echo executable; \
+                    readlink link || true";
+        let bad = "bad\nd\nexecutable\n";
+        assert_eq!(test.script("fox", look), bad);
+        let pictured = test.picture_without_pins();
+
+        let short = &id(&good)[..10];
+        let decision = test.agentdeck(&["restore", "fox", short, "--json"]).json();
+        assert_eq!((&decision["kind"], &decision["snapshot"]), (&"restore".into(), &good["id"]));
+        assert_eq!(test.script("fox", look), "good\nx\nwork\n");
+        let after = newest(test, "fox", |it| it["cause"] == "restore");
+        assert_eq!(after["tree"], good["tree"], "exactly that snapshot");
+        let tick = |test: &TestHome| test.script("fox", "cat ticks.log");
+        let before = tick(test);
+        test.wait_for_json(&["inspect", "fox", "--json"], |_| tick(test) != before);
+        test.agentdeck(&["restore", "fox", short]).fails(1, &["as snapshot"]);
+
+        test.agentdeck(&["undo"]).ok();
+        assert_eq!(test.script("fox", look), bad);
+        TestHome::assert_same(&pictured, &test.picture_without_pins());
+        let log = test.agentdeck(&["log", "fox", "--json"]).json();
+        let trees: Vec<&Value> =
+            log.as_array().expect("a list").iter().map(|it| &it["tree"]).collect();
+        assert_eq!(trees[0], trees[2], "byte for byte, as the snapshot before it");
+
+        // Work on the same paths since is not thrown away by an undo.
+        test.agentdeck(&["restore", "fox", short]).ok();
+        test.script("fox", "echo newer >work");
+        test.agentdeck(&["undo"]).fails(1, &["work", "changed since"]);
+        assert_eq!(test.script("fox", "cat work"), "newer\n");
+        test.agentdeck(&["discard", "fox", "--yes"]).ok();
+    });
+}
+
+#[test]
+fn a_stopped_environment_is_restored_and_a_fork_begins_where_it_is_told() {
+    let test = TestHome::new();
+    make(&test, "fox", &[], "exec sleep 1000");
+    test.script("fox", "echo 1 >n; echo kept >cache.log");
+    newest(&test, "fox", |it| it["number"] == 2);
+    test.agentdeck(&["mark", "fox", "first"]).ok();
+    test.script("fox", "echo 2 >n");
+    newest(&test, "fox", |it| it["number"] == 3);
+    test.agentdeck(&["fork", "fox", "cub", "--from", "first"]).ok();
+    assert_eq!(test.script("cub", "cat n"), "1\n");
+    let log = test.agentdeck(&["log", "cub", "--json"]).json();
+    assert_eq!((&log[0]["name"], &log[0]["number"]), (&"first".into(), &2.into()));
+    let listed = test.agentdeck(&["ls", "--json"]).json();
+    let cub = listed.as_array().expect("a list").iter().find(|it| it["name"] == "cub");
+    assert_eq!(cub.expect("there")["snapshots"], 2);
+    test.script("cub", "echo 3 >n");
+    assert_eq!(newest(&test, "cub", |it| it["number"] == 3)["parent"], log[0]["id"]);
+
+    test.agentdeck(&["stop", "fox"]).ok();
+    test.agentdeck(&["restore", "fox", "first"]).ok();
+    test.agentdeck(&["start", "fox"]).ok();
+    test.wait_for_json(&["inspect", "fox", "--json"], |it| {
+        it["environment"]["state"]["state"] == "running"
+    });
+    assert_eq!(test.script("fox", "cat n cache.log"), "1\nkept\n", "what is ignored stays");
+}
