@@ -122,11 +122,13 @@ pub(super) struct Log {
 pub(super) struct MarkSnapshot {
     /// The environment's name, or its id
     pub name: String,
-    /// SNAPSHOT and what to call it; without a snapshot, one that is taken now
-    #[arg(value_name = "SNAPSHOT] [TEXT", num_args = 1..=2, required = true)]
-    pub words: Vec<String>,
+    /// Which one, as for restore; left out, one that is taken now
+    #[arg(value_name = "SNAPSHOT|TEXT")]
+    pub first: String,
+    /// What to call it
+    pub text: Option<String>,
     /// Take the name off the snapshot
-    #[arg(long)]
+    #[arg(long, conflicts_with = "text")]
     pub remove: bool,
 }
 
@@ -198,6 +200,9 @@ pub(super) struct New {
     /// The revision to start from [default: HEAD]
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
+    /// Bring your uncommitted work along: changed files and new ones that are not ignored
+    #[arg(long, conflicts_with = "base")]
+    pub with_changes: bool,
     /// The docker engine's runtime, as in runsc
     #[arg(long, value_name = "NAME")]
     pub runtime: Option<String>,

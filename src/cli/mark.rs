@@ -3,19 +3,16 @@
 use super::arguments::MarkSnapshot;
 use super::context::{Context, unexpected};
 use crate::client::Client;
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::Failure;
 use crate::model::snapshot::Snapshot;
 use crate::proto::{Reply, Request};
 
 pub(super) async fn run(context: &Context, options: &MarkSnapshot) -> Result<(), Failure> {
-    let (snapshot, text) = match (options.words.as_slice(), options.remove) {
-        ([snapshot], true) => (Some(snapshot.clone()), None),
-        ([text], false) => (None, Some(text.clone())),
-        ([snapshot, text], false) => (Some(snapshot.clone()), Some(text.clone())),
-        _ => {
-            return Err(Failure::new(FailureKind::Invalid, "nothing is called that is removed")
-                .hint(format!("agentdeck mark {} SNAPSHOT --remove", options.name)));
-        }
+    let first = Some(options.first.clone());
+    let (snapshot, text) = match &options.text {
+        Some(text) => (first, Some(text.clone())),
+        None if options.remove => (first, None),
+        None => (None, first),
     };
     let client = context.client().await?;
     let request =

@@ -67,6 +67,7 @@ fn spec(context: &Context, options: New) -> Result<EnvironmentSpec, Failure> {
         repository: context.directory.clone(),
         name,
         base: options.base,
+        with_changes: options.with_changes,
         work,
         engine: options.engine,
         image,

@@ -36,6 +36,7 @@ pub(super) fn spec(repository: &Path, agent: &str) -> Result<EnvironmentSpec, Fa
         repository: repository.to_owned(),
         name: Some(EnvironmentName::parse(agent)?),
         base: None,
+        with_changes: false,
         work: Work::Command(vec![format!("agents/{agent}")]),
         engine: Some(EngineKind::Native),
         image: None,

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
 
 use super::exec;
 use super::moments::{self, Sight};
+use super::packing;
 use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report};
 use crate::model::failure::{Failure, FailureKind};
@@ -77,6 +78,7 @@ impl Snapshotter {
             count: None,
             inputs: 0,
             output: None,
+            ran: false,
             sequence: None,
         };
         tokio::spawn(job.run());
@@ -166,6 +168,8 @@ struct Job {
     inputs: u64,
     /// How far the agent's output was then.
     output: Option<OutputMark>,
+    /// Whether the agent's program ran when it was looked at last.
+    ran: bool,
     /// The change of the agent's screen that was kept last.
     sequence: Option<u64>,
 }
@@ -202,6 +206,7 @@ impl Job {
         };
         let sight = moments::look(&self.shared, &self.record.environment.id).await;
         let occasion = self.occasion(cause, &sight);
+        self.ran = sight.runs;
         let result = self.take(touched, occasion, &sight).await;
         if let Ok(Taken { snapshot: Some(_), .. }) = &result {
             self.inputs = sight.inputs;
@@ -219,8 +224,9 @@ impl Job {
     fn occasion(&self, cause: SnapshotCause, sight: &Sight) -> Occasion {
         let human = sight.inputs > self.inputs;
         let printed = sight.output.is_some() && sight.output != self.output;
+        let ran = sight.runs || self.ran;
         // An agent may work without a word; where nobody typed, it was nobody else.
-        let by = match (human, printed || (!human && sight.runs)) {
+        let by = match (human, printed || (!human && ran)) {
             (true, true) => Some(Author::Both),
             (true, false) => Some(Author::Human),
             (false, true) => Some(Author::Agent),
@@ -280,6 +286,7 @@ impl Job {
                     let snapshot = Box::new(snapshot);
                     let report = Report::SnapshotTaken { snapshot, count, divergence };
                     self.shared.report(id, report).await;
+                    packing::consider(&self.shared, &self.record);
                 } else if first || recount {
                     self.shared.report(id, Report::Diverged(divergence)).await;
                 }

@@ -23,6 +23,7 @@ mod making;
 mod moments;
 mod naming;
 mod network;
+mod packing;
 mod ports;
 mod queries;
 mod recover;

@@ -69,6 +69,8 @@ struct Tables {
     nudges: HashMap<EnvironmentId, Arc<Notify>>,
     /// Boxes that this server has spoken with.
     connected: HashSet<EnvironmentId>,
+    /// Stores that are being packed, or could not be.
+    packing: HashSet<RepositoryId>,
     /// Keys that people typed into any session of an environment.
     inputs: HashMap<EnvironmentId, u64>,
 }
@@ -370,6 +372,15 @@ impl Shared {
     /// How often [`Self::typed`] was told of an environment.
     pub fn inputs(&self, environment: &EnvironmentId) -> u64 {
         self.tables().inputs.get(environment).copied().unwrap_or_default()
+    }
+
+    /// Claims a store for being packed; `false` where that is not to be done now.
+    pub fn begin_packing(&self, repository: &RepositoryId) -> bool {
+        self.tables().packing.insert(repository.clone())
+    }
+
+    pub fn end_packing(&self, repository: &RepositoryId) {
+        self.tables().packing.remove(repository);
     }
 
     /// An id for a new session, higher than `highest` and every one given out before.

@@ -21,6 +21,9 @@ pub struct EnvironmentSpec {
     pub name: Option<EnvironmentName>,
     /// A revision; left out, the repository's `HEAD`.
     pub base: Option<String>,
+    /// The user's uncommitted work comes along.
+    #[serde(default)]
+    pub with_changes: bool,
     pub work: Work,
     /// Left out, the configured engine, else `native`.
     pub engine: Option<EngineKind>,

@@ -11,11 +11,13 @@ pub mod diff;
 pub mod divergence;
 pub mod history;
 pub mod ignored;
+pub mod pack;
 pub mod snapshot;
 pub mod taking;
 pub mod workspace;
 
 mod base;
+mod carry;
 mod checkout;
 mod convert;
 mod edit;

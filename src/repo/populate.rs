@@ -32,6 +32,13 @@ const REPORT_EVERY: usize = 64;
 /// not read the files again to know that they are unchanged.
 const BACKDATED: Duration = Duration::from_secs(2);
 
+/// Names that are checked out: any that git itself would, on Linux.
+const NAMES: gix::validate::path::component::Options = gix::validate::path::component::Options {
+    protect_windows: false,
+    protect_hfs: true,
+    protect_ntfs: true,
+};
+
 /// One file of the tree.
 struct Item<'a> {
     /// Its position in the index.
@@ -50,12 +57,7 @@ pub(super) fn populate(
     workspace: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> anyhow::Result<State> {
-    let validate = gix::validate::path::component::Options {
-        protect_windows: false,
-        protect_hfs: true,
-        protect_ntfs: true,
-    };
-    let mut state = State::from_tree(&tree, &repository.objects, validate)
+    let mut state = State::from_tree(&tree, &repository.objects, NAMES)
         .context("the base has a path that cannot be checked out")?;
     std::fs::create_dir_all(workspace)
         .with_context(|| format!("cannot make the workspace {}", workspace.display()))?;
@@ -139,8 +141,7 @@ pub(super) fn attributes_of(
     repository: &gix::Repository,
     tree: ObjectId,
 ) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let validate = gix::validate::path::component::Options::default();
-    attributes(repository, &State::from_tree(&tree, &repository.objects, validate)?)
+    attributes(repository, &State::from_tree(&tree, &repository.objects, NAMES)?)
 }
 
 /// The attribute files of the tree, parents before children.

@@ -138,6 +138,19 @@ fn previous(
     })
 }
 
+/// Takes all of a workspace that was made from the base and has no snapshot yet.
+pub(super) fn whole(
+    store: &Store,
+    environment: &EnvironmentId,
+    base: ObjectId,
+    tree: ObjectId,
+    workspace: &Path,
+) -> anyhow::Result<Taken> {
+    let previous =
+        Previous { commit: base, tree, base_tree: tree, skipped: Vec::new(), number: 0 };
+    everything(store, &store.reader(), environment, &previous, workspace)
+}
+
 /// Walks the whole workspace; files whose status is as last seen are not read.
 fn everything(
     store: &Store,

@@ -30,8 +30,18 @@ const READ_LIMIT: u64 = 256 << 20;
 /// An LFS pointer is shorter than this, in bytes, by its specification.
 const POINTER_LIMIT: usize = 1024;
 
-/// Paths that differ from `HEAD`, sorted, untracked ones included and ignored ones left out.
+/// Paths that differ from `HEAD`, sorted, untracked ones included and ignored ones left out; the
+/// first of them only, where there are very many.
 pub(super) fn uncommitted(user: &UserRepository) -> anyhow::Result<Vec<RepoPath>> {
+    up_to(user, PATHS_LIMIT)
+}
+
+/// All paths that differ from `HEAD`.
+pub(super) fn all_uncommitted(user: &UserRepository) -> anyhow::Result<Vec<RepoPath>> {
+    up_to(user, usize::MAX)
+}
+
+fn up_to(user: &UserRepository, limit: usize) -> anyhow::Result<Vec<RepoPath>> {
     let repository = user.reader();
     let index = repository.index_or_empty().context("cannot read the index")?;
     let tree = repository.head_tree_id().context("cannot read HEAD")?;
@@ -55,12 +65,13 @@ pub(super) fn uncommitted(user: &UserRepository) -> anyhow::Result<Vec<RepoPath>
         executable_bit: config.boolean("core.fileMode").unwrap_or(true),
         seen: vec![false; index.entries().len()],
         paths: BTreeSet::new(),
+        limit,
     };
     let root = walk::open_root(user.root())?;
     status.directory(root.as_fd(), b"", false)?;
     status.missing();
     paths.append(&mut status.paths);
-    Ok(paths.into_iter().take(PATHS_LIMIT).map(RepoPath::new).collect())
+    Ok(paths.into_iter().take(limit).map(RepoPath::new).collect())
 }
 
 /// Paths that `HEAD` and the index have differently.
@@ -94,6 +105,7 @@ struct Status<'a> {
     /// By position in the index: the path is there.
     seen: Vec<bool>,
     paths: BTreeSet<Vec<u8>>,
+    limit: usize,
 }
 
 impl Status<'_> {
@@ -110,7 +122,7 @@ impl Status<'_> {
         };
         self.rules.enter(path, read(IGNORE_FILE).as_deref(), read(ATTRIBUTES_FILE).as_deref());
         for name in names {
-            if name != b".git" && self.paths.len() < PATHS_LIMIT {
+            if name != b".git" && self.paths.len() < self.limit {
                 self.entry(directory, &name, &join(path, &name), ignored)?;
             }
         }
@@ -225,7 +237,7 @@ impl Status<'_> {
     fn missing(&mut self) {
         for (position, entry) in self.index.entries().iter().enumerate() {
             let absent_on_purpose = Flags::ASSUME_VALID | Flags::SKIP_WORKTREE;
-            if self.paths.len() < PATHS_LIMIT
+            if self.paths.len() < self.limit
                 && !self.seen[position]
                 && !entry.flags.intersects(absent_on_purpose)
             {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -113,7 +114,11 @@ impl Store {
             let mut directories = BTreeSet::new();
             for id in unsynced.iter() {
                 let path = self.own.object_path(id);
-                fs::File::open(&path)?.sync_all()?;
+                match fs::File::open(&path) {
+                    // It was packed meanwhile, and packs are synced before they count.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    file => file?.sync_all()?,
+                }
                 directories.extend(path.parent().map(Path::to_owned));
             }
             for directory in directories {

@@ -15,7 +15,7 @@ use super::message::Message;
 use super::private::Private;
 use super::store::Store;
 use super::user::UserRepository;
-use super::{history, object, populate, private, refs, snapshot, stat};
+use super::{carry, history, object, populate, private, refs, snapshot, stat};
 
 /// Where the two directories of an environment are made. Neither may hold anything yet.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,15 @@ pub struct Places<'a> {
     pub workspace: &'a Path,
     /// The private git directory; the host never opens it as a repository.
     pub git: &'a Path,
+}
+
+/// What becomes of the user's uncommitted work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// The workspace is the base.
+    Leave,
+    /// It comes along: the first snapshot is the base with it.
+    Bring,
 }
 
 /// Checks the base out, makes the private git directory and records the first snapshot.
@@ -35,6 +44,7 @@ pub fn create(
     store: &Store,
     environment: &EnvironmentId,
     base: &CommitId,
+    changes: Changes,
     places: &Places<'_>,
     identity: &Identity,
     at: Timestamp,
@@ -42,7 +52,8 @@ pub fn create(
 ) -> Result<Snapshot, Failure> {
     let base_id = object::id(base);
     pin(user, environment, base_id)?;
-    let created = create_pinned(user, store, environment, base_id, places, identity, at, progress);
+    let created =
+        create_pinned(user, store, environment, base_id, changes, places, identity, at, progress);
     if created.is_err() {
         // The failure that is reported is the first one.
         let _ = unpin(user, store, environment);
@@ -56,6 +67,7 @@ fn create_pinned(
     store: &Store,
     environment: &EnvironmentId,
     base: ObjectId,
+    changes: Changes,
     places: &Places<'_>,
     identity: &Identity,
     at: Timestamp,
@@ -79,7 +91,7 @@ fn create_pinned(
     stat::seed(store, environment, state)?;
 
     refs::set(&repository, refs::base(environment), base, None)?;
-    let message = Message {
+    let mut message = Message {
         cause: SnapshotCause::Base,
         at,
         change: ChangeCount::default(),
@@ -88,8 +100,16 @@ fn create_pinned(
         by: None,
         output: None,
     };
-    let id = snapshot::commit(store, &repository, environment, tree, Some(base), None, &message)?;
-    Ok(snapshot::snapshot(id, tree, None, message))
+    let mut first = tree;
+    if changes == Changes::Bring {
+        let carried = carry::bring(user, places.workspace)?;
+        carry::remember(store, environment, &carried)?;
+        let taken = snapshot::whole(store, environment, base, tree, places.workspace)?;
+        message.change = snapshot::count(&repository, tree, taken.tree)?;
+        (first, message.skipped) = (taken.tree, taken.skipped);
+    }
+    let id = snapshot::commit(store, &repository, environment, first, Some(base), None, &message)?;
+    Ok(snapshot::snapshot(id, first, None, message))
 }
 
 /// Gives a new environment the history of another up to `snapshot`: both have one base, and the
@@ -116,6 +136,7 @@ pub fn fork_history(
     refs::set(&repository, refs::base(environment), base, None)?;
     refs::set(&repository, refs::snapshot(environment), object::id(snapshot), None)?;
     store.sync_ref(&refs::snapshot(environment))?;
+    carry::remember(store, environment, &carry::read(store, source)?)?;
     end.number = history::number_of(&repository, object::id(snapshot))?;
     Ok(end)
 }
@@ -169,6 +190,7 @@ fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
         }
     }
     stat::forget(store, environment);
+    carry::forget(store, environment);
     Ok(())
 }
 

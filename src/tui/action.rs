@@ -46,6 +46,11 @@ pub(crate) enum Action {
     Denied,
     AllowDestination,
     RestartServer,
+    Restore,
+    NameSnapshot,
+    SinceBase,
+    OtherPanel,
+    SnapshotList,
     SideBySide,
     Search,
     Next,
@@ -126,9 +131,12 @@ const fn shift(code: KeyCode) -> Key {
 const DECK: &[Scope] = &[Scope::Deck];
 const DIFF: &[Scope] = &[Scope::Diff];
 const DENIED: &[Scope] = &[Scope::Denied];
-const FILES: &[Scope] = &[Scope::Diff, Scope::File];
+const FILES: &[Scope] = &[Scope::Diff, Scope::File, Scope::History];
+const HISTORY: &[Scope] = &[Scope::History];
+const DECIDED: &[Scope] = &[Scope::Deck, Scope::History];
 const LISTS: &[Scope] = &[Scope::Compare, Scope::History];
-const SIDEWAYS: &[Scope] = &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare];
+const SIDEWAYS: &[Scope] =
+    &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare, Scope::History];
 const LOOKING: &[Scope] =
     &[Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect, Scope::Denied];
 const VIEWS: &[Scope] = &[
@@ -176,7 +184,12 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Apply, "apply", &[char('a')], "Write the changes into your working tree", DECK, Some("apply")),
     entry(Action::Merge, "merge", &[char('m')], "Make a merge commit on your current branch", DECK, Some("merge")),
     entry(Action::Discard, "discard", &[char('D')], "Throw the environment away; asks, and can be undone", DECK, Some("discard")),
-    entry(Action::Undo, "undo", &[char('u')], "Take back the last apply, merge or discard", DECK, Some("undo")),
+    entry(Action::Restore, "restore", &[char('r')], "Take the workspace back to this snapshot; can be undone", HISTORY, Some("restore")),
+    entry(Action::Undo, "undo", &[char('u')], "Take back the last apply, merge, restore or discard", DECIDED, Some("undo")),
+    entry(Action::NameSnapshot, "name", &[char('m')], "Call this snapshot something", HISTORY, Some("name")),
+    entry(Action::SinceBase, "since base", &[char('b')], "Switch between this snapshot's change and all since the base", HISTORY, Some("since base")),
+    entry(Action::OtherPanel, "terminal", &[plain(KeyCode::Tab)], "Switch between the diff and the terminal, where not both fit", HISTORY, Some("terminal")),
+    entry(Action::SnapshotList, "list", &[char('t')], "Switch between the line and the list of snapshots", HISTORY, Some("list")),
     entry(Action::Shell, "shell", &[char('s')], "Open a shell in the same environment", DECK, Some("shell")),
     entry(Action::CloseShell, "close shell", &[char('X')], "End the shell that is shown; never the agent", DECK, None),
     entry(Action::Zoom, "zoom", &[char('z')], "Show one environment large, or all again", DECK, Some("zoom")),
@@ -189,15 +202,15 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Start, "start", &[char('S')], "Start a stopped environment again", DECK, None),
     entry(Action::Stop, "stop", &[char('x')], "Stop the environment; its work stays", DECK, None),
     entry(Action::Pause, "pause", &[char('p')], "Have every program stand still, or go on", DECK, None),
-    entry(Action::Fork, "fork", &[char('f')], "Make an environment that begins where this one stands", DECK, None),
+    entry(Action::Fork, "fork", &[char('f')], "Make an environment that begins where this one stands, or at this snapshot", DECIDED, None),
     entry(Action::SideBySide, "side by side", &[char('s')], "Switch between unified and side by side", DIFF, Some("side by side")),
     entry(Action::Search, "search", &[char('/')], "Search the text of the file", DIFF, Some("search")),
     entry(Action::Next, "next", &[char('n')], "Next match while searching, else the next file or change", FILES, Some("next")),
     entry(Action::Previous, "previous", &[char('N')], "Previous match while searching, else the previous file or change", FILES, Some("previous")),
     entry(Action::Down, "down", &[char('j'), plain(KeyCode::Down)], "Down", VIEWS, None),
     entry(Action::Up, "up", &[char('k'), plain(KeyCode::Up)], "Up", VIEWS, None),
-    entry(Action::Left, "left", &[char('h'), plain(KeyCode::Left)], "Left, or the previous file or column", SIDEWAYS, None),
-    entry(Action::Right, "right", &[char('l'), plain(KeyCode::Right)], "Right, or the next file or column", SIDEWAYS, None),
+    entry(Action::Left, "left", &[char('h'), plain(KeyCode::Left)], "Left, or the previous file, column or snapshot", SIDEWAYS, None),
+    entry(Action::Right, "right", &[char('l'), plain(KeyCode::Right)], "Right, or the next file, column or snapshot", SIDEWAYS, None),
     entry(Action::First, "first", &[char('g'), plain(KeyCode::Home)], "First", VIEWS, None),
     entry(Action::Last, "last", &[char('G'), plain(KeyCode::End)], "Last; in scrollback, back to the live screen", VIEWS, None),
     entry(Action::Pane(0), "pane", &[char('1'), char('2'), char('3'), char('4'), char('5'), char('6'), char('7'), char('8'), char('9')], "The environment with that number", DECK, None),

@@ -185,3 +185,32 @@ fn a_stopped_environment_is_restored_and_a_fork_begins_where_it_is_told() {
     });
     assert_eq!(test.script("fox", "cat n cache.log"), "1\nkept\n", "what is ignored stays");
 }
+
+#[test]
+fn uncommitted_work_comes_along_and_stays_the_users() {
+    for_both(|test, engine| {
+        test.agentdeck(&["server", "start"]).ok();
+        std::fs::write(test.repository.join("price"), "one\ntwo\nfour\n").expect("written");
+        std::fs::write(test.repository.join("idea"), "half of one\n").expect("written");
+        std::fs::write(test.repository.join("x.log"), "ignored\n").expect("written");
+        std::fs::remove_file(test.repository.join("till/open")).expect("removed");
+        let before = test.picture_without_pins();
+        let command = ["--with-changes", "--", "sh", "-c", "exec sleep 1000"];
+        let made = test.agentdeck(&[&["new", "fox", "--json"], engine, &command].concat()).json();
+        assert!(made["notes"][0].as_str().expect("a note").contains("came along"), "{made:#}");
+        let look = "cat price idea; test ! -e x.log; test ! -e till/open; echo whole";
+        assert_eq!(test.script("fox", look), "one\ntwo\nfour\nhalf of one\nwhole\n");
+        let log = test.agentdeck(&["log", "fox", "--json"]).json();
+        let first = &log.as_array().expect("a list").last().expect("the base").clone();
+        assert_eq!((&first["cause"], &first["change"]["files"]), (&"base".into(), &3.into()));
+        TestHome::assert_same(&before, &test.picture_without_pins());
+
+        test.script("fox", "echo five >>price");
+        let decision = test.agentdeck(&["apply", "fox", "--json"]).json();
+        assert_eq!(decision["paths"], serde_json::json!(["price"]), "only what is new");
+        test.agentdeck(&["undo"]).ok();
+        TestHome::assert_same(&before, &test.picture_without_pins());
+        test.agentdeck(&["discard", "fox", "--yes"]).ok();
+        test.agentdeck(&["new", "cub", "--with-changes", "--base", "HEAD"]).fails(2, &["--base"]);
+    });
+}

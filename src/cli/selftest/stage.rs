@@ -121,6 +121,7 @@ impl Stage {
             repository: self.context.directory.clone(),
             name: Some(EnvironmentName::parse(name)?),
             base: None,
+            with_changes: false,
             work: Work::Command(vec![self.program().to_owned(), VERB.to_owned()]),
             engine: Some(self.choice.engine),
             image: self.choice.image.clone(),

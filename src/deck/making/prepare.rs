@@ -36,6 +36,10 @@ pub(in crate::deck) fn prepare(
 ) -> Result<Prepared, Failure> {
     let user = UserRepository::discover(&spec.repository)?;
     let state = user.state()?;
+    if spec.with_changes && spec.base.is_some() {
+        let message = "uncommitted work belongs to HEAD and to no other base";
+        return Err(Failure::new(FailureKind::Invalid, message).hint("leave --base out"));
+    }
     let base = match &spec.base {
         Some(revision) => user.resolve(revision)?,
         None => state.head.clone(),
@@ -157,7 +161,7 @@ pub(in crate::deck) fn record(
         created: at,
         load: None,
         trouble: None,
-        notes: uncommitted_note(&prepared.state).into_iter().collect(),
+        notes: uncommitted_note(&prepared.state, spec.with_changes).into_iter().collect(),
     };
     Record {
         version: RECORD_VERSION,
@@ -171,16 +175,19 @@ pub(in crate::deck) fn record(
         taken_up: false,
         wanted: true,
         agent_due: true,
+        with_changes: spec.with_changes,
         fork: None,
     }
 }
 
-/// Says what of the user's working tree an environment does not have.
-fn uncommitted_note(state: &RepositoryState) -> Option<String> {
+/// Says what of the user's working tree an environment does not have, or has besides its base.
+fn uncommitted_note(state: &RepositoryState, comes_along: bool) -> Option<String> {
     const NAMED: usize = 3;
     let count = state.uncommitted.len();
     let names: Vec<String> =
         state.uncommitted.iter().take(NAMED).map(ToString::to_string).collect();
     let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
-    (count > 0).then(|| format!("uncommitted work is not in it: {}{more}", names.join(", ")))
+    let what =
+        if comes_along { "uncommitted work came along" } else { "uncommitted work is not in it" };
+    (count > 0).then(|| format!("{what}: {}{more}", names.join(", ")))
 }

@@ -13,6 +13,7 @@ use super::disk;
 use crate::model::failure::Failure;
 use crate::model::profile::{AgentProfile, Seed};
 use crate::model::snapshot::Divergence;
+use crate::repo::workspace::Changes;
 use crate::repo::{self, Store, UserRepository};
 use crate::store;
 
@@ -50,6 +51,7 @@ pub(super) async fn make_workspace(
             &store,
             &environment.id,
             &environment.base,
+            if task_record.with_changes { Changes::Bring } else { Changes::Leave },
             &target,
             &identity,
             now(),

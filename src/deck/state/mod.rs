@@ -48,6 +48,9 @@ pub struct Record {
     /// Its agent is still to be started in the box that runs, or will run.
     #[serde(default)]
     pub agent_due: bool,
+    /// The user's uncommitted work comes along into its workspace.
+    #[serde(default)]
+    pub with_changes: bool,
     /// Where it was forked from.
     #[serde(default)]
     pub fork: Option<ForkNote>,

@@ -46,6 +46,7 @@ fn record(digit: u8, name: &str, repository: &str) -> Record {
         taken_up: false,
         wanted: true,
         agent_due: false,
+        with_changes: false,
         fork: None,
     }
 }

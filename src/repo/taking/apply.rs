@@ -8,6 +8,7 @@ use gix::objs::tree::EntryKind;
 
 use super::super::checkout::{Found, WorkingTree};
 use super::super::forms::Forms;
+use super::super::{carry, history};
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
 use super::super::store::Store;
@@ -23,6 +24,7 @@ use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::path::RepoPath;
+use crate::model::snapshot::{Snapshot, SnapshotCause};
 
 /// Brings what changed from `base` to `head` into the working tree: three-way with the user's
 /// `HEAD` where that has changed too. New files stay untracked; index and branches stay as they are.
@@ -41,7 +43,8 @@ pub fn apply(
     let (head, _) = user.head()?;
     let head = object::tree_of(&objects, &head)?;
     let mut forms = Forms::new(user, &site.repository, head)?;
-    let earlier = Earlier::of(journal, &request.environment)?;
+    let mut earlier = Earlier::of(journal, &request.environment)?;
+    earlier.carry(store, request)?;
     let theirs = object::tree_of(&objects, &request.head)?;
     let base = object::tree_of(&objects, &request.base)?;
     check_tree(&objects, theirs, Some(base))?;
@@ -111,6 +114,24 @@ impl Earlier {
             earlier.head = decision.snapshot;
         }
         Ok(earlier)
+    }
+
+    /// Work of the user's that came along when the environment was made stands in their working
+    /// tree as if it had been applied from it.
+    fn carry(&mut self, store: &Store, request: &TakeRequest) -> Result<(), Failure> {
+        let carried = carry::read(store, &request.environment)?;
+        if carried.is_empty() {
+            return Ok(());
+        }
+        if self.head.is_none() {
+            let is_base = |known: &Snapshot| known.cause == SnapshotCause::Base;
+            let first = history::find_newest(store, &request.environment, is_base)?;
+            self.head = first.map(|first| first.id);
+        }
+        for (path, state) in carried {
+            self.states.entry(path).or_insert(state);
+        }
+        Ok(())
     }
 
     /// Whether all of it is still there, committed or not.

@@ -21,7 +21,7 @@ mod merge;
 mod objects;
 mod perform;
 mod plan;
-mod record;
+pub(super) mod record;
 mod recover;
 mod restore;
 mod sound;

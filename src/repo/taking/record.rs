@@ -39,7 +39,7 @@ pub(super) struct Entry {
 
 /// What stands at a path, known by its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum State {
+pub(in crate::repo) enum State {
     Absent,
     File { permissions: u32, digest: [u8; 32] },
     Link { target: serde_bytes::ByteBuf },
@@ -47,7 +47,7 @@ pub(super) enum State {
 
 impl State {
     /// `None` for what git does not track: directories and special files.
-    pub(super) fn of(found: &Found) -> Option<Self> {
+    pub(in crate::repo) fn of(found: &Found) -> Option<Self> {
         match found {
             Found::Absent => Some(Self::Absent),
             Found::File { permissions, content } => {

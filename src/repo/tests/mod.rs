@@ -1,6 +1,8 @@
 //! The rooms of this module together, on real repositories, measured against the git program.
 
+mod carry;
 mod hostile;
+mod pack;
 mod property;
 mod take;
 mod user;
@@ -16,7 +18,7 @@ use crate::model::snapshot::{Snapshot, SnapshotCause};
 
 use super::oracle::Oracle;
 use super::snapshot::{self, Occasion, Touched};
-use super::workspace::{self as workspaces, Places};
+use super::workspace::{self as workspaces, Changes, Places};
 use super::{Store, UserRepository};
 
 /// A user's repository and one environment made from it.
@@ -40,6 +42,10 @@ impl Fixture {
     }
 
     fn over(oracle: Oracle) -> Self {
+        Self::with(oracle, Changes::Leave)
+    }
+
+    fn with(oracle: Oracle, changes: Changes) -> Self {
         let user = UserRepository::discover(&oracle.root()).expect("a repository");
         let store = Store::open(&oracle.outside().join("store"), &user).expect("a store");
         let environment = EnvironmentId::from_random([7; 8]);
@@ -50,6 +56,7 @@ impl Fixture {
             &store,
             &environment,
             &base,
+            changes,
             &Places { workspace: &places.join("workspace"), git: &places.join("git") },
             &user.identity(),
             Timestamp(1_700_000_000_000),

@@ -202,11 +202,11 @@ impl App {
     }
 
     /// The size of a session where the chosen environment is shown.
-    fn session_size(&self) -> Size {
+    pub(super) fn session_size(&self) -> Size {
         self.selected_tile().map_or(self.size, |tile| tile.session_size())
     }
 
-    fn agent_variables(&self, id: &EnvironmentId) -> Vec<Variable> {
+    pub(super) fn agent_variables(&self, id: &EnvironmentId) -> Vec<Variable> {
         let agent = self.environment(id).map(|environment| environment.agent.as_str());
         agent.map(|agent| self.settings.variables_of(agent)).unwrap_or_default()
     }
@@ -233,9 +233,9 @@ impl App {
 
     fn open_history(&mut self, environment: EnvironmentId) {
         let ticket = self.ticket();
-        let target = Target::Id(environment.clone());
-        self.send(Request::ReadHistory { target, before: None, limit: None }, Tag::View(ticket));
-        self.views.push(View::History(HistoryView::new(environment, ticket)));
+        let view = HistoryView::new(environment, ticket);
+        self.send(view.request(), Tag::View(ticket));
+        self.views.push(View::History(view));
     }
 
     fn open_inspection(&mut self, environment: EnvironmentId) {
@@ -280,7 +280,7 @@ impl App {
         self.views.push(View::Compare(CompareView::new(targets, ticket)));
     }
 
-    fn undo(&mut self) {
+    pub(super) fn undo(&mut self) {
         let chosen = self.selected_environment().map(|found| found.repository.clone());
         match self.settings.repository.clone().or(chosen) {
             Some(repository) => self.send(Request::Undo { repository }, Tag::Undo),

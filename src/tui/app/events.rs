@@ -18,8 +18,12 @@ impl App {
             Event::EnvironmentRemoved { environment } => self.environment_removed(&environment),
             Event::SnapshotTaken { environment, snapshot } => {
                 if let Some(View::History(view)) = self.history_of(&environment) {
-                    view.add(*snapshot);
+                    let follows = view.add(*snapshot);
                     self.dirty = true;
+                    if !follows {
+                        self.read_history_again(&environment);
+                    }
+                    self.read_chosen();
                 }
             }
             Event::Decided(_) => self.read_repository(),
@@ -38,7 +42,8 @@ impl App {
                     self.dirty = true;
                 }
             }
-            Event::Exec(_) | Event::Working { .. } | Event::SnapshotMarked { .. } => {}
+            Event::SnapshotMarked { environment } => self.read_history_again(&environment),
+            Event::Exec(_) | Event::Working { .. } => {}
             Event::ServerStopping => {
                 self.stopping = true;
                 self.say_with_hint("the server is stopping", "the agents go on; q leaves");
@@ -150,7 +155,7 @@ impl App {
         self.dirty = true;
     }
 
-    fn history_of(&mut self, environment: &EnvironmentId) -> Option<&mut View> {
+    pub(super) fn history_of(&mut self, environment: &EnvironmentId) -> Option<&mut View> {
         self.views
             .iter_mut()
             .find(|view| matches!(view, View::History(view) if view.environment == *environment))

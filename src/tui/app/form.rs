@@ -212,6 +212,7 @@ impl NewForm {
             repository,
             name,
             base: text(&self.base),
+            with_changes: false,
             work,
             engine: Some(engine),
             image,

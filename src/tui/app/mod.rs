@@ -39,8 +39,8 @@ pub(crate) use denied::DeniedView;
 pub(crate) use diff::{DiffRow, DiffView, Search};
 pub(crate) use form::{Choice, FormField, NewForm};
 pub(crate) use gone::Gone;
-pub(crate) use history::HistoryView;
-pub(crate) use overlay::{Confirm, Filter, MergeForm, Overlay};
+pub(crate) use history::{HistoryView, Moment};
+pub(crate) use overlay::{Confirm, Filter, MergeForm, NameForm, Overlay};
 
 use sessions::WantedSize;
 
@@ -81,6 +81,8 @@ pub(crate) enum Tag {
     Undo,
     MergeMessage(EnvironmentId),
     View(u64),
+    /// A part of a history: the chosen snapshot's, or older ones.
+    Timeline(u64),
 }
 
 /// What can happen to the client.
@@ -297,7 +299,7 @@ impl App {
                 let shown = |environment: &Environment| super::status::read(environment).since;
                 since.extend(self.environments.iter().map(shown));
             }
-            Some(View::History(view)) => since.extend(view.newest()),
+            Some(View::History(view)) => since.extend(view.ages()),
             Some(View::Denied(view)) => since.extend(view.newest(self)),
             Some(_) => return None,
         }

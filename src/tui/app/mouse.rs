@@ -24,8 +24,23 @@ impl App {
             return;
         }
         if !self.views.is_empty() {
+            let place = Position::new(mouse.column, mouse.row);
+            let pressed = matches!(mouse.kind, MouseKind::Press | MouseKind::Drag)
+                && mouse.button == MouseButton::Left;
+            if pressed && self.scrub_to(place) {
+                return;
+            }
             if let Some(lines) = wheel {
-                let action = if lines < 0 { Action::Up } else { Action::Down };
+                let on_line = self.is_on_timeline(place);
+                let action = match (lines < 0, on_line) {
+                    (true, false) => Action::Up,
+                    (false, false) => Action::Down,
+                    (true, true) => Action::Left,
+                    (false, true) => Action::Right,
+                };
+                if on_line {
+                    return self.act(action);
+                }
                 (0..WHEEL_LINES).for_each(|_| self.act(action));
             }
             return;

@@ -1,8 +1,8 @@
 //! What lies over a view and takes its keys: help, palette, a question, a form.
 
-use crate::model::id::{EnvironmentId, EnvironmentName};
+use crate::model::id::{CommitId, EnvironmentId, EnvironmentName};
 use crate::model::input::{Input, Key, KeyCode, Modifiers};
-use crate::model::snapshot::ChangeCount;
+use crate::model::snapshot::{ChangeCount, Snapshot};
 use crate::proto::{Request, Target};
 
 use super::super::action::{Entry, Scope, entries};
@@ -16,6 +16,7 @@ pub(crate) enum Overlay {
     Palette(Filter),
     Confirm(Confirm),
     Merge(MergeForm),
+    Name(NameForm),
     New(Box<NewForm>),
 }
 
@@ -112,6 +113,22 @@ impl MergeForm {
     }
 }
 
+/// What a snapshot is to be called; nothing takes its name off.
+#[derive(Debug)]
+pub(crate) struct NameForm {
+    pub(crate) environment: EnvironmentId,
+    pub(crate) snapshot: CommitId,
+    pub(crate) field: Field,
+}
+
+impl NameForm {
+    pub(crate) fn new(environment: EnvironmentId, snapshot: &Snapshot) -> Self {
+        let name = snapshot.name.as_deref().unwrap_or_default();
+        let field = Field::new(super::super::widget::foreign(name));
+        Self { environment, snapshot: snapshot.id.clone(), field }
+    }
+}
+
 /// What an overlay asks the app to do after an input.
 #[allow(clippy::large_enum_variant, reason = "one at a time, for the length of a call")]
 enum Outcome {
@@ -132,6 +149,7 @@ impl App {
             Overlay::Palette(filter) => palette_input(filter, input),
             Overlay::Confirm(confirm) => confirm_input(confirm, input),
             Overlay::Merge(form) => merge_input(form, input),
+            Overlay::Name(form) => name_input(form, input),
             Overlay::New(form) => self.form_input(form, input),
         };
         match outcome {
@@ -225,6 +243,23 @@ fn confirm_input(confirm: &mut Confirm, input: &Input) -> Outcome {
     let target = Target::Id(confirm.environment.clone());
     let text = format!("discarding {} …", confirm.name);
     Outcome::Send(Request::Discard { target }, Tag::Decide, text)
+}
+
+fn name_input(form: &mut NameForm, input: &Input) -> Outcome {
+    if !is(input, KeyCode::Enter) {
+        form.field.take(input);
+        return Outcome::Stay;
+    }
+    let name = Some(form.field.text().trim().to_owned()).filter(|name| !name.is_empty());
+    let short = form.snapshot.short();
+    let text = match &name {
+        Some(name) => format!("{short} is called {name}"),
+        None => format!("{short} has no name"),
+    };
+    let target = Target::Id(form.environment.clone());
+    let snapshot = Some(form.snapshot.as_str().to_owned());
+    let request = Request::MarkSnapshot { target, snapshot, name };
+    Outcome::Send(request, Tag::Say(text), format!("naming {short} …"))
 }
 
 fn merge_input(form: &mut MergeForm, input: &Input) -> Outcome {

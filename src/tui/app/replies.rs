@@ -50,6 +50,7 @@ impl App {
             (Tag::Undo, Reply::Decided(decision)) => self.say_undone(&decision),
             (Tag::Say(text), _) => self.say(text),
             (Tag::View(ticket), reply) => self.fill_view(ticket, reply),
+            (Tag::Timeline(ticket), reply) => self.fill_timeline(ticket, Some(reply)),
             _ => {}
         }
     }
@@ -103,6 +104,7 @@ impl App {
             Tag::Watch(_) if failure.kind == FailureKind::NotFound => return,
             Tag::Keyboard(pane) => self.lose_keyboard(&pane),
             Tag::View(ticket) => self.views.retain(|view| view.ticket() != ticket),
+            Tag::Timeline(ticket) => self.fill_timeline(ticket, None),
             _ => {}
         }
         if lost {
@@ -130,6 +132,7 @@ impl App {
         }
         self.message.take_if(|message: &mut Message| !message.failed);
         self.dirty = true;
+        self.read_chosen();
     }
 }
 

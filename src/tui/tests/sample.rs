@@ -21,7 +21,7 @@ use crate::model::path::RepoPath;
 use crate::model::policy::{EngineKind, Limits, NetworkPolicy};
 use crate::model::profile::AgentProfile;
 use crate::model::repository::RepositoryState;
-use crate::model::screen::Size;
+use crate::model::screen::{Screen, Size};
 use crate::model::snapshot::{Author, ChangeCount, Divergence, Snapshot, SnapshotCause};
 use crate::proto::{Event, Reply};
 use crate::term::Emulator;
@@ -274,12 +274,26 @@ pub(super) fn history() -> Vec<Snapshot> {
         output: None,
         name: None,
     };
-    vec![
+    let mut history = vec![
         snapshot(10, 4000, SnapshotCause::Base, 0, 0),
         snapshot(11, 900, SnapshotCause::Change, 30, 2),
-        snapshot(12, 75, SnapshotCause::Change, 4, 11),
+        snapshot(12, 75, SnapshotCause::Takeover, 4, 11),
         snapshot(13, 4, SnapshotCause::Decision, 1, 1),
-    ]
+    ];
+    history[2].name = Some("tests pass".to_owned());
+    history[2].by = Some(Author::Both);
+    history[3].by = Some(Author::Human);
+    history
+}
+
+/// What an agent's session showed at some moment.
+pub(super) fn moment() -> Screen {
+    let size = Size { columns: 58, rows: 17 };
+    let mut emulator = Emulator::new(size);
+    emulator.feed(CLAUDE.as_bytes());
+    let mut screen = Screen::blank(size);
+    screen.apply(emulator.delta_since(0).expect("everything is new"));
+    screen
 }
 
 /// A frame as a terminal would be sent it, one line a row.

@@ -260,7 +260,7 @@ fn a_snapshot_opens_its_difference_to_the_one_before() {
     let mut app = sample::deck(MIDDLE);
     type_keys(&mut app, "v");
     answer(&mut app, Reply::History(sample::history()));
-    type_keys(&mut app, "j");
+    type_keys(&mut app, "h");
     let opened = requests(app.happen(key(KeyCode::Enter), NOW));
     let expected = Request::ReadDiff {
         target: Target::Id(sample::id(1)),
@@ -277,7 +277,7 @@ fn a_history_grows_while_it_is_open_and_keeps_the_chosen_row() {
     let mut taken = sample::history();
     let newest = taken.pop().expect("there are some");
     answer(&mut app, Reply::History(taken));
-    type_keys(&mut app, "j");
+    type_keys(&mut app, "h");
     let event =
         Event::SnapshotTaken { environment: sample::id(1), snapshot: Box::new(newest.clone()) };
     app.happen(Happening::Event(event), NOW);

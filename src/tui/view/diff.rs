@@ -34,7 +34,7 @@ pub(super) fn draw(
         return None;
     }
     let mut text = inner;
-    if app.size.columns >= FILES_FROM {
+    if area.width >= FILES_FROM {
         let width = (inner.width / 4).clamp(24, 48);
         files(theme, view, diff, Rect { width, ..inner }, buffer);
         for y in inner.y..inner.bottom() {
@@ -45,7 +45,7 @@ pub(super) fn draw(
     let file = diff.files.get(view.file)?;
     put(buffer, Rect { height: text.height.min(1), ..text }, heading(theme, file, text.width));
     let text = Rect { y: text.y + 1, height: text.height.saturating_sub(1), ..text };
-    let rows = view.rows(app.size.columns).iter().skip(view.top);
+    let rows = view.rows(area.width).iter().skip(view.top);
     for (row, y) in rows.zip(text.y..text.bottom()) {
         let place = Rect { y, height: 1, ..text };
         draw_row(theme, view, row, place, buffer);

@@ -11,6 +11,7 @@ mod list;
 mod new;
 mod pane;
 mod panel;
+mod snapshots;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -19,6 +20,7 @@ use super::app::{App, Overlay, View};
 use super::layout;
 
 pub(super) use denied::place_width;
+pub(crate) use history::Timeline;
 pub(crate) use list::row_at as list_row;
 pub(crate) use pane::crop;
 
@@ -54,6 +56,7 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 None
             }
             Overlay::Merge(form) => panel::merge(app, form, body, buffer),
+            Overlay::Name(form) => panel::name(app, form, body, buffer),
             Overlay::New(form) => new::draw(app, form, body, buffer),
         };
     }

@@ -227,7 +227,7 @@ pub(crate) fn crop(screen: &Screen, area: Rect, follow_column: bool) -> (u16, u1
 }
 
 /// Draws a screen's cells; the cursor's place comes back when it is held and visible.
-fn draw_screen(
+pub(super) fn draw_screen(
     theme: Theme,
     screen: &Screen,
     area: Rect,

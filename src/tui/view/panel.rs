@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::super::app::{App, Confirm, MergeForm};
+use super::super::app::{App, Confirm, MergeForm, NameForm};
 use super::super::layout::centered;
 use super::super::widget::{Frame, clear, fit, put};
 
@@ -65,6 +65,33 @@ pub(super) fn confirm(app: &App, confirm: &Confirm, body: Rect, buffer: &mut Buf
     for (line, y) in lines.into_iter().skip(skip).zip(inner.y..inner.bottom()) {
         put(buffer, Rect { y, height: 1, ..inner }, line);
     }
+}
+
+pub(super) fn name(
+    app: &App,
+    form: &NameForm,
+    body: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
+    let theme = app.settings.theme;
+    let area = centered(body, 60, 5);
+    clear(buffer, area);
+    let title = Line::styled(format!(" Name snapshot {} ", form.snapshot.short()), theme.strong());
+    let mut frame = Frame::new(theme.accent(), title);
+    frame.corner = Line::styled(" Esc cancels ", theme.quiet());
+    let inner = frame.draw(buffer, area);
+    if inner.height < 1 || inner.width < 4 {
+        return None;
+    }
+    let (text, column) = form.field.window(usize::from(inner.width.saturating_sub(4)));
+    let y = inner.y + u16::from(inner.height > 2);
+    let field = Rect { x: inner.x + 2, y, width: inner.width - 2, height: 1 };
+    put(buffer, field, Line::styled(text.to_owned(), theme.strong()));
+    if inner.height > 1 {
+        let words = Line::styled("  Enter keeps it; empty takes the name off", theme.quiet());
+        put(buffer, Rect { y: inner.bottom() - 1, height: 1, ..inner }, words);
+    }
+    Some(Position::new(field.x + column as u16, field.y))
 }
 
 pub(super) fn merge(

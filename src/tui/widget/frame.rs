@@ -41,10 +41,9 @@ impl<'a> Frame<'a> {
     /// Draws it and returns the area inside. In a low area there is only the title.
     pub(crate) fn draw(self, buffer: &mut Buffer, area: Rect) -> Rect {
         let area = area.intersection(buffer.area);
-        if area.width < 2 || area.height < LOWEST {
+        if is_low(area) {
             put(buffer, area, self.title);
-            let height = area.height.saturating_sub(1);
-            return Rect { y: area.y + area.height.min(1), height, ..area };
+            return inside(area);
         }
         self.lines(buffer, area);
         let top = Rect { x: area.x + 1, width: area.width - 2, height: 1, ..area };
@@ -55,7 +54,7 @@ impl<'a> Frame<'a> {
         }
         words(buffer, top, self.title);
         words(buffer, Rect { y: area.bottom() - 1, ..top }, self.bottom);
-        Rect::new(area.x + 1, area.y + 1, area.width - 2, area.height - 2)
+        inside(area)
     }
 
     fn lines(&self, buffer: &mut Buffer, area: Rect) {
@@ -80,6 +79,19 @@ impl<'a> Frame<'a> {
             set(x, y, symbol);
         }
     }
+}
+
+fn is_low(area: Rect) -> bool {
+    area.width < 2 || area.height < LOWEST
+}
+
+/// What a frame leaves of an area.
+pub(crate) fn inside(area: Rect) -> Rect {
+    if is_low(area) {
+        let height = area.height.saturating_sub(1);
+        return Rect { y: area.y + area.height.min(1), height, ..area };
+    }
+    Rect::new(area.x + 1, area.y + 1, area.width - 2, area.height - 2)
 }
 
 /// Writes over a border, whose style must not show through.

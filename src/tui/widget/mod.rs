@@ -5,5 +5,5 @@ mod frame;
 mod text;
 
 pub(crate) use field::Field;
-pub(crate) use frame::{Frame, Weight};
+pub(crate) use frame::{Frame, Weight, inside};
 pub(crate) use text::{age, clear, fit, fit_end, foreign, left_and_right, line_text, put};

@@ -1,0 +1,121 @@
+//! Bringing the user's uncommitted work along into a new workspace. The user's side is only read:
+//! the index as it is, the files through no link.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentId;
+use crate::model::path::RepoPath;
+
+use super::checkout::{EXECUTABLE, Found, PLAIN, WorkingTree, check_name};
+use super::status;
+use super::store::Store;
+use super::taking::record::State;
+use super::user::UserRepository;
+
+/// What a file is called in the workspace until it is whole.
+const TEMPORARY: &str = ".agentdeck-carried.tmp";
+
+/// What was brought along: each path as it stood in the user's working tree.
+pub(super) type Carried = BTreeMap<RepoPath, State>;
+
+/// Makes the workspace, which holds the base, what the user's working tree is: files that are
+/// tracked and changed, new ones that are not ignored, and what was removed. Nested repositories
+/// and special files are left out.
+pub(super) fn bring(user: &UserRepository, workspace: &Path) -> Result<Carried, Failure> {
+    let paths = status::all_uncommitted(user)
+        .with_context(|| format!("cannot look for changes in {}", user.root().display()))?;
+    let (from, to) = (WorkingTree::open(user.root())?, WorkingTree::open(workspace)?);
+    let mut carried = Carried::new();
+    let mut found = Vec::new();
+    for path in paths {
+        match from.find(&path)? {
+            Found::Directory => {
+                // A directory came where a file was, or it is a repository of its own.
+                if from.find(&join(&path, b".git"))? == Found::Absent {
+                    to.remove(&path)?;
+                    carried.insert(path.clone(), State::Absent);
+                    for inner in from.files_below(&path)? {
+                        found.push((inner.clone(), from.find(&inner)?));
+                    }
+                }
+            }
+            // What goes makes room for what comes.
+            Found::Absent => {
+                to.remove(&path)?;
+                carried.insert(path, State::Absent);
+            }
+            Found::Other => {}
+            there => found.push((path, there)),
+        }
+    }
+    for (path, there) in found {
+        let Some(state) = State::of(&there) else { continue };
+        if check_name(&path, gix::objs::tree::EntryKind::Blob.into()).is_err() {
+            continue;
+        }
+        put(&to, &path, there).map_err(|mut failure| {
+            failure.message = format!("your uncommitted work cannot come along: {failure}");
+            failure
+        })?;
+        carried.insert(path, state);
+    }
+    Ok(carried)
+}
+
+fn put(to: &WorkingTree, path: &RepoPath, there: Found) -> Result<(), Failure> {
+    match there {
+        Found::File { permissions, content } => {
+            let permissions = if permissions & 0o100 != 0 { EXECUTABLE } else { PLAIN };
+            to.put_file(path, &content, permissions, TEMPORARY)
+        }
+        Found::Link { target } => to.put_link(path, &target, TEMPORARY),
+        Found::Absent | Found::Directory | Found::Other => {
+            Err(Failure::new(FailureKind::Internal, format!("{path} is no file")))
+        }
+    }
+}
+
+fn join(path: &RepoPath, name: &[u8]) -> RepoPath {
+    RepoPath::new([path.as_bytes(), b"/", name].concat())
+}
+
+/// Keeps what was brought along: as long as it still stands in the user's working tree, an apply
+/// brings only what is new.
+pub(super) fn remember(
+    store: &Store,
+    environment: &EnvironmentId,
+    carried: &Carried,
+) -> anyhow::Result<()> {
+    let path = place(store, environment);
+    if carried.is_empty() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path.parent().expect("a directory of the store"))?;
+    let steps: Vec<(&RepoPath, &State)> = carried.iter().collect();
+    std::fs::write(&path, rmp_serde::to_vec_named(&steps)?)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What was brought along into an environment, if anything.
+pub(super) fn read(store: &Store, environment: &EnvironmentId) -> anyhow::Result<Carried> {
+    match std::fs::read(place(store, environment)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Carried::new()),
+        bytes => {
+            let steps: Vec<(RepoPath, State)> = rmp_serde::from_slice(&bytes?)?;
+            Ok(steps.into_iter().collect())
+        }
+    }
+}
+
+/// Forgets what was brought along.
+pub(super) fn forget(store: &Store, environment: &EnvironmentId) {
+    let _ = std::fs::remove_file(place(store, environment));
+}
+
+fn place(store: &Store, environment: &EnvironmentId) -> std::path::PathBuf {
+    store.directory().join("carried").join(environment.as_str())
+}

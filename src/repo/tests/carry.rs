@@ -1,0 +1,106 @@
+//! The user's uncommitted work in a new environment.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+use crate::model::decision::DecisionKind;
+use crate::model::id::{DecisionId, EnvironmentName};
+use crate::repo::taking::{self, Journal, TakeRequest};
+
+/// A user in the middle of everything: changed, staged, removed, new, renamed, ignored, replaced.
+fn busy() -> Oracle {
+    let oracle = Oracle::new();
+    let root = oracle.root();
+    for (path, content) in [
+        (".gitignore", "*.log\nbuild/\n"),
+        ("changed", "old\n"),
+        ("staged", "old\n"),
+        ("removed", "gone\n"),
+        ("plain", "same\n"),
+        ("file", "a file\n"),
+        ("dir/inner", "inner\n"),
+        ("run", "#!/bin/sh\n"),
+    ] {
+        write(&root, path, content.as_bytes());
+    }
+    oracle.git(["add", "-A"]);
+    oracle.git(["commit", "-q", "-m", "base"]);
+    write(&root, "changed", b"new\n");
+    write(&root, "staged", b"staged\n");
+    oracle.git(["add", "staged"]);
+    write(&root, "staged", b"and changed again\n");
+    std::fs::remove_file(root.join("removed")).expect("removed");
+    write(&root, "new/odd name\n", b"untracked\n");
+    write(&root, "build/out", b"ignored\n");
+    write(&root, "x.log", b"ignored\n");
+    std::fs::remove_file(root.join("file")).expect("removed");
+    write(&root, "file/now", b"a directory\n");
+    std::fs::remove_dir_all(root.join("dir")).expect("removed");
+    write(&root, "dir", b"a file\n");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(root.join("run"), mode).expect("set");
+    symlink("plain", root.join("link")).expect("a link");
+    oracle
+}
+
+/// Everything git keeps of the user's side, as bytes.
+fn kept(oracle: &Oracle) -> (Vec<u8>, String, String) {
+    let index = std::fs::read(oracle.root().join(".git/index")).expect("an index");
+    (index, oracle.git(["for-each-ref", "refs/heads"]), oracle.git(["stash", "list"]))
+}
+
+#[test]
+fn uncommitted_work_comes_along_as_git_would_commit_it_and_the_user_keeps_theirs() {
+    let oracle = busy();
+    let before = kept(&oracle);
+    let fixture = Fixture::with(oracle, Changes::Bring);
+    let index = fixture.oracle.outside().join("index");
+    std::fs::copy(fixture.oracle.root().join(".git/index"), &index).expect("copied");
+    let git = |arguments: &[&str]| {
+        let mut command = fixture.oracle.command(arguments);
+        let output = command.env("GIT_INDEX_FILE", &index).output().expect("git runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    git(&["add", "-A"]);
+    assert_eq!(fixture.first.tree.as_str(), git(&["write-tree"]));
+    assert_eq!(fixture.first.number, 1);
+    assert!(fixture.first.change.files >= 8, "{:?}", fixture.first.change);
+    assert!(!fixture.workspace().join("x.log").exists(), "ignored files stay behind");
+    assert_eq!(fixture.take(&Touched::Everything), None, "the workspace is the first snapshot");
+    assert_eq!(kept(&fixture.oracle), before);
+}
+
+#[test]
+fn an_apply_brings_only_what_is_new_while_the_carried_work_stands() {
+    let fixture = Fixture::with(busy(), Changes::Bring);
+    write(&fixture.workspace(), "changed", b"new\nand the agent's\n");
+    write(&fixture.workspace(), "agents", b"new\n");
+    let taken = fixture.take(&Touched::Everything).expect("a change");
+    let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
+    let request = TakeRequest {
+        id: DecisionId(1),
+        environment: fixture.environment.clone(),
+        name: EnvironmentName::parse("fox").expect("a name"),
+        base: fixture.base.clone(),
+        head: taken.id,
+        at: Timestamp(5),
+    };
+    let status = || fixture.oracle.git(["status", "--porcelain", "-uall"]);
+    let before = status();
+    let applied = taking::apply(&fixture.user, &fixture.store, &journal, &request);
+    let applied = applied.expect("the user's own work is not in its own way");
+    assert_eq!(applied.kind, DecisionKind::Apply);
+    assert_eq!(applied.paths, [RepoPath::new(*b"agents"), RepoPath::new(*b"changed")]);
+    let changed = std::fs::read(fixture.oracle.root().join("changed")).expect("there");
+    assert_eq!(changed, b"new\nand the agent's\n");
+    taking::undo(&fixture.user, &journal, &|_| fixture.workspace()).expect("undone");
+    assert_eq!(status(), before);
+
+    // Changed since, it is the user's again, and in the way.
+    write(&fixture.oracle.root(), "changed", b"newer\n");
+    let again = TakeRequest { id: DecisionId(2), ..request };
+    let failure = taking::apply(&fixture.user, &fixture.store, &journal, &again);
+    let failure = failure.expect_err("the user has work there");
+    assert!(failure.paths.contains(&RepoPath::new(*b"changed")), "{failure:?}");
+}
