@@ -25,7 +25,8 @@ const KEPT_FILES: usize = 28_000;
 /// Without arguments 1,000 and 28,000 files; numbers of files, and `store` for what ten thousand
 /// snapshots keep.
 fn main() {
-    let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let mut words: Vec<String> =
+        std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if words.is_empty() {
         words = vec!["1000".to_owned(), "28000".to_owned()];
     }
@@ -158,7 +159,10 @@ fn measure_store() {
     let store = Store::open(&directory, &user).expect("a store");
     let page = history::page(&store, &place.environment, None, PAGE).expect("a page");
     let opened = began.elapsed().as_secs_f64() * 1e3;
-    assert_eq!((page.len(), history::count(&store, &place.environment)), (PAGE, Ok(KEPT as u32 + 1)));
+    assert_eq!(
+        (page.len(), history::count(&store, &place.environment)),
+        (PAGE, Ok(KEPT as u32 + 1))
+    );
     report(&format!(
         "{KEPT} snapshots of {KEPT_FILES} files in {seconds:.0} s: {:.2} ms each, packing {:.1} s of processor",
         own / KEPT as f64,

@@ -146,8 +146,7 @@ pub(super) fn whole(
     tree: ObjectId,
     workspace: &Path,
 ) -> anyhow::Result<Taken> {
-    let previous =
-        Previous { commit: base, tree, base_tree: tree, skipped: Vec::new(), number: 0 };
+    let previous = Previous { commit: base, tree, base_tree: tree, skipped: Vec::new(), number: 0 };
     everything(store, &store.reader(), environment, &previous, workspace)
 }
 

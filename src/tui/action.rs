@@ -135,8 +135,7 @@ const FILES: &[Scope] = &[Scope::Diff, Scope::File, Scope::History];
 const HISTORY: &[Scope] = &[Scope::History];
 const DECIDED: &[Scope] = &[Scope::Deck, Scope::History];
 const LISTS: &[Scope] = &[Scope::Compare, Scope::History];
-const SIDEWAYS: &[Scope] =
-    &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare, Scope::History];
+const SIDEWAYS: &[Scope] = &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare, Scope::History];
 const LOOKING: &[Scope] =
     &[Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect, Scope::Denied];
 const VIEWS: &[Scope] = &[

@@ -8,11 +8,11 @@ use gix::objs::tree::EntryKind;
 
 use super::super::checkout::{Found, WorkingTree};
 use super::super::forms::Forms;
-use super::super::{carry, history};
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
 use super::super::store::Store;
 use super::super::user::UserRepository;
+use super::super::{carry, history};
 use super::TakeRequest;
 use super::index::Known;
 use super::journal::Journal;

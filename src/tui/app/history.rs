@@ -118,7 +118,8 @@ impl HistoryView {
         if snapshots.iter().any(|known| known.id == snapshot.id) {
             return true;
         }
-        let follows = snapshots.first().is_none_or(|newest| snapshot.parent.as_ref() == Some(&newest.id));
+        let follows =
+            snapshots.first().is_none_or(|newest| snapshot.parent.as_ref() == Some(&newest.id));
         snapshots.insert(0, snapshot);
         if self.row > 0 {
             self.row += 1;

@@ -37,7 +37,7 @@ fn help_at_80_by_24() {
     │ a               apply               Write the changes into your working tree │
     │ m               merge               Make a merge commit on your current branc│
     │ D               discard             Throw the environment away; asks, and can│
-    │ u               undo                Take back the last apply, merge or discar│
+    │ u               undo                Take back the last apply, merge, restore │
     │ s               shell               Open a shell in the same environment     │
     │ X               close shell         End the shell that is shown; never the ag│
     │ z               zoom                Show one environment large, or all again │
@@ -67,7 +67,7 @@ fn help_at_120_by_40() {
     │  └│ a               apply               Write the changes into your working tree                                 │   │
     │   │ m               merge               Make a merge commit on your current branch                               │   │
     │Do │ D               discard             Throw the environment away; asks, and can be undone                      │   │
-    │❯ 1│ u               undo                Take back the last apply, merge or discard                               │   │
+    │❯ 1│ u               undo                Take back the last apply, merge, restore or discard                      │   │
     │  2│ s               shell               Open a shell in the same environment                                     │   │
     │   │ X               close shell         End the shell that is shown; never the agent                             │   │
     │   │ z               zoom                Show one environment large, or all again                                 │   │
@@ -79,11 +79,11 @@ fn help_at_120_by_40() {
     │App│ S               start               Start a stopped environment again                                        │   │
     │   │ x               stop                Stop the environment; its work stays                                     │   │
     │   │ p               pause               Have every program stand still, or go on                                 │   │
-    │   │ f               fork                Make an environment that begins where this one stands                    │   │
+    │   │ f               fork                Make an environment that begins where this one stands, or at this snapsho│   │
     │   │ j ↓             down                Down                                                                     │   │
     │   │ k ↑             up                  Up                                                                       │   │
-    │   │ h ←             left                Left, or the previous file or column                                     │   │
-    │   │ l →             right               Right, or the next file or column                                        │   │
+    │   │ h ←             left                Left, or the previous file, column or snapshot                           │   │
+    │   │ l →             right               Right, or the next file, column or snapshot                              │   │
     │   │ g Home          first               First                                                                    │   │
     │   │ G End           last                Last; in scrollback, back to the live screen                             │   │
     │   │ 1–9             pane                The environment with that number                                         │   │
@@ -120,7 +120,7 @@ fn help_at_200_by_60() {
     │                                           │ a               apply               Write the changes into your working tree                                 │                                           │
     │                                           │ m               merge               Make a merge commit on your current branch                               │                                           │
     │                                           │ D               discard             Throw the environment away; asks, and can be undone                      │                                           │
-    │                                           │ u               undo                Take back the last apply, merge or discard                               │                                           │
+    │                                           │ u               undo                Take back the last apply, merge, restore or discard                      │                                           │
     │                                           │ s               shell               Open a shell in the same environment                                     │                                           │
     │                                           │ X               close shell         End the shell that is shown; never the agent                             │                                           │
     │                                           │ z               zoom                Show one environment large, or all again                                 │                                           │
@@ -132,11 +132,11 @@ fn help_at_200_by_60() {
     └ +41 −7 · 5 files · 2 commits · base+3 ────│ S               start               Start a stopped environment again                                        │───────────────────────────────────────────┘
     ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ x               stop                Stop the environment; its work stays                                     │· stopped · 6 min ─────────────────────────┐
     │cc -o shop main.c                          │ p               pause               Have every program stand still, or go on                                 │                                           │
-    │main.c:3:1: error: expected ';'            │ f               fork                Make an environment that begins where this one stands                    │t again                                    │
+    │main.c:3:1: error: expected ';'            │ f               fork                Make an environment that begins where this one stands, or at this snapsho│t again                                    │
     │make: *** [Makefile:2: shop] Error 1       │ j ↓             down                Down                                                                     │                                           │
     │                                           │ k ↑             up                  Up                                                                       │                                           │
-    │                                           │ h ←             left                Left, or the previous file or column                                     │                                           │
-    │                                           │ l →             right               Right, or the next file or column                                        │                                           │
+    │                                           │ h ←             left                Left, or the previous file, column or snapshot                           │                                           │
+    │                                           │ l →             right               Right, or the next file, column or snapshot                              │                                           │
     │                                           │ g Home          first               First                                                                    │                                           │
     │                                           │ G End           last                Last; in scrollback, back to the live screen                             │                                           │
     │                                           │ 1–9             pane                The environment with that number                                         │                                           │

@@ -55,42 +55,258 @@ fn mouse(kind: MouseKind, column: u16, row: u16) -> Happening {
 
 #[test]
 fn the_history_in_a_tiny_terminal() {
-    insta::assert_snapshot!(picture(&opened(TINY)), @"");
+    insta::assert_snapshot!(picture(&opened(TINY)), @r"
+    agentdeck  shop · 6
+    brave-otter · histo
+    0d0d0d0d · now · +1
+             ▼
+    ? help  q close
+    ");
 }
 
 #[test]
 fn the_history_in_a_narrow_terminal() {
     let mut app = opened(NARROW);
-    insta::assert_snapshot!(picture(&app), @"");
+    insta::assert_snapshot!(picture(&app), @r"
+     agentdeck  shop · 6 environments
+    ┌ brave-otter · history · 4 snapshots ─ live ┐
+    │ 0d0d0d0d · now · +1 −1 · 1 file · decision │
+    │       ◆  ▼                                 │
+    │    ▃▃ ▂▂ ▁▁                                │
+    │ ┆  a  b  h                                 │
+    │┌ brave-otter, snapshot 0d0d0d0d · +9 −3 ──┐│
+    ││ M src/api/checkout.rs                    ││
+    ││ @@ -10,5 +10,7 @@                        ││
+    ││   10    10  pub fn checkout(request: Requ││
+    ││   11       −    let user = request.user()││
+    ││         11 +    let Some(user) = request.││
+    ││         12 +        return Response::unau││
+    ││         13 +    };                       ││
+    ││   12    14      let cart = Cart::of(user)││
+    ││   13    15      cart.total()             ││
+    ││   14    16  }                            ││
+    │└──────────────────────────────────────────┘│
+    └────────────────────────────────────────────┘
+     Enter open  r restore  ? help  q close
+    ");
     let tab = app.happen(key(KeyCode::Tab), app.now);
     settle(&mut app, tab);
-    insta::assert_snapshot!(picture(&app), @"");
+    insta::assert_snapshot!(picture(&app), @r"
+     agentdeck  shop · 6 environments
+    ┌ brave-otter · history · 4 snapshots ─ live ┐
+    │ 0d0d0d0d · now · +1 −1 · 1 file · decision │
+    │       ◆  ▼                                 │
+    │    ▃▃ ▂▂ ▁▁                                │
+    │ ┆  a  b  h                                 │
+    │┌ terminal at 0d0d0d0d ────────────────────┐│
+    ││                                          ││
+    ││● Read(src/api/checkout.rs)               ││
+    ││  └ 214 lines                             ││
+    ││                                          ││
+    ││● Update(src/api/limit.rs)                ││
+    ││  └ 41 additions and 7 removals           ││
+    ││                                          ││
+    ││Do you want to run `cargo test`?          ││
+    ││❯ 1. Yes                                  ││
+    ││  2. No                                   ││
+    │└──────────────────────────────────────────┘│
+    └────────────────────────────────────────────┘
+     Enter open  r restore  ? help  q close
+    ");
 }
 
 #[test]
 fn the_history_at_80_by_24() {
     let mut app = opened(SMALL);
     press(&mut app, "h");
-    insta::assert_snapshot!(picture(&app), @"");
+    insta::assert_snapshot!(picture(&app), @r"
+     agentdeck  shop · 6 environments                       main ↑2 · 1 uncommitted
+    ┌ brave-otter · history · 4 snapshots ───────────────────────────────── 3 of 4 ┐
+    │ 0c0c0c0c ◆ tests pass · 1 min · +4 −11 · 1 file · takeover by agent and human│
+    │       ▼                                                                      │
+    │    ▃▃ ▂▂ ▁▁                                                                  │
+    │ ┆  a  b  h                                                                   │
+    │┌ brave-otter, snapshot 0c0c0c0c · +9 −3 ─────────────────────── file 1 of 3 ┐│
+    ││ M src/api/checkout.rs                                                      ││
+    ││ @@ -10,5 +10,7 @@                                                          ││
+    ││   10    10  pub fn checkout(request: Request) -> Response {                ││
+    ││   11       −    let user = request.user();                                 ││
+    ││         11 +    let Some(user) = request.user() else {                     ││
+    ││         12 +        return Response::unauthorized();                       ││
+    ││         13 +    };                                                         ││
+    ││   12    14      let cart = Cart::of(user);                                 ││
+    ││   13    15      cart.total()                                               ││
+    ││   14    16  }                                                              ││
+    ││                                                                            ││
+    ││                                                                            ││
+    ││                                                                            ││
+    ││                                                                            ││
+    │└────────────────────────────────────────────────────────────────────────────┘│
+    └──────────────────────────────────────────────────────────────────────────────┘
+     Enter open  r restore  u undo  m name  b since base  ? help  q close
+    ");
 }
 
 #[test]
 fn the_history_at_120_by_40() {
     let mut app = opened(MIDDLE);
     press(&mut app, "h");
-    insta::assert_snapshot!(picture(&app), @"");
+    insta::assert_snapshot!(picture(&app), @r"
+     agentdeck  shop · 6 environments                                                               main ↑2 · 1 uncommitted
+    ┌ brave-otter · history · 4 snapshots ───────────────────────────────────────────────────────────────────────── 3 of 4 ┐
+    │ 0c0c0c0c ◆ tests pass · 1 min · +4 −11 · 1 file · takeover by agent and human                                        │
+    │       ▼                                                                                                              │
+    │    ▃▃ ▂▂ ▁▁                                                                                                          │
+    │ ┆  a  b  h                                                                                                           │
+    │┌ brave-otter, snapshot 0c0c0c0c · +9 −3 ──── file 1 of 3 ┐┌ terminal at 0c0c0c0c ───────────────────────────────────┐│
+    ││ M src/api/checkout.rs                                   ││✻ Welcome back                                           ││
+    ││ @@ -10,5 +10,7 @@                                       ││                                                         ││
+    ││   10    10  pub fn checkout(request: Request) -> Respons││> Add a rate limiter to the checkout API                 ││
+    ││   11       −    let user = request.user();              ││                                                         ││
+    ││         11 +    let Some(user) = request.user() else {  ││● Read(src/api/checkout.rs)                              ││
+    ││         12 +        return Response::unauthorized();    ││  └ 214 lines                                            ││
+    ││         13 +    };                                      ││                                                         ││
+    ││   12    14      let cart = Cart::of(user);              ││● Update(src/api/limit.rs)                               ││
+    ││   13    15      cart.total()                            ││  └ 41 additions and 7 removals                          ││
+    ││   14    16  }                                           ││                                                         ││
+    ││                                                         ││Do you want to run `cargo test`?                         ││
+    ││                                                         ││❯ 1. Yes                                                 ││
+    ││                                                         ││  2. No                                                  ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    ││                                                         ││                                                         ││
+    │└─────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────┘│
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  n next  N previous  ? help  q close
+    ");
 }
 
 #[test]
 fn the_history_at_200_by_60() {
-    insta::assert_snapshot!(picture(&opened(LARGE)), @"");
+    insta::assert_snapshot!(picture(&opened(LARGE)), @r"
+     agentdeck  shop · 6 environments                                                                                                                                               main ↑2 · 1 uncommitted
+    ┌ brave-otter · history · 4 snapshots ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── live ┐
+    │ 0d0d0d0d · now · +1 −1 · 1 file · decision by a human                                                                                                                                                │
+    │       ◆  ▼                                                                                                                                                                                           │
+    │    ▃▃ ▂▂ ▁▁                                                                                                                                                                                          │
+    │ ┆  a  b  h                                                                                                                                                                                           │
+    │┌ brave-otter, snapshot 0d0d0d0d · +9 −3 ──────────────────────────────────────────── file 1 of 3 ┐┌ terminal at 0d0d0d0d ───────────────────────────────────────────────────────────────────────────┐│
+    ││▌M …i/checkout.rs +3 −1 │ M src/api/checkout.rs                                                  ││✻ Welcome back                                                                                   ││
+    ││ A …name/limit.rs +3 −1 │ @@ -10,5 +10,7 @@                                                      ││                                                                                                 ││
+    ││ M web/logo.png   +3 −1 │   10    10  pub fn checkout(request: Request) -> Response {            ││> Add a rate limiter to the checkout API                                                         ││
+    ││                        │   11       −    let user = request.user();                             ││                                                                                                 ││
+    ││                        │         11 +    let Some(user) = request.user() else {                 ││● Read(src/api/checkout.rs)                                                                      ││
+    ││                        │         12 +        return Response::unauthorized();                   ││  └ 214 lines                                                                                    ││
+    ││                        │         13 +    };                                                     ││                                                                                                 ││
+    ││                        │   12    14      let cart = Cart::of(user);                             ││● Update(src/api/limit.rs)                                                                       ││
+    ││                        │   13    15      cart.total()                                           ││  └ 41 additions and 7 removals                                                                  ││
+    ││                        │   14    16  }                                                          ││                                                                                                 ││
+    ││                        │                                                                        ││Do you want to run `cargo test`?                                                                 ││
+    ││                        │                                                                        ││❯ 1. Yes                                                                                         ││
+    ││                        │                                                                        ││  2. No                                                                                          ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    ││                        │                                                                        ││                                                                                                 ││
+    │└─────────────────────────────────────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────────────────────────────────────┘│
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  n next  N previous  ? help  q close
+    ");
 }
 
 #[test]
 fn the_snapshots_as_a_list_at_120_by_40() {
     let mut app = opened(MIDDLE);
     press(&mut app, "tj");
-    insta::assert_snapshot!(picture(&app), @"");
+    insta::assert_snapshot!(picture(&app), @r"
+     agentdeck  shop · 6 environments                                                               main ↑2 · 1 uncommitted
+    ┌ brave-otter · history · 4 snapshots ───────────────────────────────────────────────────────────────────────── 3 of 4 ┐
+    │  snapshot  age       why             who    change                                                                   │
+    │  0d0d0d0d  now       decision        human      +1    −1    1 file  ▪▪                                               │
+    │▌ 0c0c0c0c  1 min     takeover        both       +4   −11    1 file  ◆ tests pass  ▪▪▪▪▪▪▪▪▪▪▪▪                       │
+    │  0b0b0b0b  15 min    change          agent     +30    −2    1 file  ▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪▪                        │
+    │  0a0a0a0a  1 h       base                                                                                            │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  n next  N previous  ? help  q close
+    ");
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub(super) fn draw(app: &App, view: &HistoryView, area: Rect, buffer: &mut Buffe
     let theme = app.settings.theme;
     let title = Line::styled(title(app, view), theme.strong());
     let mut frame = Frame::new(theme.frame(), title);
-    frame.corner = Line::styled(if view.row == 0 { " live " } else { "" }, theme.good());
+    frame.corner = corner(theme, view);
     let inner = frame.draw(buffer, area);
     let Some(known) = &view.snapshots else {
         put(buffer, inner, Line::styled(" reading …", theme.quiet()));
@@ -119,7 +119,19 @@ fn title(app: &App, view: &HistoryView) -> String {
     }
 }
 
-/// `0c0c0c0c · 3 · 1 min · change by agent · +4 −11 · 1 file · ◆ tests pass`
+/// Which snapshot is chosen; the newest one is followed by those that come.
+fn corner(theme: Theme, view: &HistoryView) -> Line<'static> {
+    let newest = view.snapshots.as_ref().and_then(|known| known.first());
+    match (view.chosen(), newest) {
+        _ if view.row == 0 => Line::styled(" live ", theme.good()),
+        (Some(chosen), Some(newest)) if chosen.number > 0 && newest.number > 0 => {
+            Line::styled(format!(" {} of {} ", chosen.number, newest.number), theme.quiet())
+        }
+        _ => Line::default(),
+    }
+}
+
+/// `0c0c0c0c ◆ tests pass · 1 min · +4 −11 · 1 file · change by the agent`
 fn words(app: &App, snapshot: &Snapshot) -> Line<'static> {
     let theme = app.settings.theme;
     let change = snapshot.change;
@@ -133,8 +145,7 @@ fn words(app: &App, snapshot: &Snapshot) -> Line<'static> {
         Author::Human => " by a human",
         Author::Both => " by agent and human",
     });
-    let why = format!(" · {age} · {}{}", snapshot.cause.word(), by.unwrap_or_default());
-    spans.push(Span::styled(why, theme.quiet()));
+    spans.push(Span::styled(format!(" · {age}"), theme.quiet()));
     if change.files > 0 {
         let noun = if change.files == 1 { "file" } else { "files" };
         spans.extend([
@@ -143,6 +154,8 @@ fn words(app: &App, snapshot: &Snapshot) -> Line<'static> {
             Span::styled(format!(" · {} {noun}", change.files), theme.quiet()),
         ]);
     }
+    let why = format!(" · {}{}", snapshot.cause.word(), by.unwrap_or_default());
+    spans.push(Span::styled(why, theme.quiet()));
     Line::from(spans)
 }
 
@@ -212,13 +225,7 @@ fn draw_step(app: &App, view: &HistoryView, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn draw_moment(
-    app: &App,
-    view: &HistoryView,
-    chosen: &Snapshot,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
+fn draw_moment(app: &App, view: &HistoryView, chosen: &Snapshot, area: Rect, buffer: &mut Buffer) {
     let theme = app.settings.theme;
     let mut title = format!(" terminal at {} ", chosen.id.short());
     if let Moment::Kept(screen) = &view.moment
@@ -233,7 +240,11 @@ fn draw_moment(
             pane::draw_screen(theme, screen, inner, false, buffer);
         }
         Moment::NotKept if view.is_current() => {
-            put(buffer, inner, Line::styled(" the screen of that moment is not kept", theme.quiet()));
+            put(
+                buffer,
+                inner,
+                Line::styled(" the screen of that moment is not kept", theme.quiet()),
+            );
         }
         // Never the screen of another moment under this one's name.
         _ => put(buffer, inner, Line::styled(" reading …", theme.quiet())),
