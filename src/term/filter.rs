@@ -115,6 +115,11 @@ impl Filter {
         }
     }
 
+    /// Whether the next byte begins something new.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.state == State::Ground && self.pending.is_empty()
+    }
+
     /// Bytes that bring a new filter into the state of this one.
     pub(super) fn unfinished(&self) -> Vec<u8> {
         match self.state {

@@ -66,6 +66,11 @@ impl Hold {
         self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
     }
 
+    /// Whether nothing is held back, not even what may be the beginning of a mark.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.held.is_empty()
+    }
+
     pub(super) fn held(&self) -> &[u8] {
         &self.held
     }

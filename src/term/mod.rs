@@ -16,6 +16,7 @@ mod keyboard;
 mod paint;
 mod replies;
 mod rows;
+mod skim;
 mod style;
 mod terminal;
 mod text;

@@ -14,7 +14,7 @@ use super::title::Titles;
 use crate::model::screen::Size;
 
 /// Rows kept above the screen. The grid costs about 3 KB a row at 120 columns.
-const HISTORY: usize = 1000;
+pub(super) const HISTORY: usize = 1000;
 /// Fewer columns cannot hold a wide character.
 const MIN_COLUMNS: u16 = 2;
 

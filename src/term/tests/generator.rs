@@ -127,3 +127,31 @@ fn csi((numbers, last): (Vec<u16>, u8)) -> Vec<u8> {
 pub(super) fn output() -> impl Strategy<Value = Vec<u8>> {
     vec(piece(), 0..60).prop_map(|pieces| pieces.concat())
 }
+
+/// Text and the commonest sequences, which the grid's own crate writes as we do.
+pub(super) fn text() -> impl Strategy<Value = Vec<u8>> {
+    let sequence = prop_oneof![
+        6 => select(&WORDS[..6]).prop_map(|word| word.as_bytes().to_vec()),
+        8 => "[ -~]{1,40}".prop_map(String::into_bytes),
+        6 => select(&["\r\n", "\n", "\r", "\t", "\x08"][..]).prop_map(|byte| byte.into()),
+        2 => select(&STYLES[..15]).prop_map(|style| format!("\x1b[{style}m").into()),
+        2 => (vec(0_u16..12, 2), select(&b"ABCDH"[..])).prop_map(csi),
+        1 => select(&["\x1b[?7l", "\x1b[?7h", "\x1b(0", "\x1b(B"][..]).prop_map(|all| all.into()),
+    ];
+    vec(sequence, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+/// Some lines over and over, now and then with something else among them.
+pub(super) fn flood() -> impl Strategy<Value = Vec<u8>> {
+    let lines = vec(select(&WORDS[..]), 1..6);
+    let end = select(&["\r\n", "\r\n", "\r\n", "\n"][..]);
+    let odd = vec((0_usize..1_500, piece()), 0..2);
+    (lines, end, odd, 1_000_usize..1_500).prop_map(|(lines, end, odd, count)| {
+        let mut flood = Vec::new();
+        for (number, line) in lines.iter().cycle().take(count).enumerate() {
+            flood.extend(format!("{number}{line}{end}").into_bytes());
+            flood.extend(odd.iter().filter(|(at, _)| *at == number).flat_map(|(_, odd)| odd));
+        }
+        flood
+    })
+}

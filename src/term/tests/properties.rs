@@ -1,12 +1,19 @@
 //! What holds for any output.
 
+use alacritty_terminal::Term;
+use alacritty_terminal::event::VoidListener;
+use alacritty_terminal::grid::Dimensions;
+use alacritty_terminal::index::Line;
+use alacritty_terminal::term::Config;
+use alacritty_terminal::term::test::TermSize;
+use alacritty_terminal::vte::ansi::{Processor, StdSyncHandler};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::generator::output;
+use super::generator::{flood, output, text};
 use super::{fed, seen, size};
 use crate::model::screen::{Row, Screen, Size};
-use crate::term::Emulator;
+use crate::term::{Emulator, rows};
 
 fn sizes() -> impl Strategy<Value = Size> {
     (4_u16..24, 3_u16..9).prop_map(|(columns, rows)| size(columns, rows))
@@ -19,6 +26,15 @@ fn split(bytes: &[u8], places: &[Index]) -> Vec<Vec<u8>> {
     let mut start = 0;
     let parts = ends.into_iter().map(|end| bytes[std::mem::replace(&mut start, end)..end].to_vec());
     parts.collect()
+}
+
+/// The grid as its own crate fills it, character by character.
+fn bare(size: Size, bytes: &[u8]) -> Term<VoidListener> {
+    let config = Config { scrolling_history: 1000, ..Config::default() };
+    let cells = TermSize::new(usize::from(size.columns), usize::from(size.rows));
+    let mut term = Term::new(config, &cells, VoidListener);
+    Processor::<StdSyncHandler>::new().advance(&mut term, bytes);
+    term
 }
 
 fn cells(row: &Row) -> usize {
@@ -106,5 +122,71 @@ proptest! {
         rebuilt.feed(&after);
         prop_assert_eq!(seen(&mut original), seen(&mut rebuilt));
         prop_assert_eq!(original.take_replies(), rebuilt.take_replies());
+    }
+}
+
+proptest! {
+    // A flood is a thousand lines at least.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_flood_that_is_skimmed_leaves_what_all_of_it_would(
+        size in sizes(),
+        before in output(),
+        flood in flood(),
+        after in output(),
+    ) {
+        let mut whole = fed(size, &before);
+        let mut skimmed = fed(size, &before);
+        let bytes = [flood, after].concat();
+        whole.feed(&bytes);
+        let passed = skimmed.skim(&bytes);
+        skimmed.feed(&bytes[passed..]);
+        prop_assert_eq!(seen(&mut whole), seen(&mut skimmed));
+        prop_assert_eq!(whole.take_replies(), skimmed.take_replies());
+        prop_assert_eq!(whole.take_bell(), skimmed.take_bell());
+        prop_assert_eq!(whole.checkpoint(), skimmed.checkpoint());
+    }
+}
+
+proptest! {
+    #[test]
+    fn text_stands_in_the_cells_in_which_the_grid_itself_writes_it(
+        size in sizes(),
+        bytes in text(),
+        places in prop::collection::vec(any::<Index>(), 0..12),
+    ) {
+        let mut ours = Emulator::new(size);
+        for part in split(&bytes, &places) {
+            ours.feed(&part);
+        }
+        let grid = bare(size, &bytes);
+        let (ours, theirs) = (ours.terminal.term.grid(), grid.grid());
+        prop_assert_eq!(ours.history_size(), theirs.history_size());
+        prop_assert_eq!(ours.cursor.point, theirs.cursor.point);
+        prop_assert_eq!(ours.cursor.input_needs_wrap, theirs.cursor.input_needs_wrap);
+        for line in (ours.topmost_line().0..=ours.bottommost_line().0).map(Line) {
+            prop_assert_eq!(rows::row(&ours[line]), rows::row(&theirs[line]));
+        }
+    }
+}
+
+#[test]
+fn of_a_flood_of_lines_the_first_are_not_read() {
+    let mut emulator = fed(size(80, 24), b"begin");
+    let line = b"a line of output\r\n";
+    let passed = |emulator: &mut Emulator, bytes: &[u8]| emulator.skim(bytes) / line.len();
+    let flood = line.repeat(5_000);
+    assert_eq!(passed(&mut emulator, &flood), 5_000 - 1_048);
+    let colored = [&flood[..], b"\x1b[31mred"].concat();
+    assert_eq!(passed(&mut emulator, &colored), 5_000 - 1_048);
+    for spoiled in [&b"\x07"[..], b"\x0e", b"\x1b[31m"] {
+        let early = [line, spoiled, &line.repeat(1_000)[..], spoiled, line].concat();
+        assert_eq!(passed(&mut emulator, &early), 0, "{spoiled:?}");
+        assert_eq!(passed(&mut emulator, &[spoiled, &flood].concat()), 0, "{spoiled:?}");
+    }
+    for unfinished in [&b"\x1b[2;9r"[..], b"\x1b[r\x1b[", b"m\xe4\xb8", b"\xad\x1b[?2026h"] {
+        emulator.feed(unfinished);
+        assert_eq!(passed(&mut emulator, &flood), 0, "{unfinished:?}");
     }
 }
