@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
@@ -27,8 +28,12 @@ use crate::shim::wire::{
 
 /// Frames under way to the shim. Past that a program is not reading its input, which is said.
 const MAX_OUTGOING: usize = 1024;
-/// Frames read ahead from the shim, at most 64 KiB each: bounds memory, keeps the reader busy.
-const MAX_INCOMING: usize = 16;
+/// Frames read ahead from the shim, at most 1 MiB each: bounds memory, keeps the reader busy.
+const MAX_INCOMING: usize = 2;
+/// Output parsed at a time, in bytes: bounds how long a key or a frame waits.
+const TURN: usize = 64 << 10;
+/// Bytes taken from the shim's socket at once where frames are small.
+const READ_AHEAD: usize = 16 << 10;
 /// Output since the last checkpoint that makes a new one worth its cost: a quarter of the ring.
 const CHECKPOINT_BYTES: u64 = 256 << 10;
 /// Least time between two checkpoints of an environment; a flood must not become a flood of syncs.
@@ -214,7 +219,8 @@ async fn forget_missing(
     }
 }
 
-async fn read(mut reader: OwnedReadHalf, incoming: mpsc::Sender<Frame>) {
+async fn read(reader: OwnedReadHalf, incoming: mpsc::Sender<Frame>) {
+    let mut reader = BufReader::with_capacity(READ_AHEAD, reader);
     while let Ok(Some(frame)) = read_frame(&mut reader).await {
         if incoming.send(frame).await.is_err() {
             return;
@@ -352,8 +358,15 @@ impl Actor {
             return;
         }
         let Some(terminal) = self.shared.terminal(&self.environment, session) else { return };
-        let fed = terminal.feed(offset, bytes);
-        self.pass_on(session, &terminal, fed);
+        let (mut offset, rest) = terminal.skim(offset, bytes);
+        for (turn, chunk) in rest.chunks(TURN).enumerate() {
+            if turn > 0 {
+                tokio::task::yield_now().await;
+            }
+            let fed = terminal.feed(offset, chunk);
+            offset += chunk.len() as u64;
+            self.pass_on(session, &terminal, fed);
+        }
         self.tell_output(session, &terminal).await;
         self.checkpoint(&terminal, CHECKPOINT_BYTES);
     }

@@ -12,9 +12,6 @@ use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::store;
 use crate::term::Emulator;
 
-/// Output parsed while the lock is held, in bytes; bounds how long a key or a frame waits.
-const CHUNK: usize = 64 << 10;
-
 /// Shared by the actor that feeds it and the clients that show it.
 #[derive(Debug)]
 pub struct Terminal {
@@ -148,24 +145,28 @@ impl Terminal {
         inner.answered = inner.answered.max(offset);
     }
 
+    /// What is to be fed of output that begins at the absolute `offset`, and its own offset: nothing
+    /// of what scrolls away within these bytes.
+    pub fn skim<'a>(&self, offset: u64, bytes: &'a [u8]) -> (u64, &'a [u8]) {
+        let mut inner = self.lock();
+        let fresh = inner.fresh(offset, bytes);
+        let passed = bytes.len() - fresh.len();
+        let passed = passed + inner.emulator.skim(fresh);
+        (offset + passed as u64, &bytes[passed..])
+    }
+
     /// Feeds output that begins at the absolute `offset`. Bytes that were fed before are passed
-    /// over; after a gap the terminal goes on with what there is.
+    /// over; after a gap the terminal goes on with what there is. Keys and frames wait meanwhile.
     pub fn feed(&self, offset: u64, bytes: &[u8]) -> Fed {
-        let mut fed = Fed::default();
-        let mut at = offset;
-        for chunk in bytes.chunks(CHUNK) {
+        let (fed, sequence) = {
             let mut inner = self.lock();
-            let known = usize::try_from(inner.offset.saturating_sub(at)).unwrap_or(usize::MAX);
-            if let Some(fresh) = chunk.get(known..) {
-                inner.take(at + known as u64, fresh);
-            }
-            fed.replies.extend(inner.emulator.take_replies());
-            fed.bell |= inner.emulator.take_bell();
-            at += chunk.len() as u64;
-            let sequence = inner.emulator.sequence();
-            drop(inner);
-            self.announce(sequence);
-        }
+            let fresh = inner.fresh(offset, bytes);
+            inner.take(offset + (bytes.len() - fresh.len()) as u64, fresh);
+            let replies = inner.emulator.take_replies();
+            let fed = Fed { replies, bell: inner.emulator.take_bell() };
+            (fed, inner.emulator.sequence())
+        };
+        self.announce(sequence);
         fed
     }
 
@@ -278,6 +279,12 @@ impl Terminal {
 }
 
 impl Inner {
+    /// What was not taken before of output that begins at `offset`.
+    fn fresh<'a>(&self, offset: u64, bytes: &'a [u8]) -> &'a [u8] {
+        let known = usize::try_from(self.offset.saturating_sub(offset)).unwrap_or(usize::MAX);
+        bytes.get(known..).unwrap_or_default()
+    }
+
     /// Takes output that begins at `offset`, which nobody took before.
     fn take(&mut self, offset: u64, bytes: &[u8]) {
         let answered = usize::try_from(self.answered.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -289,7 +296,7 @@ impl Inner {
         if !fresh.is_empty() {
             self.emulator.feed(fresh);
         }
-        self.offset = offset + bytes.len() as u64;
+        self.offset = self.offset.max(offset + bytes.len() as u64);
     }
 }
 
@@ -330,6 +337,20 @@ mod tests {
         terminal.feed(2, b"e two");
         assert_eq!(text(&terminal)[0], "one two");
         assert_eq!(terminal.offset(), 7);
+    }
+
+    #[test]
+    fn a_flood_is_at_its_end_and_only_its_last_lines_are_fed() {
+        let terminal = Terminal::new(SIZE);
+        terminal.feed(0, b"first\r\n");
+        let flood = (0..5_000).map(|line| format!("line {line}\r\n")).collect::<String>();
+        let bytes = [b"st\r\n", flood.as_bytes()].concat();
+        let (offset, rest) = terminal.skim(3, &bytes);
+        assert!(rest.len() < flood.len() / 2, "{} bytes", rest.len());
+        terminal.feed(offset, rest);
+        assert_eq!(terminal.offset(), 7 + flood.len() as u64);
+        assert_eq!(text(&terminal), ["line 4997", "line 4998", "line 4999", ""]);
+        assert_eq!(terminal.skim(0, b"first"), (5, &b""[..]));
     }
 
     #[test]
