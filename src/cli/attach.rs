@@ -7,6 +7,7 @@ use crate::model::failure::Failure;
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
 use crate::proto::{Reply, Request};
+use crate::shim::turns;
 use crate::tui;
 
 pub(super) async fn run(context: &Context, options: &Attach) -> Result<(), Failure> {
@@ -23,6 +24,7 @@ pub(super) async fn run(context: &Context, options: &Attach) -> Result<(), Failu
     } else {
         SessionId::AGENT
     };
+    turns::of_deck();
     tui::attach(client, events, environment.id, session).await?;
     context.output.next(&format!("agentdeck diff {}", environment.name));
     Ok(())

@@ -6,6 +6,7 @@ use super::context::Context;
 use crate::config::profiles;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::Request;
+use crate::shim::turns;
 use crate::tui;
 
 pub(super) async fn run(context: &Context, all: bool) -> Result<(), Failure> {
@@ -26,6 +27,7 @@ pub(super) async fn run(context: &Context, all: bool) -> Result<(), Failure> {
     let found = names.iter().map(|name| profiles::find(name, &settings));
     let profiles = found.collect::<Result<Vec<_>, _>>()?;
     let options = tui::Options { repository, all, profiles };
+    turns::of_deck();
     tui::run(client, events, options).await
 }
 

@@ -17,6 +17,7 @@ use crate::engine;
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{Reply, Request, Target};
+use crate::shim::turns;
 use crate::tui;
 
 /// How the names of demo directories begin; nothing else is ever removed.
@@ -96,6 +97,7 @@ async fn show(context: &Context, shows: bool) -> Result<(), Failure> {
     let (client, events) = context.connect().await?;
     let repository = Some(context.directory.clone());
     let options = tui::Options { repository, all: false, profiles: profiles::builtin() };
+    turns::of_deck();
     tui::run(client, events, options).await
 }
 

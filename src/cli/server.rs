@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::config::home;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{HOME_TAKEN, Reply, Request, ServerStatus};
+use crate::shim::turns;
 
 /// How long a server may take to end; it finishes git work that is under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
@@ -27,6 +28,7 @@ pub(super) fn run() -> ExitCode {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
+    turns::of_deck();
     let result =
         home::find().map_err(anyhow::Error::from).and_then(|home| crate::server::run(&home));
     match result {

@@ -24,6 +24,7 @@ use crate::model::policy::EngineKind;
 use crate::model::repository::Identity;
 use crate::proto::Target;
 use crate::shim::config::RelayConfig;
+use crate::shim::turns;
 use crate::store::Layout;
 use crate::watch::Watcher;
 
@@ -464,7 +465,11 @@ pub(super) fn canonical(path: &Path) -> PathBuf {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
+    let patient = || {
+        turns::of_work();
+        work()
+    };
+    match tokio::task::spawn_blocking(patient).await {
         Ok(result) => result,
         Err(error) => Err(Failure::new(FailureKind::Internal, format!("a task failed: {error}"))
             .hint("the server's log says more: server.log in the state directory")),

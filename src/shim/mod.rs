@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod claims;
 pub mod config;
+pub mod turns;
 pub mod wire;
 
 mod connection;

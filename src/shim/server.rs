@@ -17,7 +17,7 @@ use super::config::ShimConfig;
 use super::session::{Session, Terminal};
 use super::spawn::{self, StartError, Streams};
 use super::wire::{Program, SOCKET};
-use super::{connection, limits, stopping};
+use super::{connection, stopping, turns};
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
 
@@ -42,7 +42,7 @@ pub(super) struct Shim {
 /// orphans, and passing on no descriptor that it was started with.
 pub(super) fn prepare_process() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    limits::take_short_turns(limits::SHIM_TURN);
+    turns::of_shim();
     if !is_first() {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     }
