@@ -6,20 +6,33 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
+use super::ring::CAPACITY;
 use super::server::{self, Shim};
+use super::session::Session;
 use super::wire::{Frame, FrameError, ShimEvent, ShimRequest, VERSION, read_frame};
 use super::{dial, execution, tool};
 use crate::model::id::SessionId;
 
 /// Output of one session in one frame, in bytes, so that no session waits long for another.
-const OUTPUT_CHUNK: usize = 64 << 10;
+const OUTPUT_CHUNK: usize = CAPACITY / 2;
+
+/// Output of one session that is sent as it comes, in bytes: a screen painted anew. What follows
+/// within `GATHERING` goes together, because each frame costs both sides a wake-up, and what has
+/// scrolled away when it arrives costs the server nearly nothing.
+const AT_ONCE: u64 = 16 << 10;
+
+/// How long a flood is gathered: thirty frames a second of what nobody can read are enough.
+const GATHERING: Duration = Duration::from_millis(33);
+
+/// What is sent however soon, before the program has to wait.
+const GATHERED: u64 = CAPACITY as u64 / 2;
 
 /// Events that may wait for a peer; one that asks so much without reading is cut off.
 const EVENT_BOUND: usize = 1024;
@@ -103,11 +116,36 @@ fn ended_sessions(shim: &Shim) -> BTreeSet<SessionId> {
     sessions.values().filter(|session| session.ended().is_some()).map(|it| it.id).collect()
 }
 
+/// How far a followed session's output was sent.
+struct Cursor {
+    /// The next offset to send.
+    next: u64,
+    /// Since when output counts towards `AT_ONCE`, and the offset at that time.
+    since: Instant,
+    from: u64,
+}
+
+impl Cursor {
+    fn new(next: u64) -> Self {
+        Self { next, since: Instant::now(), from: next }
+    }
+
+    /// Until when output up to `end` is gathered; `None` when it is to be sent.
+    fn gathers(&mut self, end: u64, now: Instant) -> Option<Instant> {
+        let until = self.since + GATHERING;
+        if now >= until {
+            (self.since, self.from) = (now, self.next);
+            return None;
+        }
+        let much = self.next.saturating_sub(self.from) >= AT_ONCE;
+        (much && end.saturating_sub(self.next) < GATHERED).then_some(until)
+    }
+}
+
 struct Connection {
     shim: Rc<Shim>,
     events: RefCell<VecDeque<ShimEvent>>,
-    /// The next offset to send, for each followed session.
-    followed: RefCell<BTreeMap<SessionId, u64>>,
+    followed: RefCell<BTreeMap<SessionId, Cursor>>,
     told_ended: RefCell<BTreeSet<SessionId>>,
     wake: Notify,
 }
@@ -153,7 +191,7 @@ impl Connection {
                 }
             }
             ShimRequest::Follow { session, from } => {
-                self.followed.borrow_mut().insert(session, from);
+                self.followed.borrow_mut().insert(session, Cursor::new(from));
                 self.told_ended.borrow_mut().remove(&session);
                 self.wake.notify_one();
             }
@@ -195,11 +233,16 @@ impl Connection {
             // Marked as seen before looking, so that nothing new is missed after looking.
             changes.borrow_and_update();
             buffer.clear();
-            self.collect(&mut buffer);
+            let gathers = self.collect(&mut buffer);
             if buffer.is_empty() {
+                if gathers.is_none() {
+                    // A flood's memory is not kept for the next one.
+                    buffer.shrink_to(AT_ONCE as usize);
+                }
                 tokio::select! {
                     () = self.wake.notified() => {}
                     changed = changes.changed() => if changed.is_err() { return Ok(()) },
+                    () = sleep_until(gathers) => {}
                 }
             } else {
                 writer.write_all(&buffer).await?;
@@ -207,35 +250,26 @@ impl Connection {
         }
     }
 
-    /// Encodes what the peer does not have yet: events, a chunk of each session, then ends.
-    fn collect(&self, buffer: &mut Vec<u8>) {
+    /// Encodes what the peer does not have yet: events, a chunk of each session, then ends. Until
+    /// when output is gathered that is therefore left out.
+    fn collect(&self, buffer: &mut Vec<u8>) -> Option<Instant> {
         for event in self.events.borrow_mut().drain(..) {
             Frame::control(&event).encode(buffer);
         }
+        let now = Instant::now();
+        let mut gathers = None;
         let mut followed = self.followed.borrow_mut();
         for session in self.shim.sessions.borrow().values() {
             let mut whole = true;
             if let Some(cursor) = followed.get_mut(&session.id) {
-                let ring = session.ring.borrow();
-                let from = (*cursor).min(ring.end());
-                if from < ring.start() {
-                    let gap = ShimEvent::Gap {
-                        session: session.id,
-                        from,
-                        to: ring.start(),
-                        modes: ring.modes().text(),
-                        unfinished: ring.modes().unfinished(),
-                    };
-                    Frame::control(&gap).encode(buffer);
+                let end = session.ring.borrow().end();
+                let until = cursor.gathers(end, now).filter(|_| !session.wants_hurry());
+                if let Some(until) = until.filter(|_| cursor.next < end) {
+                    gathers = gathers.into_iter().chain([until]).min();
+                } else {
+                    encode_output(session, cursor, buffer);
                 }
-                let offset = from.max(ring.start());
-                let bytes = ring.read(offset, OUTPUT_CHUNK);
-                *cursor = offset + bytes.len() as u64;
-                whole = *cursor == ring.end();
-                if !bytes.is_empty() {
-                    session.deliver(*cursor);
-                    Frame::Output { session: session.id, offset, bytes }.encode(buffer);
-                }
+                whole = cursor.next >= end;
             }
             if let Some(code) = session.ended()
                 && whole
@@ -245,5 +279,59 @@ impl Connection {
                 Frame::control(&exited).encode(buffer);
             }
         }
+        gathers
+    }
+}
+
+/// Encodes a chunk of a session's output from its cursor on, after what was lost of it.
+fn encode_output(session: &Session, cursor: &mut Cursor, buffer: &mut Vec<u8>) {
+    let ring = session.ring.borrow();
+    let from = cursor.next.min(ring.end());
+    if from < ring.start() {
+        let gap = ShimEvent::Gap {
+            session: session.id,
+            from,
+            to: ring.start(),
+            modes: ring.modes().text(),
+            unfinished: ring.modes().unfinished(),
+        };
+        Frame::control(&gap).encode(buffer);
+    }
+    let offset = from.max(ring.start());
+    cursor.next = ring.end().min(offset + OUTPUT_CHUNK as u64);
+    if cursor.next > offset {
+        session.deliver(cursor.next);
+        Frame::encode_output(session.id, offset, buffer, |buffer| {
+            ring.read(offset, OUTPUT_CHUNK, buffer);
+        });
+    }
+}
+
+/// Waits until `at`; forever without one.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_gathered_for_a_frame_and_a_little_is_sent_at_once() {
+        let start = Instant::now();
+        let later = start + GATHERING;
+        let mut cursor = Cursor { next: 0, since: start, from: 0 };
+        assert_eq!(cursor.gathers(AT_ONCE * 2, start), None, "the first is never late");
+        cursor.next = AT_ONCE - 1;
+        assert_eq!(cursor.gathers(AT_ONCE * 2, start), None);
+        cursor.next = AT_ONCE;
+        assert_eq!(cursor.gathers(AT_ONCE * 2, start), Some(later));
+        assert_eq!(cursor.gathers(AT_ONCE + GATHERED, start), None, "the program would wait");
+        assert_eq!(cursor.gathers(AT_ONCE * 2, later), None);
+        cursor.next = AT_ONCE * 2;
+        assert_eq!(cursor.gathers(AT_ONCE * 3, later), Some(later + GATHERING));
     }
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod turns;
 pub mod wire;
 
+mod bell;
 mod connection;
 mod dial;
 mod execution;

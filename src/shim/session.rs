@@ -6,12 +6,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, watch};
 
+use super::bell::Bell;
 use super::ring::{CAPACITY, Ring};
 use super::wire::SessionReport;
 use crate::model::id::SessionId;
@@ -20,8 +23,23 @@ use crate::model::screen::Size;
 /// Output read from a PTY before other work gets its turn, in bytes.
 const TURN: usize = 64 << 10;
 
-/// What one read from a PTY returns at most; the kernel's own buffer is of this size.
-const READ: usize = 4 << 10;
+/// What one read from a PTY returns at most. The kernel's own buffer is a quarter of it, but is
+/// filled again while it is read.
+const READ: usize = 16 << 10;
+
+/// A read that brings less, which is nearly the kernel's buffer, has caught up with the program.
+/// Reading on, or waiting for more, would wake this process for each line as it is printed.
+const CAUGHT_UP: usize = 4_000;
+
+/// Output in one turn from which on a program that was caught up with is left alone for `REST`:
+/// more than the echo of a key, less than a screen painted anew.
+const MUCH: usize = 1 << 10;
+
+/// How long the kernel may collect what is printed next: it keeps 64 KiB before a program waits.
+const REST: Duration = Duration::from_millis(1);
+
+/// How long after a key its program's output is passed on without any rest.
+const ATTENTION: Duration = Duration::from_millis(100);
 
 /// Input kept for a program that does not read, in bytes: a large paste. Beyond it input is
 /// dropped, as a terminal does, because waiting would stall the other sessions' keys.
@@ -33,8 +51,9 @@ const LAST_OUTPUT: Duration = Duration::from_millis(200);
 /// How often a terminal that nobody holds open is looked at again while its program lives.
 const REOPEN: Duration = Duration::from_millis(100);
 
-/// How far a reader may be behind before the program waits for it: what one frame shows is less.
-const BEHIND: u64 = CAPACITY as u64 / 4;
+/// How far a reader may be behind before the program waits for it: more than is gathered for it,
+/// and less than the ring by more than a turn.
+const BEHIND: u64 = CAPACITY as u64 / 4 * 3;
 
 /// How long the program waits for a reader that takes nothing. One that is stuck or gone does not
 /// hold it up again.
@@ -45,7 +64,9 @@ pub(super) struct Session {
     pub(super) pid: Pid,
     pub(super) ring: RefCell<Ring>,
     command: Vec<String>,
+    /// Registered for writing; of output the bell tells.
     master: AsyncFd<OwnedFd>,
+    bell: Bell,
     size: Cell<Size>,
     input: RefCell<VecDeque<u8>>,
     input_arrived: Notify,
@@ -59,6 +80,9 @@ pub(super) struct Session {
     delivery: Notify,
     /// Since when the program waits for a reader that takes nothing.
     waiting: Cell<Option<Instant>>,
+    /// Until when its output is left to gather in the kernel.
+    resting: Cell<Option<Instant>>,
+    typed: Cell<Option<Instant>>,
 }
 
 /// A terminal before its program: the shim's side and the program's.
@@ -76,7 +100,7 @@ impl Terminal {
         // By descriptor, so that nothing mounted at /dev/pts can stand in for the terminal.
         let slave = match rustix::pty::ioctl_tiocgptpeer(&master, flags) {
             // Emulated kernels do not know the call.
-            Err(rustix::io::Errno::NOTTY) => program_side(&master)?,
+            Err(Errno::NOTTY) => program_side(&master)?,
             opened => opened?,
         };
         rustix::termios::tcsetwinsize(&master, window(size))?;
@@ -106,14 +130,16 @@ impl Session {
         master: OwnedFd,
         size: Size,
     ) -> io::Result<Self> {
+        let bell = Bell::new(&master)?;
         // SAFETY: the descriptor is owned by the registration and closed only with it.
-        let master = unsafe { AsyncFd::register(master) }?;
+        let master = unsafe { AsyncFd::register_with_interest(master, Interest::WRITABLE) }?;
         Ok(Self {
             id,
             pid,
             ring: RefCell::default(),
             command,
             master,
+            bell,
             size: Cell::new(size),
             input: RefCell::default(),
             input_arrived: Notify::new(),
@@ -123,6 +149,8 @@ impl Session {
             delivered: Cell::new(None),
             delivery: Notify::new(),
             waiting: Cell::new(None),
+            resting: Cell::new(None),
+            typed: Cell::new(None),
         })
     }
 
@@ -172,7 +200,19 @@ impl Session {
         let mut input = self.input.borrow_mut();
         let room = INPUT_BOUND.saturating_sub(input.len());
         input.extend(&bytes[..bytes.len().min(room)]);
+        self.typed.set(Some(Instant::now()));
+        self.resting.set(None);
         self.input_arrived.notify_one();
+    }
+
+    /// Whether output must not be gathered: somebody waits for what the program says to a key, or
+    /// it was the last.
+    pub(super) fn wants_hurry(&self) -> bool {
+        self.ended().is_some() || self.has_attention()
+    }
+
+    fn has_attention(&self) -> bool {
+        self.typed.get().is_some_and(|at| at.elapsed() < ATTENTION)
     }
 
     /// Sets the terminal's size. The same size again still signals the program, so that a client
@@ -276,23 +316,48 @@ impl Session {
     /// Takes output for one turn; `false` when no program has the terminal open.
     async fn read_output(&self) -> bool {
         self.wait_for_reader().await;
-        let Ok(mut ready) = self.master.readable().await else { return false };
+        if let Some(until) = self.resting.get() {
+            tokio::time::sleep_until(until.into()).await;
+            self.resting.set(None);
+        }
+        loop {
+            if self.bell.rings().await.is_err() {
+                return false;
+            }
+            match self.read_turn() {
+                Ok(0) => {}
+                Ok(_) => return true,
+                Err(_closed) => return false,
+            }
+        }
+    }
+
+    /// Reads until there is no more for now, which the bell will tell of, or until others shall
+    /// have their turn. How much was read; an error when no program has the terminal open.
+    fn read_turn(&self) -> io::Result<usize> {
         let mut ring = self.ring.borrow_mut();
         let mut buffer = [0; READ];
         let mut taken = 0;
         while taken < TURN {
-            match ready.try_io(|master| Ok(rustix::io::read(master, &mut buffer[..])?)) {
-                Ok(Ok(0)) => return false,
-                Ok(Ok(count)) => {
+            match rustix::io::read(&self.master, &mut buffer[..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
                     ring.push(&buffer[..count]);
                     taken += count;
+                    if count < CAUGHT_UP && taken >= MUCH && !self.has_attention() {
+                        self.resting.set(Some(Instant::now() + REST));
+                        break;
+                    }
                 }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(_)) => return false,
-                Err(_would_block) => break,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.bell.listen(&self.master)?;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
             }
         }
-        true
+        Ok(taken)
     }
 }
 

@@ -5,6 +5,8 @@
 //! not know with `Unsupported`. A frame is a 4-byte big-endian length of what follows, one byte
 //! that tells the kind, and the payload.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -198,6 +200,9 @@ const INPUT: u8 = 2;
 const EXEC_OUTPUT: u8 = 3;
 const EXEC_INPUT: u8 = 4;
 
+/// What stands before the bytes of an output frame: its kind, the session and the offset.
+const OUTPUT_HEAD: usize = 13;
+
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     #[error("a frame of {0} bytes is larger than {MAX_FRAME}")]
@@ -205,7 +210,7 @@ pub enum FrameError {
     #[error("a frame of kind {0} is malformed or unknown")]
     Malformed(u8),
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
 }
 
 impl Frame {
@@ -216,52 +221,47 @@ impl Frame {
 
     /// Appends the frame's bytes to `buffer`.
     pub fn encode(&self, buffer: &mut Vec<u8>) {
-        let start = buffer.len();
-        buffer.extend_from_slice(&[0; 4]);
         match self {
-            Self::Control(json) => {
-                buffer.push(CONTROL);
-                buffer.extend_from_slice(json);
-            }
+            Self::Control(json) => framed(buffer, CONTROL, |buffer| buffer.extend_from_slice(json)),
             Self::Output { session, offset, bytes } => {
-                buffer.push(OUTPUT);
-                buffer.extend_from_slice(&session.0.to_be_bytes());
-                buffer.extend_from_slice(&offset.to_be_bytes());
-                buffer.extend_from_slice(bytes);
+                Self::encode_output(*session, *offset, buffer, |buffer| {
+                    buffer.extend_from_slice(bytes);
+                });
             }
-            Self::Input { session, bytes } => {
-                buffer.push(INPUT);
+            Self::Input { session, bytes } => framed(buffer, INPUT, |buffer| {
                 buffer.extend_from_slice(&session.0.to_be_bytes());
                 buffer.extend_from_slice(bytes);
-            }
-            Self::ExecOutput { stream, bytes } => {
-                buffer.extend_from_slice(&[EXEC_OUTPUT, *stream]);
+            }),
+            Self::ExecOutput { stream, bytes } => framed(buffer, EXEC_OUTPUT, |buffer| {
+                buffer.push(*stream);
                 buffer.extend_from_slice(bytes);
-            }
+            }),
             Self::ExecInput { bytes } => {
-                buffer.push(EXEC_INPUT);
-                buffer.extend_from_slice(bytes);
+                framed(buffer, EXEC_INPUT, |buffer| buffer.extend_from_slice(bytes));
             }
         }
-        let length = (buffer.len() - start - 4) as u32;
-        buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
     }
 
-    /// Reads a frame from what followed its length.
-    pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
+    /// Appends a frame of output whose bytes `fill` appends, so that a flood is copied once.
+    pub(super) fn encode_output(
+        session: SessionId,
+        offset: u64,
+        buffer: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
+        framed(buffer, OUTPUT, |buffer| {
+            buffer.extend_from_slice(&session.0.to_be_bytes());
+            buffer.extend_from_slice(&offset.to_be_bytes());
+            fill(buffer);
+        });
+    }
+
+    /// Reads a frame, other than one of output, from what followed its length.
+    fn decode(body: &[u8]) -> Result<Self, FrameError> {
         let (kind, payload) = body.split_first().ok_or(FrameError::Malformed(u8::MAX))?;
         let malformed = || FrameError::Malformed(*kind);
         match *kind {
             CONTROL => Ok(Self::Control(payload.to_vec())),
-            OUTPUT => {
-                let (session, rest) = payload.split_first_chunk().ok_or_else(malformed)?;
-                let (offset, bytes) = rest.split_first_chunk().ok_or_else(malformed)?;
-                Ok(Self::Output {
-                    session: SessionId(u32::from_be_bytes(*session)),
-                    offset: u64::from_be_bytes(*offset),
-                    bytes: bytes.to_vec(),
-                })
-            }
             INPUT => {
                 let (session, bytes) = payload.split_first_chunk().ok_or_else(malformed)?;
                 Ok(Self::Input {
@@ -279,6 +279,15 @@ impl Frame {
     }
 }
 
+/// Appends a frame whose payload `fill` appends.
+fn framed(buffer: &mut Vec<u8>, kind: u8, fill: impl FnOnce(&mut Vec<u8>)) {
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0, 0, 0, 0, kind]);
+    fill(buffer);
+    let length = (buffer.len() - start - 4) as u32;
+    buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
 /// Reads one frame; `None` when the peer closed between frames. Not safe to cancel.
 pub async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Option<Frame>, FrameError> {
     let mut length = [0; 4];
@@ -290,9 +299,31 @@ pub async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Option<F
     if length > MAX_FRAME + 16 {
         return Err(FrameError::TooLarge(length));
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).await?;
-    Frame::decode(&body).map(Some)
+    let mut head = [0; OUTPUT_HEAD];
+    let first = length.min(OUTPUT_HEAD);
+    reader.read_exact(&mut head[..first]).await?;
+    let rest = read_bytes(reader, length - first).await?;
+    let head = &head[..first];
+    if let [OUTPUT, a, b, c, d, offset @ ..] = head
+        && let Ok(offset) = <[u8; 8]>::try_from(offset)
+    {
+        let session = SessionId(u32::from_be_bytes([*a, *b, *c, *d]));
+        let offset = u64::from_be_bytes(offset);
+        return Ok(Some(Frame::Output { session, offset, bytes: rest }));
+    }
+    Frame::decode(&[head, &rest].concat()).map(Some)
+}
+
+/// Reads `count` bytes into memory that is not written before.
+async fn read_bytes<R: AsyncRead + Unpin>(reader: &mut R, count: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(count);
+    while bytes.len() < count {
+        let rest = (count - bytes.len()) as u64;
+        if (&mut *reader).take(rest).read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(bytes)
 }
 
 /// Writes one frame whole. Not safe to cancel.
@@ -328,6 +359,20 @@ mod tests {
             assert_eq!(read_frame(&mut far).await.expect("read"), Some(frame));
         }
         assert_eq!(read_frame(&mut far).await.expect("read"), None);
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_is_cut_short_or_too_small_is_an_error() {
+        let mut whole = Vec::new();
+        Frame::Output { session: SessionId(3), offset: 7, bytes: b"output".to_vec() }
+            .encode(&mut whole);
+        assert!(matches!(read_frame(&mut &whole[..]).await, Ok(Some(_))));
+        for length in 1..whole.len() {
+            assert!(read_frame(&mut &whole[..length]).await.is_err(), "{length} bytes");
+        }
+        for malformed in [&[0, 0, 0, 0][..], &[0, 0, 0, 5, OUTPUT, 0, 0, 0, 3]] {
+            assert!(read_frame(&mut &malformed[..]).await.is_err(), "{malformed:?}");
+        }
     }
 
     #[test]
