@@ -29,6 +29,16 @@ pub struct ShimConfig {
     /// What each program is bound to by itself.
     #[serde(default)]
     pub limits: ProgramLimits,
+    /// The users of a new box, to be written before it serves.
+    #[serde(default)]
+    pub accounts: Option<Accounts>,
+}
+
+/// The files that name a box's users and groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounts {
+    pub passwd: String,
+    pub group: String,
 }
 
 /// Bounds that the kernel keeps for each process or user; `None` leaves one as it is.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod turns;
 pub mod wire;
 
+mod accounts;
 mod bell;
 mod connection;
 mod dial;
@@ -76,6 +77,9 @@ fn try_run(config_path: &Path) -> anyhow::Result<()> {
     let config: ShimConfig = serde_json::from_slice(&text)
         .with_context(|| format!("{} is not a configuration", config_path.display()))?;
     server::prepare_process().context("cannot prepare the process")?;
+    if let Some(accounts) = &config.accounts {
+        accounts::write(Path::new("/"), accounts).context("cannot write the box's users")?;
+    }
     let listener = server::bind(&config)
         .with_context(|| format!("cannot listen in {}", config.run_directory))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

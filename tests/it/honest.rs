@@ -70,6 +70,7 @@ fn by_hand(boxed: &Boxed, options: &[&str], drops: bool) -> BoxRecord {
         drop_privileges: drops,
         relay: None,
         limits: ProgramLimits::default(),
+        accounts: None,
     };
     let config = serde_json::to_vec(&config).expect("text");
     std::fs::write(plan.run.join("shim.json"), config).expect("written");

@@ -7,14 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::body_full;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions,
-    UploadToContainerOptionsBuilder,
 };
 
-use super::accounts::{self, Accounts};
+use super::accounts::Accounts;
 use super::connect::{Connection, Dialect};
 use super::inspect;
 use super::lifecycle::{self, short};
@@ -25,7 +23,7 @@ use super::{CALL_DEADLINE, Docker, connect, copy, image, kernel, probe};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::IsolationRequest;
-use crate::shim::config::{ShimConfig, host_ca_bundle};
+use crate::shim::config::{self, ShimConfig, host_ca_bundle};
 
 /// From the container's start to the shim's socket; a few milliseconds on an idle machine.
 const SHIM_DEADLINE: Duration = Duration::from_secs(10);
@@ -85,12 +83,14 @@ async fn finish(
     id: &str,
     progress: &ProgressSink,
 ) -> Result<BoxRecord, Failure> {
-    let accounts = accounts_of(docker, connection, image, id).await?;
-    lay_accounts(connection, id, &accounts.with_agent(user.uid, user.gid)).await?;
-    let found = inspect_by_id(connection, id).await?;
-    require_as_planned(connection, &found, plan, image, user)?;
+    let (accounts, found) =
+        tokio::join!(accounts_of(docker, connection, image, id), inspect_by_id(connection, id));
+    let accounts = accounts?;
+    require_as_planned(connection, &found?, plan, image, user)?;
     report(progress, "starting the container");
-    start(connection, plan, image, user, &accounts.shell, id).await
+    let users = accounts.with_agent(user.uid, user.gid);
+    let users = config::Accounts { passwd: users.passwd, group: users.group };
+    start(connection, plan, image, user, (&accounts.shell, Some(users)), id).await
 }
 
 /// Starts a stopped box, after comparing it with its plan again.
@@ -124,7 +124,7 @@ pub(super) async fn start_again(
         return running(connection, plan, user, &id).await;
     }
     let accounts = accounts_of(docker, connection, &image, &id).await?;
-    start(connection, plan, &image, user, &accounts.shell, &id).await
+    start(connection, plan, &image, user, (&accounts.shell, None), &id).await
 }
 
 pub(super) fn report(progress: &ProgressSink, step: &str) {
@@ -207,24 +207,6 @@ async fn accounts_of(
     Ok(read)
 }
 
-/// Writes the accounts into the container's own layer, where installing packages can change them.
-async fn lay_accounts(
-    connection: &Connection,
-    id: &str,
-    accounts: &Accounts,
-) -> Result<(), Failure> {
-    let (passwd, group) = (accounts.passwd.as_bytes(), accounts.group.as_bytes());
-    let files = [("etc/passwd", passwd), ("etc/group", group)];
-    let archive = accounts::archive(&files)
-        .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
-    // An image whose /etc is not a directory is refused rather than changed.
-    let options =
-        UploadToContainerOptionsBuilder::new().path("/").no_overwrite_dir_non_dir("true").build();
-    let body = body_full(archive.into());
-    let laid = connection.client.upload_to_container(id, Some(options), body);
-    call(CALL_DEADLINE, laid).await.map_err(|problem| problem.during("writing the box's users"))
-}
-
 async fn inspect_by_id(
     connection: &Connection,
     id: &str,
@@ -257,13 +239,13 @@ async fn start(
     plan: &BoxPlan,
     image: &Image,
     user: BoxUser,
-    shell: &str,
+    (shell, accounts): (&str, Option<config::Accounts>),
     id: &str,
 ) -> Result<BoxRecord, Failure> {
     let (planned, image, shell) = (plan.clone(), image.clone(), shell.to_owned());
     let mounts = blocking(move || {
         let certificates = copy_certificates(&plan::certificates(&planned))?;
-        let moment = Moment { shell, certificates };
+        let moment = Moment { shell, certificates, accounts };
         write_config(&planned.run, &plan::shim_config(&planned, &image, user, &moment))?;
         let writer = Writer::under(planned.runtime.as_deref());
         make_mounts(user, writer, &plan::binds(&planned, user))

@@ -14,7 +14,7 @@ use super::mapped::BoxUser;
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{Limits, NetworkMode};
-use crate::shim::config::{CA_BUNDLE, ProgramLimits, ShimConfig, box_environment, relay_for};
+use crate::shim::config::{self, CA_BUNDLE, ProgramLimits, ShimConfig, box_environment, relay_for};
 
 /// Labels by which our containers are found; nothing else makes a container ours.
 pub(super) const DECK_LABEL: &str = "agentdeck.deck";
@@ -239,6 +239,8 @@ pub(super) struct Moment {
     pub(super) shell: String,
     /// The host has trusted certificates, and the box a copy of them.
     pub(super) certificates: bool,
+    /// The users of a box that starts for the first time; afterwards they are its own.
+    pub(super) accounts: Option<config::Accounts>,
 }
 
 /// What the shim of the box is told.
@@ -282,6 +284,7 @@ pub(super) fn shim_config(
         relay,
         // Processes are counted by the engine, for the container as a whole.
         limits: ProgramLimits { processes: None, files: plan.limits.files },
+        accounts: moment.accounts.clone(),
     }
 }
 
@@ -326,7 +329,7 @@ pub(super) mod tests {
     }
 
     fn moment() -> Moment {
-        Moment { shell: "/bin/bash".to_owned(), certificates: true }
+        Moment { shell: "/bin/bash".to_owned(), certificates: true, accounts: None }
     }
 
     #[test]

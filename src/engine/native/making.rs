@@ -146,6 +146,7 @@ fn write_config(plan: &BoxPlan, group: &Group, isolated: bool) -> anyhow::Result
         drop_privileges: isolated,
         limits: if isolated { program_limits(plan, group) } else { ProgramLimits::default() },
         relay: if isolated { relay_for(&plan.network) } else { None },
+        accounts: None,
     };
     mark::replace(&plan.run, CONFIG, &serde_json::to_vec(&config)?)
 }
