@@ -10,6 +10,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps};
@@ -24,6 +26,19 @@ const DEPTH: usize = 200;
 /// The largest list of extended attributes and the largest value (linux/limits.h).
 const ATTRIBUTES: usize = 65_536;
 
+/// Threads that copy what is in files; more only wait for memory and the file system's journal.
+const COPIERS: usize = 4;
+
+/// Files that are open to be copied: enough that no thread waits for the next one.
+const MAX_WAITING: usize = 64;
+
+/// A file that is there and empty, to be given what its original has.
+struct Content {
+    from: OwnedFd,
+    to: OwnedFd,
+    found: Stat,
+}
+
 /// Copies the layer `from` to `to`, which does not exist yet, but for what belongs to one running
 /// box. The box that will have it is called `name`.
 pub(super) fn copy_layer(
@@ -32,6 +47,45 @@ pub(super) fn copy_layer(
     name: &str,
     told: &mut Told,
 ) -> anyhow::Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(COPIERS);
+    let (contents, waiting) = sync_channel(MAX_WAITING);
+    let (waiting, told) = (Mutex::new(waiting), Mutex::new(told));
+    std::thread::scope(|scope| {
+        let copiers: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| copy_contents(&waiting, &told))).collect();
+        let copied = copy_places(from, to, &contents);
+        // Ends the threads, once they have done what waits.
+        drop(contents);
+        let ended = copiers.into_iter().map(|it| it.join().expect("copying does not panic"));
+        let ended: Vec<io::Result<()>> = ended.collect();
+        copied?;
+        ended.into_iter().collect::<io::Result<()>>().context("cannot copy what is in a file")
+    })?;
+    let layers = to.join(layer::LAYERS);
+    for own in [layers.join("etc").join(layer::UPPER), layers.join(layer::WHOLE).join("upper/etc")]
+    {
+        system_files::rename(&own, name)?;
+    }
+    Ok(())
+}
+
+/// Gives files their content until there are no more of them. After a failure the rest is only
+/// taken, so that nobody waits for room.
+fn copy_contents(waiting: &Mutex<Receiver<Content>>, told: &Mutex<&mut Told>) -> io::Result<()> {
+    let mut outcome = Ok(());
+    loop {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Content { from, to, found }) = next else { return outcome };
+        let size = found.st_size as u64;
+        outcome = outcome.and_then(|()| {
+            copy_content(&from, &to, size)?;
+            finish(&from, &to, &found)
+        });
+        told.lock().unwrap_or_else(PoisonError::into_inner).add(size);
+    }
+}
+
+fn copy_places(from: &Path, to: &Path, contents: &SyncSender<Content>) -> anyhow::Result<()> {
     std::fs::create_dir(to).with_context(|| format!("cannot make {}", to.display()))?;
     let layers = to.join(layer::LAYERS);
     std::fs::create_dir(&layers)?;
@@ -40,27 +94,23 @@ pub(super) fn copy_layer(
         let name = entry?.file_name();
         let (from, to) = (from.join(layer::LAYERS).join(&name), layers.join(&name));
         std::fs::create_dir(&to)?;
-        copy_tree(&from.join(layer::UPPER), &to.join(layer::UPPER), told)?;
-    }
-    for own in [layers.join("etc").join(layer::UPPER), layers.join(layer::WHOLE).join("upper/etc")]
-    {
-        system_files::rename(&own, name)?;
+        copy_tree(&from.join(layer::UPPER), &to.join(layer::UPPER), contents)?;
     }
     if from.join(layer::IMAGE).exists() {
         // No box writes here: it says what the layer is laid over.
         std::fs::copy(from.join(layer::IMAGE), to.join(layer::IMAGE))?;
     }
     if from.join(layer::VAR).exists() {
-        copy_tree(&from.join(layer::VAR), &to.join(layer::VAR), told)?;
+        copy_tree(&from.join(layer::VAR), &to.join(layer::VAR), contents)?;
     }
     Ok(())
 }
 
-fn copy_tree(from: &Path, to: &Path, told: &mut Told) -> anyhow::Result<()> {
+fn copy_tree(from: &Path, to: &Path, contents: &SyncSender<Content>) -> anyhow::Result<()> {
     let whole = || format!("cannot copy {}", from.display());
     std::fs::create_dir(to).with_context(whole)?;
     let (from_root, to_root) = (open_directory(from)?, open_directory(to)?);
-    let mut copier = Copier { root: to_root.as_fd(), linked: HashMap::new(), told };
+    let mut copier = Copier { root: to_root.as_fd(), linked: HashMap::new(), contents };
     copier.directory(&from_root, &to_root, &mut PathBuf::new()).with_context(whole)?;
     let found = rustix::fs::fstat(&from_root)?;
     Ok(finish(&from_root, &to_root, &found)?)
@@ -75,7 +125,7 @@ struct Copier<'a> {
     root: BorrowedFd<'a>,
     /// The first copy of each file that has several names.
     linked: HashMap<(u64, u64), PathBuf>,
-    told: &'a mut Told,
+    contents: &'a SyncSender<Content>,
 }
 
 impl Copier<'_> {
@@ -124,9 +174,8 @@ impl Copier<'_> {
                 let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 let copy = rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR)?;
-                copy_content(&source, &copy, found.st_size as u64)?;
-                finish(&source, &copy, &found)?;
-                self.told.add(found.st_size as u64);
+                let content = Content { from: source, to: copy, found };
+                self.contents.send(content).context("copying has ended early")?;
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(from, name, Vec::new())?;
@@ -226,13 +275,15 @@ fn times(found: &Stat) -> Timestamps {
 }
 
 fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
-    let mut names = vec![0; ATTRIBUTES];
-    let length = match rustix::fs::flistxattr(from, &mut names) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP) => return Ok(()),
+    // Most files have none, and need no room for them.
+    match rustix::fs::flistxattr_query(from) {
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
+        Ok(_) => {}
         Err(error) => return Err(error.into()),
-    };
-    let mut value = vec![0; if length == 0 { 0 } else { ATTRIBUTES }];
+    }
+    let mut names = vec![0; ATTRIBUTES];
+    let length = rustix::fs::flistxattr(from, &mut names)?;
+    let mut value = vec![0; ATTRIBUTES];
     for name in names[..length].split_inclusive(|byte| *byte == 0) {
         let name = CString::from(CStr::from_bytes_with_nul(name).map_err(|_| Errno::ILSEQ)?);
         let length = rustix::fs::fgetxattr(from, &name, &mut value)?;
