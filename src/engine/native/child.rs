@@ -1,10 +1,12 @@
 //! The re-executed child that makes a box.
 //!
-//! Three processes take part. The *keeper* prepares the layer, writes the id maps and answers the
-//! engine. It forks the *founder*, which leaves the host's namespaces and forks the *first
-//! process*, which builds the box's root and becomes the shim. Until the keeper gives the word the
-//! first process does nothing, so that a keeper that dies leaves nothing behind.
+//! Three processes take part. The *keeper* writes the id maps and answers the engine. It forks the
+//! *founder*, which leaves the host's namespaces and forks the *first process*, which prepares the
+//! layer, builds the box's root and becomes the shim. Until the keeper gives the word the first
+//! process does nothing, so that a keeper that dies leaves nothing behind; and all of this may be
+//! there before anybody knows which box it will be.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -13,21 +15,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
+use serde::{Deserialize, Serialize};
 
 use super::cgroup::Group;
 use super::mark::Mark;
-use super::order::{Answer, Order, Told};
+use super::order::{self, Answer, Order};
 use super::saving::Saving;
 use super::{copying, kernel, layer, making, process, root};
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::Failure;
 
-/// Every kind of namespace but time; that of control groups comes when the box is in its own.
+/// Every kind of namespace but time; that of mounts comes when the process begins, and that of
+/// control groups when the box is in its own.
 const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
-    .union(UnshareFlags::NEWNS)
     .union(UnshareFlags::NEWPID)
     .union(UnshareFlags::NEWNET)
     .union(UnshareFlags::NEWIPC)
@@ -49,22 +53,13 @@ pub fn run() -> ExitCode {
 
 fn carry_out() -> anyhow::Result<Answer> {
     forget_inherited()?;
-    let mut text = Vec::new();
-    io::stdin().read_to_end(&mut text).context("cannot read the order")?;
+    let mut text = String::new();
+    io::stdin().read_line(&mut text).context("cannot read the order")?;
     let inotify = kernel::inotify_share();
-    match serde_json::from_slice(&text).context("the order is malformed")? {
+    match serde_json::from_str(&text).context("the order is malformed")? {
+        Order::Wait => wait_for_order(),
         Order::Isolate { plan, home_in_box, group } => {
-            let readying = make_ready(&group)?;
-            let layer = layer::prepare(&plan)?;
-            let mark = |first: &First| Mark::make(&plan, &group, first.pid, first.start);
-            let place = |first: &First| group.place(first.pid);
-            let build = |settle: &mut Settle<'_>| {
-                root::build(&plan, &home_in_box, &layer, &inotify, settle)
-            };
-            let first = found(mark, place, build, become_shim);
-            let _ = rustix::process::waitpid(Some(readying), WaitOptions::empty());
-            let first = first?;
-            Ok(Answer::Made { pid: first.pid, start: first.start })
+            isolate(bear(become_box)?, &plan, &home_in_box, &group)
         }
         Order::Detach { plan } => {
             let first = detach(&plan)?;
@@ -72,20 +67,16 @@ fn carry_out() -> anyhow::Result<Answer> {
         }
         Order::Save { plan, output } => {
             let saving = Saving::prepare(&plan, &output)?;
-            let write = |settle: &mut Settle<'_>| saving.write(settle);
-            found(|_| Ok(()), |_| Ok(()), write, || Ok(()))?;
+            within(|settle| saving.write(settle))?;
             // The count came from the process that wrote.
             Ok(Answer::Works)
         }
         Order::Copy { from, to, name } => {
-            let copy =
-                |_: &mut Settle<'_>| copying::copy_layer(&from, &to, &name, &mut Told::new(0));
-            found(|_| Ok(()), |_| Ok(()), copy, || Ok(()))?;
+            within(|_| copying::copy_layer(&from, &to, &name, &mut order::Told::new(0)))?;
             Ok(Answer::Works)
         }
         Order::Probe { directory } => {
-            let build = |settle: &mut Settle<'_>| root::try_out(&directory, &inotify, settle);
-            found(|_| Ok(()), |_| Ok(()), build, || Ok(()))?;
+            within(|settle| root::try_out(&directory, &inotify, settle))?;
             Ok(Answer::Works)
         }
     }
@@ -120,14 +111,15 @@ impl Pipe {
 /// begins there.
 pub(super) type Settle<'a> = dyn FnMut() -> anyhow::Result<()> + 'a;
 
-/// Makes the namespaces and runs `build`, then `finish`, in their first process, after `mark` in
-/// this one. Meanwhile `place` puts it where it is to be: the kernel takes its time for that.
-fn found(
-    mark: impl FnOnce(&First) -> anyhow::Result<()>,
-    place: impl FnOnce(&First) -> anyhow::Result<()>,
-    build: impl FnOnce(&mut Settle<'_>) -> anyhow::Result<()>,
-    finish: impl FnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<First> {
+/// The first process of new namespaces, which waits for its keeper's word.
+struct Born {
+    first: First,
+    words: File,
+    said: File,
+}
+
+/// Makes the namespaces and their first process, whose `life` begins by waiting for a word.
+fn bear(life: impl FnOnce(&mut File) -> anyhow::Result<()>) -> anyhow::Result<Born> {
     let (mut from_founder, mut to_founder) = (Pipe::new()?, Pipe::new()?);
     let (mut from_first, mut to_first) = (Pipe::new()?, Pipe::new()?);
     let Some(founder) = fork()? else {
@@ -137,15 +129,7 @@ fn found(
             Ok(None) => {
                 // The keeper waits for the founder's pipe to close.
                 drop((from_founder.writer, to_founder.reader));
-                let begun = wait_for_word(&mut to_first.reader);
-                let mut settle = || {
-                    wait_for_word(&mut to_first.reader)?;
-                    // SAFETY: this process has one thread, and the flag parts it from no memory.
-                    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }
-                        .context("cannot make a namespace for control groups")
-                };
-                let built = begun.and_then(|()| build(&mut settle)).and_then(|()| finish());
-                report(&mut from_first.writer, built)
+                report(&mut from_first.writer, life(&mut to_first.reader))
             }
             Err(error) => report(&mut from_founder.writer, Err(error)),
         }
@@ -156,24 +140,137 @@ fn found(
     let pid = result?;
     let start = process::start_time(pid).context("the box's first process ended at once")?;
     let first = First { pid, start };
-    mark(&first)?;
-    to_first.writer.write_all(&DONE)?;
-    let placed = place(&first);
-    // One that has ended cannot be told; it says why below.
-    let told = placed.is_ok().then(|| to_first.writer.write_all(&DONE));
-    // Without the second word it ends by itself.
-    drop(to_first.writer);
-    let mut failure = Vec::new();
-    from_first.reader.read_to_end(&mut failure)?;
-    if failure.is_empty() {
+    Ok(Born { first, words: to_first.writer, said: from_first.reader })
+}
+
+impl Born {
+    /// Gives the word to begin, with what is `told`, and waits until the process is what it was to
+    /// become. Meanwhile `place` puts it where it is to be: the kernel takes its time for that.
+    fn begin(
+        mut self,
+        told: &[u8],
+        place: impl FnOnce(&First) -> anyhow::Result<()>,
+    ) -> anyhow::Result<First> {
+        let begun = [&DONE[..], &(told.len() as u64).to_ne_bytes()[..], told].concat();
+        // One that has ended cannot be told; it says why below.
+        let begun = self.words.write_all(&begun);
+        let placed = place(&self.first);
+        let told = placed.is_ok().then(|| self.words.write_all(&DONE));
+        // Without the second word it ends by itself.
+        drop(self.words);
+        let mut failure = Vec::new();
+        self.said.read_to_end(&mut failure)?;
+        if failure.is_empty() {
+            placed?;
+            begun?;
+            told.transpose()?;
+            return Ok(self.first);
+        }
+        let failure = serde_json::from_slice::<Failure>(&failure);
+        // Its own failure may only be that it was not placed.
         placed?;
-        told.transpose()?;
-        return Ok(first);
+        Err(failure.context("the box's first process failed")?.into())
     }
-    let failure = serde_json::from_slice::<Failure>(&failure);
-    // Its own failure may only be that it was not placed.
-    placed?;
-    Err(failure.context("the box's first process failed")?.into())
+}
+
+/// Waits for the word to begin, and takes what is told with it. Only then has the process mounts of
+/// its own: a copy of the host's would keep what is unmounted there meanwhile.
+fn wait_to_begin(words: &mut File) -> anyhow::Result<Vec<u8>> {
+    wait_for_word(words)?;
+    let mut length = [0; 8];
+    words.read_exact(&mut length)?;
+    let mut told = vec![0; usize::try_from(u64::from_ne_bytes(length))?];
+    words.read_exact(&mut told).context("the engine's child ended early")?;
+    // SAFETY: this process has one thread, and the flag parts it from no memory.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
+        .map_err(|error| kernel::explain("cannot make a namespace for mounts", &error.into()))?;
+    Ok(told)
+}
+
+/// Waits until this process is in its groups, and gives it a view of groups that begins there.
+fn settle(words: &mut File) -> anyhow::Result<()> {
+    wait_for_word(words)?;
+    // SAFETY: this process has one thread, and the flag parts it from no memory.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }
+        .context("cannot make a namespace for control groups")
+}
+
+/// Runs `work` in the first process of new namespaces, which ends with it.
+fn within(work: impl FnOnce(&mut Settle<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let life = |words: &mut File| {
+        wait_to_begin(words)?;
+        work(&mut || settle(words))
+    };
+    bear(life)?.begin(&[], |_| Ok(())).map(drop)
+}
+
+/// What a box's first process is told before it begins.
+#[derive(Serialize, Deserialize)]
+struct Errand<'a> {
+    plan: Cow<'a, BoxPlan>,
+    home_in_box: Cow<'a, Path>,
+    inotify: [u64; 2],
+}
+
+/// The life of a box's first process until it is the shim.
+fn become_box(words: &mut File) -> anyhow::Result<()> {
+    let told = wait_to_begin(words)?;
+    let Errand { plan, home_in_box, inotify } = serde_json::from_slice(&told)?;
+    let layer = layer::prepare(&plan)?;
+    let inotify = kernel::share_of(inotify);
+    root::build(&plan, &home_in_box, &layer, &inotify, &mut || settle(words))?;
+    become_shim()
+}
+
+/// Has a first process that waits become the box of a plan.
+fn isolate(
+    born: Born,
+    plan: &BoxPlan,
+    home_in_box: &Path,
+    group: &Group,
+) -> anyhow::Result<Answer> {
+    let readying = make_ready(group)?;
+    let inotify = kernel::inotify_share().map(|(_, value)| value);
+    let told = serde_json::to_vec(&Errand {
+        plan: Cow::Borrowed(plan),
+        home_in_box: Cow::Borrowed(home_in_box),
+        inotify,
+    })?;
+    // The mark may be that of a box that runs there.
+    let marked = require_listener()
+        .and_then(|()| layer::require_free(plan))
+        .and_then(|()| Mark::make(plan, group, born.first.pid, born.first.start));
+    // Without a word the process ends.
+    let first = marked.and_then(|()| born.begin(&told, |first| group.place(first.pid)));
+    let _ = rustix::process::waitpid(Some(readying), WaitOptions::empty());
+    let first = first?;
+    Ok(Answer::Made { pid: first.pid, start: first.start })
+}
+
+/// Refuses to make a box for a server that has gone: the next one would not know to wait for it.
+fn require_listener() -> anyhow::Result<()> {
+    let output = rustix::stdio::stdout();
+    let mut polled = [PollFd::new(&output, PollFlags::empty())];
+    rustix::event::poll(&mut polled, Some(&Timespec::default()))?;
+    anyhow::ensure!(polled[0].revents().is_empty(), "whoever wanted the box has gone");
+    Ok(())
+}
+
+/// Makes a first process before anybody needs it, and waits for what it is to become.
+fn wait_for_order() -> anyhow::Result<Answer> {
+    let born = bear(become_box)?;
+    Answer::Works.tell()?;
+    let mut text = Vec::new();
+    io::stdin().read_to_end(&mut text).context("cannot read the order")?;
+    if text.is_empty() {
+        // Whoever wanted it has gone, and with this process it goes too.
+        return Ok(Answer::Works);
+    }
+    let order = serde_json::from_slice(&text).context("the order is malformed")?;
+    let Order::Isolate { plan, home_in_box, group } = order else {
+        anyhow::bail!("a box in waiting can only become a box");
+    };
+    isolate(born, &plan, &home_in_box, &group)
 }
 
 /// The keeper's part while the founder works: the id maps, then the first process's id.
@@ -276,6 +373,7 @@ fn become_shim() -> anyhow::Result<()> {
 
 /// Starts the shim without isolation, in a session of its own, with no parent to wait for it.
 fn detach(plan: &BoxPlan) -> anyhow::Result<First> {
+    require_listener()?;
     let log = layer::open_log(&plan.directory)?;
     let (mut pid_pipe, mut error_pipe) = (Pipe::new()?, Pipe::new()?);
     let config = plan.run.join(making::CONFIG);

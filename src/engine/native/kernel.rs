@@ -89,6 +89,11 @@ pub(super) fn inotify_share() -> InotifyShare {
     })
 }
 
+/// The share with these values.
+pub(super) fn share_of(values: [u64; 2]) -> InotifyShare {
+    std::array::from_fn(|at| (INOTIFY[at].0, values[at]))
+}
+
 /// Takes further namespaces and what is not its share of inotify from what runs in the box.
 /// `proc` is where the box's process file system stands.
 pub(super) fn write_quotas(proc: &std::path::Path, inotify: &InotifyShare) -> anyhow::Result<()> {

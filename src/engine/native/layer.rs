@@ -107,6 +107,14 @@ pub(super) fn prepare(plan: &BoxPlan) -> anyhow::Result<Layer> {
     Ok(Layer { log, base, directory, _lock: lock })
 }
 
+/// Makes the directory of a plan's layer and refuses one that a box runs over.
+pub(super) fn require_free(plan: &BoxPlan) -> anyhow::Result<()> {
+    let directory = plan.directory.join(DIRECTORY);
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    lock(&directory).map(drop)
+}
+
 fn lock(directory: &Path) -> anyhow::Result<OwnedFd> {
     // Inherited on purpose: the lock lives as long as the box's first process.
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW;

@@ -29,6 +29,7 @@ mod watching;
 pub use root::SHIM;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -43,9 +44,11 @@ use super::{
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
 use crate::model::policy::{
-    Capabilities, EngineKind, EngineReport, Isolation, LimitSupport, Limits, Usage,
+    Capabilities, EngineKind, EngineReport, Isolation, IsolationRequest, LimitSupport, Limits,
+    Usage,
 };
 use cgroup::{Controller, Group};
+use making::Waiting;
 use mark::Mark;
 use order::{Answer, Order};
 
@@ -55,6 +58,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(3);
 /// Longest time for the kernel to end a killed box.
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Between a box that was made and the beginning of the next: its agent comes first.
+const READY_PAUSE: Duration = Duration::from_millis(300);
+
 /// The deck under which groups are made to find out whether they can be.
 const PROBE: &str = "probe";
 
@@ -63,6 +69,8 @@ pub struct Native {
     home: PathBuf,
     program: PathBuf,
     watchers: watching::Watchers,
+    /// What the next box is made by, once one was made.
+    waiting: Arc<Mutex<Option<Waiting>>>,
 }
 
 impl Native {
@@ -73,8 +81,8 @@ impl Native {
 
     /// The same, trying out the kernel with another copy of this program.
     pub fn with_program(home: &Path, program: &Path) -> Self {
-        let watchers = watching::Watchers::default();
-        Self { home: home.to_owned(), program: program.to_owned(), watchers }
+        let (watchers, waiting) = (watching::Watchers::default(), Arc::default());
+        Self { home: home.to_owned(), program: program.to_owned(), watchers, waiting }
     }
 
     async fn make(
@@ -82,9 +90,32 @@ impl Native {
         plan: &BoxPlan,
         progress: Option<&ProgressSink>,
     ) -> Result<BoxRecord, Failure> {
-        let record = making::make(plan, progress).await?;
+        let waiting = lock(&self.waiting).take();
+        let made = making::make(plan, progress, waiting).await;
+        self.make_ready(plan);
+        let record = made?;
         self.watchers.watch(&plan.deck, &record);
         Ok(record)
+    }
+
+    /// Has the next box begun before it is asked for, a moment after this one's agent.
+    fn make_ready(&self, plan: &BoxPlan) {
+        if plan.isolation != IsolationRequest::Required {
+            return;
+        }
+        let (waiting, program) = (Arc::downgrade(&self.waiting), plan.shim.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(READY_PAUSE).await;
+            let wanted = |waiting: &Arc<Mutex<Option<_>>>| lock(waiting).is_none();
+            if !waiting.upgrade().as_ref().is_some_and(wanted) {
+                return;
+            }
+            // What fails here fails again, and is told, when a box is asked for.
+            if let (Ok(ready), Some(waiting)) = (Waiting::start(&program).await, waiting.upgrade())
+            {
+                *lock(&waiting) = Some(ready);
+            }
+        });
     }
 }
 
@@ -360,6 +391,10 @@ async fn kill(record: &BoxRecord) {
         // Whether it ended is for the caller to look at.
         let _ = waited.await;
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn layer_of(plan: &BoxPlan) -> PathBuf {

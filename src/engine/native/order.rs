@@ -1,5 +1,5 @@
-//! What the engine tells its re-executed child, and what that answers: an order, then lines, of
-//! which the last is the outcome. All are JSON over pipes.
+//! What the engine tells its re-executed child, and what that answers: an order on a line, then
+//! lines, of which the last is the outcome. All are JSON over pipes.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ const PACE: Duration = Duration::from_millis(100);
 /// What the child is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
+    /// Get ready to make a box, and wait for the order to, which is all that may follow.
+    Wait,
     /// Make a box and become its first process.
     Isolate { plan: Box<BoxPlan>, home_in_box: PathBuf, group: Group },
     /// Start the shim as a plain process of the user.
