@@ -13,7 +13,7 @@ use agentdeck::model::id::{EnvironmentId, Timestamp};
 use agentdeck::model::path::RepoPath;
 use agentdeck::model::snapshot::{Snapshot, SnapshotCause};
 use agentdeck::repo::snapshot::{self, Occasion, Touched};
-use agentdeck::repo::workspace::{self, Changes, Places};
+use agentdeck::repo::workspace::{self, Changes, Making, Places};
 use agentdeck::repo::{Store, UserRepository, history, pack};
 
 const ROUNDS: usize = 9;
@@ -88,7 +88,7 @@ impl Place {
             &places,
             &user.identity(),
             Timestamp(1),
-            &mut |_, _| {},
+            &mut Making { progress: &mut |_, _| {}, may_pin: &mut || Ok(()) },
         )
         .expect("a workspace");
         let created = began.elapsed().as_secs_f64() * 1e3;

@@ -85,6 +85,16 @@ impl Places {
         self.directory.join("record.json")
     }
 
+    /// The newest record, where the disk may not have it yet.
+    pub fn unsynced_record(&self) -> PathBuf {
+        self.directory.join("record.unsynced.json")
+    }
+
+    /// Whether there is a record of the environment, on the disk or on its way there.
+    pub fn is_recorded(&self) -> bool {
+        self.record().exists() || self.unsynced_record().exists()
+    }
+
     pub fn workspace(&self) -> PathBuf {
         self.directory.join("workspace")
     }
@@ -95,6 +105,11 @@ impl Places {
 
     pub fn agent_home(&self) -> PathBuf {
         self.directory.join("home")
+    }
+
+    /// What an engine keeps of the box's own.
+    pub fn layer(&self) -> PathBuf {
+        self.directory.join("layer")
     }
 
     pub fn run(&self) -> PathBuf {
@@ -137,6 +152,23 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
 
 /// Replaces a file by `bytes`, synced with its directory, mode 0600.
 pub fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    replace(path, bytes, Durability::PowerCut)
+}
+
+/// The same without waiting for the disk: a kill leaves the old file or the new one, a power cut
+/// may leave neither.
+pub fn write_file_unsynced(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    replace(path, bytes, Durability::Kill)
+}
+
+/// What a written file outlives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    Kill,
+    PowerCut,
+}
+
+fn replace(path: &Path, bytes: &[u8], durability: Durability) -> anyhow::Result<()> {
     let directory = path.parent().context("a file has a directory")?;
     let mut name = path.file_name().context("a file has a name")?.to_owned();
     name.push(".new");
@@ -145,6 +177,9 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let mut file =
             File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(bytes)?;
+        if durability == Durability::Kill {
+            return fs::rename(&fresh, path);
+        }
         file.sync_all()?;
         fs::rename(&fresh, path)?;
         File::open(directory)?.sync_all()

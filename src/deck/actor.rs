@@ -55,8 +55,14 @@ const PAUSED_LOOK: Duration = Duration::from_secs(10);
 const STANDING_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Keeps an environment connected until its box is gone, and says how it stands. `ready` is told
-/// once the first connection stands.
-pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: oneshot::Sender<()>) {
+/// once the first connection stands; `known` is how the box stands then, where that need not be
+/// asked.
+pub(super) async fn supervise(
+    shared: Arc<Shared>,
+    record: Record,
+    ready: oneshot::Sender<()>,
+    mut known: Option<BoxState>,
+) {
     let environment = record.environment.id.clone();
     let Some(made) = record.record.clone() else { return };
     let engine = shared.engine(record.environment.engine).clone();
@@ -68,7 +74,10 @@ pub(super) async fn supervise(shared: Arc<Shared>, record: Record, ready: onesho
             Ok((actor, frames)) => {
                 failures = 0;
                 // A shim may answer although the programs of its box stand still.
-                let asked = timeout(STANDING_DEADLINE, engine.state(&made)).await;
+                let asked = match known.take() {
+                    Some(known) => Ok(Ok(known)),
+                    None => timeout(STANDING_DEADLINE, engine.state(&made)).await,
+                };
                 let paused = matches!(asked, Ok(Ok(BoxState::Paused)));
                 let standing =
                     if paused { Report::Paused { reason: None } } else { Report::Running };

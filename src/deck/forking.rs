@@ -139,7 +139,9 @@ pub(super) async fn again(
             let name = &record.environment.name;
             Failure::new(FailureKind::NotFound, message).hint(format!("agentdeck discard {name}"))
         })?;
-        let places = shared.layout.environment(&record.environment.id);
+        let id = &record.environment.id;
+        shared.engine(record.environment.engine).remove_orphan(&shared.deck, id).await?;
+        let places = shared.layout.environment(id);
         blocking(move || Ok(clear(&places)?)).await?;
         Ok(source)
     };
@@ -160,7 +162,8 @@ pub(super) async fn again(
 
 /// Removes what a copy left that did not come to its end.
 fn clear(places: &Places) -> anyhow::Result<()> {
-    for half_made in [places.workspace(), places.git(), places.agent_home(), places.moments()] {
+    let made = [places.workspace(), places.git(), places.agent_home(), places.moments()];
+    for half_made in made.into_iter().chain([places.layer()]) {
         if half_made.exists() {
             crate::engine::remove_tree(&half_made)?;
         }
@@ -180,11 +183,12 @@ async fn copy_from(
     let source = shared.record(&source.environment.id).await?;
     let held = holding::hold(shared, &source, holding::FORKED).await?;
     reached(Step::SourceHeld);
-    let copied = async {
-        copy_files(shared, &source, record).await?;
-        copy_layer(shared, &source, record, profile).await
-    };
-    let copied = copied.await;
+    // The box's files are read by the kernel's side of another process: both at a time.
+    let (files, layer) = tokio::join!(
+        copy_files(shared, &source, record),
+        copy_layer(shared, &source, record, profile)
+    );
+    let copied = files.and(layer);
     if copied.is_ok() {
         shared.report(&record.environment.id, Report::Copied).await;
         shared.settled(&record.environment.id).await;
@@ -204,6 +208,8 @@ async fn copy_files(shared: &Arc<Shared>, source: &Record, record: &Record) -> R
         None => head(shared, source).await?,
     };
     let id = record.environment.id.clone();
+    // The fork pins its base in the user's repository, which no power cut may leave unexplained.
+    shared.keeper.durable(&id).await?;
     let (from, wanted) = (source.environment.id.clone(), snapshot.clone());
     let newest = with_store(shared, record.clone(), move |store, record| {
         let user = UserRepository::discover(&record.environment.repository)?;

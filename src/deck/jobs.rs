@@ -61,14 +61,11 @@ impl Pending {
 }
 
 impl Snapshotter {
-    /// Starts the job; its first act is to take up what changed before it began.
+    /// Starts the job, which waits to be told of something.
     pub fn start(shared: Arc<Shared>, record: Record) -> Arc<Self> {
         let wake = Arc::new(Notify::new());
-        let first =
-            Pending { touched: Some(Touched::Everything), commits: true, ..Pending::default() };
         let still = Arc::default();
-        let handle = Arc::new(Self { pending: Mutex::new(first), wake: wake.clone(), still });
-        wake.notify_one();
+        let handle = Arc::new(Self { pending: Mutex::default(), wake: wake.clone(), still });
         let job = Job {
             shared,
             record,

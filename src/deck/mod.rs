@@ -5,9 +5,10 @@
 //! starts environments, `forking` copies them, `saving` writes a box out as an image, `holding`
 //! pauses boxes, `actor` speaks with one shim, `jobs` does git work one at a time for each
 //! environment, `taking` carries out decisions and `restoring` those about a workspace, `naming`
-//! knows what snapshots are called and `moments` what was on the screen. `events`, `usage` and `disk` watch engines, what
-//! boxes use and the room that is left. `recover` finds after a start what was there before, and
-//! `halves` finishes what was left half done.
+//! knows what snapshots are called and `moments` what was on the screen. `events`, `usage` and
+//! `disk` watch engines, what boxes use and the room that is left. `keeping` brings records to the
+//! disk. `recover` finds after a start what was there before, and `halves` finishes what was left
+//! half done.
 
 mod actor;
 mod disk;
@@ -18,6 +19,7 @@ mod halves;
 mod holding;
 mod hub;
 mod jobs;
+mod keeping;
 mod link;
 mod making;
 mod moments;

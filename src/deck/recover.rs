@@ -10,7 +10,8 @@ use super::actor;
 use super::events;
 use super::halves;
 use super::holding;
-use super::making::{self, watch};
+use super::keeping::{self, boot};
+use super::making::{self, FirstLook, watch};
 use super::shared::{Shared, blocking};
 use super::state::{RECORD_VERSION, Record, Report};
 use super::taking;
@@ -26,7 +27,7 @@ use crate::store::{self, Layout};
 pub(super) fn read_records(layout: &Layout) -> anyhow::Result<Vec<Record>> {
     let mut records = Vec::new();
     for id in layout.environment_ids()? {
-        match store::read_json::<Record>(&layout.environment(&id).record()) {
+        match keeping::read(&layout.environment(&id)) {
             Ok(Some(record)) if record.version == RECORD_VERSION && record.environment.id == id => {
                 records.push(settle_network(record));
             }
@@ -50,10 +51,19 @@ fn settle_network(mut record: Record) -> Record {
 }
 
 /// Removes the empty directories of an environment whose record was never written. What holds
-/// anything stays: it is not ours to judge.
+/// anything stays, for it is not ours to judge, unless a power cut came before the disk had the
+/// record: then nobody was told of the environment yet.
 fn remove_unrecorded(layout: &Layout, id: &EnvironmentId) {
     let places = layout.environment(id);
-    let _ = std::fs::remove_file(places.record().with_extension("json.new"));
+    if places.unsynced_record().exists() {
+        if let Err(error) = crate::engine::remove_tree(&places.directory) {
+            tracing::warn!(%id, "{} could not be removed: {error}", places.directory.display());
+        }
+        return;
+    }
+    for record in [places.record(), places.unsynced_record()] {
+        let _ = std::fs::remove_file(record.with_extension("json.new"));
+    }
     for directory in [places.agent_home(), places.run(), places.screens(), places.directory] {
         if let Err(error) = std::fs::remove_dir(&directory) {
             tracing::warn!(%id, "{} has no record: {error}", directory.display());
@@ -138,7 +148,7 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
         return halves::take_up(&shared, record).await;
     }
     if record.workspace_made
-        && let Err(failure) = watch(&shared, &record).await
+        && let Err(failure) = watch(&shared, &record, FirstLook::AtOnce).await
     {
         shared.report(&id, Report::Note(format!("changes are not noticed: {failure}"))).await;
     }
@@ -161,7 +171,7 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
                 shared.report(&id, Report::Note(format!("no network: {failure}"))).await;
             }
             let (ready, connected) = oneshot::channel();
-            shared.supervise(&id, actor::supervise(shared.clone(), record.clone(), ready));
+            shared.supervise(&id, actor::supervise(shared.clone(), record.clone(), ready, None));
             if connected.await.is_ok() {
                 let turn = shared.turn(&id);
                 let turn = turn.lock().await;
@@ -271,7 +281,7 @@ async fn remove_orphans(shared: &Arc<Shared>, records: &[Record]) {
         for id in found {
             let kept = known.contains(&id)
                 || shared.layout.trash(&id).exists()
-                || shared.layout.environment(&id).record().exists();
+                || shared.layout.environment(&id).is_recorded();
             if kept {
                 continue;
             }
@@ -281,12 +291,6 @@ async fn remove_orphans(shared: &Arc<Shared>, records: &[Record]) {
             }
         }
     }
-}
-
-/// Names the machine's run since it was started.
-fn boot() -> String {
-    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    read.unwrap_or_default().trim().to_owned()
 }
 
 /// This home's own tag, made once.

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::forking::{self, Forking};
 use super::hub::in_scope;
+use super::keeping::Keeper;
 use super::making::{self, Prepared};
 use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, Report, State};
@@ -24,7 +25,7 @@ use crate::model::id::{EnvironmentId, EnvironmentName};
 use crate::model::policy::{EngineKind, NetworkPolicy};
 use crate::proto::{Reply, Request, Target};
 use crate::repo::snapshot::Touched;
-use crate::store::{self, Layout};
+use crate::store::Layout;
 use crate::watch::{self, Notice, Watcher};
 
 /// Notices of quiet batches under way; the watcher merges what waits.
@@ -42,6 +43,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
         gateway: Gateway::apart()?,
         watcher: Watcher::new(notices)?,
         messages: messages.clone(),
+        keeper: Arc::new(Keeper::new(layout.clone())),
         layout,
     }));
     recover::break_locks(&shared.layout);
@@ -49,6 +51,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     halves::sweep(&shared.layout)?;
     let records = recover::read_records(&shared.layout)?;
     let mut run = Run { state: State::default(), shared: shared.clone() };
+    tokio::spawn(shared.keeper.clone().run());
     for record in &records {
         let effects = run.state.insert(record.clone());
         run.perform(effects);
@@ -88,10 +91,12 @@ impl Run {
             match message {
                 Message::Request { client, request, reply } => self.answer(client, request, reply),
                 Message::Prepared(prepared, reply) => {
-                    let _ = reply.send(self.create(*prepared));
+                    let listed = self.create(*prepared);
+                    self.promise(listed, reply);
                 }
                 Message::Fork(forking, reply) => {
-                    let _ = reply.send(self.fork(*forking));
+                    let listed = self.fork(*forking);
+                    self.promise(listed, reply);
                 }
                 Message::Begin { environment, reply } => {
                     let (begun, effects) = self.state.begin(&environment, now());
@@ -122,6 +127,7 @@ impl Run {
                     for record in self.state.records() {
                         self.shared.save_screens(&record.environment.id);
                     }
+                    self.shared.keeper.sync();
                     let _ = done.send(());
                     return;
                 }
@@ -146,21 +152,42 @@ impl Run {
         }
     }
 
-    /// Writes a record. The loop waits for the disk: what it says next must be true after a crash.
+    /// Writes a record before anything else: what the loop says next must be true after a kill.
     fn persist(&self, id: &EnvironmentId) {
         let Some(record) = self.state.get(id) else { return };
-        let path = self.shared.layout.environment(id).record();
-        let mut written = store::write_json(&path, record);
-        if written.is_err() && disk::spend_spare(&self.shared.layout) {
-            written = store::write_json(&path, record);
-        }
-        if let Err(error) = written {
+        if let Err(error) = self.shared.keeper.write(record) {
             tracing::error!(%id, "the record was not written: {error:#}");
         }
     }
 
+    /// Answers with an environment once the disk has its record.
+    fn promise(&self, answer: Result<Environment, Failure>, reply: Answer) {
+        let keeper = self.shared.keeper.clone();
+        tokio::spawn(async move {
+            let answer = match answer {
+                Ok(environment) => keeper
+                    .durable(&environment.id)
+                    .await
+                    .map(|()| Reply::Environment(Box::new(environment))),
+                Err(failure) => Err(failure),
+            };
+            let _ = reply.send(answer);
+        });
+    }
+
     /// Answers from the state, or hands the request to a task that will.
     fn answer(&mut self, client: ClientId, request: Request, reply: Answer) {
+        match &request {
+            Request::AllowDestination { target, entry } => {
+                let changed = self.change_network(target, |view| network::allowed(view, entry));
+                return self.promise(changed, reply);
+            }
+            Request::DisallowDestination { target, entry } => {
+                let changed = self.change_network(target, |view| network::disallowed(view, entry));
+                return self.promise(changed, reply);
+            }
+            _ => {}
+        }
         if let Some(answer) = self.answer_now(client, &request) {
             let _ = reply.send(answer);
             return;
@@ -190,12 +217,6 @@ impl Run {
                     self.perform(effects);
                     Reply::Done
                 }))
-            }
-            Request::AllowDestination { target, entry } => {
-                Some(self.change_network(target, |view| network::allowed(view, entry)))
-            }
-            Request::DisallowDestination { target, entry } => {
-                Some(self.change_network(target, |view| network::disallowed(view, entry)))
             }
             Request::GiveKeyboard { environment, session } => {
                 let effects = self.state.give_keyboards(client, Some((environment, *session)));
@@ -229,7 +250,7 @@ impl Run {
         &mut self,
         target: &Target,
         change: impl FnOnce(&Environment) -> Result<NetworkPolicy, Failure>,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Environment, Failure> {
         let record = self.state.resolve(target)?;
         let (id, policy) = (record.environment.id.clone(), change(&record.environment)?);
         let effects = self.state.apply(&id, Report::NetworkChanged(policy.clone()), now());
@@ -238,11 +259,11 @@ impl Run {
         let effects = self.state.apply(&id, Report::Denied(denied), now());
         self.perform(effects);
         let record = self.state.get(&id).expect("it was just there");
-        Ok(Reply::Environment(Box::new(record.environment.clone())))
+        Ok(record.environment.clone())
     }
 
     /// Lists a new environment and begins to make it.
-    fn create(&mut self, prepared: Prepared) -> Result<Reply, Failure> {
+    fn create(&mut self, prepared: Prepared) -> Result<Environment, Failure> {
         let repository = &prepared.state.root;
         let name = match &prepared.spec.name {
             Some(name) => name.clone(),
@@ -254,15 +275,15 @@ impl Run {
         let Prepared { spec, profile, .. } = prepared;
         let size = spec.size.clamped();
         tokio::spawn(making::make(self.shared.clone(), record, profile, spec.variables, size));
-        Ok(Reply::Environment(Box::new(environment)))
+        Ok(environment)
     }
 
     /// Lists a fork and begins to make it.
-    fn fork(&mut self, forking: Forking) -> Result<Reply, Failure> {
+    fn fork(&mut self, forking: Forking) -> Result<Environment, Failure> {
         let record = forking::record(&self.state, &forking)?;
         let environment = self.list(&record)?;
         tokio::spawn(forking::make(self.shared.clone(), record, forking));
-        Ok(Reply::Environment(Box::new(environment)))
+        Ok(environment)
     }
 
     /// Makes the directory of a new environment and puts its record there before all else.
@@ -271,14 +292,15 @@ impl Run {
         let places = self.shared.layout.environment(id);
         places.create().map_err(|error| making::disk(&places.directory, &error))?;
         reached(Step::DirectoryMade);
-        if let Err(error) = store::write_json(&places.record(), record) {
+        if let Err(error) = self.shared.keeper.write(record) {
             let _ = std::fs::remove_dir_all(&places.directory);
             return Err(Failure::new(FailureKind::Unavailable, format!("{error:#}"))
                 .hint("make room on that disk or set AGENTDECK_HOME to a directory elsewhere"));
         }
         reached(Step::RecordWritten);
         let environment = record.environment.clone();
-        let effects = self.state.insert(record.clone());
+        let mut effects = self.state.insert(record.clone());
+        effects.retain(|effect| !matches!(effect, Effect::Persist(_)));
         self.perform(effects);
         Ok(environment)
     }

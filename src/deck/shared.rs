@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::hub::Hub;
 use super::jobs::Snapshotter;
+use super::keeping::Keeper;
 use super::link::Link;
 use super::network::Gates;
 use super::state::{Record, Report};
@@ -33,6 +34,7 @@ type Variables = Vec<(String, String)>;
 
 pub(super) struct Shared {
     pub layout: Layout,
+    pub keeper: Arc<Keeper>,
     /// Tells this home's boxes from another's.
     pub deck: String,
     pub started: Timestamp,
@@ -79,6 +81,7 @@ struct Tables {
 /// The parts of `Shared` that come from outside.
 pub(super) struct Parts {
     pub layout: Layout,
+    pub keeper: Arc<Keeper>,
     pub deck: String,
     pub native: Arc<dyn Engine>,
     pub docker: Arc<dyn Engine>,
@@ -89,9 +92,10 @@ pub(super) struct Parts {
 
 impl Shared {
     pub fn new(parts: Parts) -> Self {
-        let Parts { layout, deck, native, docker, gateway, watcher, messages } = parts;
+        let Parts { layout, keeper, deck, native, docker, gateway, watcher, messages } = parts;
         Self {
             layout,
+            keeper,
             deck,
             started: now(),
             hub: Hub::default(),
@@ -422,6 +426,7 @@ impl Shared {
     /// Forgets everything about an environment that is only in memory.
     pub fn forget(&self, environment: &EnvironmentId) {
         self.gates.forget(environment);
+        self.keeper.forget(environment);
         self.watcher.unwatch(environment);
         let mut tables = self.tables();
         tables.links.remove(environment);

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Message;
+use super::keeping;
+use super::making::FirstLook;
 use super::queries::{draft_message, head};
 use super::restoring;
 use super::shared::{Shared, blocking, now};
@@ -82,6 +84,8 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     };
     reached(Step::LastSnapshotTaken);
     shared.save_screens(&id);
+    // What is moved away is brought to the disk by nobody. On a full disk it goes as it is.
+    let _ = shared.keeper.durable(&id).await;
     shared.forget(&id);
     let (from, to) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
     let kept = record.clone();
@@ -98,7 +102,7 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
         let _ = shared.messages.send(Message::Discarded { environment: id }).await;
     } else if kept.workspace_made {
         // It stays, so its changes must be noticed again.
-        let _ = super::making::watch(shared, &kept).await;
+        let _ = super::making::watch(shared, &kept, FirstLook::AtOnce).await;
     }
     Ok(publish(shared, decided?))
 }
@@ -157,8 +161,8 @@ pub(super) async fn undo_if(
 
 /// Lists an environment that came back from the trash, and tells the name it has now.
 async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<EnvironmentName, Failure> {
-    let path = shared.layout.environment(&decision.environment).record();
-    let record: Option<Record> = blocking(move || Ok(store::read_json(&path)?)).await?;
+    let places = shared.layout.environment(&decision.environment);
+    let record = blocking(move || Ok(keeping::read(&places)?)).await?;
     let record = record.ok_or_else(|| {
         let message = format!("the record of {} is missing", decision.name);
         Failure::new(FailureKind::Internal, message)
@@ -167,7 +171,7 @@ async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<Environ
     // Its box was stopped before it was discarded, whatever the record had time to say.
     shared.report(&decision.environment, Report::Stopped).await;
     if record.workspace_made
-        && let Err(failure) = super::making::watch(shared, &record).await
+        && let Err(failure) = super::making::watch(shared, &record, FirstLook::AtOnce).await
     {
         let note = Report::Note(format!("changes are not noticed: {failure}"));
         shared.report(&decision.environment, note).await;

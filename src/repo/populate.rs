@@ -48,8 +48,8 @@ struct Item<'a> {
     id: ObjectId,
 }
 
-/// Writes a tree into `workspace`, which is made, with an empty `.git` directory in it. Gives back
-/// the index of the tree with the status of each file.
+/// Writes a tree into `workspace`, which is made or holds nothing, with an empty `.git` directory in
+/// it. Gives back the index of the tree with the status of each file.
 pub(super) fn populate(
     store: &Store,
     repository: &gix::Repository,
@@ -63,11 +63,15 @@ pub(super) fn populate(
         .with_context(|| format!("cannot make the workspace {}", workspace.display()))?;
     let root = walk::open_root(workspace)?;
     anyhow::ensure!(
-        walk::names(root.as_fd())?.is_empty(),
+        walk::names(root.as_fd())?.iter().all(|name| name == b".git"),
         "the workspace {} is not empty",
         workspace.display()
     );
-    rustix::fs::mkdirat(&root, ".git", Mode::from(0o755)).context("cannot make .git")?;
+    match rustix::fs::mkdirat(&root, ".git", Mode::from(0o755)) {
+        // A box may be shown it already.
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error).context("cannot make .git"),
+    }
     make_directories(&root, &state)?;
 
     let stats = {

@@ -215,7 +215,8 @@ pub(super) fn commit(
         message: message.write().into(),
         extra_headers: Vec::new(),
     })?;
-    let milestone = message.cause.is_milestone();
+    // The first one is brought to the disk with the rest of its environment.
+    let milestone = message.cause != SnapshotCause::Base && message.cause.is_milestone();
     if milestone {
         store.sync()?;
     }

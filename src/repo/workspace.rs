@@ -34,10 +34,33 @@ pub enum Changes {
     Bring,
 }
 
-/// Checks the base out, makes the private git directory and records the first snapshot.
+/// What is asked and told while a workspace is made.
+pub struct Making<'a> {
+    /// Is told files written and files in all.
+    pub progress: &'a mut dyn FnMut(u64, u64),
+    /// Called before the user's repository is touched, which no power cut may leave unexplained.
+    pub may_pin: &'a mut dyn FnMut() -> Result<(), Failure>,
+}
+
+/// Makes the two directories, which hold nothing yet: a box can be shown them before `create`.
+pub fn lay_out(places: &Places<'_>) -> Result<(), Failure> {
+    for directory in [places.workspace, places.git] {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    match std::fs::create_dir(places.workspace.join(".git")) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(anyhow::Error::from(error).context("cannot make .git").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the base out, makes the private git directory and records the first snapshot, which
+/// `keep` makes survive a power loss.
 ///
-/// `progress` is told files written and files in all. What a failure leaves in the two directories
-/// is the caller's to remove; refs are taken back here.
+/// What a failure leaves in the two directories is the caller's to remove; refs are taken back
+/// here.
 #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename them")]
 pub fn create(
     user: &UserRepository,
@@ -48,12 +71,11 @@ pub fn create(
     places: &Places<'_>,
     identity: &Identity,
     at: Timestamp,
-    progress: &mut dyn FnMut(u64, u64),
+    making: &mut Making<'_>,
 ) -> Result<Snapshot, Failure> {
     let base_id = object::id(base);
-    pin(user, environment, base_id)?;
     let created =
-        create_pinned(user, store, environment, base_id, changes, places, identity, at, progress);
+        create_inner(user, store, environment, base_id, changes, places, identity, at, making);
     if created.is_err() {
         // The failure that is reported is the first one.
         let _ = unpin(user, store, environment);
@@ -62,7 +84,7 @@ pub fn create(
 }
 
 #[expect(clippy::too_many_arguments, reason = "the body of `create`")]
-fn create_pinned(
+fn create_inner(
     user: &UserRepository,
     store: &Store,
     environment: &EnvironmentId,
@@ -71,7 +93,7 @@ fn create_pinned(
     places: &Places<'_>,
     identity: &Identity,
     at: Timestamp,
-    progress: &mut dyn FnMut(u64, u64),
+    making: &mut Making<'_>,
 ) -> anyhow::Result<Snapshot> {
     let repository = store.reader();
     // What an earlier attempt left when it was killed; an id is never used twice otherwise.
@@ -83,6 +105,7 @@ fn create_pinned(
     // Copying the objects is input and output, writing the files is system calls: side by side.
     let state = std::thread::scope(|scope| {
         let objects = scope.spawn(|| private.create(&store.reader()));
+        let progress = &mut *making.progress;
         let state = populate::populate(store, &repository, tree, places.workspace, progress);
         let objects = objects.join().expect("copying objects does not panic");
         state.and_then(|state| objects.map(|()| state))
@@ -90,6 +113,8 @@ fn create_pinned(
     private::write_index(places.git, state.clone())?;
     stat::seed(store, environment, state)?;
 
+    (making.may_pin)()?;
+    pin(user, environment, base)?;
     refs::set(&repository, refs::base(environment), base, None)?;
     let mut message = Message {
         cause: SnapshotCause::Base,
@@ -110,6 +135,15 @@ fn create_pinned(
     }
     let id = snapshot::commit(store, &repository, environment, first, Some(base), None, &message)?;
     Ok(snapshot::snapshot(id, first, None, message))
+}
+
+/// Makes the first snapshot of an environment survive a power loss.
+pub fn keep(store: &Store, environment: &EnvironmentId) -> Result<(), Failure> {
+    store.sync()?;
+    for name in [refs::base(environment), refs::snapshot(environment)] {
+        store.sync_ref(&name)?;
+    }
+    Ok(())
 }
 
 /// Gives a new environment the history of another up to `snapshot`: both have one base, and the

@@ -13,7 +13,8 @@ use super::super::state::{Record, Report};
 use super::super::step::{Step, reached};
 use super::require::read_back;
 use crate::config::profiles;
-use crate::engine::{BoxPlan, BoxRecord, Progress};
+use crate::engine::{BoxPlan, BoxRecord, BoxState, Progress};
+use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::profile::AgentProfile;
@@ -83,22 +84,26 @@ pub(super) async fn make_box(
     Ok(made)
 }
 
-/// Connects to a box that was just made, and reads back what holds it.
+/// A box that is connected to.
+pub(super) struct Connected {
+    record: Record,
+    made: BoxRecord,
+}
+
+/// Connects to a box that was just made.
 pub(super) async fn connect(
     shared: &Arc<Shared>,
     record: &Record,
     made: BoxRecord,
-) -> Result<(), Failure> {
+) -> Result<Connected, Failure> {
     let (ready, connected) = oneshot::channel();
     let record = Record { record: Some(made.clone()), ..record.clone() };
     let engine = shared.engine(record.environment.engine).clone();
     let id = record.environment.id.clone();
     let taken = record.clone();
-    // A pause before the read-back would freeze what reads, and the box would seem to hold nothing.
-    let turn = shared.turn(&id);
-    let _turn = turn.lock().await;
     shared.drop_terminal(&id, SessionId::AGENT);
-    shared.supervise(&id, actor::supervise(shared.clone(), record, ready));
+    let known = Some(BoxState::Running);
+    shared.supervise(&id, actor::supervise(shared.clone(), record, ready, known));
     if !matches!(timeout(CONNECT_DEADLINE, connected).await, Ok(Ok(()))) {
         let _ = engine.stop(&made, Duration::ZERO).await;
         return Err(Failure::new(
@@ -107,5 +112,26 @@ pub(super) async fn connect(
         )
         .hint("agentdeck doctor tells what the engine can do here"));
     }
-    read_back(shared, &taken, &made).await
+    Ok(Connected { record: taken, made })
+}
+
+impl Connected {
+    /// Reads back what holds the box, unless it was stopped or paused meanwhile.
+    pub(super) async fn read_back(&self, shared: &Arc<Shared>) -> Result<(), Failure> {
+        let id = &self.record.environment.id;
+        // A pause during the read-back would freeze what reads, and the box would seem to hold
+        // nothing.
+        let turn = shared.turn(id);
+        let _turn = turn.lock().await;
+        let Ok(now) = shared.record(id).await else { return Ok(()) };
+        let same = now.record.as_ref() == Some(&self.made);
+        if same && now.environment.state == EnvironmentState::Running {
+            return read_back(shared, &self.record, &self.made).await;
+        }
+        if self.record.environment.require.is_empty() {
+            return Ok(());
+        }
+        let message = format!("{} was stopped while it was being made", now.environment.name);
+        Err(Failure::new(FailureKind::Refused, message))
+    }
 }

@@ -24,6 +24,7 @@ use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::profile::AgentProfile;
 use crate::model::screen::Size;
 use crate::proto::Target;
+use crate::repo::snapshot::Touched;
 use agent::start_agent;
 use boxes::{connect, make_box};
 use workspace::make_workspace;
@@ -32,7 +33,7 @@ pub(super) use boxes::plan;
 pub(super) use require::check as check_required;
 
 pub(super) use prepare::{Prepared, prepare, record};
-pub(super) use workspace::watch;
+pub(super) use workspace::{FirstLook, watch};
 
 /// Makes an environment whole and starts its agent. What fails is the environment's state.
 pub(super) async fn make(
@@ -45,21 +46,32 @@ pub(super) async fn make(
     let id = record.environment.id.clone();
     remember_variables(&shared, &id, &profile, variables).await;
     let made = async {
-        make_workspace(&shared, &record, &profile).await?;
+        workspace::lay_out(&shared, &record, &profile).await?;
         // Both take their time, and the agent needs both.
-        let (made, watched) =
-            tokio::join!(make_box(&shared, &record, &profile), workspace::watch(&shared, &record));
+        let (made, files) =
+            tokio::join!(make_box(&shared, &record, &profile), make_files(&shared, &record));
         let made = made?;
-        if let Err(failure) = watched {
-            let engine = shared.engine(record.environment.engine);
-            let _ = engine.stop(&made, Duration::ZERO).await;
-            return Err(failure);
+        let keeping = match files {
+            Ok(keeping) => keeping,
+            Err(failure) => {
+                let engine = shared.engine(record.environment.engine);
+                let _ = engine.stop(&made, Duration::ZERO).await;
+                return Err(failure);
+            }
+        };
+        let connected = connect(&shared, &record, made).await?;
+        let required = !record.environment.require.is_empty();
+        if required {
+            connected.read_back(&shared).await?;
         }
-        connect(&shared, &record, made).await?;
         reached(Step::Connected);
         start_agent(&shared, &id, &profile, size).await?;
         reached(Step::AgentStarted);
         shared.report(&id, Report::AgentDue { due: false }).await;
+        if !required {
+            connected.read_back(&shared).await?;
+        }
+        settle_files(&shared, &id, keeping).await;
         Ok(())
     };
     if let Err(failure) = made.await {
@@ -67,6 +79,39 @@ pub(super) async fn make(
         shared.close_gate(&id);
         shared.report(&id, Report::Failed(failure)).await;
     }
+}
+
+/// Checks the files out and begins to notice what changes in them.
+async fn make_files(
+    shared: &Arc<Shared>,
+    record: &Record,
+) -> Result<Option<workspace::Keeping>, Failure> {
+    let keeping = make_workspace(shared, record).await?;
+    // Nobody has changed anything yet in files that were just written.
+    let look = if keeping.is_some() { FirstLook::Later } else { FirstLook::AtOnce };
+    workspace::watch(shared, record, look).await?;
+    Ok(keeping)
+}
+
+/// Does for new files what may come after the agent's start: the first snapshot survives a power
+/// cut, and where the environment stands is measured.
+async fn settle_files(
+    shared: &Arc<Shared>,
+    id: &EnvironmentId,
+    keeping: Option<workspace::Keeping>,
+) {
+    let Some(keeping) = keeping else { return };
+    if let Some(snapshotter) = shared.snapshotter(id) {
+        snapshotter.touched(Touched::Everything, true);
+    }
+    let kept = keeping.await.map_err(|error| error.to_string());
+    let problem = match kept {
+        Ok(Ok(())) => return,
+        Ok(Err(failure)) => failure.to_string(),
+        Err(error) => error,
+    };
+    let note = format!("its first snapshot may not survive a power cut: {problem}");
+    shared.report(id, Report::Note(note)).await;
 }
 
 /// Starts a stopped environment again, or goes on where its making failed.

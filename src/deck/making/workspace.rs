@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::super::jobs::Snapshotter;
 use super::super::shared::{Shared, blocking, now};
@@ -13,37 +14,59 @@ use super::disk;
 use crate::model::failure::Failure;
 use crate::model::profile::{AgentProfile, Seed};
 use crate::model::snapshot::Divergence;
+use crate::repo::snapshot::Touched;
 use crate::repo::workspace::Changes;
 use crate::repo::{self, Store, UserRepository};
 use crate::store;
+
+/// Makes the directories that a box is shown and seeds its home; the files may follow while the
+/// box is made.
+pub(super) async fn lay_out(
+    shared: &Arc<Shared>,
+    record: &Record,
+    profile: &AgentProfile,
+) -> Result<(), Failure> {
+    let id = &record.environment.id;
+    let places = shared.layout.environment(id);
+    let (record, seeds, variables) = (record.clone(), profile.seeds.clone(), shared.variables(id));
+    blocking(move || {
+        places.create().map_err(|error| disk(&places.directory, &error))?;
+        seed(&places.agent_home(), &seeds, &record, &variables)?;
+        reached(Step::HomeSeeded);
+        if record.workspace_made {
+            return Ok(());
+        }
+        let (workspace, git) = (places.workspace(), places.git());
+        for half_made in [&workspace, &git] {
+            remove_half_made(half_made)?;
+        }
+        repo::workspace::lay_out(&repo::workspace::Places { workspace: &workspace, git: &git })
+    })
+    .await
+}
+
+/// The first snapshot, on its way to the disk.
+pub(super) type Keeping = JoinHandle<Result<(), Failure>>;
 
 /// Checks the base out and takes the first snapshot, unless that was done before.
 pub(super) async fn make_workspace(
     shared: &Arc<Shared>,
     record: &Record,
-    profile: &AgentProfile,
-) -> Result<(), Failure> {
+) -> Result<Option<Keeping>, Failure> {
+    if record.workspace_made {
+        return Ok(None);
+    }
     let id = record.environment.id.clone();
     let places = shared.layout.environment(&id);
     let (reports, mut progress) = mpsc::channel::<(u64, u64)>(1);
     let task = shared.clone();
     let task_record = record.clone();
-    let seeds = profile.seeds.clone();
-    let variables = shared.variables(&id);
+    let runtime = tokio::runtime::Handle::current();
     let work = blocking(move || {
         let user = UserRepository::discover(&task_record.environment.repository)?;
         let identity = user.identity();
-        places.create().map_err(|error| disk(&places.directory, &error))?;
-        seed(&places.agent_home(), &seeds, &task_record, &variables)?;
-        reached(Step::HomeSeeded);
-        if task_record.workspace_made {
-            return Ok(None);
-        }
         let store = Store::open(&task.layout.repository(user.id()), &user)?;
         let (workspace, git) = (places.workspace(), places.git());
-        for half_made in [&workspace, &git] {
-            remove_half_made(half_made)?;
-        }
         let target = repo::workspace::Places { workspace: &workspace, git: &git };
         let environment = &task_record.environment;
         let created = repo::workspace::create(
@@ -55,14 +78,17 @@ pub(super) async fn make_workspace(
             &target,
             &identity,
             now(),
-            &mut |done, total| {
-                // A full channel means that a newer number is on its way anyway.
-                let _ = reports.try_send((done, total));
-                reached(Step::CheckoutBegun);
+            &mut repo::workspace::Making {
+                progress: &mut |done, total| {
+                    // A full channel means that a newer number is on its way anyway.
+                    let _ = reports.try_send((done, total));
+                    reached(Step::CheckoutBegun);
+                },
+                may_pin: &mut || runtime.block_on(task.keeper.durable(&environment.id)),
             },
         );
         match created {
-            Ok(snapshot) => Ok(Some(snapshot)),
+            Ok(snapshot) => Ok((store, snapshot)),
             Err(mut failure) => {
                 for half_made in [&workspace, &git] {
                     // What failed is told; this only gives the room back.
@@ -80,16 +106,20 @@ pub(super) async fn make_workspace(
         }
     };
     let (made, ()) = tokio::join!(work, reporting);
-    if let Some(snapshot) = made? {
-        reached(Step::WorkspaceMade);
-        shared.report(&id, Report::WorkspaceMade).await;
-        let divergence = Divergence::default();
-        let snapshot = Box::new(snapshot);
-        shared.report(&id, Report::SnapshotTaken { snapshot, count: 1, divergence }).await;
-        shared.settled(&id).await;
-        reached(Step::WorkspaceRecorded);
-    }
-    Ok(())
+    let (store, snapshot) = made?;
+    reached(Step::WorkspaceMade);
+    // The record speaks of refs and objects, which must be on the disk before it is.
+    let hold = shared.keeper.hold(&id);
+    shared.report(&id, Report::WorkspaceMade).await;
+    let divergence = Divergence::default();
+    let snapshot = Box::new(snapshot);
+    shared.report(&id, Report::SnapshotTaken { snapshot, count: 1, divergence }).await;
+    shared.settled(&id).await;
+    reached(Step::WorkspaceRecorded);
+    Ok(Some(tokio::spawn(blocking(move || {
+        let _hold = hold;
+        repo::workspace::keep(&store, &id)
+    }))))
 }
 
 /// Removes what an interrupted checkout left; no program has seen it yet.
@@ -124,11 +154,27 @@ fn seed(
     Ok(())
 }
 
-/// Begins to notice changes of the workspace, and takes up what changed while nobody looked.
-pub(in crate::deck) async fn watch(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure> {
+/// When what changed before anybody watched is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::deck) enum FirstLook {
+    AtOnce,
+    /// When the snapshotter is next told of something.
+    Later,
+}
+
+/// Begins to notice changes of the workspace.
+pub(in crate::deck) async fn watch(
+    shared: &Arc<Shared>,
+    record: &Record,
+    look: FirstLook,
+) -> Result<(), Failure> {
     let id = &record.environment.id;
     if shared.snapshotter(id).is_none() {
-        shared.set_snapshotter(id, Snapshotter::start(shared.clone(), record.clone()));
+        let snapshotter = Snapshotter::start(shared.clone(), record.clone());
+        if look == FirstLook::AtOnce {
+            snapshotter.touched(Touched::Everything, true);
+        }
+        shared.set_snapshotter(id, snapshotter);
     }
     let (task, record) = (shared.clone(), record.clone());
     blocking(move || {

@@ -302,4 +302,4 @@ pub fn no_session(session: SessionId) -> Failure {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

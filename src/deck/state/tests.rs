@@ -6,7 +6,7 @@ use crate::model::snapshot::Divergence;
 
 const START: Timestamp = Timestamp(1_000_000);
 
-fn record(digit: u8, name: &str, repository: &str) -> Record {
+pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record {
     let environment = Environment {
         id: EnvironmentId::from_random([digit; 8]),
         name: EnvironmentName::parse(name).expect("a name"),

@@ -18,7 +18,7 @@ use crate::model::snapshot::{Snapshot, SnapshotCause};
 
 use super::oracle::Oracle;
 use super::snapshot::{self, Occasion, Touched};
-use super::workspace::{self as workspaces, Changes, Places};
+use super::workspace::{self as workspaces, Changes, Making, Places};
 use super::{Store, UserRepository};
 
 /// A user's repository and one environment made from it.
@@ -60,7 +60,7 @@ impl Fixture {
             &Places { workspace: &places.join("workspace"), git: &places.join("git") },
             &user.identity(),
             Timestamp(1_700_000_000_000),
-            &mut |_, _| {},
+            &mut Making { progress: &mut |_, _| {}, may_pin: &mut || Ok(()) },
         )
         .expect("a workspace");
         Self { oracle, store, user, environment, base, first }
