@@ -3,14 +3,15 @@
 //! `state` decides and records, without I/O. `run` is the loop that owns the state and performs
 //! effects. Everything that takes time is a task beside it that reports back: `making` builds and
 //! starts environments, `forking` copies them, `saving` writes a box out as an image, `holding`
-//! pauses boxes, `actor` speaks with one shim, `jobs` does git work one at a time for each
-//! environment, `taking` carries out decisions and `restoring` those about a workspace, `naming`
-//! knows what snapshots are called and `moments` what was on the screen. `events`, `usage` and
-//! `disk` watch engines, what boxes use and the room that is left. `keeping` brings records to the
-//! disk. `recover` finds after a start what was there before, and `halves` finishes what was left
-//! half done.
+//! pauses boxes, `actor` speaks with one shim (`adopting` takes up its sessions), `jobs` does git
+//! work one at a time for each environment, `taking` carries out decisions and `restoring` those
+//! about a workspace, `naming` knows what snapshots are called and `moments` what was on the
+//! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left.
+//! `keeping` brings records to the disk. `recover` finds after a start what was there before, and
+//! `halves` finishes what was left half done.
 
 mod actor;
+mod adopting;
 mod disk;
 mod events;
 mod exec;
