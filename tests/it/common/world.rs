@@ -226,8 +226,8 @@ fn within<T: Send>(namespace: &File, run: impl FnOnce() -> T + Send) -> T {
 fn set_up([four, six]: [&str; 2]) {
     require_ip("link set lo up", &[]);
     require_ip("link set wire up", &[]);
-    require_ip("address add dev wire", &[four]);
-    require_ip("address add dev wire nodad", &[six]);
+    require_ip("address add", &[four, "dev", "wire"]);
+    require_ip("address add", &[six, "dev", "wire", "nodad"]);
 }
 
 fn require_ip(words: &str, more: &[&str]) {
