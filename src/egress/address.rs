@@ -119,12 +119,12 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let halves = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0x2001, 0, _, _, _, _, high, low] => Some(halves(!high, !low)),
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x2002, high, low, ..] => Some(halves(high, low)),
-        [0x2001, 0, _, _, _, _, high, low] => Some(halves(!high, !low)),
-        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(halves(high, low)),
+        | [0x2002, high, low, ..]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(halves(high, low)),
         _ => None,
     }
 }
