@@ -62,7 +62,8 @@ pub(super) fn range(address: IpAddr) -> Option<Range> {
     match address {
         IpAddr::V4(address) => range_v4(address),
         IpAddr::V6(address) => match embedded(address) {
-            Some(inner) => range_v4(inner),
+            // The rest of such an address may lead somewhere too.
+            Some(inner) => range_v4(inner).or_else(|| range_v6(address)),
             None => range_v6(address),
         },
     }
@@ -187,6 +188,9 @@ mod tests {
             ("2001:db8::5efe:a9fe:a9fe", Some(Range::Metadata)),
             ("2001:db8::200:5efe:a00:1", Some(Range::Private)),
             ("2001:db8::5efe:808:808", None),
+            ("fe80::5efe:808:808", Some(Range::LinkLocal)),
+            ("fd12::5efe:808:808", Some(Range::Private)),
+            ("ff02::5efe:808:808", Some(Range::Multicast)),
             ("168.63.129.16", Some(Range::Metadata)),
             ("100.100.100.200", Some(Range::Metadata)),
             ("10.0.0.1", Some(Range::Private)),
