@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::eager::Eager;
 use super::wire::{Frame, ShimEvent, write_frame};
 
 /// A loopback answers at once; only a full backlog makes it wait.
@@ -19,7 +20,8 @@ const BUFFER: usize = 32 << 10;
 
 /// Connects to `port` and carries bytes until both sides have ended theirs.
 pub(super) async fn run(reader: OwnedReadHalf, writer: OwnedWriteHalf, port: u16) {
-    let Ok(mut peer) = reader.reunite(writer) else { return };
+    let Ok(peer) = reader.reunite(writer) else { return };
+    let mut peer = Eager::from(peer);
     match connect(port).await {
         Ok(service) => carry(&mut peer, service).await,
         Err(error) => {
@@ -30,7 +32,7 @@ pub(super) async fn run(reader: OwnedReadHalf, writer: OwnedWriteHalf, port: u16
     }
 }
 
-async fn carry(peer: &mut UnixStream, mut service: TcpStream) {
+async fn carry(peer: &mut Eager, mut service: TcpStream) {
     if write_frame(peer, &Frame::control(&ShimEvent::Dialled)).await.is_ok() {
         // Either side's error ends the stream; both see that by themselves.
         let _ = copy_bidirectional_with_sizes(peer, &mut service, BUFFER, BUFFER).await;

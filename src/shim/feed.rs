@@ -5,12 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::model::destination::{RELAY_FEED, RelayRules};
 
+use super::eager::Eager;
 use super::relay::Relay;
 
 /// The first rest after the gateway was not there; a server that restarts needs as long.
@@ -46,11 +46,11 @@ pub(super) async fn follow(relay: Relay, mut refused: mpsc::Receiver<String>) {
 /// Follows over one connection to its end.
 async fn exchange(
     relay: &Relay,
-    stream: UnixStream,
+    stream: Eager,
     refused: &mut mpsc::Receiver<String>,
     pause: &mut Duration,
 ) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
+    let (reader, mut writer) = tokio::io::split(stream);
     writer.write_all(&[RELAY_FEED]).await?;
     let hearing = async {
         let mut reader = BufReader::new(reader);

@@ -13,6 +13,7 @@ mod accounts;
 mod bell;
 mod connection;
 mod dial;
+mod eager;
 mod execution;
 mod feed;
 mod filter;

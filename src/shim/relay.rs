@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::config::RelayConfig;
+use super::eager::Eager;
 use super::feed;
 use super::names::{Asked, MAX_QUERY, Names};
 use super::ports::Ports;
@@ -198,8 +199,8 @@ impl Relay {
         tokio::spawn(accepting).abort_handle()
     }
 
-    pub(super) async fn gateway(&self) -> io::Result<UnixStream> {
-        socket::connect_now(&self.run_directory, &self.socket).await
+    pub(super) async fn gateway(&self) -> io::Result<Eager> {
+        socket::connect_now(&self.run_directory, &self.socket).await.map(Eager::from)
     }
 
     /// Carries the bytes of a program that knows what it talks to.
@@ -291,7 +292,7 @@ impl Relay {
 }
 
 /// Reads to the end of a head and not one byte further, since what follows is the tunnel's.
-async fn read_head(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+async fn read_head(stream: &mut Eager) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() == MAX_HEAD {
