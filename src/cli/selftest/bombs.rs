@@ -7,7 +7,7 @@ use super::attack::{Attack, FLOOD_KEY, Try};
 use super::cast::Cast;
 use super::running::Side;
 use super::verdict::{Control, Needs, Shown, broken, words};
-use super::{FLOOD, terminal};
+use super::{FLOOD, emulated, terminal};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::input::{Input, Key, KeyCode, Modifiers};
@@ -65,6 +65,8 @@ async fn bounded(cast: &Cast<'_>, bomb: Attack) -> Result<(Control, Shown), Fail
     let control = Control::of(&cast.stage.outside_of_boxes(bomb.clone()).await?, needs);
     let shown = match cast.stage.inside(&cast.bomber, Side::Agent, bomb).await {
         Ok(tries) => Ok(explained(cast, broken(&tries))),
+        // There the box and its kernel are one program, which a limit ends as a whole.
+        Err(_) if cast.own_kernel && emulated::ended_at_its_limit(cast).await? => Ok(Vec::new()),
         // The kernel may have ended more than the bomb, all of it in the box.
         Err(_) if !runs(cast).await? => Ok(vec!["the whole box ended with it".to_owned()]),
         Err(failure) => Err(failure),

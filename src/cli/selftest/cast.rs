@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::attack::{Attack, Secret};
 use super::canaries::Canaries;
 use super::stage::Stage;
-use super::{FLOOD, SIBLING_PORT, terminal};
+use super::{FLOOD, SIBLING_PORT, emulated, terminal};
 use crate::engine::RUN_DIRECTORY;
 use crate::model::environment::Environment;
 use crate::model::failure::Failure;
@@ -35,6 +35,8 @@ pub(super) struct Cast<'a> {
     pub disk: (u32, u32),
     /// What keeps the bomber's limits.
     pub limits: LimitSupport,
+    /// The runtime gives boxes a kernel of their own.
+    pub own_kernel: bool,
     shim_hello: Vec<u8>,
 }
 
@@ -63,6 +65,7 @@ impl<'a> Cast<'a> {
             attacker_workspace: own.workspace,
             disk: (rustix::fs::major(device), rustix::fs::minor(device)),
             limits,
+            own_kernel: emulated::is_own(own.environment.isolation.as_ref()),
             shim_hello: hello,
         })
     }

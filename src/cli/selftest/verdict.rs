@@ -29,6 +29,8 @@ pub(super) enum Status {
     /// The control fired and the box held.
     Held,
     NotHeld,
+    /// It came through in a way that this kind of box is known for, for a reason that is told.
+    KnownGap,
     /// The control cannot fire here, for a reason that is told, so that nothing is proven.
     NotApplicable,
     /// The control did not fire, although it should have.
@@ -47,6 +49,7 @@ impl Status {
         match self {
             Self::Held => "held",
             Self::NotHeld => "NOT HELD",
+            Self::KnownGap => "known gap",
             Self::NotApplicable => "not applicable",
             Self::ControlFailed => "NO CONTROL",
             Self::NotRun => "NOT RUN",
@@ -135,7 +138,7 @@ pub(super) fn describe(verdicts: &[Verdict]) -> String {
     let row = |verdict: &Verdict| {
         let fired = match verdict.status {
             Status::Held => verdict.control.clone(),
-            Status::NotHeld if !verdict.control.is_empty() => verdict.control.clone(),
+            Status::NotHeld | Status::KnownGap if !verdict.control.is_empty() => verdict.control.clone(),
             _ => "–".to_owned(),
         };
         let words = [verdict.attack, fired.as_str(), verdict.status.word(), verdict.meaning];

@@ -1,0 +1,87 @@
+//! Boxes with a kernel of their own, where some rows mean less than elsewhere: which, and why.
+
+use std::time::Duration;
+
+use super::cast::Cast;
+use super::verdict::{Status, Verdict};
+use crate::cli::new;
+use crate::model::environment::EnvironmentState;
+use crate::model::failure::Failure;
+use crate::model::policy::Isolation;
+use crate::proto::{Request, Target};
+
+/// The name of the fact by which such a box is known.
+const FACT: &str = "own kernel";
+/// How long the end of a box may take to be noticed.
+const NOTICE: Duration = Duration::from_secs(10);
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the box's root gets there, and why it is not counted. What the agent gets always is.
+const KNOWN: [(&str, &str); 3] = [
+    (
+        "own-sockets",
+        "the box's kernel does not tell peers apart: its root, which may do all that the shim \
+         may, reaches the shim of its own box",
+    ),
+    ("namespaces", "what the box's root makes is in the box's own kernel, and none of this one's"),
+    ("host-calls", "it is the box's own kernel that answers the box's root, about itself"),
+];
+/// How what the box's root got is told.
+pub(super) const AS_ROOT: &str = "as the box's root, ";
+
+pub(super) fn is_own(isolation: Option<&Isolation>) -> bool {
+    isolation.is_some_and(|isolation| isolation.facts.iter().any(|fact| fact.name == FACT))
+}
+
+/// Sets a row aside that does not hold only in ways that are known.
+pub(super) fn settle(verdict: &mut Verdict) {
+    let known = KNOWN.iter().find(|(name, _)| *name == verdict.attack);
+    let by_root = verdict.evidence.iter().all(|words| words.starts_with(AS_ROOT));
+    if let Some((_, reason)) = known.filter(|_| verdict.status == Status::NotHeld && by_root) {
+        verdict.status = Status::KnownGap;
+        verdict.evidence.insert(0, (*reason).to_owned());
+    }
+}
+
+/// Whether the bomber's box ended, which such a kernel does as a whole at a limit. It is started
+/// again for the rows that follow.
+pub(super) async fn ended_at_its_limit(cast: &Cast<'_>) -> Result<bool, Failure> {
+    let looking = async {
+        loop {
+            let found = cast.stage.inspect(&cast.bomber).await?.environment;
+            if found.state == EnvironmentState::Stopped {
+                return Ok::<_, Failure>(found);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let Ok(found) = tokio::time::timeout(NOTICE, looking).await else { return Ok(false) };
+    let environment = found?;
+    let (client, mut events) = cast.stage.context.connect().await?;
+    let target = Target::Id(environment.id.clone());
+    client.request(Request::StartEnvironment { target, variables: Vec::new() }).await?;
+    let environment = cast.stage.inspect(&environment).await?.environment;
+    client.request(Request::FollowDeck { repository: None }).await?;
+    new::wait(&cast.stage.context, &mut events, environment).await?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::Control;
+    use super::*;
+
+    #[test]
+    fn what_the_root_of_such_a_box_gets_is_set_aside_and_what_the_agent_gets_is_not() {
+        let settled = |attack: &'static str, words: &str| {
+            let control = Control::Fired("1 of 1".to_owned());
+            let mut verdict = Verdict::new(attack, "", control, Ok(vec![words.to_owned()]));
+            settle(&mut verdict);
+            verdict.status
+        };
+        assert_eq!(settled("namespaces", "as the box's root, unshare: allowed"), Status::KnownGap);
+        assert_eq!(settled("namespaces", "unshare: allowed"), Status::NotHeld);
+        assert_eq!(settled("mounts", "as the box's root, mount: allowed"), Status::NotHeld);
+    }
+}
