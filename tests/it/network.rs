@@ -223,7 +223,7 @@ impl<'a> Inside<'a> {
 }
 
 /// No spelling and no way leads to a service of the host that was not named.
-async fn nothing_of_the_host_is_reached(engine: &dyn Engine, place: &mut Place) {
+pub async fn nothing_of_the_host_is_reached(engine: &dyn Engine, place: &mut Place) {
     let canary = Canary::on_loopback().await;
     let second = Canary::at(Ipv4Addr::new(127, 0, 0, 2).into()).await;
     let sixth = Canary::at(Ipv6Addr::LOCALHOST.into()).await;
@@ -286,7 +286,7 @@ async fn nothing_of_the_host_is_reached(engine: &dyn Engine, place: &mut Place) 
 }
 
 /// A named port of the host's loopback is reached in every way, and no other port with it.
-async fn only_the_named_service_of_the_host_is_reached(engine: &dyn Engine, place: &mut Place) {
+pub async fn only_the_named_service_of_the_host_is_reached(engine: &dyn Engine, place: &mut Place) {
     let (named, other) = (Canary::on_loopback().await, Canary::on_loopback().await);
     let allow = [format!("host:{}", named.port())];
     let inside = Inside::new(engine, place, NetworkMode::Allow, &allow).await;
@@ -309,7 +309,7 @@ async fn only_the_named_service_of_the_host_is_reached(engine: &dyn Engine, plac
 }
 
 /// What is refused is refused in words that tell what to do.
-async fn a_refusal_says_why(engine: &dyn Engine, place: &mut Place) {
+pub async fn a_refusal_says_why(engine: &dyn Engine, place: &mut Place) {
     let inside = Inside::new(engine, place, NetworkMode::Open, &[]).await;
     for (host, why) in [
         ("169.254.169.254", "a cloud's metadata service"),
@@ -331,7 +331,7 @@ async fn a_refusal_says_why(engine: &dyn Engine, place: &mut Place) {
 }
 
 /// With the network off no name exists, and a proxy's client is told why.
-async fn a_network_that_is_off_answers_for_itself(engine: &dyn Engine, place: &mut Place) {
+pub async fn a_network_that_is_off_answers_for_itself(engine: &dyn Engine, place: &mut Place) {
     let inside = Inside::new(engine, place, NetworkMode::None, &[]).await;
     let off = "agentdeck: example.org:80 is not reached: this environment's network is none";
     assert!(inside.ask(Way::Get, "example.org", 80).await.contains(off));
@@ -356,7 +356,7 @@ async fn a_network_that_is_off_answers_for_itself(engine: &dyn Engine, place: &m
 }
 
 /// While the server is away a program is told so, and goes on when it is back.
-async fn a_box_without_server_says_so(engine: &dyn Engine, place: &mut Place) {
+pub async fn a_box_without_server_says_so(engine: &dyn Engine, place: &mut Place) {
     let canary = Canary::on_loopback().await;
     let allow = [format!("host:{}", canary.port())];
     let mut inside = Inside::new(engine, place, NetworkMode::Allow, &allow).await;
@@ -375,7 +375,7 @@ async fn a_box_without_server_says_so(engine: &dyn Engine, place: &mut Place) {
 }
 
 /// The sockets of the server, of other boxes and of the host's services are not in a box.
-async fn no_socket_of_the_host_is_there(engine: &dyn Engine, place: &mut Place) {
+pub async fn no_socket_of_the_host_is_there(engine: &dyn Engine, place: &mut Place) {
     let neighbour = place.plan.directory.with_file_name("neighbour");
     std::fs::create_dir_all(&neighbour).expect("made");
     let abstract_name = format!("agentdeck-canary-{}", place.plan.deck);

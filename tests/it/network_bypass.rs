@@ -211,7 +211,7 @@ fn socks_requests(canaries: &[Canary]) -> Vec<Vec<u8>> {
     requests
 }
 
-async fn no_way_leads_around(engine: &dyn Engine, place: &mut Place) {
+pub async fn no_way_leads_around(engine: &dyn Engine, place: &mut Place) {
     let mut tried = 0;
     let canaries = canaries().await;
     let named = Canary::on_loopback().await;
@@ -264,7 +264,7 @@ async fn dial_without_proxy(inside: &Inside<'_>, canaries: &[Canary]) -> usize {
 }
 
 /// A redirect is a request of its own.
-async fn a_redirect_leads_nowhere_else(engine: &dyn Engine, place: &mut Place) {
+pub async fn a_redirect_leads_nowhere_else(engine: &dyn Engine, place: &mut Place) {
     let canary = Canary::on_loopback().await;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
     let port = listener.local_addr().expect("an address").port();
@@ -292,7 +292,7 @@ async fn a_redirect_leads_nowhere_else(engine: &dyn Engine, place: &mut Place) {
 }
 
 /// Datagrams have no way out, raw questions to name servers among them.
-async fn no_datagram_leaves(engine: &dyn Engine, place: &mut Place) {
+pub async fn no_datagram_leaves(engine: &dyn Engine, place: &mut Place) {
     let mut addresses: Vec<IpAddr> =
         vec![Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(172, 17, 0, 1).into()];
     addresses.extend(outer_address());
@@ -333,7 +333,7 @@ async fn no_datagram_leaves(engine: &dyn Engine, place: &mut Place) {
 
 /// What is asked of the name server stays in the box, whatever the type and however long, and a
 /// person can read it.
-async fn no_name_leaves_that_is_not_allowed(engine: &dyn Engine, place: &mut Place) {
+pub async fn no_name_leaves_that_is_not_allowed(engine: &dyn Engine, place: &mut Place) {
     let allow = ["pypi.example:8443".to_owned(), "*.crates.example".to_owned()];
     let inside = Inside::new(engine, place, NetworkMode::Allow, &allow).await;
     let secret = "c2vjcmv0".repeat(7);
@@ -360,7 +360,7 @@ async fn no_name_leaves_that_is_not_allowed(engine: &dyn Engine, place: &mut Pla
 const SIBLING: &str = "a sibling answers";
 
 /// Boxes do not see each other, by any address there is.
-async fn a_sibling_is_not_reached(engine: &dyn Engine, place: &mut Place) {
+pub async fn a_sibling_is_not_reached(engine: &dyn Engine, place: &mut Place) {
     let allow = ["*.example.org".to_owned()];
     let inside = Inside::new(engine, place, NetworkMode::Allow, &allow).await;
     let program = inside.program.clone();
@@ -393,7 +393,7 @@ async fn a_sibling_is_not_reached(engine: &dyn Engine, place: &mut Place) {
 }
 
 /// A port that is allowed while the box runs is dialled by programs that know no proxy.
-async fn a_port_allowed_later_is_reached_without_a_restart(engine: &dyn Engine, place: &mut Place) {
+pub async fn a_port_allowed_later_is_reached_without_a_restart(engine: &dyn Engine, place: &mut Place) {
     let canary = Canary::on_loopback().await;
     let inside = Inside::new(engine, place, NetworkMode::Allow, &[]).await;
     let look = format!("{} nslookup -type=a host.agentdeck 127.0.0.1 2>&1", inside.program);

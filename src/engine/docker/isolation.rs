@@ -51,7 +51,7 @@ fn planned(asked: &Asked) -> Asked {
 }
 
 /// The container's runtime, unless it is one that runs boxes on this machine's kernel.
-fn own_kernel(found: &ContainerInspectResponse) -> Option<String> {
+pub(super) fn own_kernel(found: &ContainerInspectResponse) -> Option<String> {
     const SHARED: [&str; 3] = ["runc", "crun", "youki"];
     let runtime = found.host_config.as_ref()?.runtime.clone()?;
     let shared = runtime.is_empty()

@@ -19,7 +19,7 @@ use super::kernel;
 use super::mapped;
 use super::plan::{self, DECK_LABEL, ENVIRONMENT_LABEL};
 use super::problem::{Problem, call};
-use super::{copy, events, usage};
+use super::{copy, events, isolation, usage};
 use crate::engine::{BoxPlan, BoxRecord, BoxState, Ending};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -169,7 +169,16 @@ pub(super) async fn update_limits(
             .hint("give it to a new environment, or to a fork of this one"));
     }
     let found = find(connection, record).await?.ok_or_else(|| gone(record))?;
-    update(connection, &found.id.unwrap_or_default(), limits).await
+    let updated = update(connection, found.id.as_deref().unwrap_or_default(), limits).await;
+    updated.map_err(|failure| match isolation::own_kernel(&found) {
+        Some(runtime) if is_running(&found) => {
+            let message =
+                format!("boxes of the runtime {runtime} keep their limits for as long as they run");
+            Failure::new(FailureKind::Refused, message)
+                .hint("stop the environment, change its limits, and start it again")
+        }
+        _ => failure,
+    })
 }
 
 async fn update(connection: &Connection, id: &str, limits: &Limits) -> Result<(), Failure> {
@@ -334,20 +343,27 @@ pub(super) async fn open_channel(record: &BoxRecord) -> Result<UnixStream, Failu
     reach(record).await.map(|(stream, _)| stream)
 }
 
+fn unreached(record: &BoxRecord, reason: &str) -> Failure {
+    let message =
+        format!("the shim of environment {} is not reached: {reason}", record.environment);
+    Failure::new(FailureKind::Unavailable, message)
+}
+
+/// What stands still cannot answer.
+pub(super) fn paused(record: &BoxRecord) -> Failure {
+    unreached(record, "the box is paused").hint("resume the environment")
+}
+
 /// The shim's end of a channel, and the process that listened for it.
 pub(super) async fn reach(record: &BoxRecord) -> Result<(UnixStream, u32), Failure> {
-    let unavailable = |reason: String| {
-        let message =
-            format!("the shim of environment {} is not reached: {reason}", record.environment);
-        Failure::new(FailureKind::Unavailable, message)
-    };
+    let unavailable = |reason: String| unreached(record, &reason);
     if !kernel::is_alive(record) {
         return Err(
             unavailable("its box does not run".to_owned()).hint("start the environment again")
         );
     }
     if usage::is_frozen(record.init_pid) {
-        return Err(unavailable("the box is paused".to_owned()).hint("resume the environment"));
+        return Err(paused(record));
     }
     let run = record.run.clone();
     let connecting =

@@ -51,6 +51,9 @@ const CALL_DEADLINE: Duration = Duration::from_secs(40);
 /// How long the engine may take over an image: several gigabytes over a slow line.
 const LONG_DEADLINE: Duration = Duration::from_hours(1);
 
+/// How long it may take to find out whether a box is paused; an engine answers in milliseconds.
+const PAUSE_DEADLINE: Duration = Duration::from_secs(2);
+
 /// Images whose accounts are remembered; a deck uses a handful.
 const MAX_REMEMBERED: usize = 64;
 
@@ -163,7 +166,16 @@ impl Engine for Docker {
     }
 
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure> {
-        lifecycle::open_channel(record).await
+        let (stream, server) = lifecycle::reach(record).await?;
+        // Where another process serves the shim's socket, the box has a kernel of its own, and
+        // this machine's does not know that it stands still. An engine that is away pauses nothing.
+        if server != record.init_pid {
+            let state = tokio::time::timeout(PAUSE_DEADLINE, self.state(record)).await;
+            if matches!(state, Ok(Ok(BoxState::Paused))) {
+                return Err(lifecycle::paused(record));
+            }
+        }
+        Ok(stream)
     }
 
     async fn kill(&self, record: &BoxRecord) -> Result<(), Failure> {

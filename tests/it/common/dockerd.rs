@@ -19,17 +19,19 @@ pub struct Dockerd {
     root: tempfile::TempDir,
     child: Option<Child>,
     live_restore: bool,
-    /// A second runtime, `NAME=PROGRAM`.
-    runtime: Option<String>,
+    /// Further runtimes, `NAME=PROGRAM`.
+    runtimes: Vec<String>,
 }
 
 /// The name under which an engine knows the runtime with a kernel of its own.
 pub const EMULATED: &str = "runsc";
 
-/// Debian's runsc as this machine can run it: without hardware's help, and with no control group
-/// of its own; the sockets of the run directory pass.
-const RUNSC: &str = "#!/bin/sh\nexec runsc --platform=ptrace --ignore-cgroups --network=none \
-                     --host-uds=all \"$@\"\n";
+/// The same without control groups of its own.
+pub const UNBOUNDED: &str = "runsc-unbounded";
+
+/// Debian's runsc as this machine can run it: without hardware's help; the sockets of the run
+/// directory pass.
+const RUNSC: &str = "exec runsc --platform=ptrace --network=none --host-uds=all";
 
 impl Dockerd {
     /// Starts an engine; `None` where this user cannot, unless an engine is required.
@@ -43,10 +45,12 @@ impl Dockerd {
     pub fn with_emulated_kernel() -> Option<Self> {
         use std::os::unix::fs::PermissionsExt;
         let mut engine = Self::new(false)?;
-        let program = engine.path("runsc");
-        std::fs::write(&program, RUNSC).expect("written");
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("changed");
-        engine.runtime = Some(format!("{EMULATED}={}", program.display()));
+        for (name, more) in [(EMULATED, ""), (UNBOUNDED, " --ignore-cgroups")] {
+            let program = engine.path(name);
+            std::fs::write(&program, format!("#!/bin/sh\n{RUNSC}{more} \"$@\"\n")).expect("written");
+            std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("changed");
+            engine.runtimes.push(format!("{name}={}", program.display()));
+        }
         engine.run();
         Some(engine)
     }
@@ -60,7 +64,7 @@ impl Dockerd {
             return None;
         }
         let root = tempfile::Builder::new().prefix("ad-dockerd-").tempdir().expect("a directory");
-        Some(Self { root, child: None, live_restore, runtime: None })
+        Some(Self { root, child: None, live_restore, runtimes: Vec::new() })
     }
 
     /// Starts the daemon again after `kill` or `stop`, and waits until it answers.
@@ -74,7 +78,7 @@ impl Dockerd {
         let mut command = Command::new("unshare");
         command.args(["-n", "dockerd", "--bridge=none", "--iptables=false", "--ip-forward=false"]);
         command.arg(format!("--live-restore={}", self.live_restore));
-        command.args(self.runtime.iter().flat_map(|runtime| ["--add-runtime", runtime]));
+        command.args(self.runtimes.iter().flat_map(|runtime| ["--add-runtime", runtime]));
         command.arg("--data-root").arg(self.path("data"));
         command.arg("--exec-root").arg(self.path("exec"));
         command.arg("--pidfile").arg(self.path("pid"));
