@@ -393,7 +393,10 @@ pub async fn a_sibling_is_not_reached(engine: &dyn Engine, place: &mut Place) {
 }
 
 /// A port that is allowed while the box runs is dialled by programs that know no proxy.
-pub async fn a_port_allowed_later_is_reached_without_a_restart(engine: &dyn Engine, place: &mut Place) {
+pub async fn a_port_allowed_later_is_reached_without_a_restart(
+    engine: &dyn Engine,
+    place: &mut Place,
+) {
     let canary = Canary::on_loopback().await;
     let inside = Inside::new(engine, place, NetworkMode::Allow, &[]).await;
     let look = format!("{} nslookup -type=a host.agentdeck 127.0.0.1 2>&1", inside.program);

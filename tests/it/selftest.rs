@@ -116,7 +116,10 @@ fn every_attack_is_held_by_an_emulated_kernel_but_for_what_is_known_of_it() {
         let name = row["attack"].as_str().expect("a name");
         let excused = EXCUSED.contains(&name) && row["status"] == "not-applicable";
         if row["status"] == "known-gap" {
-            assert!(row["evidence"][0].as_str().is_some_and(|why| why.contains("kernel")), "{row:#}");
+            assert!(
+                row["evidence"][0].as_str().is_some_and(|why| why.contains("kernel")),
+                "{row:#}"
+            );
             gaps.push(name.to_owned());
         } else {
             assert!(row["status"] == "held" || excused, "{row:#}\n{errors}");

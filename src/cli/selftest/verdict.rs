@@ -138,7 +138,9 @@ pub(super) fn describe(verdicts: &[Verdict]) -> String {
     let row = |verdict: &Verdict| {
         let fired = match verdict.status {
             Status::Held => verdict.control.clone(),
-            Status::NotHeld | Status::KnownGap if !verdict.control.is_empty() => verdict.control.clone(),
+            Status::NotHeld | Status::KnownGap if !verdict.control.is_empty() => {
+                verdict.control.clone()
+            }
             _ => "–".to_owned(),
         };
         let words = [verdict.attack, fired.as_str(), verdict.status.word(), verdict.meaning];

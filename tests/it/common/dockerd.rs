@@ -47,7 +47,8 @@ impl Dockerd {
         let mut engine = Self::new(false)?;
         for (name, more) in [(EMULATED, ""), (UNBOUNDED, " --ignore-cgroups")] {
             let program = engine.path(name);
-            std::fs::write(&program, format!("#!/bin/sh\n{RUNSC}{more} \"$@\"\n")).expect("written");
+            std::fs::write(&program, format!("#!/bin/sh\n{RUNSC}{more} \"$@\"\n"))
+                .expect("written");
             std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("changed");
             engine.runtimes.push(format!("{name}={}", program.display()));
         }
