@@ -87,6 +87,7 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
     environment.isolation = None;
     environment.denied.clear();
     environment.load = None;
+    environment.prediction = None;
     environment.trouble = None;
     environment.notes = vec![format!("forked from {}", source.environment.name)];
     let fork = ForkNote {

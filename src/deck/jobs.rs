@@ -286,7 +286,10 @@ impl Job {
                     packing::consider(&self.shared, &self.record);
                 } else if first || recount {
                     self.shared.report(id, Report::Diverged(divergence)).await;
+                } else {
+                    return;
                 }
+                self.shared.snapshots_moved.notify_one();
             }
             Err(failure) => {
                 tracing::warn!(environment = %id, "no snapshot: {failure}");

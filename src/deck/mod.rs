@@ -28,6 +28,7 @@ mod naming;
 mod network;
 mod packing;
 mod ports;
+mod predicting;
 mod queries;
 mod recover;
 mod restoring;

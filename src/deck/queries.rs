@@ -11,7 +11,8 @@ use super::ports;
 use super::shared::{Shared, blocking};
 use super::state::Record;
 use crate::engine::Asked;
-use crate::model::diff::{Attempt, Comparison, Diff};
+use crate::model::comparison::{ATTEMPTS, Attempt, Comparison};
+use crate::model::diff::{Detail, Diff};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
@@ -20,11 +21,9 @@ use crate::model::policy::{Capabilities, EngineKind, EngineReport};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::Screen;
 use crate::model::snapshot::{Snapshot, SnapshotCause};
-use crate::proto::{DiffSide, Inspection, Reply, ServerStatus, Target};
+use crate::proto::{DiffSide, Freshness, Inspection, Reply, Request, ServerStatus, Target};
 use crate::repo::{self, Store, UserRepository};
 
-/// Attempts that fit side by side.
-const MAX_ATTEMPTS: usize = 4;
 /// Reading the agent's commit messages starts git in the box.
 const MESSAGES_DEADLINE: Duration = Duration::from_secs(10);
 /// What a merge message may quote of the agent's own, in bytes.
@@ -74,13 +73,32 @@ pub(super) async fn moment(
 pub(super) async fn diff(
     shared: &Arc<Shared>,
     target: Target,
-    from: DiffSide,
-    to: DiffSide,
+    (from, to): (DiffSide, DiffSide),
+    detail: Detail,
 ) -> Result<Diff, Failure> {
     let record = shared.resolve(target).await?;
     let from = side(shared, &record, from).await?;
     let to = side(shared, &record, to).await?;
-    with_store(shared, record, move |store, _| repo::diff::between(store, &from, &to)).await
+    with_store(shared, record, move |store, record| {
+        let mut diff = repo::diff::between(store, &from, &to, detail)?;
+        for file in &mut diff.files {
+            file.review = record.reviewed.of(file);
+        }
+        Ok(diff)
+    })
+    .await
+}
+
+/// One file between two contents that a diff named.
+pub(super) async fn file_diff(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
+    let Request::ReadFileDiff { target, path, old_path, old, new, whitespace } = request else {
+        return Err(Failure::new(FailureKind::Internal, "this is no question about a file"));
+    };
+    let record = shared.resolve(target).await?;
+    let read = with_store(shared, record, move |store, _| {
+        repo::diff::file(store, (path, old_path), old.as_ref(), new.as_ref(), whitespace)
+    });
+    Ok(Reply::FileDiff(Box::new(read.await?)))
 }
 
 async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<CommitId, Failure> {
@@ -101,21 +119,25 @@ pub(super) async fn head(shared: &Arc<Shared>, record: &Record) -> Result<Commit
     let id = &record.environment.id;
     match shared.snapshotter(id) {
         Some(snapshotter) => snapshotter.now(SnapshotCause::Decision).await,
-        None => {
-            with_store(shared, record.clone(), |store, record| {
-                repo::history::head(store, &record.environment.id)
-            })
-            .await
-        }
+        None => newest(shared, record).await,
     }
+}
+
+/// The newest snapshot there is.
+async fn newest(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
+    with_store(shared, record.clone(), |store, record| {
+        repo::history::head(store, &record.environment.id)
+    })
+    .await
 }
 
 /// The attempts a client means, their base, and the record whose repository they share.
 async fn attempts(
     shared: &Arc<Shared>,
     targets: Vec<Target>,
-) -> Result<(Record, CommitId, Vec<Attempt>), Failure> {
-    if !(2..=MAX_ATTEMPTS).contains(&targets.len()) {
+    freshness: Freshness,
+) -> Result<(Record, CommitId, Vec<Attempt>, Vec<String>), Failure> {
+    if !ATTEMPTS.contains(&targets.len()) {
         let message = format!("{} environments were named to compare", targets.len());
         return Err(Failure::new(FailureKind::Invalid, message).hint("name two to four"));
     }
@@ -132,32 +154,48 @@ async fn attempts(
         }
     }
     let mut attempts = Vec::new();
+    let mut notes = Vec::new();
     for record in &records {
+        let environment = &record.environment;
+        if environment.base != first.environment.base {
+            let name = &environment.name;
+            notes.push(format!("{name} started from another commit, which counts as its change"));
+        }
         attempts.push(Attempt {
-            environment: record.environment.id.clone(),
-            name: record.environment.name.clone(),
-            head: head(shared, record).await?,
+            environment: environment.id.clone(),
+            name: environment.name.clone(),
+            head: match freshness {
+                Freshness::Now => head(shared, record).await?,
+                Freshness::Newest => newest(shared, record).await?,
+            },
         });
     }
     let base = side(shared, &first, DiffSide::Base).await?;
-    Ok((first, base, attempts))
+    Ok((first, base, attempts, notes))
 }
 
 pub(super) async fn compare(
     shared: &Arc<Shared>,
     targets: Vec<Target>,
+    freshness: Freshness,
+    detail: Detail,
 ) -> Result<Comparison, Failure> {
-    let (record, base, attempts) = attempts(shared, targets).await?;
-    with_store(shared, record, move |store, _| repo::compare::attempts(store, &base, attempts))
-        .await
+    let (record, base, attempts, notes) = attempts(shared, targets, freshness).await?;
+    let known = shared.clone();
+    let compared = with_store(shared, record, move |store, _| {
+        let counts = (detail != Detail::Outline).then_some(&known.counts);
+        repo::compare::attempts(store, &base, attempts, counts)
+    });
+    Ok(Comparison { notes, ..compared.await? })
 }
 
 pub(super) async fn compare_file(
     shared: &Arc<Shared>,
     targets: Vec<Target>,
+    freshness: Freshness,
     path: RepoPath,
 ) -> Result<Reply, Failure> {
-    let (record, base, attempts) = attempts(shared, targets).await?;
+    let (record, base, attempts, _) = attempts(shared, targets, freshness).await?;
     let aligned = with_store(shared, record, move |store, _| {
         repo::compare::file(store, &base, &attempts, &path)
     });

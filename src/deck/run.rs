@@ -14,7 +14,7 @@ use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
     Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, naming, network,
-    ports, queries, recover, restoring, saving, shells, taking, usage,
+    ports, predicting, queries, recover, restoring, saving, shells, taking, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -64,6 +64,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
         tokio::spawn(events::follow(shared.clone(), kind));
     }
     tokio::spawn(usage::sample(shared.clone()));
+    tokio::spawn(predicting::follow(shared.clone()));
     tokio::spawn(disk::guard(shared.clone()));
     Ok(Deck { messages, shared })
 }
@@ -214,6 +215,15 @@ impl Run {
                 let taken = self.state.take_keyboard(environment, *session, client);
                 self.keyboards_changed([environment.clone()]);
                 Some(taken.map(|effects| {
+                    self.perform(effects);
+                    Reply::Done
+                }))
+            }
+            Request::MarkReviewed { target, mark } => {
+                let marked = self.state.resolve(target).map(|record| record.environment.id.clone());
+                Some(marked.map(|id| {
+                    let report = Report::Reviewed(mark.clone());
+                    let effects = self.state.apply(&id, report, now());
                     self.perform(effects);
                     Reply::Done
                 }))
@@ -430,14 +440,15 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             let marked = naming::mark(shared, &record, snapshot.as_deref(), name.as_deref());
             Ok(Reply::Snapshot(Box::new(marked.await?)))
         }
-        Request::ReadDiff { target, from, to } => {
-            Ok(Reply::Diff(queries::diff(shared, target, from, to).await?))
+        Request::ReadDiff { target, from, to, detail } => {
+            Ok(Reply::Diff(queries::diff(shared, target, (from, to), detail).await?))
         }
-        Request::Compare { targets } => {
-            Ok(Reply::Comparison(queries::compare(shared, targets).await?))
+        Request::ReadFileDiff { .. } => queries::file_diff(shared, request).await,
+        Request::Compare { targets, freshness, detail } => {
+            Ok(Reply::Comparison(queries::compare(shared, targets, freshness, detail).await?))
         }
-        Request::CompareFile { targets, path } => {
-            queries::compare_file(shared, targets, path).await
+        Request::CompareFile { targets, freshness, path } => {
+            queries::compare_file(shared, targets, freshness, path).await
         }
         Request::ReadRepository { path } => {
             Ok(Reply::RepositoryState(queries::repository_state(path).await?))

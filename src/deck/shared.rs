@@ -24,6 +24,7 @@ use crate::model::id::{EnvironmentId, RepositoryId, SessionId, Timestamp};
 use crate::model::policy::EngineKind;
 use crate::model::repository::Identity;
 use crate::proto::Target;
+use crate::repo::diff::Counts;
 use crate::shim::config::RelayConfig;
 use crate::shim::turns;
 use crate::store::Layout;
@@ -47,6 +48,10 @@ pub(super) struct Shared {
     pub messages: mpsc::Sender<Message>,
     /// Held while what snapshots are called is changed.
     pub marks: Mutex<()>,
+    /// Told when any environment's newest snapshot is another, or is gone.
+    pub snapshots_moved: Notify,
+    /// Lines between contents that were compared before.
+    pub counts: Counts,
     /// Told when any box is connected to.
     linked: Notify,
     tables: Mutex<Tables>,
@@ -106,6 +111,8 @@ impl Shared {
             watcher,
             messages,
             marks: Mutex::default(),
+            snapshots_moved: Notify::new(),
+            counts: Counts::default(),
             linked: Notify::new(),
             tables: Mutex::default(),
             binary: Mutex::default(),
@@ -428,6 +435,7 @@ impl Shared {
         self.gates.forget(environment);
         self.keeper.forget(environment);
         self.watcher.unwatch(environment);
+        self.snapshots_moved.notify_one();
         let mut tables = self.tables();
         tables.links.remove(environment);
         if let Some(supervisor) = tables.supervisors.remove(environment) {

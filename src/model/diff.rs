@@ -4,8 +4,20 @@ mod print;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{CommitId, EnvironmentId, EnvironmentName};
+use super::caution::Caution;
+use super::id::CommitId;
 use super::path::RepoPath;
+
+/// How much of a difference is wanted. The first screen of a large one must not wait for the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Detail {
+    /// Which files differ, and how; no content is read.
+    Outline,
+    /// Lines counted as well.
+    Counted,
+    /// And the lines themselves.
+    Lines,
+}
 
 /// The difference between two trees, files sorted by path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +42,46 @@ pub struct FileDiff {
     pub added: u64,
     pub removed: u64,
     pub content: DiffContent,
+    /// Why the file should be read before others; invisible characters only where lines were read.
+    #[serde(default)]
+    pub cautions: Vec<Caution>,
+    #[serde(default)]
+    pub review: Review,
+}
+
+/// The content of a file at one end of a diff.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSide {
+    pub mode: u32,
+    pub blob: CommitId,
+}
+
+/// How the content stands to the user's mark on the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Review {
+    #[default]
+    Unreviewed,
+    /// This very content was marked.
+    Reviewed,
+    /// Another content was.
+    Changed { since: FileSide },
+}
+
+/// The user's word on one file, bound to its content; `None` is a file that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewMark {
+    pub path: RepoPath,
+    pub content: Option<FileSide>,
+    /// Whether it is given or taken back.
+    pub reviewed: bool,
+}
+
+/// Whether blanks make lines differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whitespace {
+    Exact,
+    Ignored,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +98,8 @@ pub enum FileChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiffContent {
+    /// Lines were not asked for.
+    Unread,
     /// Three lines of context, as git has it.
     Text(Vec<Hunk>),
     /// Sizes in bytes before and after.
@@ -82,68 +136,8 @@ pub enum LineKind {
     Removed,
 }
 
-/// Attempts side by side: which files each changed, and by how much.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Comparison {
-    pub base: CommitId,
-    pub attempts: Vec<Attempt>,
-    /// One row a file that any attempt changed, sorted by path.
-    pub rows: Vec<ComparisonRow>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    pub environment: EnvironmentId,
-    pub name: EnvironmentName,
-    /// The snapshot that was compared.
-    pub head: CommitId,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ComparisonRow {
-    pub path: RepoPath,
-    /// One cell an attempt, in their order; `None` where the attempt left the file alone.
-    pub cells: Vec<Option<ComparisonCell>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ComparisonCell {
-    pub change: FileChange,
-    pub added: u64,
-    pub removed: u64,
-    /// Attempts with the same number in a row have the same content.
-    pub group: u32,
-}
-
-/// One file in several versions, lines that belong together in one row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlignedFile {
-    pub path: RepoPath,
-    /// Column titles; the first is the base.
-    pub columns: Vec<String>,
-    pub rows: Vec<AlignedRow>,
-    /// Why there are no rows, for a binary or very large file.
-    pub note: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlignedRow {
-    /// One cell a column; `None` where the column has no line here.
-    pub cells: Vec<Option<AlignedCell>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlignedCell {
-    /// One-based line number in that version.
-    pub number: u32,
-    #[serde(with = "line_text")]
-    pub text: Vec<u8>,
-    /// Whether the line differs from the base (in the base's own column: whether any attempt changed it).
-    pub changed: bool,
-}
-
 /// Lines are exact bytes on the wire and text in JSON.
-mod line_text {
+pub(super) mod line_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,6 +9,7 @@ use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
 use super::policy::{
     Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, Load, NetworkPolicy,
 };
+use super::prediction::Prediction;
 use super::screen::Size;
 use super::snapshot::Divergence;
 
@@ -98,6 +99,9 @@ pub struct Environment {
     pub state_since: Timestamp,
     pub sessions: Vec<Session>,
     pub divergence: Divergence,
+    /// What a merge would come to; `None` until it was judged.
+    #[serde(default)]
+    pub prediction: Option<Box<Prediction>>,
     pub snapshots: u32,
     pub last_snapshot: Option<Timestamp>,
     pub created: Timestamp,

@@ -1,5 +1,7 @@
 //! Plain values of the deck, without I/O. Everything above speaks in these.
 
+pub mod caution;
+pub mod comparison;
 pub mod decision;
 pub mod destination;
 pub mod diff;
@@ -12,6 +14,7 @@ pub mod listener;
 pub mod pace;
 pub mod path;
 pub mod policy;
+pub mod prediction;
 pub mod profile;
 pub mod repository;
 pub mod screen;

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::comparison::{AlignedFile, Comparison};
 use crate::model::decision::Decision;
 use crate::model::destination::HostPort;
-use crate::model::diff::{AlignedFile, Comparison, Diff};
+use crate::model::diff::{Detail, Diff, FileDiff, FileSide, ReviewMark, Whitespace};
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
@@ -247,13 +248,31 @@ pub enum Request {
         target: Target,
         from: DiffSide,
         to: DiffSide,
+        detail: Detail,
+    },
+    /// One file between two contents; answered with `FileDiff`.
+    ReadFileDiff {
+        target: Target,
+        path: RepoPath,
+        old_path: Option<RepoPath>,
+        old: Option<FileSide>,
+        new: Option<FileSide>,
+        whitespace: Whitespace,
+    },
+    /// Keeps the user's word on a file as it is now.
+    MarkReviewed {
+        target: Target,
+        mark: ReviewMark,
     },
     /// Answered with `Comparison`; two to four environments with one base repository.
     Compare {
         targets: Vec<Target>,
+        freshness: Freshness,
+        detail: Detail,
     },
     CompareFile {
         targets: Vec<Target>,
+        freshness: Freshness,
         path: RepoPath,
     },
     /// Writes the environment's changes into the user's working tree; answered with `Decided`.
@@ -298,6 +317,15 @@ pub enum SaveTo {
     Archive(PathBuf),
 }
 
+/// Which state of a workspace is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Freshness {
+    /// The newest snapshot there is, at once.
+    Newest,
+    /// As it is now: a snapshot is taken first if something changed.
+    Now,
+}
+
 /// One end of a diff.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiffSide {
@@ -329,6 +357,7 @@ pub enum Reply {
     /// `None` where the screen is not kept.
     Moment(Option<Box<Screen>>),
     Diff(Diff),
+    FileDiff(Box<FileDiff>),
     Comparison(Comparison),
     AlignedFile(AlignedFile),
     Decided(Box<Decision>),

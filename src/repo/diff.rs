@@ -5,6 +5,7 @@
 //! than git does.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gix::ObjectId;
 use gix::diff::Rewrites;
@@ -14,8 +15,12 @@ use gix::objs::tree::{EntryKind, EntryMode};
 use super::lines::{self, Changes};
 use super::object;
 use super::store::Store;
-use crate::model::diff::{Diff, DiffContent, FileChange, FileDiff, Hunk};
-use crate::model::failure::Failure;
+use crate::model::caution::{self, Caution};
+use crate::model::diff::{
+    Detail, Diff, DiffContent, DiffLine, FileChange, FileDiff, FileSide, Hunk, LineKind, Review,
+    Whitespace,
+};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::path::RepoPath;
 
@@ -28,8 +33,34 @@ const MAX_TEXT: u64 = 4 << 20;
 const MAX_DIFF: u64 = 96 << 20;
 
 /// Compares two commits, snapshots or the user's own.
-pub fn between(store: &Store, from: &CommitId, to: &CommitId) -> Result<Diff, Failure> {
-    commits(&store.reader(), from, to)
+pub fn between(
+    store: &Store,
+    from: &CommitId,
+    to: &CommitId,
+    detail: Detail,
+) -> Result<Diff, Failure> {
+    commits(&store.reader(), from, to, detail)
+}
+
+/// Compares one file's contents; `path` names it, and decides which program would run it.
+pub fn file(
+    store: &Store,
+    paths: (RepoPath, Option<RepoPath>),
+    old: Option<&FileSide>,
+    new: Option<&FileSide>,
+    whitespace: Whitespace,
+) -> Result<FileDiff, Failure> {
+    let repository = store.reader();
+    let side = |side: &FileSide| -> Result<Side, Failure> {
+        let mode = EntryMode::try_from(side.mode).map_err(|_| {
+            Failure::new(FailureKind::Invalid, format!("{:o} is no mode", side.mode))
+        })?;
+        Ok(Side { mode, id: object::id(&side.blob) })
+    };
+    let (path, old_path) = paths;
+    let (old, new) = (old.map(side).transpose()?, new.map(side).transpose()?);
+    let mut reader = Reader { repository: &repository, left: u64::MAX, whitespace };
+    reader.file(Change { path, old_path, old, new })
 }
 
 /// Compares two commits or trees that `repository` sees.
@@ -37,13 +68,23 @@ pub(super) fn commits(
     repository: &gix::Repository,
     from: &CommitId,
     to: &CommitId,
+    detail: Detail,
 ) -> Result<Diff, Failure> {
     let trees = (object::tree_of(repository, from)?, object::tree_of(repository, to)?);
     let changes = changes(repository, trees.0, trees.1, Renames::Find)?;
-    let mut reader = Reader { repository, left: MAX_DIFF };
+    // What is only counted is not sent, and so needs no bound in all.
+    let left = if detail == Detail::Lines { MAX_DIFF } else { u64::MAX };
+    let mut reader = Reader { repository, left, whitespace: Whitespace::Exact };
     let mut files = Vec::with_capacity(changes.len());
     for change in changes {
-        files.push(reader.file(change)?);
+        let mut file = match detail {
+            Detail::Outline => described(change, (DiffContent::Unread, 0, 0)),
+            Detail::Counted | Detail::Lines => reader.file(change)?,
+        };
+        if detail == Detail::Counted {
+            file.content = DiffContent::Unread;
+        }
+        files.push(file);
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Diff { from: from.clone(), to: to.clone(), files })
@@ -155,25 +196,15 @@ fn push(changes: &mut Vec<Change>, change: ChangeDetached) {
 struct Reader<'a> {
     repository: &'a gix::Repository,
     left: u64,
+    whitespace: Whitespace,
 }
 
 impl Reader<'_> {
     fn file(&mut self, change: Change) -> Result<FileDiff, Failure> {
-        let (content, added, removed) = self.content(&change)?;
-        let mode = |side: &Option<Side>| side.map(|side| u32::from(side.mode.value()));
-        let blob = |side: &Option<Side>| side.map(|side| object::name(side.id));
-        Ok(FileDiff {
-            change: change.kind(),
-            old_mode: mode(&change.old),
-            new_mode: mode(&change.new),
-            old_blob: blob(&change.old),
-            new_blob: blob(&change.new),
-            path: change.path,
-            old_path: change.old_path,
-            added,
-            removed,
-            content,
-        })
+        let content = self.content(&change)?;
+        let mut file = described(change, content);
+        file.cautions.extend(hidden_line(&file.content).map(|line| Caution::Invisible { line }));
+        Ok(file)
     }
 
     fn content(&mut self, change: &Change) -> Result<(DiffContent, u64, u64), Failure> {
@@ -197,11 +228,46 @@ impl Reader<'_> {
         let changes = if change.changes_type() {
             Changes::replaced(&old, &new)
         } else {
-            Changes::between(&old, &new)
+            match self.whitespace {
+                Whitespace::Exact => Changes::between(&old, &new),
+                Whitespace::Ignored => Changes::between_words(&old, &new),
+            }
         };
         let hunks: Vec<Hunk> = changes.hunks(&old, &new);
         Ok((DiffContent::Text(hunks), changes.added(), changes.removed()))
     }
+}
+
+/// A change with what was read of it.
+fn described(change: Change, (content, added, removed): (DiffContent, u64, u64)) -> FileDiff {
+    let mode = |side: &Option<Side>| side.map(|side| u32::from(side.mode.value()));
+    let blob = |side: &Option<Side>| side.map(|side| object::name(side.id));
+    let (old_mode, new_mode) = (mode(&change.old), mode(&change.new));
+    FileDiff {
+        change: change.kind(),
+        cautions: caution::of_file(&change.path, old_mode, new_mode),
+        old_mode,
+        new_mode,
+        old_blob: blob(&change.old),
+        new_blob: blob(&change.new),
+        path: change.path,
+        old_path: change.old_path,
+        added,
+        removed,
+        content,
+        review: Review::Unreviewed,
+    }
+}
+
+/// The first new line that hides something.
+fn hidden_line(content: &DiffContent) -> Option<u32> {
+    let DiffContent::Text(hunks) = content else { return None };
+    hunks.iter().find_map(|hunk| {
+        let new = hunk.lines.iter().filter(|line| line.kind != LineKind::Removed);
+        let mut numbered = (hunk.new_start..).zip(new);
+        let hides = |line: &DiffLine| line.kind == LineKind::Added && caution::hides(&line.text);
+        numbered.find(|(_, line)| hides(line)).map(|(number, _)| number)
+    })
 }
 
 /// Bytes of one side; what does not exist has none.
@@ -233,24 +299,40 @@ pub(super) fn content(
     }
 }
 
-/// Lines added and removed between pairs of blobs, each pair counted once.
+/// Lines added and removed between pairs of blobs, each pair counted once however often it is
+/// asked for: a comparison that is looked at while agents work asks for nearly the same again.
 #[derive(Default)]
-pub(super) struct Counts(HashMap<(Option<ObjectId>, Option<ObjectId>), (u64, u64)>);
+pub struct Counts(Mutex<HashMap<Pair, (u64, u64)>>);
+
+/// The contents before and after.
+type Pair = (Option<ObjectId>, Option<ObjectId>);
+
+/// Pairs kept at most, some 20 MB; past it the counting begins anew.
+const MOST_PAIRS: usize = 1 << 18;
 
 impl Counts {
     /// Added and removed lines; zero for binary and very large content.
     pub(super) fn of(
-        &mut self,
+        &self,
         repository: &gix::Repository,
         change: &Change,
     ) -> Result<(u64, u64), Failure> {
         let key = (change.old.map(|side| side.id), change.new.map(|side| side.id));
-        if let Some(known) = self.0.get(&key) {
+        if let Some(known) = self.lock().get(&key) {
             return Ok(*known);
         }
-        let (_, added, removed) = Reader { repository, left: u64::MAX }.content(change)?;
-        self.0.insert(key, (added, removed));
+        let (_, added, removed) =
+            Reader { repository, left: u64::MAX, whitespace: Whitespace::Exact }.content(change)?;
+        let mut counts = self.lock();
+        if counts.len() >= MOST_PAIRS {
+            counts.clear();
+        }
+        counts.insert(key, (added, removed));
         Ok((added, removed))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pair, (u64, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

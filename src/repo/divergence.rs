@@ -24,6 +24,11 @@ pub fn behind(user: &UserRepository, base: &CommitId) -> Result<u32, Failure> {
     Ok(commits_between(&user.reader(), base, &head)?)
 }
 
+/// Commits that `to` has and `from` does not, both being the user's.
+pub fn between(user: &UserRepository, from: &CommitId, to: &CommitId) -> Result<u32, Failure> {
+    Ok(commits_between(&user.reader(), from, to)?)
+}
+
 /// Commits reachable from `to` but not from `from`.
 pub(super) fn commits_between(
     repository: &gix::Repository,
@@ -44,4 +49,42 @@ pub(super) fn commits_between(
         commits += 1;
     }
     Ok(commits)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::repo::oracle::{Oracle, files};
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+        #[test]
+        fn ahead_and_behind_are_what_git_counts(
+            parents in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 1..3), 1..6)
+        ) {
+            let oracle = Oracle::new();
+            let mut commits = vec![oracle.commit(&files(&[("a", "0\n")]), &[])];
+            for (number, parents) in parents.iter().enumerate() {
+                let mut parents: Vec<CommitId> =
+                    parents.iter().map(|index| commits[index.index(commits.len())].clone()).collect();
+                parents.dedup();
+                let parents: Vec<&CommitId> = parents.iter().collect();
+                let text = format!("{number}\n");
+                commits.push(oracle.commit(&files(&[("a", &text)]), &parents));
+            }
+            oracle.git(["reset", "-q", "--hard", commits[0].as_str()]);
+            let user = UserRepository::discover(&oracle.root()).expect("a repository");
+            for from in &commits {
+                for to in &commits {
+                    let range = format!("{from}..{to}");
+                    let counted = oracle.git(["rev-list", "--count", &range]);
+                    let ours = between(&user, from, to).expect("a count");
+                    prop_assert_eq!(ours.to_string(), counted, "{}", range);
+                }
+            }
+        }
+    }
 }

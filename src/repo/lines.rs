@@ -40,6 +40,20 @@ impl Changes {
         }
     }
 
+    /// As `between`, lines that differ in blanks alone being the same.
+    pub(super) fn between_words(old: &[u8], new: &[u8]) -> Self {
+        let words = |text: &[u8]| -> Vec<u8> {
+            let visible = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c);
+            let mut kept: Vec<u8> = text.iter().copied().filter(visible).collect();
+            // A missing newline at the end is a blank that is missing.
+            if !kept.is_empty() && !kept.ends_with(b"\n") {
+                kept.push(b'\n');
+            }
+            kept
+        };
+        Self::between(&words(old), &words(new))
+    }
+
     /// Everything was replaced, as when a file became a link.
     pub(super) fn replaced(old: &[u8], new: &[u8]) -> Self {
         let (old_lines, new_lines) = (split(old).len() as u32, split(new).len() as u32);

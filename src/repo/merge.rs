@@ -35,36 +35,83 @@ pub(super) fn trees(
     if sides.ours == sides.ancestor || sides.ours == sides.theirs {
         return Ok(sides.theirs);
     }
-    let mut blobs = platform(repository, forms)?;
-    let mut renames =
-        repository.diff_resource_cache_for_tree_diff().map_err(failed("prepare to merge"))?;
-    let options = merging::tree::Options {
-        rewrites: Some(gix::diff::Rewrites::default()),
-        ..merging::tree::Options::default()
-    };
-    let mut outcome = merging::tree(
-        &sides.ancestor,
-        &sides.ours,
-        &sides.theirs,
-        Labels::default(),
-        repository,
-        |bytes| Ok(repository.write_blob(bytes)?.detach()),
-        &mut gix::diff::tree::State::default(),
-        &mut renames,
-        &mut blobs,
-        options,
-    )
-    .map_err(failed("merge two trees"))?;
-    refuse_conflicts(&outcome.conflicts)?;
-    for conflict in &outcome.conflicts {
-        if conflict.content_merge().is_some() {
-            forms.check_merge(&location(&conflict.theirs))?;
-        }
+    let mut merged = Merger::new(repository, forms)?.merge(sides)?;
+    refuse(merged.conflicted())?;
+    for path in merged.content_merges() {
+        forms.check_merge(&path)?;
     }
-    outcome
+    merged
+        .outcome
         .tree
         .write(|tree| repository.write_object(tree).map(gix::Id::detach))
         .map_err(failed("store a merged tree"))
+}
+
+/// Merges one pair after the other; what is costly to prepare is prepared once.
+pub(super) struct Merger<'r> {
+    repository: &'r gix::Repository,
+    blobs: merging::blob::Platform,
+    renames: gix::diff::blob::Platform,
+}
+
+/// What a merge came to.
+pub(super) struct Merged<'r> {
+    outcome: merging::tree::Outcome<'r>,
+}
+
+impl<'r> Merger<'r> {
+    pub(super) fn new(repository: &'r gix::Repository, forms: &Forms<'_>) -> Result<Self, Failure> {
+        let renames =
+            repository.diff_resource_cache_for_tree_diff().map_err(failed("prepare to merge"))?;
+        Ok(Self { repository, blobs: platform(repository, forms)?, renames })
+    }
+
+    pub(super) fn merge(&mut self, sides: Sides) -> Result<Merged<'r>, Failure> {
+        let repository = self.repository;
+        let options = merging::tree::Options {
+            rewrites: Some(gix::diff::Rewrites::default()),
+            ..merging::tree::Options::default()
+        };
+        let outcome = merging::tree(
+            &sides.ancestor,
+            &sides.ours,
+            &sides.theirs,
+            Labels::default(),
+            repository,
+            |bytes| Ok(repository.write_blob(bytes)?.detach()),
+            &mut gix::diff::tree::State::default(),
+            &mut self.renames,
+            &mut self.blobs,
+            options,
+        )
+        .map_err(failed("merge two trees"))?;
+        Ok(Merged { outcome })
+    }
+}
+
+impl Merged<'_> {
+    /// Paths that do not fit together. A change that would follow a renamed directory is one: git
+    /// asks about it.
+    pub(super) fn conflicted(&self) -> BTreeSet<RepoPath> {
+        let mut paths = BTreeSet::new();
+        for conflict in &self.outcome.conflicts {
+            let moved = matches!(
+                conflict.resolution,
+                Ok(Resolution::SourceLocationAffectedByRename { .. })
+            );
+            if moved || conflict.is_unresolved(TreatAsUnresolved::git()) {
+                paths.insert(location(&conflict.ours));
+                paths.insert(location(&conflict.theirs));
+            }
+        }
+        paths
+    }
+
+    fn content_merges(&self) -> Vec<RepoPath> {
+        let merged = self.outcome.conflicts.iter();
+        let merged = merged.filter(|conflict| conflict.content_merge().is_some());
+        merged.map(|conflict| location(&conflict.theirs)).collect()
+    }
 }
 
 fn platform(
@@ -87,16 +134,7 @@ fn platform(
     ))
 }
 
-fn refuse_conflicts(conflicts: &[merging::tree::Conflict]) -> Result<(), Failure> {
-    let mut paths = BTreeSet::new();
-    for conflict in conflicts {
-        let moved =
-            matches!(conflict.resolution, Ok(Resolution::SourceLocationAffectedByRename { .. }));
-        if moved || conflict.is_unresolved(TreatAsUnresolved::git()) {
-            paths.insert(location(&conflict.ours));
-            paths.insert(location(&conflict.theirs));
-        }
-    }
+fn refuse(paths: BTreeSet<RepoPath>) -> Result<(), Failure> {
     if paths.is_empty() {
         return Ok(());
     }

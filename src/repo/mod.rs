@@ -12,10 +12,12 @@ pub mod divergence;
 pub mod history;
 pub mod ignored;
 pub mod pack;
+pub mod predict;
 pub mod snapshot;
 pub mod taking;
 pub mod workspace;
 
+mod align;
 mod base;
 mod carry;
 mod checkout;

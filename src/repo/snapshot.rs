@@ -181,7 +181,7 @@ pub(super) fn count(
     to: ObjectId,
 ) -> Result<ChangeCount, Failure> {
     let mut total = ChangeCount::default();
-    let mut counts = Counts::default();
+    let counts = Counts::default();
     for change in diff::changes(repository, from, to, Renames::Find)? {
         let (added, removed) = counts.of(repository, &change)?;
         total.added += added;

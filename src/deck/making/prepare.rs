@@ -1,7 +1,7 @@
 //! Reads what a new environment is asked to be, and refuses what cannot be.
 
 use super::super::shared::{Shared, now};
-use super::super::state::{RECORD_VERSION, Record};
+use super::super::state::{RECORD_VERSION, Record, Reviewed};
 use crate::config::{file, profiles};
 use crate::model::environment::{Environment, EnvironmentSpec, EnvironmentState, Work};
 use crate::model::failure::{Failure, FailureKind};
@@ -156,6 +156,7 @@ pub(in crate::deck) fn record(
         state_since: at,
         sessions: Vec::new(),
         divergence: Divergence::default(),
+        prediction: None,
         snapshots: 0,
         last_snapshot: None,
         created: at,
@@ -177,6 +178,7 @@ pub(in crate::deck) fn record(
         agent_due: true,
         with_changes: spec.with_changes,
         fork: None,
+        reviewed: Reviewed::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! effects go out; nothing here waits, reads a clock or touches a file.
 
 mod report;
+mod reviewed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,7 @@ use crate::model::policy::IsolationRequest;
 use crate::proto::Target;
 
 pub use report::Report;
+pub use reviewed::Reviewed;
 
 /// The layout of a record on disk.
 pub const RECORD_VERSION: u32 = 1;
@@ -54,6 +56,9 @@ pub struct Record {
     /// Where it was forked from.
     #[serde(default)]
     pub fork: Option<ForkNote>,
+    /// What the user has reviewed of it.
+    #[serde(default)]
+    pub reviewed: Reviewed,
 }
 
 /// What a fork is a copy of.
@@ -272,6 +277,7 @@ fn durable(record: &Record) -> Record {
     let mut record = record.clone();
     record.environment.denied.clear();
     record.environment.load = None;
+    record.environment.prediction = None;
     for session in &mut record.environment.sessions {
         session.last_output = None;
         session.taken = false;

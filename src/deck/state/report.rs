@@ -3,12 +3,14 @@
 use super::Record;
 use crate::engine::BoxRecord;
 use crate::model::destination::Denial;
+use crate::model::diff::ReviewMark;
 use crate::model::environment::{
     Environment, EnvironmentState, Session, SessionKind, SessionState,
 };
 use crate::model::failure::Failure;
 use crate::model::id::{SessionId, Timestamp};
 use crate::model::policy::{Isolation, Limits, Load, NetworkPolicy, show_bytes};
+use crate::model::prediction::Prediction;
 use crate::model::screen::Size;
 use crate::model::snapshot::{Divergence, Snapshot};
 
@@ -102,8 +104,15 @@ pub enum Report {
     },
     /// Recounted without a snapshot.
     Diverged(Divergence),
+    /// What a merge would come to, and commits on the user's branch since the base.
+    Predicted {
+        behind: u32,
+        prediction: Box<Prediction>,
+    },
     /// What the gate refused, the newest first.
     Denied(Vec<Denial>),
+    /// The user read a file, or takes that back.
+    Reviewed(ReviewMark),
     NetworkChanged(NetworkPolicy),
 }
 
@@ -121,6 +130,11 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
             if let Some(fork) = &mut record.fork {
                 fork.copied = true;
             }
+        }
+        Report::Reviewed(mark) => record.reviewed.mark(mark),
+        Report::Predicted { behind, prediction } => {
+            record.environment.divergence.behind = behind;
+            record.environment.prediction = Some(prediction);
         }
         Report::EndedUnasked => ended_unasked(record),
         Report::Running => {

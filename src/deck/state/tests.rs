@@ -27,6 +27,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         state_since: START,
         sessions: Vec::new(),
         divergence: Divergence::default(),
+        prediction: None,
         snapshots: 0,
         last_snapshot: None,
         created: START,
@@ -48,6 +49,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         agent_due: false,
         with_changes: false,
         fork: None,
+        reviewed: Reviewed::default(),
     }
 }
 

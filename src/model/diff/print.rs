@@ -130,6 +130,7 @@ fn write_file(file: &FileDiff, out: &mut Vec<u8>) {
     let old = if file.old_mode.is_some() { old } else { none.clone() };
     let new = if file.new_mode.is_some() { new } else { none };
     match &file.content {
+        DiffContent::Unread => {}
         DiffContent::Text(hunks) if hunks.is_empty() => {}
         DiffContent::Text(hunks) => {
             write_side(b"--- ", &old, out);
@@ -244,7 +245,7 @@ fn quoted(prefix: &[u8], path: &RepoPath) -> Vec<u8> {
 
 fn count(file: &FileDiff) -> String {
     match file.content {
-        DiffContent::Text(_) => (file.added + file.removed).to_string(),
+        DiffContent::Text(_) | DiffContent::Unread => (file.added + file.removed).to_string(),
         DiffContent::Binary { old, new } => format!("binary {old} -> {new} bytes"),
         DiffContent::TooLarge { old, new } => format!("large {old} -> {new} bytes"),
     }
@@ -272,6 +273,7 @@ fn shortened(name: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::diff::Review;
     use crate::model::id::CommitId;
 
     fn file(path: &str, hunks: Vec<Hunk>) -> FileDiff {
@@ -287,6 +289,8 @@ mod tests {
             added: 1,
             removed: 1,
             content: DiffContent::Text(hunks),
+            cautions: Vec::new(),
+            review: Review::Unreviewed,
         }
     }
 

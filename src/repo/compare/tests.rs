@@ -1,33 +1,10 @@
 use gix::objs::tree::EntryKind;
-use proptest::prelude::*;
 
 use super::*;
 use crate::model::diff::FileChange::{Added, Deleted, Modified};
 use crate::model::id::{EnvironmentId, EnvironmentName};
 use crate::repo::UserRepository;
 use crate::repo::oracle::{Files, Oracle, files};
-
-/// Rows as text: cells apart by `|`, changed ones marked, missing ones as a dash.
-fn drawn(rows: &[AlignedRow]) -> Vec<String> {
-    let cell = |cell: &Option<AlignedCell>| match cell {
-        None => "-".to_owned(),
-        Some(cell) => {
-            let mark = if cell.changed { "*" } else { "" };
-            format!("{}{}{mark}", cell.number, String::from_utf8_lossy(&cell.text))
-        }
-    };
-    rows.iter().map(|row| row.cells.iter().map(cell).collect::<Vec<_>>().join("|")).collect()
-}
-
-#[test]
-fn attempts_line_up_on_the_lines_of_the_base() {
-    let texts = [b"a\nb\nc\n".to_vec(), b"a\nB\nc\n".to_vec(), b"a\nx\ny\nb\n".to_vec()];
-    assert_eq!(drawn(&align(&texts)), ["1a|1a|1a", "-|-|2x*", "-|-|3y*", "2b*|2B*|4b", "3c*|3c|-"]);
-    let texts = [b"a\n".to_vec(), b"a\none\ntwo\n".to_vec(), b"a\nuno".to_vec()];
-    assert_eq!(drawn(&align(&texts)), ["1a|1a|1a", "-|2one*|2uno*", "-|3two*|-"]);
-    let texts = [Vec::new(), b"new\n".to_vec(), Vec::new()];
-    assert_eq!(drawn(&align(&texts)), ["-|1new*|-"]);
-}
 
 fn case(base: &Files, heads: &[Files]) -> (Oracle, Store, CommitId, Vec<Attempt>) {
     let oracle = Oracle::new();
@@ -53,7 +30,13 @@ fn identical_content_shares_a_group_and_an_untouched_file_has_no_cell() {
         files(&[("a", "3\n3\n"), ("same", "s\n")]),
     ];
     let (_oracle, store, base, list) = case(&base, &heads);
-    let comparison = attempts(&store, &base, list).expect("a comparison");
+    let comparison =
+        attempts(&store, &base, list.clone(), Some(&Counts::default())).expect("a comparison");
+    let outline = attempts(&store, &base, list, None).expect("a comparison");
+    assert!(comparison.counted && !outline.counted);
+    let groups =
+        |made: &Comparison| made.rows.iter().map(ComparisonRow::groups).collect::<Vec<_>>();
+    assert_eq!(groups(&comparison), groups(&outline));
     let cell =
         |change, added, removed, group| Some(ComparisonCell { change, added, removed, group });
     let row = |path: &str, cells| ComparisonRow { path: RepoPath::new(path), cells };
@@ -81,31 +64,7 @@ fn a_binary_version_is_said_and_a_missing_file_is_not_found() {
         Some("the file is binary in attempt0".to_owned())
     );
     assert_eq!(read("d").expect_err("a directory").kind, FailureKind::NotFound);
-    assert_eq!(drawn(&read("a").expect("rows").rows), ["1a|1a".replace('a', "1")]);
-}
-
-proptest! {
-    #[test]
-    fn every_column_reads_as_its_own_text(
-        texts in prop::collection::vec(prop::collection::vec(0_u8..4, 0..12), 1..4)
-    ) {
-        let texts: Vec<Vec<u8>> = texts
-            .iter()
-            .map(|lines| lines.iter().flat_map(|line| [b'a' + line, b'\n']).collect())
-            .collect();
-        let rows = align(&texts);
-        for (column, text) in texts.iter().enumerate() {
-            let cells = rows.iter().filter_map(|row| row.cells[column].as_ref());
-            let read: Vec<u8> = cells.flat_map(|cell| [&cell.text[..], b"\n"].concat()).collect();
-            prop_assert_eq!(&read, text);
-        }
-        for row in &rows {
-            if let Some(base) = &row.cells[0] {
-                let differs = row.cells[1..].iter().any(|cell| {
-                    cell.as_ref().is_none_or(|cell| cell.text != base.text)
-                });
-                prop_assert!(!differs || base.changed);
-            }
-        }
-    }
+    let same = read("a").expect("lines");
+    assert_eq!((same.stretches.len(), same.missing), (1, vec![false, false]));
+    assert_eq!(read("d/x").expect("a note").missing, [true, false]);
 }

@@ -67,7 +67,7 @@ fn pair() -> impl Strategy<Value = (Files, Files)> {
 
 fn patch(oracle: &Oracle, old: &Files, new: &Files) -> (CommitId, CommitId, Vec<u8>) {
     let (from, to) = (oracle.tree(old), oracle.tree(new));
-    let diff = commits(&oracle.open(), &from, &to).expect("a diff");
+    let diff = commits(&oracle.open(), &from, &to, Detail::Lines).expect("a diff");
     let mut patch = Vec::new();
     diff.write_unified(&mut patch);
     (from, to, patch)
@@ -133,8 +133,62 @@ fn binary_and_very_large_files_are_named_with_their_sizes() {
     let large = vec![b'x'; MAX_TEXT as usize + 1];
     let (from, to) = (oracle.tree(&one(b"a\0b".to_vec())), oracle.tree(&one(large.clone())));
     let binary = oracle.tree(&one(b"text".to_vec()));
-    let content =
-        |from, to| commits(&oracle.open(), from, to).expect("a diff").files.remove(0).content;
+    let content = |from, to| {
+        let diff = commits(&oracle.open(), from, to, Detail::Lines);
+        diff.expect("a diff").files.remove(0).content
+    };
     assert_eq!(content(&from, &binary), DiffContent::Binary { old: 3, new: 4 });
     assert_eq!(content(&from, &to), DiffContent::TooLarge { old: 3, new: large.len() as u64 });
+}
+
+/// A text of lines that occur once, and what edits make of it: every algorithm counts them alike.
+fn edited() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    (prop::collection::vec(0_u8..8, 0..30), any::<bool>()).prop_map(|(edits, newline)| {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for (line, edit) in edits.into_iter().enumerate() {
+            let kept = format!("line {line}\n");
+            match edit {
+                0 => old.extend_from_slice(kept.as_bytes()),
+                1 => new.extend_from_slice(kept.as_bytes()),
+                2 => {
+                    old.extend_from_slice(kept.as_bytes());
+                    new.extend_from_slice(format!("changed {line}\n").as_bytes());
+                }
+                _ => {
+                    old.extend_from_slice(kept.as_bytes());
+                    new.extend_from_slice(kept.as_bytes());
+                }
+            }
+        }
+        if !newline {
+            new.pop();
+        }
+        (old, new)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lines_are_counted_as_git_counts_them(texts in prop::collection::vec(edited(), 1..5)) {
+        let oracle = Oracle::new();
+        let side = |pick: fn(&(Vec<u8>, Vec<u8>)) -> &Vec<u8>| -> Files {
+            let entry = |(number, text): (usize, &(Vec<u8>, Vec<u8>))| {
+                (NAMES[number].to_vec(), (EntryKind::Blob, pick(text).clone()))
+            };
+            texts.iter().enumerate().map(entry).collect()
+        };
+        let (from, to) = (oracle.tree(&side(|text| &text.0)), oracle.tree(&side(|text| &text.1)));
+        let diff = commits(&oracle.open(), &from, &to, Detail::Counted).expect("a diff");
+        let mut ours: Vec<String> =
+            diff.files.iter().map(|file| format!("{}\t{}", file.added, file.removed)).collect();
+        let arguments = ["diff", "--numstat", "-z", from.as_str(), to.as_str()];
+        let listed = oracle.git(arguments);
+        let count = |line: &str| line.rsplitn(2, '\t').nth(1).map(str::to_owned);
+        let mut theirs: Vec<String> = listed.split('\0').filter_map(count).collect();
+        ours.sort();
+        theirs.sort();
+        prop_assert_eq!(ours, theirs);
+    }
 }

@@ -1,0 +1,137 @@
+//! Keeps everyone's prediction right: after each snapshot, and when the user's branch moves.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::shared::{Shared, blocking};
+use super::state::Report;
+use crate::model::environment::Environment;
+use crate::model::failure::Failure;
+use crate::model::id::{CommitId, EnvironmentId};
+use crate::model::prediction::Prediction;
+use crate::repo::predict::{Contender, Predictor};
+use crate::repo::{self, Store, UserRepository};
+
+/// Between two looks at the user's branch, which costs the reading of two small files.
+const LOOK: Duration = Duration::from_millis(600);
+/// Snapshots of several environments often come together.
+const GATHER: Duration = Duration::from_millis(50);
+/// Environments of a repository that are compared with each other: pairs grow with the square.
+/// The ones that changed last are.
+const PAIRED: usize = 20;
+
+/// What is known of one repository, and what it was found from.
+#[derive(Default)]
+struct Known {
+    predictor: Arc<Mutex<Predictor>>,
+    judged: Option<Judged>,
+    user: Option<Arc<UserRepository>>,
+}
+
+/// What a judgement depends on.
+#[derive(Clone, PartialEq, Eq)]
+struct Judged {
+    branch: CommitId,
+    contenders: Vec<Contender>,
+}
+
+/// What came out for one environment.
+struct Found {
+    environment: EnvironmentId,
+    behind: u32,
+    prediction: Prediction,
+}
+
+/// Judges until the server ends.
+pub(super) async fn follow(shared: Arc<Shared>) {
+    let mut known: HashMap<PathBuf, Known> = HashMap::new();
+    loop {
+        let moved = tokio::time::timeout(LOOK, shared.snapshots_moved.notified()).await.is_ok();
+        if moved {
+            tokio::time::sleep(GATHER).await;
+        }
+        let mut repositories: BTreeMap<PathBuf, Vec<Arc<Environment>>> = BTreeMap::new();
+        for view in shared.hub.views() {
+            if view.snapshots > 0 {
+                repositories.entry(view.repository.clone()).or_default().push(view);
+            }
+        }
+        known.retain(|repository, _| repositories.contains_key(repository));
+        for (repository, views) in repositories {
+            let entry = known.entry(repository.clone()).or_default();
+            match round(&shared, &repository, views, (entry, moved)).await {
+                Ok(found) => {
+                    for Found { environment, behind, prediction } in found {
+                        let prediction = Box::new(prediction);
+                        let report = Report::Predicted { behind, prediction };
+                        shared.report(&environment, report).await;
+                    }
+                }
+                // The repository may be away, or in the middle of something of git's own.
+                Err(failure) => {
+                    entry.user = None;
+                    tracing::debug!(repository = %repository.display(), "not judged: {failure}");
+                }
+            }
+        }
+    }
+}
+
+/// Judges a repository's environments, when one of them or the branch moved. Where no snapshot was
+/// taken it is enough to look at the branch.
+async fn round(
+    shared: &Arc<Shared>,
+    repository: &Path,
+    mut views: Vec<Arc<Environment>>,
+    (known, moved): (&mut Known, bool),
+) -> Result<Vec<Found>, Failure> {
+    let user = match &known.user {
+        Some(user) => user.clone(),
+        None => {
+            let path = repository.to_owned();
+            let user = Arc::new(blocking(move || UserRepository::discover(&path)).await?);
+            known.user.insert(user).clone()
+        }
+    };
+    views.sort_by_key(|view| std::cmp::Reverse(view.last_snapshot.or(Some(view.created))));
+    let (layout, judged) = (shared.layout.repository(user.id()), known.judged.clone());
+    let predictor = known.predictor.clone();
+    let outcome = blocking(move || {
+        let (branch, _) = user.head()?;
+        if !moved && judged.as_ref().is_some_and(|judged| judged.branch == branch) {
+            return Ok(None);
+        }
+        let store = Store::open(&layout, &user)?;
+        let mut contenders = Vec::with_capacity(views.len());
+        for (place, view) in views.iter().enumerate() {
+            // One that has just been listed has nothing yet.
+            let Ok(head) = repo::history::head(&store, &view.id) else { continue };
+            contenders.push(Contender {
+                environment: view.id.clone(),
+                name: view.name.clone(),
+                base: view.base.clone(),
+                head,
+                paired: place < PAIRED,
+            });
+        }
+        contenders.sort_by(|one, other| one.environment.cmp(&other.environment));
+        let now = Judged { branch, contenders };
+        if judged.as_ref() == Some(&now) {
+            return Ok(None);
+        }
+        let mut predictor = predictor.lock().unwrap_or_else(PoisonError::into_inner);
+        let predictions = predictor.predict(&user, &store, &now.contenders)?;
+        let mut found = Vec::with_capacity(predictions.len());
+        for (contender, prediction) in now.contenders.iter().zip(predictions) {
+            let behind = repo::divergence::between(&user, &contender.base, &now.branch)?;
+            let environment = contender.environment.clone();
+            found.push(Found { environment, behind, prediction });
+        }
+        Ok(Some((now, found)))
+    });
+    let Some((judged, found)) = outcome.await? else { return Ok(Vec::new()) };
+    known.judged = Some(judged);
+    Ok(found)
+}

@@ -1,0 +1,210 @@
+//! Which environments fit together, found by really merging their trees in memory.
+//!
+//! What was found once holds as long as the trees are the same, so that after a snapshot only the
+//! pairs of that environment are merged. Two sides that touch no file in common, move none, and
+//! have no directory where the other has a file, fit without being merged.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use gix::ObjectId;
+
+use super::diff::{self, Renames};
+use super::forms::Forms;
+use super::merge::{Merger, Sides};
+use super::object;
+use super::store::Store;
+use super::user::UserRepository;
+use crate::model::failure::Failure;
+use crate::model::id::{CommitId, EnvironmentId, EnvironmentName};
+use crate::model::path::RepoPath;
+use crate::model::prediction::{Fit, NAMED, Prediction, Sibling};
+
+/// One environment to be judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contender {
+    pub environment: EnvironmentId,
+    pub name: EnvironmentName,
+    pub base: CommitId,
+    pub head: CommitId,
+    /// Whether it is compared with its siblings as well.
+    pub paired: bool,
+}
+
+/// Remembers what was found of trees that were judged before.
+#[derive(Default)]
+pub struct Predictor {
+    fits: HashMap<Trees, Fit>,
+    touched: HashMap<(ObjectId, ObjectId), Arc<Touched>>,
+}
+
+/// Ancestor and both sides.
+type Trees = (ObjectId, ObjectId, ObjectId);
+
+/// What a side did to its ancestor.
+struct Touched {
+    paths: BTreeSet<RepoPath>,
+    /// Whether it both added and deleted, which may be a move.
+    moves: bool,
+}
+
+/// What one judgement needs of each contender.
+struct Side {
+    base: ObjectId,
+    tree: ObjectId,
+}
+
+impl Predictor {
+    /// Judges every contender against what the user has checked out, and the paired ones against
+    /// each other. In their order.
+    pub fn predict(
+        &mut self,
+        user: &UserRepository,
+        store: &Store,
+        contenders: &[Contender],
+    ) -> Result<Vec<Prediction>, Failure> {
+        let repository = store.reader().with_object_memory();
+        let (branch, _) = user.head()?;
+        let branch_tree = object::tree_of(&repository, &branch)?;
+        let mut sides = Vec::with_capacity(contenders.len());
+        for contender in contenders {
+            sides.push(Side {
+                base: object::tree_of(&repository, &contender.base)?,
+                tree: object::tree_of(&repository, &contender.head)?,
+            });
+        }
+        let mut round = Round {
+            predictor: self,
+            user,
+            repository: &repository,
+            attributes: branch_tree,
+            merger: None,
+            used: HashSet::new(),
+        };
+        let mut predictions = vec![Prediction::default(); contenders.len()];
+        for (index, contender) in contenders.iter().enumerate() {
+            let ancestor = round.ancestor(&branch, &contender.base, sides[index].base)?;
+            let theirs = sides[index].tree;
+            predictions[index].branch = round.fit(Sides { ancestor, ours: branch_tree, theirs })?;
+        }
+        for one in 0..contenders.len() {
+            for other in one + 1..contenders.len() {
+                if !(contenders[one].paired && contenders[other].paired) {
+                    continue;
+                }
+                let bases = (&contenders[one].base, &contenders[other].base);
+                let ancestor = round.ancestor(bases.0, bases.1, sides[other].base)?;
+                let (ours, theirs) = (sides[one].tree, sides[other].tree);
+                let fit = round.fit(Sides { ancestor, ours, theirs })?;
+                for (place, sibling) in [(one, other), (other, one)] {
+                    predictions[place].siblings.push(Sibling {
+                        environment: contenders[sibling].environment.clone(),
+                        name: contenders[sibling].name.clone(),
+                        fit: fit.clone(),
+                    });
+                }
+            }
+        }
+        round.forget_unused();
+        Ok(predictions)
+    }
+}
+
+/// One judgement of all.
+struct Round<'p, 'r> {
+    predictor: &'p mut Predictor,
+    user: &'r UserRepository,
+    repository: &'r gix::Repository,
+    attributes: ObjectId,
+    merger: Option<Merger<'r>>,
+    used: HashSet<Trees>,
+}
+
+impl Round<'_, '_> {
+    /// The tree that two commits have in common; `tree` where both are the same commit.
+    fn ancestor(
+        &self,
+        one: &CommitId,
+        other: &CommitId,
+        tree: ObjectId,
+    ) -> Result<ObjectId, Failure> {
+        if one == other {
+            return Ok(tree);
+        }
+        let common = self.repository.merge_base(object::id(one), object::id(other));
+        match common {
+            Ok(Some(commit)) => object::tree_of(self.repository, &object::name(commit.detach())),
+            // Without a common commit everything was added on both sides.
+            _ => Ok(self.repository.empty_tree().id),
+        }
+    }
+
+    fn fit(&mut self, sides: Sides) -> Result<Fit, Failure> {
+        let Sides { ancestor, ours, theirs } = sides;
+        if ours == ancestor || theirs == ancestor {
+            return Ok(Fit::default());
+        }
+        let key = (ancestor, ours, theirs);
+        self.used.insert(key);
+        if let Some(known) = self.predictor.fits.get(&key) {
+            return Ok(known.clone());
+        }
+        let (one, other) = (self.touched(ancestor, ours)?, self.touched(ancestor, theirs)?);
+        let overlap = one.paths.intersection(&other.paths).count() as u32;
+        let may_conflict = overlap > 0 || one.moves || other.moves || nested(&one, &other);
+        let paths =
+            if ours == theirs || !may_conflict { BTreeSet::new() } else { self.merge(sides)? };
+        let conflicts = paths.len() as u32;
+        let fit = Fit { overlap, conflicts, paths: paths.into_iter().take(NAMED).collect() };
+        self.predictor.fits.insert(key, fit.clone());
+        Ok(fit)
+    }
+
+    fn merge(&mut self, sides: Sides) -> Result<BTreeSet<RepoPath>, Failure> {
+        if self.merger.is_none() {
+            let forms = Forms::new(self.user, self.repository, self.attributes)?;
+            self.merger = Some(Merger::new(self.repository, &forms)?);
+        }
+        let merger = self.merger.as_mut().expect("it was made above");
+        Ok(merger.merge(sides)?.conflicted())
+    }
+
+    fn touched(&mut self, from: ObjectId, to: ObjectId) -> Result<Arc<Touched>, Failure> {
+        if let Some(known) = self.predictor.touched.get(&(from, to)) {
+            return Ok(known.clone());
+        }
+        let changes = diff::changes(self.repository, from, to, Renames::Ignore)?;
+        let added = changes.iter().any(|change| change.old.is_none());
+        let deleted = changes.iter().any(|change| change.new.is_none());
+        let paths = changes.into_iter().map(|change| change.path).collect();
+        let touched = Arc::new(Touched { paths, moves: added && deleted });
+        self.predictor.touched.insert((from, to), touched.clone());
+        Ok(touched)
+    }
+
+    /// Drops what no contender has any more.
+    fn forget_unused(self) {
+        let used = self.used;
+        let kept: HashSet<(ObjectId, ObjectId)> = used
+            .iter()
+            .flat_map(|(ancestor, ours, theirs)| [(*ancestor, *ours), (*ancestor, *theirs)])
+            .collect();
+        self.predictor.fits.retain(|key, _| used.contains(key));
+        self.predictor.touched.retain(|key, _| kept.contains(key));
+    }
+}
+
+/// Whether one side has a file where the other has something below a directory of that name.
+fn nested(one: &Touched, other: &Touched) -> bool {
+    let below = |files: &BTreeSet<RepoPath>, others: &BTreeSet<RepoPath>| {
+        files.iter().any(|path| {
+            let bytes = path.as_bytes();
+            let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            slashes.into_iter().any(|(at, _)| others.contains(&RepoPath::new(&bytes[..at])))
+        })
+    };
+    below(&one.paths, &other.paths) || below(&other.paths, &one.paths)
+}
+
+#[cfg(test)]
+mod tests;
