@@ -50,7 +50,7 @@ pub(super) enum Verb {
     Restore(Restore),
     /// Print what an environment changed, as a patch
     Diff(Diff),
-    /// Show which files two to four environments changed, side by side
+    /// Compare two to four environments, side by side on a terminal
     Compare(Compare),
     /// Write an environment's changes into your working tree
     Apply(Named),
@@ -338,6 +338,12 @@ pub(super) struct Compare {
     /// Show this file line by line, the base first
     #[arg(long)]
     pub file: Option<PathBuf>,
+    /// Print which files each changed, even on a terminal
+    #[arg(long, conflicts_with_all = ["file", "patch"])]
+    pub stat: bool,
+    /// Print what turns the first one's files into those of each other one
+    #[arg(long, conflicts_with = "file")]
+    pub patch: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,8 +3,10 @@
 use std::io::IsTerminal;
 
 use super::context::Context;
+use crate::client::{Client, Events};
 use crate::config::profiles;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentId;
 use crate::proto::Request;
 use crate::shim::turns;
 use crate::tui;
@@ -12,6 +14,17 @@ use crate::tui;
 pub(super) async fn run(context: &Context, all: bool) -> Result<(), Failure> {
     require_terminal("agentdeck ls prints the list")?;
     let (client, events) = context.connect_asking().await?;
+    open(context, client, events, all, Vec::new()).await
+}
+
+/// Opens the deck, with a comparison over it where environments are to be compared.
+pub(super) async fn open(
+    context: &Context,
+    client: Client,
+    events: Events,
+    all: bool,
+    compared: Vec<EnvironmentId>,
+) -> Result<(), Failure> {
     let repository = if all { None } else { Some(context.directory.clone()) };
     if let Some(path) = repository.clone() {
         let known = client.request(Request::ReadRepository { path }).await;
@@ -26,7 +39,7 @@ pub(super) async fn run(context: &Context, all: bool) -> Result<(), Failure> {
     let names = profiles::names(&settings);
     let found = names.iter().map(|name| profiles::find(name, &settings));
     let profiles = found.collect::<Result<Vec<_>, _>>()?;
-    let options = tui::Options { repository, all, profiles };
+    let options = tui::Options { repository, all, profiles, compared };
     turns::of_deck();
     tui::run(client, events, options).await
 }

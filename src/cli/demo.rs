@@ -96,7 +96,8 @@ async fn show(context: &Context, shows: bool) -> Result<(), Failure> {
     }
     let (client, events) = context.connect().await?;
     let repository = Some(context.directory.clone());
-    let options = tui::Options { repository, all: false, profiles: profiles::builtin() };
+    let options =
+        tui::Options { repository, profiles: profiles::builtin(), ..tui::Options::default() };
     turns::of_deck();
     tui::run(client, events, options).await
 }

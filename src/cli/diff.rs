@@ -5,6 +5,7 @@ use super::context::{Context, unexpected};
 use super::mark;
 use super::output::Sanitiser;
 use crate::client::Client;
+use crate::model::diff::Detail;
 use crate::model::failure::Failure;
 use crate::proto::{DiffSide, Reply, Request};
 
@@ -16,7 +17,12 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
     let client = context.client().await?;
     let from = side(context, &client, &options.name, &options.from).await?;
     let to = side(context, &client, &options.name, &options.to).await?;
-    let read = |target| Request::ReadDiff { target, from: from.clone(), to: to.clone() };
+    let read = |target| Request::ReadDiff {
+        target,
+        from: from.clone(),
+        to: to.clone(),
+        detail: Detail::Lines,
+    };
     let diff = match context.ask(&client, &options.name, read).await? {
         Reply::Diff(diff) => diff,
         other => return Err(unexpected(&other)),
@@ -38,6 +44,12 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
         output.bytes(text.as_bytes())?;
     } else {
         output.bytes(&bytes)?;
+    }
+    if output.person {
+        for file in diff.files.iter().filter(|file| !file.cautions.is_empty()) {
+            let why: Vec<String> = file.cautions.iter().map(ToString::to_string).collect();
+            output.say(&format!("! {}: {}", file.path, why.join(" · ")));
+        }
     }
     if diff.files.is_empty() {
         output.say("no changes");

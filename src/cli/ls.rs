@@ -10,8 +10,18 @@ use crate::model::path::printable;
 use crate::model::policy::{Aspect, Isolation, IsolationLevel};
 use crate::proto::{Reply, Request};
 
-const TITLES: [&str; 9] =
-    ["NAME", "STATE", "AGENT", "ENGINE", "USES", "CHANGES", "AHEAD/BEHIND", "SNAPSHOTS", "AGE"];
+const TITLES: [&str; 10] = [
+    "NAME",
+    "STATE",
+    "AGENT",
+    "ENGINE",
+    "USES",
+    "CHANGES",
+    "AHEAD/BEHIND",
+    "MERGE",
+    "SNAPSHOTS",
+    "AGE",
+];
 
 pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> {
     let output = context.output;
@@ -44,9 +54,25 @@ fn row(environment: &Environment) -> Vec<String> {
         environment.load.map_or_else(|| "–".to_owned(), |load| load.to_string()),
         format!("+{} −{} · {}", change.added, change.removed, files(change.files as usize)),
         format!("{}/{}", divergence.ahead, divergence.behind),
+        merge(environment),
         environment.snapshots.to_string(),
         age(environment.created),
     ]
+}
+
+/// What a merge would come to: with the user's branch first, then with siblings.
+fn merge(environment: &Environment) -> String {
+    let Some(prediction) = &environment.prediction else { return "–".to_owned() };
+    if environment.divergence.change.files == 0 {
+        return "–".to_owned();
+    }
+    if prediction.branch.conflicts > 0 {
+        return "conflicts with your branch".to_owned();
+    }
+    match prediction.conflicting().map(|sibling| sibling.name.as_str()).collect::<Vec<_>>() {
+        names if names.is_empty() => "clean".to_owned(),
+        names => format!("clean, not after {}", names.join(", ")),
+    }
 }
 
 /// The state in a word, and what should not be overlooked.

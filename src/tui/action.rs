@@ -43,6 +43,7 @@ pub(crate) enum Action {
     Pause,
     Fork,
     Inspect,
+    Map,
     Denied,
     AllowDestination,
     RestartServer,
@@ -55,6 +56,17 @@ pub(crate) enum Action {
     Search,
     Next,
     Previous,
+    NextFile,
+    PreviousFile,
+    Fold,
+    FoldAll,
+    HideBase,
+    Whitespace,
+    Review,
+    SinceReviewed,
+    Comment,
+    Comments,
+    Export,
     Palette,
     Help,
     Back,
@@ -71,11 +83,12 @@ pub(crate) enum Scope {
     History,
     Inspect,
     Denied,
+    Map,
     Keyboard,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Deck,
         Self::Diff,
         Self::Compare,
@@ -83,6 +96,7 @@ impl Scope {
         Self::History,
         Self::Inspect,
         Self::Denied,
+        Self::Map,
         Self::Keyboard,
     ];
 
@@ -96,6 +110,7 @@ impl Scope {
             Self::History => "History",
             Self::Inspect => "Inspect",
             Self::Denied => "Denied requests",
+            Self::Map => "Map",
             Self::Keyboard => "While you hold the keyboard",
         }
     }
@@ -131,13 +146,24 @@ const fn shift(code: KeyCode) -> Key {
 const DECK: &[Scope] = &[Scope::Deck];
 const DIFF: &[Scope] = &[Scope::Diff];
 const DENIED: &[Scope] = &[Scope::Denied];
+const COMPARE: &[Scope] = &[Scope::Compare];
+const FILE: &[Scope] = &[Scope::File];
+const READING: &[Scope] = &[Scope::Diff, Scope::File];
 const FILES: &[Scope] = &[Scope::Diff, Scope::File, Scope::History];
 const HISTORY: &[Scope] = &[Scope::History];
 const DECIDED: &[Scope] = &[Scope::Deck, Scope::History];
-const LISTS: &[Scope] = &[Scope::Compare, Scope::History];
+const LISTS: &[Scope] = &[Scope::Compare, Scope::History, Scope::Map];
+const MARKING: &[Scope] = &[Scope::Deck, Scope::Map];
 const SIDEWAYS: &[Scope] = &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare, Scope::History];
-const LOOKING: &[Scope] =
-    &[Scope::Diff, Scope::Compare, Scope::File, Scope::History, Scope::Inspect, Scope::Denied];
+const LOOKING: &[Scope] = &[
+    Scope::Diff,
+    Scope::Compare,
+    Scope::File,
+    Scope::History,
+    Scope::Inspect,
+    Scope::Denied,
+    Scope::Map,
+];
 const VIEWS: &[Scope] = &[
     Scope::Deck,
     Scope::Diff,
@@ -146,6 +172,7 @@ const VIEWS: &[Scope] = &[
     Scope::History,
     Scope::Inspect,
     Scope::Denied,
+    Scope::Map,
 ];
 const SCROLLING: &[Scope] = &[
     Scope::Deck,
@@ -155,6 +182,7 @@ const SCROLLING: &[Scope] = &[
     Scope::History,
     Scope::Inspect,
     Scope::Denied,
+    Scope::Map,
     Scope::Keyboard,
 ];
 
@@ -178,8 +206,8 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::New, "new", &[char('n')], "Make an environment", DECK, Some("new")),
     entry(Action::Diff, "diff", &[char('d')], "Show what changed since the base", DECK, Some("diff")),
     entry(Action::History, "history", &[char('v')], "Show the snapshots, as they are taken", DECK, Some("history")),
-    entry(Action::Mark, "mark", &[char(' ')], "Mark or unmark for comparing", DECK, Some("mark")),
-    entry(Action::Compare, "compare", &[char('c')], "Compare the marked environments, two to four", DECK, Some("compare")),
+    entry(Action::Mark, "mark", &[char(' ')], "Mark or unmark for comparing", MARKING, Some("mark")),
+    entry(Action::Compare, "compare", &[char('c')], "Compare the marked environments, two to four", MARKING, Some("compare")),
     entry(Action::Apply, "apply", &[char('a')], "Write the changes into your working tree", DECK, Some("apply")),
     entry(Action::Merge, "merge", &[char('m')], "Make a merge commit on your current branch", DECK, Some("merge")),
     entry(Action::Discard, "discard", &[char('D')], "Throw the environment away; asks, and can be undone", DECK, Some("discard")),
@@ -196,6 +224,7 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::PreviousSession, "previous session", &[plain(KeyCode::BackTab)], "Previous session here, or the previous environment", DECK, None),
     entry(Action::NextAttention, "next attention", &[char('!')], "Go to the next that rang, ended or failed", DECK, None),
     entry(Action::Inspect, "inspect", &[char('i')], "Show everything known of the environment", DECK, None),
+    entry(Action::Map, "map", &[char('M')], "Show how environments stand to your branch and to each other", DECK, None),
     entry(Action::Denied, "denied requests", &[char('b')], "Show what the gateway blocked, and open it", DECK, None),
     entry(Action::AllowDestination, "allow", &[char('a')], "Let this environment reach the chosen one from now on", DENIED, Some("allow")),
     entry(Action::Start, "start", &[char('S')], "Start a stopped environment again", DECK, None),
@@ -203,9 +232,21 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Pause, "pause", &[char('p')], "Have every program stand still, or go on", DECK, None),
     entry(Action::Fork, "fork", &[char('f')], "Make an environment that begins where this one stands, or at this snapshot", DECIDED, None),
     entry(Action::SideBySide, "side by side", &[char('s')], "Switch between unified and side by side", DIFF, Some("side by side")),
-    entry(Action::Search, "search", &[char('/')], "Search the text of the file", DIFF, Some("search")),
-    entry(Action::Next, "next", &[char('n')], "Next match while searching, else the next file or change", FILES, Some("next")),
-    entry(Action::Previous, "previous", &[char('N')], "Previous match while searching, else the previous file or change", FILES, Some("previous")),
+    entry(Action::Review, "reviewed", &[char('r')], "Mark the file as reviewed as it is now, or take that back", DIFF, Some("reviewed")),
+    entry(Action::Comment, "comment", &[char('c')], "Comment on the line, for the agent", DIFF, Some("comment")),
+    entry(Action::Comments, "comments", &[char('C')], "Show all comments as one message; Enter sends it to the agent", DIFF, None),
+    entry(Action::SinceReviewed, "since reviewed", &[char('t')], "Show only what changed since it was reviewed, or all", DIFF, None),
+    entry(Action::Whitespace, "whitespace", &[char('w')], "Ignore changes of blanks, or show them", DIFF, None),
+    entry(Action::Export, "export", &[char('e')], "Write the whole patch to a new file", DIFF, None),
+    entry(Action::Search, "search", &[char('/')], "Search the text of the file", READING, Some("search")),
+    entry(Action::Search, "filter", &[char('/')], "Show only files whose path holds these words", COMPARE, Some("filter")),
+    entry(Action::Fold, "fold", &[plain(KeyCode::Enter), char(' ')], "Fold what is here, or unfold it", READING, Some("fold")),
+    entry(Action::FoldAll, "fold all", &[char('z')], "Fold everything, or unfold it", READING, None),
+    entry(Action::HideBase, "hide base", &[char('b')], "Hide the base, so that attempts get its room, or show it", FILE, Some("base")),
+    entry(Action::NextFile, "next file", &[char(']')], "The next file", FILES, Some("next file")),
+    entry(Action::PreviousFile, "previous file", &[char('[')], "The previous file", FILES, None),
+    entry(Action::Next, "next", &[char('n')], "Next match while searching, else the next difference", FILES, Some("next")),
+    entry(Action::Previous, "previous", &[char('N')], "Previous match while searching, else the previous difference", FILES, Some("previous")),
     entry(Action::Down, "down", &[char('j'), plain(KeyCode::Down)], "Down", VIEWS, None),
     entry(Action::Up, "up", &[char('k'), plain(KeyCode::Up)], "Up", VIEWS, None),
     entry(Action::Left, "left", &[char('h'), plain(KeyCode::Left)], "Left, or the previous file, column or snapshot", SIDEWAYS, None),

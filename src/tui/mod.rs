@@ -7,9 +7,11 @@ mod action;
 mod app;
 mod attach;
 mod clock;
+mod export;
 mod input;
 mod keymap;
 mod layout;
+mod paint;
 mod panes;
 mod reconnect;
 mod run;
@@ -18,6 +20,7 @@ mod terminal;
 mod theme;
 mod view;
 mod widget;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,8 @@ pub struct Options {
     pub all: bool,
     /// The agents offered for a new environment.
     pub profiles: Vec<AgentProfile>,
+    /// Environments whose comparison is opened at once.
+    pub compared: Vec<EnvironmentId>,
 }
 
 impl Options {
@@ -62,8 +67,16 @@ impl Options {
 }
 
 /// Shows the deck until the user leaves.
-pub async fn run(client: Client, events: Events, options: Options) -> Result<(), Failure> {
-    run::run(app::App::new, options.settings(), client, events).await
+pub async fn run(client: Client, events: Events, mut options: Options) -> Result<(), Failure> {
+    let compared = std::mem::take(&mut options.compared);
+    let make = |settings, size, now| {
+        let mut app = app::App::new(settings, size, now);
+        if !compared.is_empty() {
+            app.open_comparison(compared);
+        }
+        app
+    };
+    run::run(make, options.settings(), client, events).await
 }
 
 /// Shows one session until the user gives its keyboard back.

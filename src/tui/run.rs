@@ -22,6 +22,7 @@ use crate::proto::{Event, Reply};
 
 use super::app::{App, Effect, Happening, Settings, Tag};
 use super::clock::Clock;
+use super::export;
 use super::input;
 use super::reconnect::{self, Connecting};
 use super::terminal::Guard;
@@ -262,6 +263,7 @@ impl Loop {
                 Effect::RestartServer => {
                     self.connecting = self.client.home().map(reconnect::restart);
                 }
+                Effect::Export { name, patch } => self.in_flight.push(exported(name, patch)),
                 Effect::Send(request, tag) => {
                     let client = self.client.clone();
                     let asked = async move { (tag, client.request(request).await) };
@@ -283,6 +285,19 @@ impl Loop {
         self.last_frame = Instant::now();
         Ok(())
     }
+}
+
+/// Writes a patch beside the loop; its answer is said like that of a request.
+fn exported(name: String, patch: Vec<u8>) -> Asked {
+    async move {
+        let written = tokio::task::spawn_blocking(move || export::write(&name, &patch)).await;
+        let written = written.unwrap_or_else(|error| Err(Failure::internal(&error.into())));
+        match written {
+            Ok(path) => (Tag::Say(format!("wrote {}", path.display())), Ok(Reply::Done)),
+            Err(failure) => (Tag::Quiet, Err(failure)),
+        }
+    }
+    .boxed_local()
 }
 
 /// Waits for a connection that is being made; forever when none is.

@@ -6,6 +6,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
+use super::paint::Tone;
 use crate::model::screen::{self, Attributes};
 
 /// How many colours the outer terminal has.
@@ -103,6 +104,27 @@ impl Theme {
 
     pub(crate) fn alarm(self) -> Style {
         self.bad().add_modifier(Modifier::BOLD | Modifier::REVERSED)
+    }
+
+    /// A part of source text, over the style of its line. Comments and strings read as such
+    /// without colour, too; the rest is for those who have it.
+    pub(crate) fn source(self, tone: Tone, line: Style) -> Style {
+        match (tone, self.depth) {
+            (Tone::Plain, _) => line,
+            (Tone::Comment, Depth::None) => line.add_modifier(Modifier::ITALIC),
+            (_, Depth::None) => line,
+            (Tone::Comment, _) => line.patch(self.quiet()).add_modifier(Modifier::ITALIC),
+            (Tone::Text, _) => line.fg(Color::Yellow),
+            (Tone::Number, _) => line.fg(Color::Cyan),
+            (Tone::Keyword, _) => line.fg(Color::Magenta),
+            (Tone::Name, _) => line.fg(Color::Blue),
+        }
+    }
+
+    /// The words that make a line differ.
+    #[allow(clippy::unused_self, reason = "every role is asked of the theme in the same way")]
+    pub(crate) fn emphasis(self, line: Style) -> Style {
+        line.add_modifier(Modifier::BOLD | Modifier::UNDERLINED)
     }
 
     pub(crate) fn found(self) -> Style {

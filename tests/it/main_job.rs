@@ -149,11 +149,44 @@ fn two_attempts_are_compared_file_by_file_and_line_by_line() {
         let line = table.lines().find(|line| line.starts_with(name));
         line.unwrap_or_else(|| panic!("{name} in {table}")).split_whitespace().collect::<Vec<_>>()
     };
-    assert_eq!(row("both"), ["both", "A", "added", "+1", "−0", "A", "added", "+1", "−0"]);
-    assert_eq!(row("lone"), ["lone", "–", "A", "added", "+1", "−0"]);
-    assert_eq!(row("price"), ["price", "A", "changed", "+1", "−0", "B", "changed", "+1", "−0"]);
+    assert_eq!(row("both"), ["both", "same", "added", "+1", "−0", "=", "A"]);
+    assert_eq!(row("lone"), ["lone", "only", "B", "–", "added", "+1", "−0"]);
+    let price = ["price", "A", "≠", "B", "changed", "+1", "−0", "changed", "+1", "−0"];
+    assert_eq!(row("price"), price);
+    let order: Vec<&str> =
+        table.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(order, ["FILE", "price", "lone", "both", "3"], "the most disagreement first");
+    let patch = test.agentdeck(&["compare", "one", "two", "--patch"]).ok();
+    assert!(patch.contains("-four\n+five") && patch.contains("+only"), "{patch}");
     let lines = test.agentdeck(&["compare", "one", "two", "--file", "price"]).ok();
     assert!(lines.contains("4*four") && lines.contains("4*five"), "{lines}");
+}
+
+#[test]
+fn what_a_merge_would_come_to_is_told_without_being_asked() {
+    let test = TestHome::new();
+    new(&test, "one");
+    new(&test, "two");
+    test.script("one", "echo four >>price");
+    test.script("two", "echo five >>price; echo more >lone");
+    let of = |all: &Value, name: &str| -> Value {
+        let all = all.as_array().cloned().unwrap_or_default();
+        let found = all.into_iter().find(|view| view["name"] == name);
+        found.map(|view| view["prediction"].clone()).unwrap_or_default()
+    };
+    test.wait_for_json(&["ls", "--json"], |all| {
+        let fit = &of(all, "one")["siblings"][0]["fit"];
+        fit["conflicts"] == 1 && fit["paths"][0] == "price"
+    });
+    assert!(test.agentdeck(&["ls"]).ok().contains("clean, not after two"));
+    // The user commits what the first does not fit with.
+    let price = test.repository.join("price");
+    let text = std::fs::read_to_string(&price).expect("a file");
+    std::fs::write(&price, format!("{text}six\n")).expect("it is written");
+    test.git(&["commit", "-qam", "six"]);
+    test.wait_for_json(&["ls", "--json"], |all| {
+        of(all, "one")["branch"]["conflicts"] == 1 && of(all, "two")["branch"]["conflicts"] == 1
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::cast::Cast;
 use super::running::Side;
 use super::verdict::{Control, Shown};
 use crate::cli::sample;
+use crate::model::diff::Detail;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{DiffSide, Reply, Request, Target};
 
@@ -87,7 +88,9 @@ async fn verbs(cast: &Cast<'_>) -> Result<String, Failure> {
     let target = || Target::Id(cast.attacker.id.clone());
     let repository = cast.stage.context.directory.clone();
     let (from, to) = (DiffSide::Base, DiffSide::Head);
-    let read = client.request(Request::ReadDiff { target: target(), from, to }).await?;
+    let read = client
+        .request(Request::ReadDiff { target: target(), from, to, detail: Detail::Lines })
+        .await?;
     let Reply::Diff(diff) = read else { return Err(super::unexpected(&read)) };
     let undo = || Request::Undo { repository: repository.clone() };
     let mut patch = Vec::new();

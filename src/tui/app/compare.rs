@@ -1,96 +1,226 @@
-//! The state of a comparison on screen: files × attempts, and one file in every version.
+//! The state of a comparison on screen: files × attempts, filtered, the most disagreement first,
+//! kept up to date while the agents work.
 
-use crate::model::diff::{AlignedFile, Comparison};
+use crate::model::comparison::Comparison;
+use crate::model::diff::Detail;
+use crate::model::id::EnvironmentId;
 use crate::model::path::RepoPath;
 use crate::model::screen::Size;
-use crate::proto::{Request, Target};
+use crate::proto::{Freshness, Request, Target};
 
 use super::super::action::Action;
-use super::super::view::LIST_CHROME;
-use super::{App, Tag, View, scrolled};
+use super::super::view::COMPARE_CHROME;
+use super::search::{Search, Typed};
+use super::{App, FileView, Place, Tag, View};
+use crate::model::input::Input;
 
 #[derive(Debug)]
 pub(crate) struct CompareView {
-    pub(crate) targets: Vec<Target>,
+    pub(crate) attempts: Vec<EnvironmentId>,
     pub(crate) ticket: u64,
     pub(crate) comparison: Option<Comparison>,
-    pub(crate) row: usize,
+    /// Indices of the rows shown, in their order.
+    pub(crate) order: Vec<usize>,
+    pub(crate) place: Place,
+    pub(crate) filter: Search,
+    pub(super) refresh: Refresh,
+}
+
+/// Asking again, one request at a time, however fast things change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Refresh {
+    #[default]
+    Idle,
+    Asked,
+    /// Something changed again since it was asked.
+    AskedAndStale,
+}
+
+impl Refresh {
+    /// Something changed; whether to ask now.
+    pub(super) fn change(&mut self) -> bool {
+        let idle = *self == Self::Idle;
+        *self = if idle { Self::Asked } else { Self::AskedAndStale };
+        idle
+    }
+
+    /// The answer came; whether to ask once more.
+    pub(super) fn answered(&mut self) -> bool {
+        let stale = *self == Self::AskedAndStale;
+        *self = if stale { Self::Asked } else { Self::Idle };
+        stale
+    }
 }
 
 impl CompareView {
-    pub(crate) fn new(targets: Vec<Target>, ticket: u64) -> Self {
-        Self { targets, ticket, comparison: None, row: 0 }
+    pub(crate) fn new(attempts: Vec<EnvironmentId>, ticket: u64) -> Self {
+        Self {
+            attempts,
+            ticket,
+            comparison: None,
+            order: Vec::new(),
+            place: Place::default(),
+            filter: Search::Closed,
+            refresh: Refresh::Idle,
+        }
     }
-}
 
-#[derive(Debug)]
-pub(crate) struct FileView {
-    pub(crate) path: RepoPath,
-    pub(crate) ticket: u64,
-    pub(crate) file: Option<AlignedFile>,
-    pub(crate) top: usize,
-    /// The first attempt shown beside the base where not all fit.
-    pub(crate) column: usize,
-}
+    fn request(&self, freshness: Freshness, detail: Detail) -> Request {
+        Request::Compare { targets: targets(&self.attempts), freshness, detail }
+    }
 
-impl FileView {
-    pub(crate) fn fill(&mut self, file: AlignedFile) {
-        let first = first_change(&file, 0, true).unwrap_or(0);
-        self.top = first.saturating_sub(CONTEXT);
-        self.file = Some(file);
+    /// Takes a newer comparison; the reader stays at the file, and where it stood on the screen.
+    pub(super) fn fill(&mut self, comparison: Comparison) {
+        let chosen = self.chosen().map(|row| row.path.clone());
+        self.comparison = Some(comparison);
+        self.arrange(chosen.as_ref());
+    }
+
+    fn arrange(&mut self, chosen: Option<&RepoPath>) {
+        let Some(comparison) = &self.comparison else { return };
+        let needle = self.filter.needle().unwrap_or_default().to_lowercase();
+        let words: Vec<&str> = needle.split_whitespace().collect();
+        let wanted = |index: &usize| {
+            let path = comparison.rows[*index].path.to_string().to_lowercase();
+            words.iter().all(|word| path.contains(word))
+        };
+        let mut order = comparison.by_disagreement();
+        order.retain(wanted);
+        let found = chosen
+            .and_then(|path| order.iter().position(|index| comparison.rows[*index].path == *path));
+        self.order = order;
+        if let Some(row) = found {
+            self.place.top = (self.place.top + row).saturating_sub(self.place.row);
+            self.place.row = row;
+        }
+        self.place.row = self.place.row.min(self.order.len().saturating_sub(1));
+        self.place.top = self.place.top.min(self.place.row);
+    }
+
+    pub(crate) fn chosen(&self) -> Option<&crate::model::comparison::ComparisonRow> {
+        self.row(self.place.row)
+    }
+
+    pub(crate) fn row(&self, at: usize) -> Option<&crate::model::comparison::ComparisonRow> {
+        self.comparison.as_ref()?.rows.get(*self.order.get(at)?)
     }
 
     pub(super) fn act(&mut self, action: Action, size: Size) {
-        let page = usize::from(size.rows.saturating_sub(LIST_CHROME)).max(1);
-        let Some(file) = &self.file else { return };
-        let attempts = file.columns.len().saturating_sub(1);
         match action {
-            Action::Left => self.column = self.column.saturating_sub(1),
-            Action::Right => self.column = (self.column + 1).min(attempts.saturating_sub(1)),
-            Action::Next | Action::Previous => {
-                let at = self.top + CONTEXT;
-                if let Some(row) = first_change(file, at, action == Action::Next) {
-                    self.top = row.saturating_sub(CONTEXT);
-                }
-            }
-            action => {
-                let count = file.rows.len().saturating_sub(page) + 1;
-                self.top = scrolled(self.top, action, page, count);
-            }
+            Action::Search => self.filter = Search::begin(),
+            action => self.place.act(action, page(size), self.order.len()),
         }
+    }
+
+    /// Brings the chosen row into sight.
+    pub(super) fn show(&mut self, size: Size) {
+        self.place.show(page(size), self.order.len());
+    }
+
+    /// Gives an input to the filter while it is typed; `false` when none is.
+    pub(super) fn typed(&mut self, input: &Input) -> bool {
+        let typed = self.filter.take(input);
+        if typed == Typed::Changed {
+            let chosen = self.chosen().map(|row| row.path.clone());
+            self.arrange(chosen.as_ref());
+        }
+        typed != Typed::Other
+    }
+
+    /// Shows all files again; `false` when no filter is set.
+    pub(super) fn end_filter(&mut self) -> bool {
+        let ended = self.filter.end();
+        if ended {
+            let chosen = self.chosen().map(|row| row.path.clone());
+            self.arrange(chosen.as_ref());
+        }
+        ended
     }
 }
 
-/// Unchanged rows kept above a change that was gone to.
-const CONTEXT: usize = 3;
+pub(super) fn targets(attempts: &[EnvironmentId]) -> Vec<Target> {
+    attempts.iter().cloned().map(Target::Id).collect()
+}
 
-/// The next block of changed rows after `at`, or the one before it.
-fn first_change(file: &AlignedFile, at: usize, forward: bool) -> Option<usize> {
-    let changed = |row: usize| file.rows[row].cells.iter().flatten().any(|cell| cell.changed);
-    let starts = |row: &usize| changed(*row) && (*row == 0 || !changed(*row - 1));
-    if forward {
-        let from = if at == 0 { 0 } else { at + 1 };
-        (from..file.rows.len()).find(starts)
-    } else {
-        (0..at.min(file.rows.len())).rev().find(starts)
-    }
+pub(super) fn page(size: Size) -> usize {
+    usize::from(size.rows.saturating_sub(COMPARE_CHROME)).max(1)
 }
 
 impl App {
+    /// Opens a comparison: first from what is there, without a line counted, then as it is now.
+    pub(crate) fn open_comparison(&mut self, attempts: Vec<EnvironmentId>) {
+        let ticket = self.ticket();
+        let mut view = CompareView::new(attempts, ticket);
+        self.send(view.request(Freshness::Newest, Detail::Outline), Tag::View(ticket));
+        view.refresh.change();
+        self.send(view.request(Freshness::Now, Detail::Counted), Tag::Refresh(ticket));
+        self.views.push(View::Compare(view));
+    }
+
     pub(super) fn act_on_comparison(&mut self, action: Action) {
-        let page = usize::from(self.size.rows.saturating_sub(LIST_CHROME)).max(1);
+        let size = self.size;
         let Some(View::Compare(view)) = self.views.last_mut() else { return };
-        let Some(comparison) = &view.comparison else { return };
         if action != Action::Open {
-            view.row = scrolled(view.row, action, page, comparison.rows.len());
+            view.act(action, size);
             return;
         }
-        let Some(row) = comparison.rows.get(view.row) else { return };
-        let (path, targets) = (row.path.clone(), view.targets.clone());
+        let Some(row) = view.chosen() else { return };
+        let (path, attempts) = (row.path.clone(), view.attempts.clone());
         let ticket = self.ticket();
-        let request = Request::CompareFile { targets, path: path.clone() };
-        self.send(request, Tag::View(ticket));
-        let view = FileView { path, ticket, file: None, top: 0, column: 0 };
+        let view = FileView::new(attempts, path, ticket);
+        self.send(view.request(), Tag::View(ticket));
         self.views.push(View::File(view));
+    }
+
+    /// The next file of the comparison that a file was opened from, or the one before it.
+    pub(super) fn next_compared_file(&mut self, forward: bool) {
+        let page = page(self.size);
+        let [.., View::Compare(matrix), View::File(_)] = self.views.as_mut_slice() else { return };
+        let action = if forward { Action::Down } else { Action::Up };
+        let before = matrix.place.row;
+        matrix.place.act(action, page, matrix.order.len());
+        if matrix.place.row != before {
+            self.views.pop();
+            self.act_on_comparison(Action::Open);
+        }
+    }
+
+    /// Has every comparison that shows an environment read again after its snapshot.
+    pub(super) fn refresh_comparisons(&mut self, environment: &EnvironmentId) {
+        let mut requests = Vec::new();
+        for view in &mut self.views {
+            match view {
+                View::Compare(view) if view.attempts.contains(environment) => {
+                    if view.refresh.change() {
+                        requests
+                            .push((view.request(Freshness::Newest, Detail::Counted), view.ticket));
+                    }
+                }
+                View::File(view) if view.attempts.contains(environment) => {
+                    if view.refresh.change() {
+                        requests.push((view.request(), view.ticket));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (request, ticket) in requests {
+            self.send(request, Tag::Refresh(ticket));
+        }
+    }
+
+    /// A refresh was answered, in whatever way: asks once more if something changed since.
+    pub(super) fn refreshed(&mut self, ticket: u64) {
+        let view = self.views.iter_mut().find(|view| view.ticket() == ticket);
+        let request = match view {
+            Some(View::Compare(view)) => {
+                view.refresh.answered().then(|| view.request(Freshness::Newest, Detail::Counted))
+            }
+            Some(View::File(view)) => view.refresh.answered().then(|| view.request()),
+            _ => None,
+        };
+        if let Some(request) = request {
+            self.send(request, Tag::Refresh(ticket));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What the deck's own keys do.
 
+use crate::model::comparison::ATTEMPTS;
 use crate::model::environment::{EnvironmentState, Variable};
 use crate::model::id::EnvironmentId;
 use crate::model::screen::Size;
@@ -7,12 +8,7 @@ use crate::proto::{Request, Target};
 
 use super::super::action::Action;
 use super::super::panes::PaneKey;
-use super::{
-    App, CompareView, Confirm, DiffView, HistoryView, InspectView, NewForm, Overlay, Tag, View,
-};
-
-/// As many attempts as a comparison takes.
-const COMPARED: std::ops::RangeInclusive<usize> = 2..=4;
+use super::{App, Confirm, DiffView, HistoryView, InspectView, NewForm, Overlay, Tag, View};
 
 impl App {
     pub(super) fn act_on_deck(&mut self, action: Action) {
@@ -34,6 +30,7 @@ impl App {
             }
             Action::Undo => self.undo(),
             Action::Compare => self.compare(),
+            Action::Map => self.open_map(),
             action => self.act_on_selected(action),
         }
     }
@@ -246,19 +243,19 @@ impl App {
         self.views.push(View::Inspect(view));
     }
 
-    fn mark(&mut self, id: EnvironmentId) {
+    pub(super) fn mark(&mut self, id: EnvironmentId) {
         match self.marked.iter().position(|marked| *marked == id) {
             Some(index) => {
                 self.marked.remove(index);
             }
-            None if self.marked.len() == *COMPARED.end() => {
+            None if self.marked.len() == *ATTEMPTS.end() => {
                 self.say("at most four environments are compared at once");
             }
             None => self.marked.push(id),
         }
     }
 
-    fn compare(&mut self) {
+    pub(super) fn compare(&mut self) {
         let mut chosen = self.marked.clone();
         // One mark means: that one against the one I am on.
         if let Some(selected) = self.selected.clone()
@@ -267,17 +264,14 @@ impl App {
         {
             chosen.push(selected);
         }
-        if !COMPARED.contains(&chosen.len()) {
+        if !ATTEMPTS.contains(&chosen.len()) {
             self.say_with_hint(
                 "comparing takes two to four environments",
                 "Space marks one, then c compares",
             );
             return;
         }
-        let ticket = self.ticket();
-        let targets: Vec<Target> = chosen.into_iter().map(Target::Id).collect();
-        self.send(Request::Compare { targets: targets.clone() }, Tag::View(ticket));
-        self.views.push(View::Compare(CompareView::new(targets, ticket)));
+        self.open_comparison(chosen);
     }
 
     pub(super) fn undo(&mut self) {

@@ -7,6 +7,7 @@ use crate::model::snapshot::Snapshot;
 use crate::proto::{DiffSide, Reply, Request, Target};
 
 use super::super::action::Action;
+use super::super::paint::Painter;
 use super::super::view::{DIFF_CHROME, LIST_CHROME, Timeline};
 use super::{App, DiffView, NameForm, Overlay, Tag, View, scrolled};
 
@@ -210,7 +211,7 @@ impl App {
         if !view.list && view.shown.step.as_ref() != Some(&step) && view.asked.step.is_none() {
             let ticket = tickets + 1;
             let diff = view.diff_of(&chosen, &name, ticket);
-            requests.push((diff.request(), ticket));
+            requests.push((diff.whole_request(), ticket));
             view.asked.step = Some((ticket, step, diff));
         }
         if !view.list && !view.is_current() && view.asked.moment.is_none() {
@@ -243,7 +244,7 @@ impl App {
             if let Some((_, step, mut diff)) = view.asked.step.take_if(|asked| asked.0 == ticket) {
                 view.shown.step = Some(step);
                 if let Some(Reply::Diff(read)) = reply {
-                    diff.fill(read);
+                    diff.fill(read, true);
                 }
                 view.step = Some(diff);
                 break;
@@ -323,6 +324,13 @@ impl App {
 }
 
 impl HistoryView {
+    /// Colours what is seen of the step; `false` when it took too long and is to go on.
+    pub(super) fn paint(&mut self, painter: &mut Painter, size: Size) -> bool {
+        let height = Timeline::body_rows(size) + DIFF_CHROME;
+        let size = Size { rows: height.saturating_sub(2), ..size };
+        self.step.as_mut().is_none_or(|step| step.paint(painter, size))
+    }
+
     fn act(&mut self, action: Action, size: Size) {
         let last = self.snapshots.as_ref().map_or(0, Vec::len).saturating_sub(1);
         match action {

@@ -24,8 +24,8 @@ impl App {
             Input::Paste(text) => {
                 if let Some(pane) = self.keyboard.clone() {
                     self.type_into(&pane, Input::Paste(text));
-                } else if let Some(View::Diff(view)) = self.views.last_mut() {
-                    self.dirty |= view.search_input(&Input::Paste(text));
+                } else {
+                    self.search_input(&Input::Paste(text));
                 }
             }
         }
@@ -67,10 +67,7 @@ impl App {
             self.type_into(&pane, Input::Key(key));
             return;
         }
-        if let Some(View::Diff(view)) = self.views.last_mut()
-            && view.search_input(&Input::Key(key))
-        {
-            self.dirty = true;
+        if self.search_input(&Input::Key(key)) {
             return;
         }
         if let Some(action) = keymap::lookup(self.scope(), key) {
@@ -80,11 +77,26 @@ impl App {
         }
     }
 
+    /// Gives an input to what is being searched for in the view on top; `false` when nothing is.
+    fn search_input(&mut self, input: &Input) -> bool {
+        let size = self.size;
+        let taken = match self.views.last_mut() {
+            Some(View::Diff(view)) => view.search_input(input, size),
+            Some(View::Compare(view)) => view.typed(input),
+            Some(View::File(view)) => view.typed(input, size),
+            _ => false,
+        };
+        self.dirty |= taken;
+        taken
+    }
+
     /// Carries an action out and returns what follows from it.
     #[cfg(test)]
     pub(crate) fn update(&mut self, action: Action) -> Vec<super::Effect> {
         self.act(action);
         self.settle();
+        self.settle_diff();
+        self.paint();
         std::mem::take(&mut self.outbox)
     }
 
@@ -100,12 +112,17 @@ impl App {
             Action::RestartServer => self.restart_server(),
             action => match self.views.last_mut() {
                 None => self.act_on_deck(action),
-                Some(View::Diff(view)) => view.act(action, self.size),
+                Some(View::Diff(_)) => self.act_on_diff(action),
+                Some(View::File(_)) if action == Action::NextFile => self.next_compared_file(true),
+                Some(View::File(_)) if action == Action::PreviousFile => {
+                    self.next_compared_file(false);
+                }
                 Some(View::File(view)) => view.act(action, self.size),
                 Some(View::Compare(_)) => self.act_on_comparison(action),
                 Some(View::History(_)) => self.act_on_history(action),
                 Some(View::Inspect(view)) => view.act(action, self.size),
                 Some(View::Denied(_)) => self.act_on_denied(action),
+                Some(View::Map(_)) => self.act_on_map(action),
             },
         }
     }
@@ -115,9 +132,13 @@ impl App {
         if self.dismiss() {
             return;
         }
-        if let Some(View::Diff(view)) = self.views.last_mut()
-            && view.end_search()
-        {
+        let ended = match self.views.last_mut() {
+            Some(View::Diff(view)) => view.end_search(),
+            Some(View::Compare(view)) => view.end_filter(),
+            Some(View::File(view)) => view.search.end(),
+            _ => false,
+        };
+        if ended {
             return;
         }
         if self.views.pop().is_some() {

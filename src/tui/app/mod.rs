@@ -3,18 +3,24 @@
 //! Nothing here waits or writes: a happening goes in, effects come out, and the loop performs
 //! them. What is shared with other clients changes only when the server says so.
 
+mod comments;
 mod compare;
 mod deck;
 mod denied;
 mod diff;
+mod diff_rows;
 mod events;
+mod file;
 mod form;
 mod gone;
 mod history;
 mod keys;
+mod map;
 mod mouse;
 mod overlay;
+mod place;
 mod replies;
+mod search;
 mod sessions;
 
 use std::collections::{BTreeSet, HashMap};
@@ -31,16 +37,23 @@ use crate::proto::{Event, Reply, Request};
 
 use super::action::{Action, Scope};
 use super::layout;
+use super::paint::Painter;
 use super::panes::{PaneKey, Panes};
 use super::theme::Theme;
 
-pub(crate) use compare::{CompareView, FileView};
+pub(crate) use comments::{CommentForm, MessageForm};
+pub(crate) use compare::CompareView;
 pub(crate) use denied::DeniedView;
-pub(crate) use diff::{DiffRow, DiffView, Search};
+pub(crate) use diff::DiffView;
+pub(crate) use diff_rows::{DiffRow, PairSide};
+pub(crate) use file::{FileRow, FileView, agreement_words, all_agree};
 pub(crate) use form::{Choice, FormField, NewForm};
 pub(crate) use gone::Gone;
 pub(crate) use history::{HistoryView, Moment};
+pub(crate) use map::{MapView, map_page};
 pub(crate) use overlay::{Confirm, Filter, MergeForm, NameForm, Overlay};
+pub(crate) use place::Place;
+pub(crate) use search::Search;
 
 use sessions::WantedSize;
 
@@ -49,12 +62,19 @@ const NOTICE_STAYS: u64 = 8_000;
 /// Failures stay until they are dismissed, and a dismissing key counts only after this long, in
 /// milliseconds: a key meant for something else must not take away what was not yet read.
 const FAILURE_STAYS: u64 = 1_500;
+/// Between two goes at the colours of a view, in milliseconds: keys come first.
+const PAINT_PAUSE: u64 = 4;
 
 /// What the loop must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "effects are few and performed at once")]
 pub(crate) enum Effect {
     Send(Request, Tag),
+    /// Write a patch of an environment, by its name, to a new file.
+    Export {
+        name: String,
+        patch: Vec<u8>,
+    },
     /// Start a server that was stopped, or replace an older one.
     RestartServer,
     Leave,
@@ -83,6 +103,17 @@ pub(crate) enum Tag {
     View(u64),
     /// A part of a history: the chosen snapshot's, or older ones.
     Timeline(u64),
+    /// A view that is shown already asks again; only an answer matters.
+    Refresh(u64),
+    /// One file's lines for a diff.
+    FileDiff {
+        ticket: u64,
+        reading: u64,
+    },
+    /// A whole diff to be written to a file, by the environment's name.
+    Export(String),
+    /// A message was entered into the agent's session.
+    Commented(EnvironmentId),
 }
 
 /// What can happen to the client.
@@ -111,6 +142,7 @@ pub(crate) enum View {
     History(HistoryView),
     Inspect(InspectView),
     Denied(DeniedView),
+    Map(MapView),
 }
 
 #[derive(Debug)]
@@ -200,7 +232,12 @@ pub(crate) struct App {
     /// What the focused session was last told, so that two clients do not fight over its size.
     sent_size: Option<(PaneKey, Size)>,
     tickets: u64,
+    /// Comments that were not sent yet.
+    comments: HashMap<EnvironmentId, Vec<comments::Comment>>,
     outbox: Vec<Effect>,
+    painter: Painter,
+    /// Colours are missing on the screen; they come with the next tick.
+    unpainted: bool,
     /// Something visible changed since the last frame.
     pub(crate) dirty: bool,
 }
@@ -237,7 +274,10 @@ impl App {
             wanted_size: None,
             sent_size: None,
             tickets: 0,
+            comments: HashMap::new(),
             outbox: Vec::new(),
+            painter: Painter::default(),
+            unpainted: false,
             dirty: true,
         }
     }
@@ -270,6 +310,8 @@ impl App {
             Happening::Tick => self.tick(),
         }
         self.settle();
+        self.settle_diff();
+        self.paint();
         self.refuse_requests();
         std::mem::take(&mut self.outbox)
     }
@@ -280,7 +322,8 @@ impl App {
         let notice = message.map(|message| Timestamp(message.at.0 + NOTICE_STAYS));
         let size = self.wanted_size.as_ref().map(|wanted| wanted.due);
         let ages = self.ages_change();
-        [notice, size, ages, self.gone_changes()].into_iter().flatten().min()
+        let colours = self.unpainted.then_some(Timestamp(self.now.0 + PAINT_PAUSE));
+        [notice, size, ages, colours, self.gone_changes()].into_iter().flatten().min()
     }
 
     fn tick(&mut self) {
@@ -289,6 +332,26 @@ impl App {
             self.message = None;
         }
         self.dirty = true;
+    }
+
+    /// Brings the reader's place of the view on top into sight, and colours what is seen of it.
+    fn paint(&mut self) {
+        self.painter.begin();
+        let done = match self.views.last_mut() {
+            Some(View::Compare(view)) => {
+                view.show(self.size);
+                true
+            }
+            Some(View::File(view)) => view.paint(&mut self.painter, self.size),
+            Some(View::Diff(view)) => view.paint(&mut self.painter, self.size),
+            Some(View::History(view)) => view.paint(&mut self.painter, self.size),
+            Some(View::Map(view)) => {
+                view.place.show(map_page(self.size), self.environments.len());
+                true
+            }
+            _ => true,
+        };
+        self.unpainted = !done;
     }
 
     /// When the first age on screen changes. Only the deck, the history and the denied show ages.
@@ -318,6 +381,7 @@ impl App {
             Some(View::History(_)) => Scope::History,
             Some(View::Inspect(_)) => Scope::Inspect,
             Some(View::Denied(_)) => Scope::Denied,
+            Some(View::Map(_)) => Scope::Map,
         }
     }
 

@@ -8,7 +8,8 @@ use crate::proto::{Request, Target};
 use super::super::action::{Entry, Scope, entries};
 use super::super::keymap::keys_name;
 use super::super::widget::Field;
-use super::{App, NewForm, Tag};
+use super::comments::MessageOutcome;
+use super::{App, CommentForm, MessageForm, NewForm, Tag};
 
 #[derive(Debug)]
 pub(crate) enum Overlay {
@@ -18,6 +19,8 @@ pub(crate) enum Overlay {
     Merge(MergeForm),
     Name(NameForm),
     New(Box<NewForm>),
+    Comment(CommentForm),
+    Message(MessageForm),
 }
 
 impl Overlay {
@@ -136,6 +139,9 @@ enum Outcome {
     Close,
     Run(super::Action),
     Send(Request, Tag, String),
+    Comment,
+    Message(String),
+    RemoveComment(usize),
 }
 
 impl App {
@@ -151,8 +157,32 @@ impl App {
             Overlay::Merge(form) => merge_input(form, input),
             Overlay::Name(form) => name_input(form, input),
             Overlay::New(form) => self.form_input(form, input),
+            Overlay::Comment(_) if is(input, KeyCode::Enter) => Outcome::Comment,
+            Overlay::Comment(form) => {
+                form.field.take(input);
+                Outcome::Stay
+            }
+            Overlay::Message(form) => match form.take(input) {
+                MessageOutcome::Stay => Outcome::Stay,
+                MessageOutcome::Send(text) => Outcome::Message(text),
+                MessageOutcome::Remove(comment) => Outcome::RemoveComment(comment),
+            },
         };
+        match (outcome, overlay) {
+            (Outcome::Comment, Overlay::Comment(form)) => return self.add_comment(&form),
+            (Outcome::Message(text), Overlay::Message(form)) => {
+                return self.send_message(form.environment, text);
+            }
+            (Outcome::RemoveComment(index), Overlay::Message(form)) => {
+                return self.remove_comment(&form.environment, index);
+            }
+            (outcome, overlay) => self.conclude(outcome, overlay),
+        }
+    }
+
+    fn conclude(&mut self, outcome: Outcome, overlay: Overlay) {
         match outcome {
+            Outcome::Comment | Outcome::Message(_) | Outcome::RemoveComment(_) => {}
             Outcome::Stay => self.overlay = Some(overlay),
             Outcome::Close => {}
             Outcome::Run(action) => self.act(action),

@@ -1,6 +1,7 @@
 //! Answers to what this client asked.
 
 use crate::model::decision::{Decision, DecisionKind};
+use crate::model::diff::Detail;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::Reply;
 
@@ -49,7 +50,26 @@ impl App {
             (Tag::Decide, Reply::Decided(decision)) => self.say_decided(&decision),
             (Tag::Undo, Reply::Decided(decision)) => self.say_undone(&decision),
             (Tag::Say(text), _) => self.say(text),
-            (Tag::View(ticket), reply) => self.fill_view(ticket, reply),
+            (Tag::View(ticket), reply) => {
+                self.fill_view(ticket, reply, false);
+                self.count_diff(ticket);
+            }
+            (Tag::Refresh(ticket), reply) => {
+                self.fill_view(ticket, reply, true);
+                self.refreshed(ticket);
+            }
+            (Tag::FileDiff { ticket, reading }, Reply::FileDiff(file)) => {
+                if let Some(View::Diff(view)) = self.view(ticket) {
+                    view.fill_file(reading, *file);
+                    self.dirty = true;
+                }
+            }
+            (Tag::Export(name), Reply::Diff(diff)) => {
+                let mut patch = Vec::new();
+                diff.write_unified(&mut patch);
+                self.outbox.push(super::Effect::Export { name, patch });
+            }
+            (Tag::Commented(environment), _) => self.commented(&environment),
             (Tag::Timeline(ticket), reply) => self.fill_timeline(ticket, Some(reply)),
             _ => {}
         }
@@ -102,6 +122,8 @@ impl App {
             Tag::Repository | Tag::Listed => return,
             // What was to be watched ended meanwhile; its event says so.
             Tag::Watch(_) if failure.kind == FailureKind::NotFound => return,
+            // What is shown stays; the next change asks again.
+            Tag::Refresh(ticket) => return self.refreshed(ticket),
             Tag::Keyboard(pane) => self.lose_keyboard(&pane),
             Tag::View(ticket) => self.views.retain(|view| view.ticket() != ticket),
             Tag::Timeline(ticket) => self.fill_timeline(ticket, None),
@@ -116,13 +138,23 @@ impl App {
         self.fail(failure);
     }
 
-    fn fill_view(&mut self, ticket: u64, reply: Reply) {
-        let Some(view) = self.views.iter_mut().find(|view| view.ticket() == ticket) else { return };
+    fn view(&mut self, ticket: u64) -> Option<&mut View> {
+        self.views.iter_mut().find(|view| view.ticket() == ticket)
+    }
+
+    /// A diff's files are there: has their lines counted, while they are read.
+    fn count_diff(&mut self, ticket: u64) {
+        let Some(View::Diff(view)) = self.view(ticket) else { return };
+        if let Some(request) = view.request_detail(Detail::Counted) {
+            self.send(request, Tag::Refresh(ticket));
+        }
+    }
+
+    fn fill_view(&mut self, ticket: u64, reply: Reply, again: bool) {
+        let Some(view) = self.view(ticket) else { return };
         match (view, reply) {
-            (View::Diff(view), Reply::Diff(diff)) => view.fill(diff),
-            (View::Compare(view), Reply::Comparison(comparison)) => {
-                view.comparison = Some(comparison);
-            }
+            (View::Diff(view), Reply::Diff(diff)) => view.fill(diff, again),
+            (View::Compare(view), Reply::Comparison(comparison)) => view.fill(comparison),
             (View::File(view), Reply::AlignedFile(file)) => view.fill(file),
             (View::History(view), Reply::History(snapshots)) => view.fill(snapshots),
             (View::Inspect(view), Reply::Inspection(inspection)) => {
@@ -145,6 +177,7 @@ impl View {
             Self::History(view) => view.ticket,
             Self::Inspect(view) => view.ticket,
             Self::Denied(view) => view.ticket,
+            Self::Map(view) => view.ticket,
         }
     }
 }

@@ -16,11 +16,11 @@ fn opened(size: Size) -> App {
 #[test]
 fn the_diff_in_a_tiny_terminal() {
     insta::assert_snapshot!(picture(&opened(TINY)), @r"
-    agentdeck  shop · 6
-    brave-otter since i
-    M …api/checkout.rs
-    @@ -10,5 +10,7 @@
-    ? help  q close
+     agentdeck  shop · 6
+     brave-otter since i
+     M …api/checkout.rs
+    ▌@@ -10,5 +10,7 @@
+     ? help  q close
     ");
 }
 
@@ -28,9 +28,9 @@ fn the_diff_in_a_tiny_terminal() {
 fn the_diff_at_80_by_24() {
     insta::assert_snapshot!(picture(&opened(SMALL)), @r"
      agentdeck  shop · 6 environments                       main ↑2 · 1 uncommitted
-    ┌ brave-otter since its base · +9 −3 ───────────────────────────── file 1 of 3 ┐
+    ┌ brave-otter since its base ───────────────────────────────────── file 1 of 3 ┐
     │ M src/api/checkout.rs                                                        │
-    │ @@ -10,5 +10,7 @@                                                            │
+    │▌@@ -10,5 +10,7 @@                                                            │
     │   10    10  pub fn checkout(request: Request) -> Response {                  │
     │   11       −    let user = request.user();                                   │
     │         11 +    let Some(user) = request.user() else {                       │
@@ -50,7 +50,7 @@ fn the_diff_at_80_by_24() {
     │                                                                              │
     │                                                                              │
     └──────────────────────────────────────────────────────────────────────────────┘
-     s side by side  / search  n next  N previous  ? help  q close
+     s side by side  r reviewed  c comment  / search  Enter fold  ? help  q close
     ");
 }
 
@@ -58,10 +58,10 @@ fn the_diff_at_80_by_24() {
 fn the_diff_at_120_by_40() {
     insta::assert_snapshot!(picture(&opened(MIDDLE)), @r"
      agentdeck  shop · 6 environments                                                               main ↑2 · 1 uncommitted
-    ┌ brave-otter since its base · +9 −3 ───────────────────────────────────────────────────────────────────── file 1 of 3 ┐
-    │▌M src/api/checkout.rs +3 −1 │ M src/api/checkout.rs                                                                  │
-    │ A …tory-name/limit.rs +3 −1 │ @@ -10,5 +10,7 @@                                                                      │
-    │ M web/logo.png        +3 −1 │   10    10  pub fn checkout(request: Request) -> Response {                            │
+    ┌ brave-otter since its base ───────────────────────────────────────────────────────────────────────────── file 1 of 3 ┐
+    │▌ M src/api/checkout.rs      │ M src/api/checkout.rs                                                                  │
+    │  A …-directory-name/limit.rs│▌@@ -10,5 +10,7 @@                                                                      │
+    │  M web/logo.png             │   10    10  pub fn checkout(request: Request) -> Response {                            │
     │                             │   11       −    let user = request.user();                                             │
     │                             │         11 +    let Some(user) = request.user() else {                                 │
     │                             │         12 +        return Response::unauthorized();                                   │
@@ -96,7 +96,7 @@ fn the_diff_at_120_by_40() {
     │                             │                                                                                        │
     │                             │                                                                                        │
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     s side by side  / search  n next  N previous  ? help  q close
+     s side by side  r reviewed  c comment  / search  Enter fold  ] next file  n next  N previous  ? help  q close
     ");
 }
 
@@ -104,10 +104,10 @@ fn the_diff_at_120_by_40() {
 fn the_diff_at_200_by_60() {
     insta::assert_snapshot!(picture(&opened(LARGE)), @r"
      agentdeck  shop · 6 environments                                                                                                                                               main ↑2 · 1 uncommitted
-    ┌ brave-otter since its base · +9 −3 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── file 1 of 3 ┐
-    │▌M src/api/checkout.rs                    +3 −1 │ M src/api/checkout.rs                                                                                                                               │
-    │ A …a-rather-long-directory-name/limit.rs +3 −1 │ @@ -10,5 +10,7 @@                                                                                                                                   │
-    │ M web/logo.png                           +3 −1 │   10  pub fn checkout(request: Request) -> Response {                       10  pub fn checkout(request: Request) -> Response {                     │
+    ┌ brave-otter since its base ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── file 1 of 3 ┐
+    │▌ M src/api/checkout.rs                         │ M src/api/checkout.rs                                                                                                                               │
+    │  A …c/api/a-rather-long-directory-name/limit.rs│▌@@ -10,5 +10,7 @@                                                                                                                                   │
+    │  M web/logo.png                                │   10  pub fn checkout(request: Request) -> Response {                       10  pub fn checkout(request: Request) -> Response {                     │
     │                                                │   11 −    let user = request.user();                                        11 +    let Some(user) = request.user() else {                          │
     │                                                │                                                                             12 +        return Response::unauthorized();                            │
     │                                                │                                                                             13 +    };                                                              │
@@ -162,6 +162,6 @@ fn the_diff_at_200_by_60() {
     │                                                │                                                                                                                                                     │
     │                                                │                                                                                                                                                     │
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     s side by side  / search  n next  N previous  ? help  q close
+     s side by side  r reviewed  c comment  / search  Enter fold  ] next file  n next  N previous  ? help  q close
     ");
 }

@@ -45,7 +45,7 @@ fn help_at_80_by_24() {
     │ Shift+Tab       previous session    Previous session here, or the previous en│
     │ !               next attention      Go to the next that rang, ended or failed│
     │ i               inspect             Show everything known of the environment │
-    │ b               denied requests     Show what the gateway blocked, and open i│
+    │ M               map                 Show how environments stand to your branc│
     └──────────────────────────────────────────────────────────────────────────────┘
      Enter take over  n new  d diff  v history  Space mark  ? help  q leave
     ");
@@ -75,8 +75,9 @@ fn help_at_120_by_40() {
     │   │ Shift+Tab       previous session    Previous session here, or the previous environment                       │   │
     └ +4│ !               next attention      Go to the next that rang, ended or failed                                │───┘
     ┌ 3 │ i               inspect             Show everything known of the environment                                 │───┐
-    │$ a│ b               denied requests     Show what the gateway blocked, and open it                               │   │
-    │App│ S               start               Start a stopped environment again                                        │   │
+    │$ a│ M               map                 Show how environments stand to your branch and to each other             │   │
+    │App│ b               denied requests     Show what the gateway blocked, and open it                               │   │
+    │   │ S               start               Start a stopped environment again                                        │   │
     │   │ x               stop                Stop the environment; its work stays                                     │   │
     │   │ p               pause               Have every program stand still, or go on                                 │   │
     │   │ f               fork                Make an environment that begins where this one stands, or at this snapsho│   │
@@ -91,7 +92,6 @@ fn help_at_120_by_40() {
     │   │ Ctrl+U          half page up        Half a page up                                                           │   │
     │   │ PageDown        page down           A page down; in the deck, of scrollback                                  │   │
     │   │ PageUp          page up             A page up; in the deck, of scrollback                                    │   │
-    │   │ Shift+PageDown  scroll down         A page down in the scrollback                                            │   │
     └ +1└──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘───┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  ? help  q leave
     ");
@@ -107,15 +107,14 @@ fn help_at_200_by_60() {
     │> Add a rate limiter to the checkout API                        ││• Running cargo test names                                       ││                                                                 │
     │                                                                ││  running 12 tests                                               ││                                                                 │
     │● Read(src/api/checkout.rs)                                     ││  test names::empty ... ok                                       ││                                                                 │
-    │  └ 214 lines                                                   ││  test names::wide ... ok                                        ││                                                                 │
-    │                                           ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
-    │● Update(src/api/limit.rs)                 │ › type to filter                                                                                             │                                           │
-    │  └ 41 additions and 7 removals            │                                                                                                              │                                           │
-    │                                           │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
-    │Do you want to run `cargo test`?           │ n               new                 Make an environment                                                      │                                           │
-    │❯ 1. Yes                                   │ d               diff                Show what changed since the base                                         │                                           │
-    │  2. No                                    │ v               history             Show the snapshots, as they are taken                                    │                                           │
-    │                                           │ Space           mark                Mark or unmark for comparing                                             │                                           │
+    │  └ 214 lines                              ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
+    │                                           │ › type to filter                                                                                             │                                           │
+    │● Update(src/api/limit.rs)                 │                                                                                                              │                                           │
+    │  └ 41 additions and 7 removals            │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
+    │                                           │ n               new                 Make an environment                                                      │                                           │
+    │Do you want to run `cargo test`?           │ d               diff                Show what changed since the base                                         │                                           │
+    │❯ 1. Yes                                   │ v               history             Show the snapshots, as they are taken                                    │                                           │
+    │  2. No                                    │ Space           mark                Mark or unmark for comparing                                             │                                           │
     │                                           │ c               compare             Compare the marked environments, two to four                             │                                           │
     │                                           │ a               apply               Write the changes into your working tree                                 │                                           │
     │                                           │ m               merge               Make a merge commit on your current branch                               │                                           │
@@ -128,6 +127,7 @@ fn help_at_200_by_60() {
     │                                           │ Shift+Tab       previous session    Previous session here, or the previous environment                       │                                           │
     │                                           │ !               next attention      Go to the next that rang, ended or failed                                │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
+    │                                           │ M               map                 Show how environments stand to your branch and to each other             │                                           │
     │                                           │ b               denied requests     Show what the gateway blocked, and open it                               │                                           │
     └ +41 −7 · 5 files · 2 commits · base+3 ────│ S               start               Start a stopped environment again                                        │───────────────────────────────────────────┘
     ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ x               stop                Stop the environment; its work stays                                     │· stopped · 6 min ─────────────────────────┐

@@ -11,6 +11,7 @@ mod history;
 mod hostile;
 mod inspect;
 mod new;
+mod review;
 mod sample;
 mod update;
 
@@ -83,7 +84,7 @@ fn requests(effects: Vec<Effect>) -> Vec<Request> {
         .into_iter()
         .filter_map(|effect| match effect {
             Effect::Send(request, _) => Some(request),
-            Effect::Leave | Effect::RestartServer => None,
+            Effect::Leave | Effect::RestartServer | Effect::Export { .. } => None,
         })
         .collect()
 }

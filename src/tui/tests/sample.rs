@@ -9,9 +9,12 @@ use ratatui::style::{Color, Modifier};
 use super::super::app::{App, Happening, Settings, Tag};
 use super::super::theme::{Depth, Theme};
 use super::NOW;
+use crate::model::comparison::{
+    AlignedCell, AlignedFile, AlignedRow, Attempt, Comparison, ComparisonCell, ComparisonRow,
+    LineText, Stretch,
+};
 use crate::model::diff::{
-    AlignedCell, AlignedFile, AlignedRow, Attempt, Comparison, ComparisonCell, ComparisonRow, Diff,
-    DiffContent, DiffLine, FileChange, FileDiff, Hunk, LineKind,
+    Diff, DiffContent, DiffLine, FileChange, FileDiff, Hunk, LineKind, Review,
 };
 use crate::model::environment::{
     Environment, EnvironmentState, Session, SessionKind, SessionState,
@@ -19,6 +22,7 @@ use crate::model::environment::{
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
 use crate::model::path::RepoPath;
 use crate::model::policy::{EngineKind, Limits, NetworkPolicy};
+use crate::model::prediction::{Fit, Prediction, Sibling};
 use crate::model::profile::AgentProfile;
 use crate::model::repository::RepositoryState;
 use crate::model::screen::{Screen, Size};
@@ -79,6 +83,7 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         state_since: ago(60 * u64::from(number) + 12),
         sessions: vec![session(0, SessionKind::Agent)],
         divergence: Divergence::default(),
+        prediction: None,
         snapshots: 1,
         last_snapshot: None,
         created: ago(7200 - u64::from(number)),
@@ -199,6 +204,8 @@ pub(super) fn diff() -> Diff {
         added: 3,
         removed: 1,
         content: DiffContent::Text(hunks),
+        cautions: Vec::new(),
+        review: Review::Unreviewed,
     };
     let mut image = text("web/logo.png", FileChange::Modified, Vec::new());
     image.content = DiffContent::Binary { old: 1200, new: 1340 };
@@ -210,6 +217,28 @@ pub(super) fn diff() -> Diff {
             text("src/api/a-rather-long-directory-name/limit.rs", FileChange::Added, Vec::new()),
             image,
         ],
+    }
+}
+
+/// Gives the first three what a merge would come to: the first does not fit with the third.
+pub(super) fn predict(app: &mut App) {
+    let fit = |overlap, conflicts| Fit {
+        overlap,
+        conflicts,
+        paths: (0..conflicts).map(|_| RepoPath::new("src/api/checkout.rs")).collect(),
+    };
+    let sibling = |number: u8, fit| {
+        let name = environments()[usize::from(number) - 1].name.clone();
+        Sibling { environment: id(number), name, fit }
+    };
+    let siblings = [
+        vec![sibling(2, fit(2, 0)), sibling(3, fit(1, 1))],
+        vec![sibling(1, fit(2, 0)), sibling(3, fit(0, 0))],
+        vec![sibling(1, fit(1, 1)), sibling(2, fit(0, 0))],
+    ];
+    for (environment, siblings) in app.environments.iter_mut().zip(siblings) {
+        let branch = fit(1, 0);
+        environment.prediction = Some(Box::new(Prediction { branch, siblings }));
     }
 }
 
@@ -232,29 +261,46 @@ pub(super) fn comparison() -> Comparison {
             row("src/api/checkout.rs", vec![cell(12, 0), cell(31, 1)]),
             row("src/api/limit.rs", vec![None, Some(new)]),
         ],
+        counted: true,
+        notes: Vec::new(),
     }
 }
 
 pub(super) fn aligned() -> AlignedFile {
-    let cell = |number, text: &str, changed| {
-        Some(AlignedCell { number, text: text.as_bytes().to_vec(), changed })
-    };
+    let text = |text: &str| LineText(text.as_bytes().to_vec());
+    let cell = |number, line: &str| Some(AlignedCell { number, text: text(line) });
     let row = |cells| AlignedRow { cells };
+    let body = ["fn pay() {", "    charge();", "    log();", "    mail();", "    done();", "}", ""];
     AlignedFile {
         path: RepoPath::new("src/api/checkout.rs"),
         columns: ["base", "brave-otter", "calm-heron"].map(str::to_owned).to_vec(),
-        rows: vec![
-            row(vec![
-                cell(1, "use web;", false),
-                cell(1, "use web;", false),
-                cell(1, "use web;", false),
-            ]),
-            row(vec![None, cell(2, "use limit;", true), None]),
-            row(vec![
-                cell(2, "const MAX: u32 = 1;", true),
-                cell(3, "const MAX: u32 = 1;", false),
-                cell(2, "const MAX: u32 = 64;", true),
-            ]),
+        missing: vec![false; 3],
+        stretches: vec![
+            Stretch::Common { starts: vec![1, 1, 1], lines: vec![text("use web;")] },
+            Stretch::Changed {
+                groups: vec![0, 1, 2],
+                rows: vec![
+                    row(vec![None, cell(2, "use limit;"), None]),
+                    row(vec![
+                        cell(2, "const MAX: u32 = 1;"),
+                        cell(3, "const MAX: u32 = 1;"),
+                        cell(2, "const MAX: u32 = 64;"),
+                    ]),
+                ],
+            },
+            Stretch::Common { starts: vec![3, 4, 3], lines: body.map(text).to_vec() },
+            Stretch::Changed {
+                groups: vec![0, 1, 1],
+                rows: vec![row(vec![
+                    cell(10, "// end"),
+                    cell(11, "// the end"),
+                    cell(10, "// the end"),
+                ])],
+            },
+            Stretch::Changed {
+                groups: vec![0, 0, 1],
+                rows: vec![row(vec![None, None, cell(11, "fn extra() {}")])],
+            },
         ],
         note: None,
     }

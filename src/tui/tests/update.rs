@@ -9,6 +9,7 @@ use super::{
     key, picture, requests, type_keys,
 };
 use crate::model::decision::{Decision, DecisionKind};
+use crate::model::diff::Detail;
 use crate::model::environment::{SessionKind, SessionState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentName, SessionId};
@@ -266,6 +267,7 @@ fn a_snapshot_opens_its_difference_to_the_one_before() {
         target: Target::Id(sample::id(1)),
         from: DiffSide::Snapshot(sample::commit(11)),
         to: DiffSide::Snapshot(sample::commit(12)),
+        detail: Detail::Outline,
     };
     assert!(opened.contains(&expected), "{opened:?}");
 }
@@ -294,7 +296,7 @@ fn searching_goes_through_matches_and_ends_with_escape() {
     type_keys(&mut app, "/CART");
     app.happen(key(KeyCode::Enter), NOW);
     let top = |app: &super::super::app::App| match app.views.last() {
-        Some(View::Diff(view)) => view.top,
+        Some(View::Diff(view)) => view.place.row,
         _ => panic!("the diff is open"),
     };
     assert_eq!(top(&app), 6);

@@ -1,13 +1,16 @@
 //! What is seen: pure functions of the app and an area.
 
 mod chrome;
+mod comments;
 mod compare;
 mod denied;
 mod diff;
+mod file;
 mod help;
 mod history;
 mod inspect;
 mod list;
+mod map;
 mod new;
 mod pane;
 mod panel;
@@ -20,12 +23,16 @@ use super::app::{App, Overlay, View};
 use super::layout;
 
 pub(super) use denied::place_width;
+pub(super) use file::columns_shown;
 pub(crate) use history::Timeline;
 pub(crate) use list::row_at as list_row;
+pub(crate) use map::map_details;
 pub(crate) use pane::crop;
 
 /// Rows of a diff view that are not its text: header, footer, frame.
 pub(crate) const DIFF_CHROME: u16 = 4;
+/// Rows of the matrix of a comparison that are not its files: header, footer, frame, titles, totals.
+pub(crate) const COMPARE_CHROME: u16 = 6;
 /// Rows of a list view that are not its rows: header, footer, frame, column titles.
 pub(crate) const LIST_CHROME: u16 = 5;
 
@@ -39,11 +46,12 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     match app.views.last() {
         None => cursor = deck(app, body, buffer),
         Some(View::Diff(view)) => cursor = diff::draw(app, view, body, buffer),
-        Some(View::Compare(view)) => compare::matrix(app, view, body, buffer),
-        Some(View::File(view)) => compare::file(app, view, body, buffer),
+        Some(View::Compare(view)) => cursor = compare::draw(app, view, body, buffer),
+        Some(View::File(view)) => cursor = file::draw(app, view, body, buffer),
         Some(View::History(view)) => history::draw(app, view, body, buffer),
         Some(View::Inspect(view)) => inspect::draw(app, view, body, buffer),
         Some(View::Denied(view)) => denied::draw(app, view, body, buffer),
+        Some(View::Map(view)) => map::draw(app, view, body, buffer),
     }
     chrome::footer(app, clip(footer), buffer);
     chrome::message(app, body, buffer);
@@ -58,6 +66,8 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             Overlay::Merge(form) => panel::merge(app, form, body, buffer),
             Overlay::Name(form) => panel::name(app, form, body, buffer),
             Overlay::New(form) => new::draw(app, form, body, buffer),
+            Overlay::Comment(form) => comments::comment(app, form, body, buffer),
+            Overlay::Message(form) => comments::message(app, form, body, buffer),
         };
     }
     cursor.filter(|position| area.contains(*position))

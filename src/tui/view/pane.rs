@@ -13,6 +13,7 @@ use super::super::theme::Theme;
 use super::super::widget::{Frame, Weight, age, foreign, put};
 use super::chrome::wrap;
 use super::list::{badge_span, tone};
+use super::map::fit_words;
 use crate::model::environment::{Environment, EnvironmentState, SessionKind, SessionState};
 use crate::model::path::hides_or_steers;
 use crate::model::screen::{Row, Run, Screen};
@@ -144,6 +145,10 @@ fn bottom(app: &App, environment: &Environment) -> Line<'static> {
     }
     if divergence.behind > 0 {
         parts.push(vec![Span::styled(format!("base+{}", divergence.behind), theme.quiet())]);
+    }
+    if let Some((words, clean)) = fit_words(app, environment) {
+        let tone = if clean { theme.quiet() } else { theme.caution() };
+        parts.push(vec![Span::styled(words, tone)]);
     }
     if !environment.denied.is_empty() {
         let words = format!("{} denied", environment.denied.len());

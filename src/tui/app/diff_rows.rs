@@ -1,0 +1,178 @@
+//! A file's diff as rows: unified or side by side, hunks folded or not.
+
+use std::collections::BTreeSet;
+
+use crate::model::diff::{DiffContent, DiffLine, FileDiff, LineKind};
+
+use super::super::widget::line_text;
+
+/// One row of a file's diff, text already safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DiffRow {
+    Hunk {
+        hunk: usize,
+        text: String,
+        folded: bool,
+    },
+    /// Line numbers before and after, the text, and the row it stands against, if any.
+    Line {
+        kind: LineKind,
+        old: Option<u32>,
+        new: Option<u32>,
+        text: String,
+        partner: Option<usize>,
+    },
+    Pair {
+        old: Option<PairSide>,
+        new: Option<PairSide>,
+    },
+    Note(String),
+}
+
+/// One half of a row; `changed` tells it from context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PairSide {
+    pub(crate) number: u32,
+    pub(crate) changed: bool,
+    pub(crate) text: String,
+}
+
+impl DiffRow {
+    pub(super) fn contains(&self, needle: &str) -> bool {
+        let has = |text: &str| text.to_lowercase().contains(needle);
+        match self {
+            Self::Hunk { .. } | Self::Note(_) => false,
+            Self::Line { text, .. } => has(text),
+            Self::Pair { old, new } => [old, new].into_iter().flatten().any(|side| has(&side.text)),
+        }
+    }
+
+    /// Where a comment on this row belongs: the line's number, and its text.
+    pub(super) fn place(&self) -> Option<(u32, &str)> {
+        match self {
+            Self::Line { old, new, text, .. } => Some((new.or(*old)?, text)),
+            Self::Pair { old, new } => {
+                let side = new.as_ref().or(old.as_ref())?;
+                Some((side.number, &side.text))
+            }
+            Self::Hunk { .. } | Self::Note(_) => None,
+        }
+    }
+}
+
+/// A file's rows, folded hunks as their headings alone.
+pub(super) fn rows(file: &FileDiff, paired: bool, folded: &BTreeSet<usize>) -> Vec<DiffRow> {
+    let note = |text: String| vec![DiffRow::Note(text)];
+    let hunks = match &file.content {
+        DiffContent::Unread => return note("reading …".to_owned()),
+        DiffContent::Text(hunks) if hunks.is_empty() => {
+            return note(if file.old_path.is_some() && file.old_blob == file.new_blob {
+                "moved, nothing else".to_owned()
+            } else {
+                "no lines changed".to_owned()
+            });
+        }
+        DiffContent::Text(hunks) => hunks,
+        DiffContent::Binary { old, new } => {
+            return note(format!("binary, {old} → {new} bytes"));
+        }
+        DiffContent::TooLarge { old, new } => {
+            return note(format!("too large to compare, {old} → {new} bytes"));
+        }
+    };
+    let mut made = Vec::new();
+    for (index, hunk) in hunks.iter().enumerate() {
+        let (old, new) = (hunk.old_start, hunk.new_start);
+        let folded = folded.contains(&index);
+        made.push(DiffRow::Hunk {
+            hunk: index,
+            text: format!("@@ -{old},{} +{new},{} @@", hunk.old_lines, hunk.new_lines),
+            folded,
+        });
+        if folded {
+            continue;
+        }
+        // An empty side is numbered by the line before it.
+        let old = old + u32::from(hunk.old_lines == 0);
+        let new = new + u32::from(hunk.new_lines == 0);
+        if paired {
+            side_by_side(old, new, &hunk.lines, &mut made);
+        } else {
+            unified(old, new, &hunk.lines, &mut made);
+        }
+    }
+    made
+}
+
+fn unified(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<DiffRow>) {
+    let mut rest = lines;
+    while let Some(first) = rest.first() {
+        let block = match first.kind {
+            LineKind::Context => 1,
+            _ => rest.iter().take_while(|line| line.kind != LineKind::Context).count(),
+        };
+        let (block, after) = rest.split_at(block);
+        let mut places: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
+        for line in block {
+            let (has_old, has_new) = (line.kind != LineKind::Added, line.kind != LineKind::Removed);
+            if has_old != has_new {
+                places[usize::from(has_new)].push(rows.len());
+            }
+            rows.push(DiffRow::Line {
+                kind: line.kind,
+                old: has_old.then_some(old),
+                new: has_new.then_some(new),
+                text: line_text(&line.text),
+                partner: None,
+            });
+            old += u32::from(has_old);
+            new += u32::from(has_new);
+            if line.no_newline {
+                rows.push(DiffRow::Note("no newline at the end".to_owned()));
+            }
+        }
+        let [removed, added] = places;
+        for (one, other) in removed.into_iter().zip(added) {
+            for (at, against) in [(one, other), (other, one)] {
+                if let DiffRow::Line { partner, .. } = &mut rows[at] {
+                    *partner = Some(against);
+                }
+            }
+        }
+        rest = after;
+    }
+}
+
+/// Lines that were removed stand beside those that were added in their place.
+fn side_by_side(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<DiffRow>) {
+    let mut rest = lines;
+    let side = |line: &DiffLine, number: &mut u32, changed| {
+        *number += 1;
+        PairSide { number: *number - 1, changed, text: line_text(&line.text) }
+    };
+    while let Some(first) = rest.first() {
+        if first.kind == LineKind::Context {
+            rows.push(DiffRow::Pair {
+                old: Some(side(first, &mut old, false)),
+                new: Some(side(first, &mut new, false)),
+            });
+            rest = &rest[1..];
+            continue;
+        }
+        let length = rest.iter().take_while(|line| line.kind != LineKind::Context).count();
+        let (block, after) = rest.split_at(length);
+        let of = |kind| block.iter().filter(move |line| line.kind == kind);
+        let (mut removed, mut added) = (of(LineKind::Removed), of(LineKind::Added));
+        loop {
+            let pair = (removed.next(), added.next());
+            if pair == (None, None) {
+                break;
+            }
+            rows.push(DiffRow::Pair {
+                old: pair.0.map(|line| side(line, &mut old, true)),
+                new: pair.1.map(|line| side(line, &mut new, true)),
+            });
+        }
+        rest = after;
+    }
+}

@@ -1,0 +1,258 @@
+//! Reading a diff: what is read when, what is marked, what is said to the agent.
+
+use super::super::app::{App, DiffView, Effect, Happening, Tag, View};
+use super::sample;
+use super::{
+    Input, Key, KeyCode, MIDDLE, Modifiers, NOW, Request, SMALL, answer, key, picture, requests,
+    type_keys,
+};
+use crate::model::caution::Caution;
+use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, FileSide, Review, ReviewMark};
+use crate::model::id::SessionId;
+use crate::proto::{Reply, Target};
+
+/// The sample's files as an outline, each with a content of its own.
+fn outline() -> Diff {
+    let mut diff = sample::diff();
+    for (file, number) in diff.files.iter_mut().zip(1..) {
+        file.content = DiffContent::Unread;
+        file.new_blob = Some(sample::commit(number));
+    }
+    diff
+}
+
+fn opened() -> App {
+    let mut app = sample::deck(MIDDLE);
+    type_keys(&mut app, "d");
+    app
+}
+
+fn view(app: &App) -> &DiffView {
+    match app.views.last() {
+        Some(View::Diff(view)) => view,
+        other => panic!("the diff is open, not {other:?}"),
+    }
+}
+
+fn give_outline(app: &mut App, diff: Diff) -> Vec<Effect> {
+    let ticket = view(app).ticket;
+    app.happen(Happening::Reply(Tag::View(ticket), Ok(Reply::Diff(diff))), NOW)
+}
+
+fn give_file(app: &mut App, reading: u64, file: FileDiff) {
+    let tag = Tag::FileDiff { ticket: view(app).ticket, reading };
+    app.happen(Happening::Reply(tag, Ok(Reply::FileDiff(Box::new(file)))), NOW);
+}
+
+#[test]
+fn lines_are_read_for_the_file_that_is_shown_and_a_late_answer_is_dropped() {
+    let mut app = opened();
+    let asked = requests(give_outline(&mut app, outline()));
+    let of_file = |request: &&Request| matches!(request, Request::ReadFileDiff { .. });
+    assert_eq!(asked.iter().filter(of_file).count(), 1);
+    assert!(
+        asked.iter().any(|request| {
+            matches!(request, Request::ReadDiff { detail: Detail::Counted, .. })
+        })
+    );
+    assert!(picture(&app).contains("reading …"));
+    // The reader went on before the first file came.
+    let asked = requests(type_keys(&mut app, "]"));
+    assert_eq!(asked.iter().filter(of_file).count(), 1);
+    give_file(&mut app, 1, sample::diff().files.remove(0));
+    assert!(picture(&app).contains("reading …"), "{}", picture(&app));
+    give_file(&mut app, 2, sample::diff().files.remove(0));
+    assert!(picture(&app).contains("Response::unauthorized"), "{}", picture(&app));
+}
+
+#[test]
+fn what_calls_for_caution_comes_first_and_says_why() {
+    let mut app = opened();
+    let mut diff = sample::diff();
+    diff.files[2].cautions =
+        vec![Caution::Runs { by: "make runs it".to_owned() }, Caution::Executable];
+    give_outline(&mut app, diff);
+    let shown = picture(&app);
+    assert_eq!(view(&app).chosen().map(|file| file.path.to_string()), Some("web/logo.png".into()));
+    assert!(shown.contains("! make runs it · may be executed now"), "{shown}");
+}
+
+#[test]
+fn a_review_is_of_the_content_that_was_shown_and_goes_on_to_the_next() {
+    let mut app = opened();
+    give_outline(&mut app, outline());
+    let file = view(&app).chosen().expect("a file").clone();
+    let asked = requests(type_keys(&mut app, "r"));
+    let content = Some(FileSide { mode: 0o100_644, blob: sample::commit(1) });
+    let mark = ReviewMark { path: file.path.clone(), content, reviewed: true };
+    assert!(asked.contains(&Request::MarkReviewed { target: Target::Id(sample::id(1)), mark }));
+    assert!(picture(&app).contains("file 2 of 3") && picture(&app).contains("✓ 1 reviewed"));
+    type_keys(&mut app, "t");
+    assert!(picture(&app).contains("of 2") && picture(&app).contains("since reviewed"));
+    type_keys(&mut app, "t[");
+    let asked = requests(type_keys(&mut app, "r"));
+    assert!(asked.iter().any(|request| {
+        matches!(request, Request::MarkReviewed { mark, .. } if !mark.reviewed)
+    }));
+}
+
+#[test]
+fn since_the_review_a_file_is_read_from_what_was_reviewed() {
+    let mut app = opened();
+    let mut diff = outline();
+    let since = FileSide { mode: 0o100_644, blob: sample::commit(77) };
+    diff.files[0].review = Review::Changed { since: since.clone() };
+    give_outline(&mut app, diff);
+    assert!(picture(&app).contains("changed since you reviewed it"), "{}", picture(&app));
+    let asked = requests(type_keys(&mut app, "t"));
+    assert!(asked.iter().any(|request| {
+        matches!(request, Request::ReadFileDiff { old, .. } if *old == Some(since.clone()))
+    }));
+}
+
+#[test]
+fn comments_become_one_message_that_is_seen_before_it_is_pasted_and_entered() {
+    let mut app = opened();
+    answer(&mut app, Reply::Diff(sample::diff()));
+    // A heading takes no comment.
+    type_keys(&mut app, "c");
+    assert!(app.overlay.is_none());
+    type_keys(&mut app, "jjjc");
+    type_keys(&mut app, "say why");
+    assert_eq!(requests(app.happen(key(KeyCode::Enter), NOW)), []);
+    type_keys(&mut app, "C");
+    let shown = picture(&app);
+    assert!(
+        shown.contains("To brave-otter's agent") && shown.contains("> let Some(user)"),
+        "{shown}"
+    );
+    let sent = requests(app.happen(key(KeyCode::Enter), NOW));
+    let [paste, enter] = sent.as_slice() else { panic!("{sent:?}") };
+    let input = |request: &Request| match request {
+        Request::SendInput { session: SessionId::AGENT, input, .. } => input.clone(),
+        other => panic!("{other:?}"),
+    };
+    let Input::Paste(text) = input(paste) else { panic!("{paste:?}") };
+    assert!(
+        text.ends_with("src/api/checkout.rs:11\n> let Some(user) = request.user() else {\nsay why"),
+        "{text}"
+    );
+    assert_eq!(input(enter), Input::Key(Key { code: KeyCode::Enter, modifiers: Modifiers(0) }));
+    // They are kept until the agent has them.
+    type_keys(&mut app, "C");
+    assert!(app.overlay.is_some());
+    app.happen(key(KeyCode::Escape), NOW);
+    app.happen(Happening::Reply(Tag::Commented(sample::id(1)), Ok(Reply::Done)), NOW);
+    type_keys(&mut app, "C");
+    assert!(app.overlay.is_none());
+}
+
+#[test]
+fn a_patch_is_exported_whole_whatever_is_on_the_screen() {
+    let mut app = opened();
+    give_outline(&mut app, outline());
+    let asked = requests(type_keys(&mut app, "e"));
+    assert!(
+        asked
+            .iter()
+            .any(|request| { matches!(request, Request::ReadDiff { detail: Detail::Lines, .. }) })
+    );
+    let tag = Tag::Export("brave-otter".to_owned());
+    let effects = app.happen(Happening::Reply(tag, Ok(Reply::Diff(sample::diff()))), NOW);
+    let [Effect::Export { name, patch }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(name, "brave-otter");
+    assert!(patch.starts_with(b"diff --git a/src/api/checkout.rs"));
+}
+
+#[test]
+fn hunks_fold_and_the_last_one_leads_to_the_next_file() {
+    let mut app = opened();
+    answer(&mut app, Reply::Diff(sample::diff()));
+    app.happen(key(KeyCode::Enter), NOW);
+    assert!(picture(&app).contains("· folded") && !picture(&app).contains("Cart::of"));
+    app.happen(key(KeyCode::Enter), NOW);
+    assert!(picture(&app).contains("Cart::of"));
+    type_keys(&mut app, "n");
+    assert!(picture(&app).contains("file 2 of 3"), "{}", picture(&app));
+}
+
+#[test]
+fn the_map_shows_who_fits_with_whom() {
+    let mut app = sample::deck(SMALL);
+    sample::predict(&mut app);
+    type_keys(&mut app, "M");
+    insta::assert_snapshot!(picture(&app), @r"
+     agentdeck  shop · 6 environments                       main ↑2 · 1 uncommitted
+    ┌ Map · main ──────────────────────────────────────────────────────────────────┐
+    │  main              ━━━━━━━━━━━━━━━━━                                         │
+    │▌● 1 brave-otter    ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +41 −7 ahead 2 behind 3 ≠ conflicts with│
+    │ ● 2 calm-heron     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +120 −12 ahead 0 behind 0 merges clean  │
+    │ ✓ 3 dry-fox        ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +12 −2 ahead 0 behind 0 ≠ conflicts with│
+    │ ✗ 4 eager-lynx     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
+    │ ◌ 5 fast-mole      ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
+    │ ■ 6 grey-owl       ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    │──────────────────────────────────────────────────────────────────────────────│
+    │  main               1 file in common · fits                                  │
+    │  dry-fox            1 file in common · ✗ 1 conflict src/api/checkout.rs      │
+    │  calm-heron         2 files in common · fits                                 │
+    │                                                                              │
+    │                                                                              │
+    │                                                                              │
+    └──────────────────────────────────────────────────────────────────────────────┘
+     Enter open  Space mark  c compare  ? help  q close
+    ");
+    let mut app = sample::deck(MIDDLE);
+    sample::predict(&mut app);
+    type_keys(&mut app, "M");
+    insta::assert_snapshot!(picture(&app), @r"
+     agentdeck  shop · 6 environments                                                               main ↑2 · 1 uncommitted
+    ┌ Map · main ──────────────────────────────────────────────────────────────────────────────────────────────────────────┐
+    │  main              ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━                                         │
+    │▌● 1 brave-otter    ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +41 −7 ahead 2 behind 3 ≠ conflicts with│
+    │ ● 2 calm-heron     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +120 −12 ahead 0 behind 0 merges clean  │
+    │ ✓ 3 dry-fox        ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +12 −2 ahead 0 behind 0 ≠ conflicts with│
+    │ ✗ 4 eager-lynx     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
+    │ ◌ 5 fast-mole      ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
+    │ ■ 6 grey-owl       ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────│
+    │  main               1 file in common · fits                                                                          │
+    │  dry-fox            1 file in common · ✗ 1 conflict src/api/checkout.rs                                              │
+    │  calm-heron         2 files in common · fits                                                                         │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    │                                                                                                                      │
+    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+     Enter open  Space mark  c compare  ? help  q close
+    ");
+    app.happen(key(KeyCode::Down), NOW);
+    app.happen(key(KeyCode::Enter), NOW);
+    assert_eq!(app.selected, Some(sample::id(2)));
+}

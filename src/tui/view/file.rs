@@ -1,0 +1,214 @@
+//! One file in every version side by side, lines that belong together in one row.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::super::app::{App, FileRow, FileView, agreement_words, all_agree};
+use super::super::theme::Theme;
+use super::super::widget::{Frame, fit, foreign, line_text, put, source_line};
+use super::diff::{fit_path, search};
+use crate::model::comparison::{AlignedFile, Stretch, letter};
+
+/// A column of text narrower than this is not worth reading.
+const NARROWEST: u16 = 36;
+/// Columns of a line number, its sign, and blanks around them.
+const GUTTER: u16 = 8;
+
+pub(super) fn draw(
+    app: &App,
+    view: &FileView,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
+    let theme = app.settings.theme;
+    let path = fit_path(&view.path.to_string(), usize::from(area.width.saturating_sub(6)));
+    let mut frame = Frame::new(theme.frame(), Line::styled(format!(" {path} "), theme.strong()));
+    frame.corner = position(theme, view);
+    let inner = frame.draw(buffer, area);
+    let Some(file) = &view.file else {
+        put(buffer, inner, Line::styled(" reading …", theme.quiet()));
+        return None;
+    };
+    if let Some(note) = &file.note {
+        put(buffer, inner, Line::styled(format!(" {}", foreign(note)), theme.quiet()));
+        return None;
+    }
+    if inner.height < 2 || file.columns.is_empty() {
+        return None;
+    }
+    let shown = columns_shown(file.columns.len(), view.column, view.hides_base, area.width);
+    let places = places(inner, shown.len());
+    for (column, place) in shown.iter().zip(&places) {
+        title(theme, file, *column, Rect { height: 1, ..*place }, buffer);
+    }
+    for place in &places[1..] {
+        for y in inner.y..inner.bottom() {
+            buffer[(place.x - 1, y)].set_symbol("│").set_style(theme.frame());
+        }
+    }
+    for (row, y) in (view.place.top..view.rows.len()).zip(inner.y + 1..inner.bottom()) {
+        let line = Rect { y, height: 1, ..inner };
+        let chosen = row == view.place.row;
+        match view.rows[row] {
+            FileRow::Fold { .. } | FileRow::Heading { .. } => {
+                bar(theme, view, file, row, line, buffer);
+            }
+            _ => {
+                for (column, place) in shown.iter().zip(&places) {
+                    cell(theme, view, (row, *column), Rect { y, height: 1, ..*place }, buffer);
+                }
+            }
+        }
+        if chosen {
+            buffer[(line.x, y)].set_symbol("▌").set_style(theme.chosen());
+        }
+    }
+    search(theme, &view.search, area, buffer)
+}
+
+fn position(theme: Theme, view: &FileView) -> Line<'static> {
+    match view.differences() {
+        (_, 0) if view.file.is_some() => Line::styled(" no differences ", theme.quiet()),
+        (_, 0) => Line::default(),
+        (at, all) => Line::styled(format!(" difference {at} of {all} "), theme.quiet()),
+    }
+}
+
+/// The columns there is room for: the base unless it is hidden, and attempts from the first
+/// chosen one on. A narrow terminal shows one.
+pub(crate) fn columns_shown(
+    columns: usize,
+    first: usize,
+    hides_base: bool,
+    width: u16,
+) -> Vec<usize> {
+    let attempts = columns.saturating_sub(1);
+    if attempts == 0 {
+        return vec![0];
+    }
+    let room = usize::from(width / NARROWEST).clamp(1, columns);
+    let base = !hides_base && room > 1;
+    let room = (room - usize::from(base)).min(attempts);
+    let start = 1 + first.min(attempts - room);
+    (0..usize::from(base)).chain(start..start + room).collect()
+}
+
+/// As many equal places, one column apart for the line between them.
+fn places(inner: Rect, count: usize) -> Vec<Rect> {
+    let at = |index: usize| inner.x + (usize::from(inner.width) * index / count.max(1)) as u16;
+    let place = |index: usize| {
+        let x = at(index) + u16::from(index > 0);
+        Rect { x, width: at(index + 1).saturating_sub(x), ..inner }
+    };
+    (0..count).map(place).collect()
+}
+
+fn title(theme: Theme, file: &AlignedFile, column: usize, area: Rect, buffer: &mut Buffer) {
+    let name = foreign(&file.columns[column]);
+    let (name, tone) = match column.checked_sub(1) {
+        None => (name, theme.quiet()),
+        Some(attempt) => (format!("{} {name}", letter(attempt)), theme.strong()),
+    };
+    let mut spans =
+        vec![Span::styled(format!("{:width$}{name}", "", width = usize::from(GUTTER)), tone)];
+    if file.missing.get(column).copied().unwrap_or_default() {
+        spans.push(Span::styled(" · not there", theme.caution()));
+    }
+    put(buffer, area, Line::from(spans));
+}
+
+/// A row over all columns: what is folded, or who agrees about what follows.
+fn bar(
+    theme: Theme,
+    view: &FileView,
+    file: &AlignedFile,
+    row: usize,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let plural = |count: usize| if count == 1 { "line" } else { "lines" };
+    let (words, tone, dash) = match view.rows[row] {
+        FileRow::Fold { stretch, lines, .. } => match &file.stretches[stretch] {
+            Stretch::Common { .. } => {
+                (format!("{lines} unchanged {}", plural(lines)), theme.quiet(), "·")
+            }
+            Stretch::Changed { groups, .. } => {
+                let words = format!("{} on {lines} {}", agreement_words(groups), plural(lines));
+                (format!("= {words}"), theme.good(), "·")
+            }
+        },
+        FileRow::Heading { stretch } => match &file.stretches[stretch] {
+            Stretch::Changed { groups, .. } if all_agree(groups) => {
+                (format!("= {}", agreement_words(groups)), theme.good(), "─")
+            }
+            Stretch::Changed { groups, .. } => {
+                (format!("≠ {}", agreement_words(groups)), theme.caution(), "─")
+            }
+            Stretch::Common { .. } => return,
+        },
+        _ => return,
+    };
+    let fill = |count: usize| Span::styled(dash.repeat(count), theme.frame());
+    let words = fit(&words, usize::from(area.width).saturating_sub(6));
+    let used = 4 + unicode_width::UnicodeWidthStr::width(words.as_str());
+    let rest = usize::from(area.width).saturating_sub(used + 1);
+    let line = vec![Span::raw(" "), fill(2), Span::styled(format!(" {words} "), tone), fill(rest)];
+    put(buffer, area, Line::from(line));
+}
+
+fn cell(
+    theme: Theme,
+    view: &FileView,
+    (row, column): (usize, usize),
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let changed = matches!(view.rows[row], FileRow::Changed { .. });
+    let Some((number, text)) = view.cell(row, column) else {
+        if changed {
+            // What is not there must not look like an empty line.
+            let blank = "╌".repeat(usize::from(area.width.saturating_sub(GUTTER)).min(3));
+            let x = area.x + GUTTER.min(area.width);
+            put(
+                buffer,
+                Rect { x, width: area.right() - x, ..area },
+                Line::styled(blank, theme.frame()),
+            );
+        }
+        return;
+    };
+    let (sign, tone) = sign(theme, view, (row, column), changed);
+    let text = line_text(&text.0);
+    let painted = view.painted.get(&(row, column));
+    let room = usize::from(area.width.saturating_sub(GUTTER));
+    let mut spans =
+        vec![Span::styled(format!(" {number:>5} "), theme.quiet()), Span::styled(sign, tone)];
+    let needle = view.search.needle();
+    spans.extend(source_line(theme, &text, painted, needle, tone, room));
+    put(buffer, area, Line::from(spans));
+}
+
+/// How a line stands to the base's: kept, changed, its own, or gone from an attempt.
+fn sign(
+    theme: Theme,
+    view: &FileView,
+    (row, column): (usize, usize),
+    changed: bool,
+) -> (&'static str, Style) {
+    let same = |other: usize| {
+        let own = view.cell(row, column).map(|(_, text)| text);
+        own == view.cell(row, other).map(|(_, text)| text)
+    };
+    if !changed {
+        return (" ", theme.text());
+    }
+    let columns = view.file.as_ref().map_or(0, |file| file.columns.len());
+    match column {
+        0 if (1..columns).all(same) => (" ", theme.text()),
+        0 => ("−", theme.bad()),
+        _ if same(0) => (" ", theme.text()),
+        _ => ("+", theme.good()),
+    }
+}
