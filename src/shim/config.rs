@@ -32,6 +32,9 @@ pub struct ShimConfig {
     /// The users of a new box, to be written before it serves.
     #[serde(default)]
     pub accounts: Option<Accounts>,
+    /// What the box's programs may open, beyond what its mounts show; `None` leaves it to them.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
 }
 
 /// The files that name a box's users and groups.
@@ -39,6 +42,15 @@ pub struct ShimConfig {
 pub struct Accounts {
     pub passwd: String,
     pub group: String,
+}
+
+/// What is kept by the kernel's Landlock, where it has it. Devices, `/proc` and `/sys` of a box
+/// are as every box has them; the rest is named here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// Directories of the box in which its programs may do everything but make or steer devices,
+    /// with all below them. What is not there is passed over.
+    pub places: Vec<PathBuf>,
 }
 
 /// Bounds that the kernel keeps for each process or user; `None` leaves one as it is.

@@ -31,7 +31,7 @@ pub(super) async fn run(
     mut writer: OwnedWriteHalf,
     program: &Program,
 ) {
-    let mut child = match spawn::spawn(&shim.config, program, Streams::Pipes) {
+    let mut child = match spawn::spawn(&shim.config, &shim.expendability, program, Streams::Pipes) {
         Ok(child) => child,
         Err(error) => {
             let failed = ShimEvent::ExecFailed { message: error.message };

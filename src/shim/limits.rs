@@ -1,8 +1,9 @@
 //! Bounds that a program takes on between fork and exec, and hands on to what it starts.
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 
 use super::config::ShimConfig;
@@ -11,6 +12,9 @@ use super::turns;
 /// Added to how gladly the kernel ends a program of a box when the memory of the machine, or of
 /// the box, runs out: before the shim, and before what the user runs outside.
 const EXPENDABLE: &[u8] = b"300";
+
+/// Where a process has that.
+const WILLINGNESS: &str = "/proc/self/oom_score_adj";
 
 /// The bounds of a box's programs.
 pub(super) struct Bounds {
@@ -30,7 +34,6 @@ impl Bounds {
         if self.boxed {
             // An image of a program's memory would go to the host's collector.
             bound(Resource::Core, 0)?;
-            become_expendable();
         }
         turns::of_programs();
         if let Some(processes) = self.processes {
@@ -47,10 +50,32 @@ fn bound(resource: Resource, value: u64) -> io::Result<()> {
     Ok(rustix::process::setrlimit(resource, limit)?)
 }
 
-/// Best effort: without it the kernel chooses as it likes.
-fn become_expendable() {
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
-        let _ = rustix::io::write(&file, EXPENDABLE);
+/// Has programs be born expendable. A program cannot say so itself: once the shim is confined,
+/// nothing it starts opens a file of `/proc` to write.
+pub(super) struct Expendability {
+    /// The shim's own file, and what stood in it.
+    own: Option<(File, Vec<u8>)>,
+}
+
+impl Expendability {
+    /// For the programs of a box. Best effort: without it the kernel chooses as it likes.
+    pub(super) fn of(config: &ShimConfig) -> Self {
+        let open = || {
+            let mut file = OpenOptions::new().read(true).write(true).open(WILLINGNESS).ok()?;
+            let mut text = Vec::new();
+            file.read_to_end(&mut text).ok()?;
+            Some((file, text))
+        };
+        Self { own: if config.drop_privileges { open() } else { None } }
+    }
+
+    /// Calls `start`, which forks. What is born has its parent's value, so the shim takes that of
+    /// programs for as long.
+    pub(super) fn give<T>(&self, start: impl FnOnce() -> T) -> T {
+        let Some((file, before)) = &self.own else { return start() };
+        let _ = file.write_at(EXPENDABLE, 0);
+        let started = start();
+        let _ = file.write_at(before, 0);
+        started
     }
 }

@@ -11,6 +11,7 @@ pub mod wire;
 
 mod accounts;
 mod bell;
+mod confinement;
 mod connection;
 mod dial;
 mod eager;
@@ -83,12 +84,25 @@ fn try_run(config_path: &Path) -> anyhow::Result<()> {
     }
     let listener = server::bind(&config)
         .with_context(|| format!("cannot listen in {}", config.run_directory))?;
+    let expendability = limits::Expendability::of(&config);
+    if let Some(confinement) = &config.confinement {
+        confine(confinement);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         if let Some(relay) = &config.relay {
             relay::start(relay, &config.run_directory).context("cannot start the relay")?;
         }
-        server::serve(config, listener).await
+        server::serve(config, expendability, listener).await
     })
+}
+
+/// Takes the second layer on, before there is another thread or process. A box goes without it
+/// where the kernel has none; what holds is found by trying, and told.
+fn confine(confinement: &config::Confinement) {
+    if let Err(error) = confinement::take(confinement) {
+        // Standard error is the shim's log; without it there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "agentdeck shim: not confined: {error:#}");
+    }
 }

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::ShimConfig;
+use super::limits::Expendability;
 use super::session::{Session, Terminal};
 use super::spawn::{self, StartError, Streams};
 use super::wire::{Program, SOCKET};
@@ -30,6 +31,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// What all connections share. Everything runs on one thread.
 pub(super) struct Shim {
     pub(super) config: ShimConfig,
+    pub(super) expendability: Expendability,
     pub(super) sessions: RefCell<BTreeMap<SessionId, Rc<Session>>>,
     /// Commands of `Exec` that are waited for.
     commands: RefCell<HashMap<Pid, oneshot::Sender<i32>>>,
@@ -127,13 +129,18 @@ fn require_closed(directory: &Path, agent: u32) -> io::Result<()> {
 }
 
 /// Serves until a peer or a signal ends the box.
-pub(super) async fn serve(config: ShimConfig, listener: StdListener) -> anyhow::Result<()> {
+pub(super) async fn serve(
+    config: ShimConfig,
+    expendability: Expendability,
+    listener: StdListener,
+) -> anyhow::Result<()> {
     let listener = UnixListener::from_std(listener)?;
     let mut child_ended = signal(SignalKind::child())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let (stop, mut stopped) = mpsc::channel(1);
     let shim = Rc::new(Shim {
         config,
+        expendability,
         sessions: RefCell::default(),
         commands: RefCell::default(),
         changes: watch::Sender::new(0),
@@ -206,7 +213,8 @@ impl Shim {
         let size = size.clamped();
         let no_terminal = |error| format!("cannot open a terminal: {error}");
         let terminal = Terminal::open(size).map_err(no_terminal)?;
-        let child = spawn::spawn(&self.config, program, Streams::Terminal(terminal.slave))?;
+        let streams = Streams::Terminal(terminal.slave);
+        let child = spawn::spawn(&self.config, &self.expendability, program, streams)?;
         let pid = spawn::pid_of(&child);
         let command = program.command.clone();
         let session = Session::new(id, pid, command, terminal.master, size).map_err(no_terminal)?;

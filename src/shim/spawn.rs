@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::Pid;
 
 use super::config::ShimConfig;
-use super::limits::Bounds;
+use super::limits::{Bounds, Expendability};
 use super::privileges::Rights;
 use super::wire::{Program, Role};
 
@@ -33,6 +33,7 @@ impl From<String> for StartError {
 /// Starts `program` in a session of its own.
 pub(super) fn spawn(
     config: &ShimConfig,
+    expendability: &Expendability,
     program: &Program,
     streams: Streams,
 ) -> Result<Child, StartError> {
@@ -75,7 +76,7 @@ pub(super) fn spawn(
         });
     }
     // The standard library resets SIGPIPE and the signal mask before the closure runs.
-    command.spawn().map_err(|error| explain(name, &error))
+    expendability.give(|| command.spawn()).map_err(|error| explain(name, &error))
 }
 
 /// Begins a session. The raw call, because emulated kernels answer 0, which no typed id can hold.

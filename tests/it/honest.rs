@@ -71,6 +71,7 @@ fn by_hand(boxed: &Boxed, options: &[&str], drops: bool) -> BoxRecord {
         relay: None,
         limits: ProgramLimits::default(),
         accounts: None,
+        confinement: None,
     };
     let config = serde_json::to_vec(&config).expect("text");
     std::fs::write(plan.run.join("shim.json"), config).expect("written");

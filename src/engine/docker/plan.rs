@@ -285,6 +285,7 @@ pub(super) fn shim_config(
         // Processes are counted by the engine, for the container as a whole.
         limits: ProgramLimits { processes: None, files: plan.limits.files },
         accounts: moment.accounts.clone(),
+        confinement: None,
     }
 }
 

@@ -15,7 +15,7 @@ use super::{channel, environment, image, kill, layer_of, mark, process, root};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{ImageSource, IsolationRequest, Limits, NetworkMode};
-use crate::shim::config::{ProgramLimits, ShimConfig, relay_for};
+use crate::shim::config::{Confinement, ProgramLimits, ShimConfig, relay_for};
 
 /// The shim's configuration in the run directory.
 pub(super) const CONFIG: &str = "shim.json";
@@ -155,8 +155,20 @@ fn write_config(plan: &BoxPlan, group: &Group, isolated: bool) -> anyhow::Result
         limits: if isolated { program_limits(plan, group) } else { ProgramLimits::default() },
         relay: if isolated { relay_for(&plan.network) } else { None },
         accounts: None,
+        confinement: isolated.then(|| Confinement { places: open_places(plan) }),
     };
     mark::replace(&plan.run, CONFIG, &serde_json::to_vec(&config)?)
+}
+
+/// Where the box's programs may do as they like.
+fn open_places(plan: &BoxPlan) -> Vec<PathBuf> {
+    if plan.image.is_some() {
+        // An image has its files where it likes, and what installs more makes places of its own.
+        return vec![PathBuf::from("/")];
+    }
+    let home = environment::home(plan);
+    let tools = plan.tools.iter().map(PathBuf::as_path);
+    root::open_places([home.as_path(), plan.mount.as_path()].into_iter().chain(tools))
 }
 
 /// What each program of the box is bound to by itself.

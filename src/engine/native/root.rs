@@ -253,6 +253,19 @@ pub(super) fn system_places() -> Vec<PathBuf> {
     shown.chain(PACKAGES.iter().map(PathBuf::from)).collect()
 }
 
+/// The directories of a box on the host's system in which its programs may do as they like. They
+/// are named as `build` makes them, not as they are found, so that nothing is among them that
+/// should not be there. `own` are the environment's own: home, workspace and tools.
+pub(super) fn open_places<'a>(own: impl Iterator<Item = &'a Path>) -> Vec<PathBuf> {
+    let top = |path: &Path| path.components().take(2).collect();
+    let made = ["/etc", "/run", "/tmp", "/var"].into_iter().chain(EMPTY).map(PathBuf::from);
+    let mut places: Vec<PathBuf> = system_places();
+    places.extend(made.chain(own.map(top)));
+    places.sort();
+    places.dedup();
+    places
+}
+
 /// A directory name for the layer over `path`, its own for every path.
 fn layer_name(path: &Path) -> std::ffi::OsString {
     let name = path.strip_prefix("/").unwrap_or(path).to_string_lossy();
@@ -349,6 +362,18 @@ mod tests {
         }
         for fine in ["/root", "/home/jo/shop", "/usr/local/src/shop", "/tmp/x", "/work"] {
             assert!(refuse_mount(Path::new(fine)).is_none(), "{fine}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_shows_of_itself_is_no_place_of_the_box() {
+        let own = ["/root", "/work/shop/api", "/home/jo/.cargo/bin"].map(Path::new);
+        let places = open_places(own.into_iter());
+        for open in ["/usr", "/etc", "/tmp", "/root", "/work", "/home"] {
+            assert!(places.contains(&PathBuf::from(open)), "{open} in {places:?}");
+        }
+        for shut in ["/", "/proc", "/sys", "/dev", "/boot"] {
+            assert!(!places.contains(&PathBuf::from(shut)), "{shut} in {places:?}");
         }
     }
 
