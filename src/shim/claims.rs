@@ -15,6 +15,14 @@ pub const VERSION: u32 = 1;
 /// follows, by which the process is found among others.
 pub const PROBE: &str = "shim-probe";
 
+/// The attempt to write a file of `/proc` that is the process's own. Where a box's programs may
+/// write anywhere below `/`, it is not refused.
+pub const PROCESS_FILE: &str = "writing in /proc";
+
+/// The least version of Landlock that a box has any use for: before it, no program could move a
+/// file from one directory to another.
+pub const LEAST_LANDLOCK: u32 = 2;
+
 /// Everything that was tried and seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,6 +50,8 @@ pub struct Claims {
     pub processes: u32,
     /// The version of the kernel's Landlock, where it is on.
     pub landlock: Option<u32>,
+    /// What nothing but Landlock refuses, as far as that version goes.
+    pub second_layer: Vec<Attempt>,
 }
 
 /// One thing that was tried.
@@ -57,6 +67,11 @@ impl Attempt {
     /// up, and only its arguments, which were senseless on purpose, were found wrong.
     pub fn refused(&self) -> bool {
         [libc::EPERM, libc::EACCES, libc::ENOSYS, libc::EROFS].contains(&self.error)
+    }
+
+    /// Whether Landlock refused it: it is asked before the file system and has one answer.
+    pub fn refused_by_landlock(&self) -> bool {
+        self.error == libc::EACCES
     }
 }
 

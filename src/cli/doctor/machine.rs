@@ -153,13 +153,30 @@ impl Machine {
         }
     }
 
-    /// Told for completeness: no wall of a box is made of it.
+    /// No wall of a box is made of it, but native boxes have it behind theirs.
     fn second_layer(&self) -> Finding {
-        let found = match self.landlock {
-            Some(version) => format!("version {version}; boxes do not use it"),
-            None => "not on; boxes do not use it".to_owned(),
-        };
-        Finding::ok(AREA, "landlock", found)
+        let name = "landlock";
+        let newer = "use Linux 6.12 or later; nothing of a box is missing without";
+        match self.landlock {
+            None => Finding::attention(AREA, name, "not on: native boxes have no second layer")
+                .remedy("boot with landlock in lsm=, with CONFIG_SECURITY_LANDLOCK in the kernel"),
+            Some(1) => Finding::attention(
+                AREA,
+                name,
+                "version 1: programs could move no file between directories, so it is left out",
+            )
+            .remedy(newer),
+            Some(version @ 2..6) => Finding::attention(
+                AREA,
+                name,
+                format!("version {version}: a second layer for files, not for signals and sockets"),
+            )
+            .remedy(newer),
+            Some(version) => {
+                let found = format!("version {version}: the second layer of native boxes");
+                Finding::ok(AREA, name, found)
+            }
+        }
     }
 
     fn terminal_typing(&self) -> Option<Finding> {
@@ -285,7 +302,7 @@ mod tests {
             root: root.path().to_owned(),
             is_root,
             release: "6.1.0-33-amd64".to_owned(),
-            landlock: Some(4),
+            landlock: Some(7),
         };
         Sample { root, machine }
     }
@@ -316,6 +333,21 @@ mod tests {
         let as_root =
             machine(true, &[forbidden[1], forbidden[2]].map(|(path, text, _)| (path, text)));
         assert_eq!(verdict(&as_root, "user namespaces").0, Verdict::Ok, "root is not asked");
+    }
+
+    #[test]
+    fn a_kernel_without_a_second_layer_is_worth_a_word() {
+        let mut sample = machine(true, &[]);
+        for (landlock, expected) in [
+            (None, Verdict::Attention),
+            (Some(1), Verdict::Attention),
+            (Some(5), Verdict::Attention),
+            (Some(6), Verdict::Ok),
+            (Some(9), Verdict::Ok),
+        ] {
+            sample.machine.landlock = landlock;
+            assert_eq!(verdict(&sample, "landlock").0, expected, "{landlock:?}");
+        }
     }
 
     #[test]

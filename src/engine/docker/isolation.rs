@@ -37,6 +37,7 @@ pub(super) async fn read(
         system: Vec::new(),
         root_capabilities: Some(kernel::DEFAULT_CAPABILITIES),
         own_kernel: own_kernel(&found),
+        second_layer: None,
         told: told(&found),
     };
     let open = || lifecycle::open_channel(record);

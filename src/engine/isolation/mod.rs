@@ -13,6 +13,7 @@ mod network;
 mod privileges;
 mod processes;
 mod reading;
+mod second;
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +39,19 @@ pub(super) struct Design {
     pub(super) root_capabilities: Option<u64>,
     /// The runtime's name, where it is one that gives boxes a kernel of their own.
     pub(super) own_kernel: Option<String>,
+    /// What Landlock is to hold, where the engine has the shim take it on.
+    pub(super) second_layer: Option<SecondLayer>,
     /// Facts that only the engine itself knows.
     pub(super) told: Vec<IsolationFact>,
+}
+
+/// How far Landlock reaches in a box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecondLayer {
+    /// The box's own places are open to its programs, and nothing else in its root is.
+    Places,
+    /// All of its root is, and nothing else.
+    Root,
 }
 
 /// Reads a box through connections to its shim, whose binary stands at `shim` in the box.
@@ -74,6 +86,7 @@ pub(super) async fn read<F: Future<Output = Result<UnixStream, Failure>>>(
 
 fn facts(reading: &Reading, design: Design, asked: &Asked) -> Vec<IsolationFact> {
     let mut facts = files::facts(reading, &design);
+    facts.extend(second::fact(reading, design.second_layer));
     facts.extend(processes::facts(reading));
     facts.extend(privileges::facts(reading, &design));
     facts.extend(network::facts(reading, asked));

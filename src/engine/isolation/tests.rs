@@ -7,7 +7,7 @@ use super::mounts;
 use super::reading::{Namespace, Status};
 use super::*;
 use crate::model::policy::{IsolationLevel, Limits, NetworkMode};
-use crate::shim::claims::{Attempt, Claims};
+use crate::shim::claims::{Attempt, Claims, PROCESS_FILE};
 
 const HOST: &str = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
                     21 20 0:5 / /dev rw - devtmpfs udev rw\n\
@@ -38,6 +38,7 @@ fn design() -> Design {
         system: Vec::new(),
         root_capabilities: Some(0xff),
         own_kernel: None,
+        second_layer: Some(SecondLayer::Places),
         told: Vec::new(),
     }
 }
@@ -54,6 +55,10 @@ fn asked() -> Asked {
 
 fn refused(name: &str) -> Attempt {
     Attempt { name: name.to_owned(), error: libc::EPERM }
+}
+
+fn second_layer(error: i32) -> Vec<Attempt> {
+    ["making a device", PROCESS_FILE].map(|name| Attempt { name: name.to_owned(), error }).to_vec()
 }
 
 fn bound(value: u64) -> Bound {
@@ -100,6 +105,8 @@ fn whole() -> Reading {
             name_servers: vec!["127.0.0.1".to_owned()],
             settings: BTreeMap::from([("user.max_inotify_instances".into(), "128".into())]),
             processes: 3,
+            landlock: Some(7),
+            second_layer: second_layer(libc::EACCES),
             ..Claims::default()
         }),
     }
@@ -166,6 +173,12 @@ fn walls() -> Vec<Case> {
             claims(it).kernel_files = taken_up("/proc/kcore", 0);
         }),
         ("devices", Off, |it| it.devices = Some(vec!["null".into(), "sda".into()])),
+        // Refused, but by another wall.
+        ("landlock", Partial, |it| claims(it).second_layer = second_layer(libc::EPERM)),
+        ("landlock", Partial, |it| claims(it).second_layer[1].error = 0),
+        ("landlock", Off, |it| claims(it).second_layer.clear()),
+        ("landlock", Off, |it| claims(it).landlock = None),
+        ("landlock", Off, |it| claims(it).landlock = Some(1)),
         ("own process table", Off, |it| share(it, "pid")),
         ("own shared memory", Off, |it| share(it, "ipc")),
         ("own host name and groups", Partial, |it| share(it, "uts")),
@@ -216,6 +229,32 @@ fn each_protection_that_is_taken_away_is_told_by_its_name() {
         let fact = isolation.facts.iter().find(|fact| fact.name == name).expect("a fact");
         assert!(fact.remedy.is_some(), "{name} has no remedy");
     }
+}
+
+#[test]
+fn a_kernel_without_a_second_layer_makes_no_lesser_box() {
+    let isolation = judge(|it| claims(it).landlock = None);
+    assert_eq!(isolation.level, IsolationLevel::Enforced);
+    assert_eq!(isolation.unmet(&Aspect::ALL), None);
+    let off = judge(|it| claims(it).second_layer = second_layer(0));
+    assert_eq!(off.level, IsolationLevel::Partial, "where it should be, its lack is one");
+}
+
+#[test]
+fn where_all_of_the_root_is_open_only_what_leads_out_of_it_is_shut() {
+    let judge = |layer| {
+        let mut reading = whole();
+        claims(&mut reading).second_layer[1].error = 0;
+        let design = Design { second_layer: layer, ..design() };
+        let facts = facts(&reading, design, &asked());
+        let fact = facts.into_iter().find(|fact| fact.name == "landlock");
+        fact.map(|fact| (fact.enforcement, fact.evidence))
+    };
+    assert_eq!(judge(Some(SecondLayer::Places)).expect("a fact").0, Enforcement::Partial);
+    let (enforcement, evidence) = judge(Some(SecondLayer::Root)).expect("a fact");
+    assert_eq!(enforcement, Enforcement::Enforced);
+    assert!(evidence.contains("below the box's root") && evidence.contains("1 of 1"), "{evidence}");
+    assert_eq!(judge(None), None, "an engine that asks for none is told of none");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 
 use super::mark::Mark;
 use super::{channel, layer, root, system_files};
-use crate::engine::isolation::{Design, own_directory, read as read_box, unisolated};
+use crate::engine::isolation::{Design, SecondLayer, own_directory, read as read_box, unisolated};
 use crate::engine::{Asked, BoxRecord};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{EngineKind, Isolation};
@@ -25,18 +25,28 @@ pub(super) async fn read(record: &BoxRecord, asked: &Asked) -> Result<Isolation,
         system: system_shown(record),
         root_capabilities: None,
         own_kernel: None,
+        second_layer: Some(second_layer(record)),
         told: Vec::new(),
     };
     let open = || async { connect(record) };
     read_box(record, open, root::SHIM, design, asked).await
 }
 
+fn stands_on_image(record: &BoxRecord) -> bool {
+    own_directory(record).join(layer::DIRECTORY).join(layer::IMAGE).exists()
+}
+
+/// How far the second layer reaches, as `root::open_places` has it.
+fn second_layer(record: &BoxRecord) -> SecondLayer {
+    if stands_on_image(record) { SecondLayer::Root } else { SecondLayer::Places }
+}
+
 /// What of the host a box sees by design: nothing where it stands on an image.
 fn system_shown(record: &BoxRecord) -> Vec<PathBuf> {
-    let own = own_directory(record);
-    if own.join(layer::DIRECTORY).join(layer::IMAGE).exists() {
+    if stands_on_image(record) {
         return Vec::new();
     }
+    let own = own_directory(record);
     let mut places = root::system_places();
     places.extend(own.ancestors().nth(2).map(system_files::directory));
     places.extend(Mark::of(record).into_iter().flat_map(|mark| mark.tools));

@@ -2,6 +2,7 @@
 //! succeeds: arguments are senseless, nothing is sent, no file is written.
 
 mod calls;
+mod second;
 mod sight;
 
 use std::io::Write;
@@ -39,5 +40,6 @@ fn claims() -> Claims {
         settings: sight::settings(),
         processes: sight::processes(),
         landlock: landlock(),
+        second_layer: second::tried(landlock()),
     }
 }
