@@ -10,6 +10,7 @@ mod canaries;
 mod cast;
 mod disk;
 mod emulated;
+mod leak;
 mod rows;
 mod running;
 mod special;
@@ -138,6 +139,7 @@ async fn judge(name: &str, cast: &Cast<'_>) -> Result<(Control, Shown), Failure>
     match name {
         "signals" => special::signals(cast).await,
         "setuid" => special::setuid(cast).await,
+        "leaked-descriptor" => leak::descriptor(cast).await,
         "git-directory" => special::git_directory(cast).await,
         "git-programs" => taking::git_programs(cast).await,
         "workspace-links" => taking::workspace_links(cast).await,

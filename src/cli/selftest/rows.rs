@@ -9,7 +9,7 @@ use super::verdict::Needs;
 use super::{SIBLING_PORT, canaries};
 
 /// Name and meaning of every attack, in the order in which they are tried.
-pub(super) const ROWS: [(&str, &str); 37] = [
+pub(super) const ROWS: [(&str, &str); 38] = [
     ("host-files", "files of the host, by path, link and descent"),
     ("homes", "the user's own files, and accounts' passwords"),
     ("unix-sockets", "sockets of the host, an engine's among them"),
@@ -25,6 +25,7 @@ pub(super) const ROWS: [(&str, &str); 37] = [
     ("devices", "device nodes of the host, made and opened"),
     ("setuid", "programs that start with root's rights"),
     ("escape-root", "leaving the root by chroot, links and /proc"),
+    ("leaked-descriptor", "a directory of the host, by a descriptor that reached the box"),
     ("host-calls", "kexec, modules, reboot, clock, host name, kernel log, bpf"),
     ("risky-calls", "keyctl, io_uring, userfaultfd, perf, odd sockets"),
     ("host-ports", "services on the host's loopback, in many spellings"),

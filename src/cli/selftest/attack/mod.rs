@@ -7,6 +7,7 @@
 //! has looked at the caller's rights, and every flood ends at a bound.
 
 mod descent;
+mod descriptors;
 mod files;
 mod floods;
 mod kernel;
@@ -105,6 +106,12 @@ pub(super) enum Attack {
     /// Leaves a root by `chroot`, descriptors and links.
     Escape {
         path: PathBuf,
+        secret: Secret,
+    },
+    /// Takes a directory from the first socket that answers, and reads a file in it.
+    TakeDirectory {
+        sockets: Vec<PathBuf>,
+        name: PathBuf,
         secret: Secret,
     },
     /// Connects to unix sockets.
@@ -322,6 +329,9 @@ fn perform(order: &Order) -> Vec<Try> {
         Attack::Plant { files, links } => files::plant(files, links),
         Attack::RemoveFiles { paths } => files::remove(paths),
         Attack::Escape { path, secret } => descent::escape(path, &secret.text()),
+        Attack::TakeDirectory { sockets, name, secret } => {
+            descriptors::take(sockets, name, &secret.text())
+        }
         Attack::Connect { sockets, names } => sockets::connect(sockets, names),
         Attack::Greet { sockets, hello } => sockets::greet(sockets, hello),
         Attack::OpenSettings { paths } => files::open_settings(paths),

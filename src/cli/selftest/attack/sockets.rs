@@ -44,7 +44,7 @@ pub(super) fn greet(sockets: &[PathBuf], hello: &[u8]) -> Vec<Try> {
 }
 
 /// Homes may be longer than a socket's address; what is not is reached by any link.
-fn open(path: &Path) -> std::io::Result<UnixStream> {
+pub(super) fn open(path: &Path) -> std::io::Result<UnixStream> {
     if path.as_os_str().len() <= MAX_ADDRESS {
         return UnixStream::connect(path);
     }
