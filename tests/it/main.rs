@@ -25,6 +25,7 @@ mod network_world;
 mod other_engines;
 mod own_kernel;
 mod ports;
+mod second_layer;
 mod selftest;
 mod survival;
 mod tidy;
