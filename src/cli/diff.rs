@@ -3,14 +3,17 @@
 use super::arguments::Diff;
 use super::context::{Context, unexpected};
 use super::mark;
-use super::output::Sanitiser;
+use super::output::{Sanitiser, lines};
 use crate::client::Client;
 use crate::model::diff::Detail;
 use crate::model::failure::Failure;
+use crate::model::snapshot::Skipped;
 use crate::proto::{DiffSide, Reply, Request};
 
 /// The width of `--stat` in a pipe, as git has it.
 const STAT_WIDTH: usize = 80;
+/// Files named that are in no snapshot; `--json` has them all.
+const NAMED: usize = 10;
 
 pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure> {
     let output = context.output;
@@ -27,8 +30,9 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
         Reply::Diff(diff) => diff,
         other => return Err(unexpected(&other)),
     };
+    let left_out = left_out(context, &client, &options.name, &to).await?;
     if output.json {
-        return output.value(&diff);
+        return output.value(&WithLeftOut { diff, left_out });
     }
     let mut bytes = Vec::new();
     if options.stat {
@@ -51,12 +55,42 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
             output.say(&format!("! {}: {}", file.path, why.join(" · ")));
         }
     }
+    for skipped in left_out.iter().filter(|skipped| !skipped.is_ignored()).take(NAMED) {
+        output.say(&format!("left out {}: {}", skipped.path, lines(&skipped.reason)));
+    }
     if diff.files.is_empty() {
         output.say("no changes");
     } else {
         output.next(&format!("agentdeck apply {0}, or agentdeck merge {0}", options.name));
     }
     Ok(())
+}
+
+/// A diff, and what it says nothing about.
+#[derive(serde::Serialize)]
+struct WithLeftOut {
+    #[serde(flatten)]
+    diff: crate::model::diff::Diff,
+    left_out: Vec<Skipped>,
+}
+
+/// Files that are in the environment and in no snapshot.
+async fn left_out(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    side: &DiffSide,
+) -> Result<Vec<Skipped>, Failure> {
+    let snapshot = match side {
+        DiffSide::Base => return Ok(Vec::new()),
+        DiffSide::Head => None,
+        DiffSide::Snapshot(id) => Some(id.clone()),
+    };
+    let request = |target| Request::ReadLeftOut { target, snapshot: snapshot.clone() };
+    match context.ask(client, name, request).await? {
+        Reply::LeftOut(skipped) => Ok(skipped),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// A side by name: what is there now, the base, or a snapshot however it is named.

@@ -48,7 +48,7 @@ fn describe(snapshot: &Snapshot) -> String {
         text.push_str(&format!(" · {}", lines(name)));
     }
     text.push('\n');
-    for skipped in &snapshot.skipped {
+    for skipped in snapshot.skipped.iter().filter(|skipped| !skipped.is_ignored()) {
         text.push_str(&format!(
             "          left out {}: {}\n",
             skipped.path,

@@ -20,7 +20,7 @@ use crate::model::path::{RepoPath, printable};
 use crate::model::policy::{Capabilities, EngineKind, EngineReport};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::Screen;
-use crate::model::snapshot::{Snapshot, SnapshotCause};
+use crate::model::snapshot::{Skipped, Snapshot, SnapshotCause};
 use crate::proto::{DiffSide, Freshness, Inspection, Reply, Request, ServerStatus, Target};
 use crate::repo::{self, Store, UserRepository};
 
@@ -55,6 +55,27 @@ pub(super) async fn history(
         let mut page = repo::history::page(store, id, before.as_ref(), limit)?;
         naming::label(&places, &mut page)?;
         Ok(page)
+    })
+    .await
+}
+
+/// What a snapshot leaves out, or what is left out since it was looked at last.
+pub(super) async fn left_out(
+    shared: &Arc<Shared>,
+    target: Target,
+    snapshot: Option<CommitId>,
+) -> Result<Vec<Skipped>, Failure> {
+    let record = shared.resolve(target).await?;
+    with_store(shared, record, move |store, record| {
+        let id = &record.environment.id;
+        let of = match snapshot {
+            Some(snapshot) => snapshot,
+            None => match repo::left_out::now(store, id)? {
+                Some(now) => return Ok(now),
+                None => repo::history::head(store, id)?,
+            },
+        };
+        Ok(repo::history::one(store, &of)?.skipped)
     })
     .await
 }

@@ -430,6 +430,9 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         Request::ReadMoment { target, snapshot } => {
             Ok(Reply::Moment(queries::moment(shared, target, snapshot).await?))
         }
+        Request::ReadLeftOut { target, snapshot } => {
+            Ok(Reply::LeftOut(queries::left_out(shared, target, snapshot).await?))
+        }
         Request::FindSnapshot { target, snapshot } => {
             let record = shared.resolve(target).await?;
             let found = naming::find(shared, &record, &snapshot).await?;

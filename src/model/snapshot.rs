@@ -123,6 +123,15 @@ pub struct Skipped {
     pub reason: String,
 }
 
+impl Skipped {
+    /// The reason of what the workspace's own rules leave out, which surprises nobody.
+    pub const IGNORED: &str = "ignored";
+
+    pub fn is_ignored(&self) -> bool {
+        self.reason == Self::IGNORED
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeCount {
     pub added: u64,

@@ -20,7 +20,7 @@ use crate::model::path::RepoPath;
 use crate::model::policy::{EngineReport, Limits, Usage};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Skipped, Snapshot};
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const VERSION: u32 = 3;
@@ -238,6 +238,12 @@ pub enum Request {
         target: Target,
         snapshot: CommitId,
     },
+    /// What a snapshot leaves out of the workspace, or without one, what is left out as of the last
+    /// look at it; answered with `LeftOut`.
+    ReadLeftOut {
+        target: Target,
+        snapshot: Option<CommitId>,
+    },
     /// Takes the workspace back to a snapshot; answered with `Decided`.
     RestoreEnvironment {
         target: Target,
@@ -354,6 +360,7 @@ pub enum Reply {
     PortOpened,
     History(Vec<Snapshot>),
     Snapshot(Box<Snapshot>),
+    LeftOut(Vec<Skipped>),
     /// `None` where the screen is not kept.
     Moment(Option<Box<Screen>>),
     Diff(Diff),

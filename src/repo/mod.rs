@@ -11,6 +11,7 @@ pub mod diff;
 pub mod divergence;
 pub mod history;
 pub mod ignored;
+pub mod left_out;
 pub mod pack;
 pub mod predict;
 pub mod snapshot;

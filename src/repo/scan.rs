@@ -31,6 +31,9 @@ const DEPTH_LIMIT: usize = 128;
 /// At most this many skipped paths are named.
 const SKIPPED_LIMIT: usize = 1000;
 
+/// At most this many ignored files and directories, which each snapshot would say again.
+const IGNORED_LIMIT: usize = 100;
+
 /// Turns a workspace, or parts of one, into trees in the store.
 pub(super) struct Scan<'s> {
     store: &'s Store,
@@ -39,6 +42,7 @@ pub(super) struct Scan<'s> {
     pub rules: Rules,
     cache: Option<StatCache>,
     pub skipped: Vec<Skipped>,
+    ignored: usize,
 }
 
 /// A directory while it is being read.
@@ -65,6 +69,7 @@ impl<'s> Scan<'s> {
             rules: Rules::new(&store.rules),
             cache,
             skipped: Vec::new(),
+            ignored: 0,
         }
     }
 
@@ -155,6 +160,10 @@ impl<'s> Scan<'s> {
         let is_directory = found == Found::Directory;
         let ignored = place.ignored || self.rules.is_ignored(&path, is_directory);
         if ignored && self.base.entry(&path).is_none() {
+            if self.ignored < IGNORED_LIMIT {
+                self.ignored += 1;
+                self.skip(&path, Skipped::IGNORED);
+            }
             return Ok(None);
         }
         if refused_by_git(name) {

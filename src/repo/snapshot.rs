@@ -20,6 +20,7 @@ use crate::model::snapshot::{Author, ChangeCount, OutputMark, Skipped, Snapshot,
 use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE};
 use super::diff::{self, Counts, Renames};
 use super::edit;
+use super::left_out;
 use super::message::Message;
 use super::scan::Scan;
 use super::stat::StatCache;
@@ -74,13 +75,14 @@ pub fn take(
     occasion: &Occasion,
 ) -> Result<Option<Snapshot>, Failure> {
     let repository = store.reader();
-    let previous = previous(&repository, environment)?;
+    let previous = previous(store, &repository, environment)?;
     let taken = if touched.needs_everything() {
         everything(store, &repository, environment, &previous, workspace)?
     } else {
         let Touched::Paths(paths) = touched else { unreachable!("everything was handled above") };
         edit::paths(store, &repository, &previous, workspace, paths)?
     };
+    left_out::keep(store, environment, &previous.skipped, &taken.skipped)?;
     if taken.tree == previous.tree {
         if occasion.cause.is_milestone() {
             store.sync()?;
@@ -113,6 +115,7 @@ pub(super) struct Taken {
 }
 
 fn previous(
+    store: &Store,
     repository: &gix::Repository,
     environment: &EnvironmentId,
 ) -> Result<Previous, Failure> {
@@ -133,7 +136,9 @@ fn previous(
         commit,
         tree: decoded.tree(),
         base_tree: object::tree_of(repository, &object::name(base))?,
-        skipped: message.map(|message| message.skipped).unwrap_or_default(),
+        skipped: left_out::now(store, environment)?
+            .or(message.map(|message| message.skipped))
+            .unwrap_or_default(),
         number,
     })
 }

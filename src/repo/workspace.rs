@@ -15,7 +15,7 @@ use super::message::Message;
 use super::private::Private;
 use super::store::Store;
 use super::user::UserRepository;
-use super::{carry, history, object, populate, private, refs, snapshot, stat};
+use super::{carry, history, left_out, object, populate, private, refs, snapshot, stat};
 
 /// Where the two directories of an environment are made. Neither may hold anything yet.
 #[derive(Clone, Copy, Debug)]
@@ -225,6 +225,7 @@ fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
     }
     stat::forget(store, environment);
     carry::forget(store, environment);
+    left_out::forget(store, environment);
     Ok(())
 }
 

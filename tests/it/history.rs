@@ -214,3 +214,23 @@ fn uncommitted_work_comes_along_and_stays_the_users() {
         test.agentdeck(&["new", "cub", "--with-changes", "--base", "HEAD"]).fails(2, &["--base"]);
     });
 }
+
+#[test]
+fn a_diff_says_what_no_snapshot_holds() {
+    let test = TestHome::new();
+    make(&test, "fox", &[], "exec sleep 1000");
+    test.script("fox", "echo x >cache.log; mkfifo pipe; echo 1 >n");
+    newest(&test, "fox", |it| it["number"] == 2);
+    let left_out = test.agentdeck(&["diff", "fox", "--json"]).json()["left_out"].clone();
+    let mut names: Vec<&str> = left_out
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| it["path"].as_str().expect("a path"))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["cache.log", "pipe"], "{left_out:#}");
+    let said = test.agentdeck(&["diff", "fox"]);
+    assert!(said.stderr.contains("left out pipe"), "{said:#?}");
+    assert!(!said.stderr.contains("cache.log"), "what is ignored is only in the list");
+}

@@ -133,3 +133,43 @@ fn directories_that_no_snapshot_looks_into_are_told() {
     let told: Vec<bool> = all.into_iter().map(ignored).collect();
     assert_eq!(told, [true, true, true, false, false, false]);
 }
+
+#[test]
+fn what_is_left_out_is_listed_and_known_anew_where_no_tree_changed() {
+    let fixture = Fixture::new(|root| {
+        write(root, ".gitignore", b"*.log\nbuild/\n");
+        write(root, "f", b"base\n");
+    });
+    let workspace = fixture.workspace();
+    for (path, content) in [("f", "new\n"), ("a.log", "x"), ("build/out", "x"), ("d/b.log", "x")] {
+        write(&workspace, path, content.as_bytes());
+    }
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        workspace.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from(0o600),
+        0,
+    )
+    .expect("a FIFO");
+    let names = |skipped: &[crate::model::snapshot::Skipped]| {
+        let mut names: Vec<_> =
+            skipped.iter().map(|it| (it.path.to_string(), it.is_ignored())).collect();
+        names.sort();
+        names
+    };
+    let pair = |name: &str, ignored| (name.to_owned(), ignored);
+    let taken = fixture.take(&Touched::Everything).expect("a change");
+    let listed =
+        [pair("a.log", true), pair("build", true), pair("d/b.log", true), pair("pipe", false)];
+    assert_eq!(names(&taken.skipped), listed);
+
+    std::fs::remove_file(workspace.join("pipe")).expect("removed");
+    std::fs::remove_file(workspace.join("a.log")).expect("removed");
+    assert_eq!(fixture.take(&Touched::Everything), None, "no file of a snapshot changed");
+    let now = crate::repo::left_out::now(&fixture.store, &fixture.environment);
+    assert_eq!(names(&now.expect("read").expect("known")), listed[1..3]);
+    write(&workspace, "f", b"newer\n");
+    let next = fixture.take_paths(&["f"]).expect("a change");
+    assert_eq!(names(&next.skipped), listed[1..3], "what was not touched is as it was");
+}

@@ -219,6 +219,7 @@ impl App {
 
     fn open_diff(&mut self, environment: EnvironmentId) {
         let ticket = self.ticket();
+        self.unlisted = Some((ticket, environment.clone()));
         let view = DiffView::since_base(environment, &self.selected_name(), ticket);
         self.send(view.request(), Tag::View(ticket));
         self.views.push(View::Diff(view));

@@ -101,6 +101,8 @@ pub(crate) enum Tag {
     Undo,
     MergeMessage(EnvironmentId),
     View(u64),
+    /// What an environment's diff says nothing about.
+    LeftOut(u64),
     /// A part of a history: the chosen snapshot's, or older ones.
     Timeline(u64),
     /// A view that is shown already asks again; only an answer matters.
@@ -231,6 +233,8 @@ pub(crate) struct App {
     wanted_size: Option<WantedSize>,
     /// What the focused session was last told, so that two clients do not fight over its size.
     sent_size: Option<(PaneKey, Size)>,
+    /// The diff that is being read, and of which it will be asked what it says nothing about.
+    unlisted: Option<(u64, EnvironmentId)>,
     tickets: u64,
     /// Comments that were not sent yet.
     comments: HashMap<EnvironmentId, Vec<comments::Comment>>,
@@ -273,6 +277,7 @@ impl App {
             watched: BTreeSet::new(),
             wanted_size: None,
             sent_size: None,
+            unlisted: None,
             tickets: 0,
             comments: HashMap::new(),
             outbox: Vec::new(),

@@ -3,7 +3,8 @@
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::diff::Detail;
 use crate::model::failure::{Failure, FailureKind};
-use crate::proto::Reply;
+use crate::model::snapshot::Skipped;
+use crate::proto::{Reply, Request, Target};
 
 use super::{App, MergeForm, Message, Overlay, Tag, View};
 use crate::tui::panes::PaneKey;
@@ -70,6 +71,7 @@ impl App {
                 self.outbox.push(super::Effect::Export { name, patch });
             }
             (Tag::Commented(environment), _) => self.commented(&environment),
+            (Tag::LeftOut(ticket), Reply::LeftOut(skipped)) => self.say_left_out(ticket, &skipped),
             (Tag::Timeline(ticket), reply) => self.fill_timeline(ticket, Some(reply)),
             _ => {}
         }
@@ -92,6 +94,21 @@ impl App {
         };
         self.say_with_hint(text, "u takes it back");
         self.read_repository();
+    }
+
+    /// Files that a diff cannot show, unless they are ignored.
+    fn say_left_out(&mut self, ticket: u64, skipped: &[Skipped]) {
+        let mut surprising = skipped.iter().filter(|skipped| !skipped.is_ignored());
+        let Some(first) = surprising.next() else { return };
+        let reason = super::super::widget::foreign(&first.reason);
+        let more = match surprising.count() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        let text = format!("in no snapshot, and not in this diff: {} ({reason}){more}", first.path);
+        if self.views.iter().any(|view| view.ticket() == ticket) {
+            self.say(text);
+        }
     }
 
     fn say_undone(&mut self, decision: &Decision) {
@@ -119,7 +136,7 @@ impl App {
         }
         match tag {
             // The branch in the header is a courtesy.
-            Tag::Repository | Tag::Listed => return,
+            Tag::Repository | Tag::Listed | Tag::LeftOut(_) => return,
             // What was to be watched ended meanwhile; its event says so.
             Tag::Watch(_) if failure.kind == FailureKind::NotFound => return,
             // What is shown stays; the next change asks again.
@@ -163,6 +180,10 @@ impl App {
             _ => {}
         }
         self.message.take_if(|message: &mut Message| !message.failed);
+        if let Some((_, environment)) = self.unlisted.take_if(|unlisted| unlisted.0 == ticket) {
+            let target = Target::Id(environment);
+            self.send(Request::ReadLeftOut { target, snapshot: None }, Tag::LeftOut(ticket));
+        }
         self.dirty = true;
         self.read_chosen();
     }

@@ -81,7 +81,9 @@ fn bar(theme: Theme, snapshot: &Snapshot, largest: u64) -> [Span<'static>; 2] {
 }
 
 pub(super) fn skipped(theme: Theme, snapshot: &Snapshot) -> Line<'static> {
-    match snapshot.skipped.as_slice() {
+    let surprising: Vec<_> =
+        snapshot.skipped.iter().filter(|skipped| !skipped.is_ignored()).collect();
+    match surprising.as_slice() {
         [] => Line::default(),
         [one] => {
             let words = format!("left out: {} ({}) ", one.path, foreign(&one.reason));
