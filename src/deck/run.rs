@@ -424,6 +424,27 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             let rows = terminal.scrollback(start, count.min(MAX_ROWS));
             Ok(Reply::Scrollback { start, rows })
         }
+        Request::ReadDiff { target, from, to, detail } => {
+            Ok(Reply::Diff(queries::diff(shared, target, (from, to), detail).await?))
+        }
+        Request::ReadFileDiff { .. } => queries::file_diff(shared, request).await,
+        Request::Compare { targets, freshness, detail } => {
+            Ok(Reply::Comparison(queries::compare(shared, targets, freshness, detail).await?))
+        }
+        Request::CompareFile { targets, freshness, path } => {
+            queries::compare_file(shared, targets, freshness, path).await
+        }
+        Request::ReadRepository { path } => {
+            Ok(Reply::RepositoryState(queries::repository_state(path).await?))
+        }
+        Request::ProbeEngines => Ok(Reply::Engines(queries::probe_engines(shared).await)),
+        other => look_back(shared, other).await,
+    }
+}
+
+/// Questions about snapshots, and what they are called.
+async fn look_back(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
+    match request {
         Request::ReadHistory { target, before, limit } => {
             Ok(Reply::History(queries::history(shared, target, before, limit).await?))
         }
@@ -443,20 +464,6 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             let marked = naming::mark(shared, &record, snapshot.as_deref(), name.as_deref());
             Ok(Reply::Snapshot(Box::new(marked.await?)))
         }
-        Request::ReadDiff { target, from, to, detail } => {
-            Ok(Reply::Diff(queries::diff(shared, target, (from, to), detail).await?))
-        }
-        Request::ReadFileDiff { .. } => queries::file_diff(shared, request).await,
-        Request::Compare { targets, freshness, detail } => {
-            Ok(Reply::Comparison(queries::compare(shared, targets, freshness, detail).await?))
-        }
-        Request::CompareFile { targets, freshness, path } => {
-            queries::compare_file(shared, targets, freshness, path).await
-        }
-        Request::ReadRepository { path } => {
-            Ok(Reply::RepositoryState(queries::repository_state(path).await?))
-        }
-        Request::ProbeEngines => Ok(Reply::Engines(queries::probe_engines(shared).await)),
         other => decide(shared, other).await,
     }
 }

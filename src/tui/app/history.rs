@@ -30,7 +30,7 @@ pub(crate) struct HistoryView {
     /// What changed since the base, instead of since the snapshot before.
     pub(crate) since_base: bool,
     /// What is shown of a snapshot, which may still be the one chosen before.
-    pub(crate) step: Option<DiffView>,
+    pub(crate) step: Option<Box<DiffView>>,
     pub(crate) moment: Moment,
     /// Which snapshot the step and the moment are of, and whether the step is since the base.
     shown: Shown,
@@ -49,7 +49,7 @@ struct Shown {
 /// Each with the ticket its answer comes with.
 #[derive(Debug, Default)]
 struct Asked {
-    step: Option<(u64, (CommitId, bool), DiffView)>,
+    step: Option<(u64, (CommitId, bool), Box<DiffView>)>,
     moment: Option<(u64, CommitId)>,
     older: Option<u64>,
 }
@@ -212,7 +212,7 @@ impl App {
             let ticket = tickets + 1;
             let diff = view.diff_of(&chosen, &name, ticket);
             requests.push((diff.whole_request(), ticket));
-            view.asked.step = Some((ticket, step, diff));
+            view.asked.step = Some((ticket, step, Box::new(diff)));
         }
         if !view.list && !view.is_current() && view.asked.moment.is_none() {
             let ticket = tickets + 2;

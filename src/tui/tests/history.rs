@@ -59,7 +59,7 @@ fn the_history_in_a_tiny_terminal() {
     agentdeck  shop · 6
     brave-otter · histo
     0d0d0d0d · now · +1
-             ▼
+          ◆  ▼
     ? help  q close
     ");
 }

@@ -214,14 +214,11 @@ fn bar(snapshot: &Snapshot) -> &'static str {
 
 fn draw_step(app: &App, view: &HistoryView, area: Rect, buffer: &mut Buffer) {
     let theme = app.settings.theme;
-    match &view.step {
-        Some(step) => {
-            diff::draw(app, step, area, buffer);
-        }
-        None => {
-            let inner = Frame::new(theme.frame(), Line::default()).draw(buffer, area);
-            put(buffer, inner, Line::styled(" reading …", theme.quiet()));
-        }
+    if let Some(step) = &view.step {
+        diff::draw(app, step, area, buffer);
+    } else {
+        let inner = Frame::new(theme.frame(), Line::default()).draw(buffer, area);
+        put(buffer, inner, Line::styled(" reading …", theme.quiet()));
     }
 }
 
