@@ -76,13 +76,13 @@ fn the_history_in_a_narrow_terminal() {
     │ ┆  a  b  h                                 │
     │┌ brave-otter, snapshot 0d0d0d0d · +9 −3 ──┐│
     ││ M src/api/checkout.rs                    ││
-    ││ @@ -10,5 +10,7 @@                        ││
-    ││   10    10  pub fn checkout(request: Requ││
-    ││   11       −    let user = request.user()││
-    ││         11 +    let Some(user) = request.││
-    ││         12 +        return Response::unau││
+    ││▌@@ -10,5 +10,7 @@                        ││
+    ││   10    10  pub fn checkout(request: Req…││
+    ││   11       −    let user = request.user(…││
+    ││         11 +    let Some(user) = request…││
+    ││         12 +        return Response::una…││
     ││         13 +    };                       ││
-    ││   12    14      let cart = Cart::of(user)││
+    ││   12    14      let cart = Cart::of(user…││
     ││   13    15      cart.total()             ││
     ││   14    16  }                            ││
     │└──────────────────────────────────────────┘│
@@ -128,7 +128,7 @@ fn the_history_at_80_by_24() {
     │ ┆  a  b  h                                                                   │
     │┌ brave-otter, snapshot 0c0c0c0c · +9 −3 ─────────────────────── file 1 of 3 ┐│
     ││ M src/api/checkout.rs                                                      ││
-    ││ @@ -10,5 +10,7 @@                                                          ││
+    ││▌@@ -10,5 +10,7 @@                                                          ││
     ││   10    10  pub fn checkout(request: Request) -> Response {                ││
     ││   11       −    let user = request.user();                                 ││
     ││         11 +    let Some(user) = request.user() else {                     ││
@@ -160,8 +160,8 @@ fn the_history_at_120_by_40() {
     │ ┆  a  b  h                                                                                                           │
     │┌ brave-otter, snapshot 0c0c0c0c · +9 −3 ──── file 1 of 3 ┐┌ terminal at 0c0c0c0c ───────────────────────────────────┐│
     ││ M src/api/checkout.rs                                   ││✻ Welcome back                                           ││
-    ││ @@ -10,5 +10,7 @@                                       ││                                                         ││
-    ││   10    10  pub fn checkout(request: Request) -> Respons││> Add a rate limiter to the checkout API                 ││
+    ││▌@@ -10,5 +10,7 @@                                       ││                                                         ││
+    ││   10    10  pub fn checkout(request: Request) -> Respon…││> Add a rate limiter to the checkout API                 ││
     ││   11       −    let user = request.user();              ││                                                         ││
     ││         11 +    let Some(user) = request.user() else {  ││● Read(src/api/checkout.rs)                              ││
     ││         12 +        return Response::unauthorized();    ││  └ 214 lines                                            ││
@@ -191,7 +191,7 @@ fn the_history_at_120_by_40() {
     ││                                                         ││                                                         ││
     │└─────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────┘│
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  n next  N previous  ? help  q close
+     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  ] next file  n next  ? help  q close
     ");
 }
 
@@ -205,9 +205,9 @@ fn the_history_at_200_by_60() {
     │    ▃▃ ▂▂ ▁▁                                                                                                                                                                                          │
     │ ┆  a  b  h                                                                                                                                                                                           │
     │┌ brave-otter, snapshot 0d0d0d0d · +9 −3 ──────────────────────────────────────────── file 1 of 3 ┐┌ terminal at 0d0d0d0d ───────────────────────────────────────────────────────────────────────────┐│
-    ││▌M …i/checkout.rs +3 −1 │ M src/api/checkout.rs                                                  ││✻ Welcome back                                                                                   ││
-    ││ A …name/limit.rs +3 −1 │ @@ -10,5 +10,7 @@                                                      ││                                                                                                 ││
-    ││ M web/logo.png   +3 −1 │   10    10  pub fn checkout(request: Request) -> Response {            ││> Add a rate limiter to the checkout API                                                         ││
+    ││▌ M …/checkout.rs +3 −1 │ M src/api/checkout.rs                                                  ││✻ Welcome back                                                                                   ││
+    ││  A …ame/limit.rs +3 −1 │▌@@ -10,5 +10,7 @@                                                      ││                                                                                                 ││
+    ││  M web/logo.png  +3 −1 │   10    10  pub fn checkout(request: Request) -> Response {            ││> Add a rate limiter to the checkout API                                                         ││
     ││                        │   11       −    let user = request.user();                             ││                                                                                                 ││
     ││                        │         11 +    let Some(user) = request.user() else {                 ││● Read(src/api/checkout.rs)                                                                      ││
     ││                        │         12 +        return Response::unauthorized();                   ││  └ 214 lines                                                                                    ││
@@ -257,7 +257,7 @@ fn the_history_at_200_by_60() {
     ││                        │                                                                        ││                                                                                                 ││
     │└─────────────────────────────────────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────────────────────────────────────┘│
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  n next  N previous  ? help  q close
+     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  ] next file  n next  N previous  ? help  q close
     ");
 }
 
@@ -305,7 +305,7 @@ fn the_snapshots_as_a_list_at_120_by_40() {
     │                                                                                                                      │
     │                                                                                                                      │
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  n next  N previous  ? help  q close
+     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  ] next file  n next  ? help  q close
     ");
 }
 
