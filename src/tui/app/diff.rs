@@ -271,12 +271,12 @@ impl DiffView {
 
     /// Folds the hunk the reader is in, or unfolds it.
     fn fold(&mut self, page: usize) {
-        let before = self.rows.iter().take(self.place.row + 1).rev();
-        let hunk = before.filter_map(|row| match row {
+        let mut before = self.rows.iter().take(self.place.row + 1).rev();
+        let hunk = before.find_map(|row| match row {
             DiffRow::Hunk { hunk, .. } => Some(*hunk),
             _ => None,
         });
-        let Some(chosen) = hunk.into_iter().next() else { return };
+        let Some(chosen) = hunk else { return };
         if !self.folded.remove(&chosen) {
             self.folded.insert(chosen);
         }
