@@ -343,7 +343,7 @@ mod tests {
     fn a_flood_is_at_its_end_and_only_its_last_lines_are_fed() {
         let terminal = Terminal::new(SIZE);
         terminal.feed(0, b"first\r\n");
-        let flood = (0..5_000).map(|line| format!("line {line}\r\n")).collect::<String>();
+        let flood = (0..5_000).map(|line| format!("line {line}\r\n")).collect::<Vec<_>>().concat();
         let bytes = [b"st\r\n", flood.as_bytes()].concat();
         let (offset, rest) = terminal.skim(3, &bytes);
         assert!(rest.len() < flood.len() / 2, "{} bytes", rest.len());
