@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 use agentdeck::engine::native::Native;
 use agentdeck::engine::{Asked, BoxRecord, Engine};
 use agentdeck::model::policy::{Enforcement, IsolationFact, IsolationLevel};
-use agentdeck::shim::claims::Claims;
+use agentdeck::shim::claims::{Attempt, Claims};
 use agentdeck::shim::config::{Confinement, ProgramLimits, ShimConfig};
 use agentdeck::shim::wire::Role;
 use serde_json::Value;
@@ -278,7 +278,7 @@ async fn landlock_alone_keeps_files_signals_sockets_and_devices() {
     let (could, claims) = attacked(&confined).await;
     assert_eq!(could, "own-file own-signal");
     assert_eq!(claims.second_layer.len(), 3);
-    assert!(claims.second_layer.iter().all(|tried| tried.refused_by_landlock()), "{claims:?}");
+    assert!(claims.second_layer.iter().all(Attempt::refused_by_landlock), "{claims:?}");
 }
 
 #[tokio::test]
