@@ -18,6 +18,8 @@ const LOOSE_LIMIT: usize = 5_000;
 const FANS: usize = 256;
 /// One of these directories stands for all.
 const SAMPLE: &str = "17";
+/// More packs than this become one: trees find what they differ little from only in their own.
+const PACKS_LIMIT: usize = 3;
 /// Longer than this it is stuck: a hundred thousand objects take less than a minute.
 const DEADLINE: Duration = Duration::from_mins(10);
 /// Between two looks whether it has ended.
@@ -39,12 +41,16 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
     let _ = rustix::process::setpriority_process(None, IDLE);
     let bare = directory.join("snapshots.git");
     sweep(&bare.join("objects/pack"));
+    // What nothing refers to yet is about to be referred to, and is kept.
+    let many = packs(&bare.join("objects/pack")) > PACKS_LIMIT;
+    let together: &[&str] = if many { &["-a", "--keep-unreachable", "-F"] } else { &[] };
     let child = Command::new("git")
         .arg("--git-dir")
         .arg(&bare)
         .args(["-c", "pack.threads=1", "-c", "repack.writeBitmaps=false"])
-        // Local objects only; packs grow so that each holds as much as all smaller ones.
-        .args(["repack", "-d", "-l", "-q", "--geometric=2"])
+        // Local objects only. Directories of one name are many, and the nearest is wanted.
+        .args(["repack", "-d", "-l", "-q", "--window=50", "--depth=50"])
+        .args(together)
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -72,6 +78,11 @@ fn wait(mut child: Child) -> anyhow::Result<()> {
         }
         std::thread::sleep(LOOK);
     }
+}
+
+fn packs(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "pack")).count()
 }
 
 /// Removes half-written packs that nobody writes any more.
