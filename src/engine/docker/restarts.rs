@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::connect::Connection;
+use super::connect::{Connection, Dialect};
 use super::create::blocking;
 use super::{kernel, lifecycle};
 use crate::engine::BoxRecord;
@@ -24,6 +24,10 @@ pub(super) async fn ended_with_engine(
     connection: &Connection,
     record: &BoxRecord,
 ) -> Result<bool, Failure> {
+    if connection.dialect == Dialect::Podman {
+        // What answers for it comes and goes, and its containers stay.
+        return Ok(false);
+    }
     let Some(found) = lifecycle::find(connection, record).await? else { return Ok(false) };
     let state = found.state.clone().unwrap_or_default();
     if lifecycle::is_running(&found) || state.oom_killed == Some(true) {
