@@ -87,13 +87,12 @@ async fn round(
     mut views: Vec<Arc<Environment>>,
     (known, moved): (&mut Known, bool),
 ) -> Result<Vec<Found>, Failure> {
-    let user = match &known.user {
-        Some(user) => user.clone(),
-        None => {
-            let path = repository.to_owned();
-            let user = Arc::new(blocking(move || UserRepository::discover(&path)).await?);
-            known.user.insert(user).clone()
-        }
+    let user = if let Some(user) = &known.user {
+        user.clone()
+    } else {
+        let path = repository.to_owned();
+        let user = Arc::new(blocking(move || UserRepository::discover(&path)).await?);
+        known.user.insert(user).clone()
     };
     views.sort_by_key(|view| std::cmp::Reverse(view.last_snapshot.or(Some(view.created))));
     let (layout, judged) = (shared.layout.repository(user.id()), known.judged.clone());

@@ -54,7 +54,7 @@ pub fn of_file(path: &RepoPath, old_mode: Option<u32>, new_mode: Option<u32>) ->
 pub fn hides(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_ascii() {
-        return line.iter().any(|byte| *byte == 0x1b);
+        return line.contains(&0x1b);
     }
     let mut first = true;
     String::from_utf8_lossy(line).chars().any(|character| {

@@ -110,9 +110,8 @@ impl Theme {
     /// without colour, too; the rest is for those who have it.
     pub(crate) fn source(self, tone: Tone, line: Style) -> Style {
         match (tone, self.depth) {
-            (Tone::Plain, _) => line,
             (Tone::Comment, Depth::None) => line.add_modifier(Modifier::ITALIC),
-            (_, Depth::None) => line,
+            (Tone::Plain, _) | (_, Depth::None) => line,
             (Tone::Comment, _) => line.patch(self.quiet()).add_modifier(Modifier::ITALIC),
             (Tone::Text, _) => line.fg(Color::Yellow),
             (Tone::Number, _) => line.fg(Color::Cyan),

@@ -189,19 +189,13 @@ impl App {
     pub(super) fn refresh_comparisons(&mut self, environment: &EnvironmentId) {
         let mut requests = Vec::new();
         for view in &mut self.views {
-            match view {
-                View::Compare(view) if view.attempts.contains(environment) => {
-                    if view.refresh.change() {
-                        requests
-                            .push((view.request(Freshness::Newest, Detail::Counted), view.ticket));
-                    }
-                }
-                View::File(view) if view.attempts.contains(environment) => {
-                    if view.refresh.change() {
-                        requests.push((view.request(), view.ticket));
-                    }
-                }
-                _ => {}
+            let (attempts, refresh) = match view {
+                View::Compare(view) => (&view.attempts, &mut view.refresh),
+                View::File(view) => (&view.attempts, &mut view.refresh),
+                _ => continue,
+            };
+            if attempts.contains(environment) && refresh.change() {
+                requests.extend(view.refresh_request().map(|request| (request, view.ticket())));
             }
         }
         for (request, ticket) in requests {
@@ -212,15 +206,27 @@ impl App {
     /// A refresh was answered, in whatever way: asks once more if something changed since.
     pub(super) fn refreshed(&mut self, ticket: u64) {
         let view = self.views.iter_mut().find(|view| view.ticket() == ticket);
-        let request = match view {
-            Some(View::Compare(view)) => {
-                view.refresh.answered().then(|| view.request(Freshness::Newest, Detail::Counted))
-            }
-            Some(View::File(view)) => view.refresh.answered().then(|| view.request()),
-            _ => None,
-        };
+        let request = view.and_then(|view| {
+            let stale = match view {
+                View::Compare(view) => view.refresh.answered(),
+                View::File(view) => view.refresh.answered(),
+                _ => false,
+            };
+            stale.then(|| view.refresh_request()).flatten()
+        });
         if let Some(request) = request {
             self.send(request, Tag::Refresh(ticket));
+        }
+    }
+}
+
+impl View {
+    /// What a comparison asks again after a snapshot; other views ask nothing.
+    fn refresh_request(&self) -> Option<Request> {
+        match self {
+            Self::Compare(view) => Some(view.request(Freshness::Newest, Detail::Counted)),
+            Self::File(view) => Some(view.request()),
+            _ => None,
         }
     }
 }

@@ -137,6 +137,7 @@ pub(crate) enum Happening {
 
 /// Over the deck, the last one on top.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are a few at most, and they do not move")]
 pub(crate) enum View {
     Diff(DiffView),
     Compare(CompareView),

@@ -169,12 +169,12 @@ impl App {
             },
         };
         match (outcome, overlay) {
-            (Outcome::Comment, Overlay::Comment(form)) => return self.add_comment(&form),
+            (Outcome::Comment, Overlay::Comment(form)) => self.add_comment(&form),
             (Outcome::Message(text), Overlay::Message(form)) => {
-                return self.send_message(form.environment, text);
+                self.send_message(form.environment, text);
             }
             (Outcome::RemoveComment(index), Overlay::Message(form)) => {
-                return self.remove_comment(&form.environment, index);
+                self.remove_comment(&form.environment, index);
             }
             (outcome, overlay) => self.conclude(outcome, overlay),
         }
@@ -182,9 +182,9 @@ impl App {
 
     fn conclude(&mut self, outcome: Outcome, overlay: Overlay) {
         match outcome {
-            Outcome::Comment | Outcome::Message(_) | Outcome::RemoveComment(_) => {}
+            Outcome::Close | Outcome::Comment | Outcome::Message(_) | Outcome::RemoveComment(_) => {
+            }
             Outcome::Stay => self.overlay = Some(overlay),
-            Outcome::Close => {}
             Outcome::Run(action) => self.act(action),
             Outcome::Send(request, tag, text) => {
                 self.say(text);
