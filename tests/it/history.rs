@@ -86,7 +86,7 @@ fn a_snapshot_is_found_by_what_it_is_called_and_by_what_is_near_it() {
         let diff = test.agentdeck(&["diff", "fox", "--to", snapshot]).ok();
         diff.lines().last().unwrap_or_default().to_owned()
     };
-    assert!(content("tests pass").contains("n"), "a patch");
+    assert!(content("tests pass").contains('n'), "a patch");
     for (snapshot, expected) in [
         ("tests pass", "+2"),
         ("tests pass~1", "+1"),

@@ -129,7 +129,7 @@ async fn limits_hold_an_emulated_kernel_with_all_that_runs_on_it() {
     let usage = engine.usage(std::slice::from_ref(&record)).await[0].expect("counted");
     assert!(usage.memory > 0 && usage.processes > 0, "{usage:?}");
     // It may end before the command's connection does, or after.
-    let (ending, _) = tokio::join!(engine.wait(&record), async {
+    let (ending, ()) = tokio::join!(engine.wait(&record), async {
         let mut talk = crate::common::talk::Talk::with(&engine, &record).await;
         let program = crate::common::talk::program(Role::Agent, &["sh", "-c", bomb]);
         talk.ask(&agentdeck::shim::wire::ShimRequest::Exec { program }).await;

@@ -141,8 +141,11 @@ fn binary_and_very_large_files_are_named_with_their_sizes() {
     assert_eq!(content(&from, &to), DiffContent::TooLarge { old: 3, new: large.len() as u64 });
 }
 
+/// A file before and after.
+type Sides = (Vec<u8>, Vec<u8>);
+
 /// A text of lines that occur once, and what edits make of it: every algorithm counts them alike.
-fn edited() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+fn edited() -> impl Strategy<Value = Sides> {
     (prop::collection::vec(0_u8..8, 0..30), any::<bool>()).prop_map(|(edits, newline)| {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for (line, edit) in edits.into_iter().enumerate() {
@@ -173,8 +176,8 @@ proptest! {
     #[test]
     fn lines_are_counted_as_git_counts_them(texts in prop::collection::vec(edited(), 1..5)) {
         let oracle = Oracle::new();
-        let side = |pick: fn(&(Vec<u8>, Vec<u8>)) -> &Vec<u8>| -> Files {
-            let entry = |(number, text): (usize, &(Vec<u8>, Vec<u8>))| {
+        let side = |pick: fn(&Sides) -> &Vec<u8>| -> Files {
+            let entry = |(number, text): (usize, &Sides)| {
                 (NAMES[number].to_vec(), (EntryKind::Blob, pick(text).clone()))
             };
             texts.iter().enumerate().map(entry).collect()
@@ -185,7 +188,7 @@ proptest! {
             diff.files.iter().map(|file| format!("{}\t{}", file.added, file.removed)).collect();
         let arguments = ["diff", "--numstat", "-z", from.as_str(), to.as_str()];
         let listed = oracle.git(arguments);
-        let count = |line: &str| line.rsplitn(2, '\t').nth(1).map(str::to_owned);
+        let count = |line: &str| line.rsplit_once('\t').map(|(counts, _)| counts.to_owned());
         let mut theirs: Vec<String> = listed.split('\0').filter_map(count).collect();
         ours.sort();
         theirs.sort();

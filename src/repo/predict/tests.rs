@@ -114,8 +114,9 @@ fn tree() -> impl Strategy<Value = Files> {
             found.retain(|name, _| !name.starts_with("d/"));
         }
         let text = |(name, lines): (&'static str, Vec<&str>)| {
-            let lines: String = lines.iter().map(|line| format!("{name} has {line}\n")).collect();
-            (name, lines)
+            let lines: Vec<String> =
+                lines.iter().map(|line| format!("{name} has {line}\n")).collect();
+            (name, lines.concat())
         };
         let list: Vec<(&str, String)> = found.into_iter().map(text).collect();
         let list: Vec<(&str, &str)> =

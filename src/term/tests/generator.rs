@@ -133,10 +133,10 @@ pub(super) fn text() -> impl Strategy<Value = Vec<u8>> {
     let sequence = prop_oneof![
         6 => select(&WORDS[..6]).prop_map(|word| word.as_bytes().to_vec()),
         8 => "[ -~]{1,40}".prop_map(String::into_bytes),
-        6 => select(&["\r\n", "\n", "\r", "\t", "\x08"][..]).prop_map(|byte| byte.into()),
+        6 => select(&["\r\n", "\n", "\r", "\t", "\x08"][..]).prop_map(Vec::from),
         2 => select(&STYLES[..15]).prop_map(|style| format!("\x1b[{style}m").into()),
         2 => (vec(0_u16..12, 2), select(&b"ABCDH"[..])).prop_map(csi),
-        1 => select(&["\x1b[?7l", "\x1b[?7h", "\x1b(0", "\x1b(B"][..]).prop_map(|all| all.into()),
+        1 => select(&["\x1b[?7l", "\x1b[?7h", "\x1b(0", "\x1b(B"][..]).prop_map(Vec::from),
     ];
     vec(sequence, 0..60).prop_map(|pieces| pieces.concat())
 }

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_into_parts_by_what_they_are() {
-        let painted = Painted { tones: vec![(0..3, Tone::Keyword)], emphasised: vec![8..9] };
+        let emphasised = std::iter::once(8..9).collect();
+        let painted = Painted { tones: vec![(0..3, Tone::Keyword)], emphasised };
         assert_eq!(drawn("let x = 1;", &painted, None, 40), ["let", " x = ", "1", ";"]);
         assert_eq!(
             drawn("let x = 1;", &painted, Some("X"), 40),
