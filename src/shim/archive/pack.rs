@@ -17,6 +17,9 @@ use crate::model::path::printable;
 
 const BLOCK: usize = 512;
 
+/// Bytes read at a time.
+const BUFFER: usize = 64 << 10;
+
 /// Directories within each other; each holds a descriptor while what is in it is packed.
 const MAX_DEPTH: usize = 256;
 
@@ -42,7 +45,8 @@ pub fn pack(source: &Path, output: &mut impl Write) -> anyhow::Result<Skipped> {
     };
     let place = CString::new(place.into_os_string().into_vec()).context("a path with a zero")?;
     let status = rustix::fs::statat(CWD, &place, AtFlags::SYMLINK_NOFOLLOW).with_context(named)?;
-    let mut packer = Packer { output, skipped: Skipped::default() };
+    let buffer = vec![0; BUFFER];
+    let mut packer = Packer { output, skipped: Skipped::default(), buffer };
     packer.add(CWD, &place, &name, &status, 0)?;
     packer.output.write_all(&[0; 2 * BLOCK])?;
     Ok(packer.skipped)
@@ -51,6 +55,7 @@ pub fn pack(source: &Path, output: &mut impl Write) -> anyhow::Result<Skipped> {
 struct Packer<'a, W> {
     output: &'a mut W,
     skipped: Skipped,
+    buffer: Vec<u8>,
 }
 
 impl<W: Write> Packer<'_, W> {
@@ -90,14 +95,34 @@ impl<W: Write> Packer<'_, W> {
         }
         let size = status.st_size as u64;
         self.entry(EntryType::Regular, path, None, &status, size)?;
-        let written = io::copy(&mut file.take(size), self.output)?;
+        let (written, failed) = self.content(file.take(size))?;
         if written < size {
             // The size was told; what is missing by now is zeros.
             io::copy(&mut io::repeat(0).take(size - written), self.output)?;
-            self.skipped.add(path, "it became shorter while it was read");
+            match failed {
+                Some(error) => self.skipped.add(path, error),
+                None => self.skipped.add(path, "it became shorter while it was read"),
+            }
         }
         let padding = size.next_multiple_of(BLOCK as u64) - size;
         self.output.write_all(&[0; BLOCK][..padding as usize])
+    }
+
+    /// Writes what a file has, as far as it can be read; the answer is how much that was, and what
+    /// kept the rest. Files of the kernel's own may fail only now.
+    fn content(&mut self, mut file: impl Read) -> io::Result<(u64, Option<io::Error>)> {
+        let mut written = 0;
+        loop {
+            match file.read(&mut self.buffer) {
+                Ok(0) => return Ok((written, None)),
+                Ok(count) => {
+                    self.output.write_all(&self.buffer[..count])?;
+                    written += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok((written, Some(error))),
+            }
+        }
     }
 
     fn directory(

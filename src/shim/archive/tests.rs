@@ -475,3 +475,19 @@ fn a_copy_out_of_a_box_brings_no_git_directory() {
     let skipped = unpack_outside(stream(&entries[..1]).as_slice(), &ground.target());
     assert!(skipped.expect("written").is_empty());
 }
+
+/// Files of the kernel's own may have a size, be opened, and fail when they are read.
+#[test]
+fn a_file_that_fails_while_it_is_read_leaves_the_others_whole() {
+    let own = fs::read_dir("/sys/class/net/lo").into_iter().flatten().flatten();
+    let fails = |path: &PathBuf| fs::File::open(path).is_ok() && fs::read(path).is_err();
+    let Some(path) = own.map(|entry| entry.path()).find(|path| path.is_file() && fails(path))
+    else {
+        return;
+    };
+    let mut stream = Vec::new();
+    let skipped = pack(&path, &mut stream).expect("packed");
+    assert!(skipped.to_string().contains(path.file_name().expect("a name").to_str().expect("text")));
+    let size = fs::metadata(&path).expect("found").len() as usize;
+    assert_eq!(stream.len(), 512 + size.next_multiple_of(512) + 1024);
+}
