@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::arguments::New;
 use super::context::{Context, unexpected, variables, with_profile};
-use super::output::lines;
+use super::output::{lines, part};
 use crate::client::{Client, Events};
 use crate::config::file::Settings;
 use crate::config::profiles;
@@ -144,7 +144,7 @@ pub(super) async fn wait(
     loop {
         match &environment.state {
             EnvironmentState::Creating { step, done, total } => {
-                let part = if *total > 0 { format!(" {done}/{total}") } else { String::new() };
+                let part = part(*done, *total);
                 let step = lines(step);
                 context.output.progress(&format!("{}: {step}{part}", environment.name));
             }

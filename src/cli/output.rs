@@ -7,6 +7,20 @@ use serde::Serialize;
 use crate::model::failure::Failure;
 use crate::model::id::Timestamp;
 use crate::model::path::printable;
+use crate::model::policy::show_bytes;
+
+/// Steps up to this many are counted; more are bytes.
+const COUNTED: u64 = 1000;
+
+/// How far a step is: counted, in percent, or by what is done where the whole is not known.
+pub(super) fn part(done: u64, total: u64) -> String {
+    match (done, total) {
+        (0, 0) => String::new(),
+        (done, 0) => format!(" {}", show_bytes(done)),
+        (done, total) if total <= COUNTED => format!(" {done}/{total}"),
+        (done, total) => format!(" {} %", (u128::from(done) * 100 / u128::from(total)).min(100)),
+    }
+}
 
 /// Where things go, decided once.
 #[derive(Clone, Copy, Debug)]
@@ -211,6 +225,14 @@ mod tests {
             text.push_str(&sanitiser.finish());
             assert_eq!(text, expected, "in chunks of {size}");
         }
+    }
+
+    #[test]
+    fn how_far_a_step_is_is_told_as_well_as_it_is_known() {
+        let told = [(0, 0), (3 << 30, 0), (2, 7), (5 << 30, 20 << 30)].map(|(done, all)| {
+            part(done, all)
+        });
+        assert_eq!(told, ["", " 3 GiB", " 2/7", " 25 %"]);
     }
 
     #[test]

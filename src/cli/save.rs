@@ -2,7 +2,7 @@
 
 use super::arguments::Save;
 use super::context::Context;
-use super::output::lines;
+use super::output::{lines, part};
 use crate::client::Events;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -52,8 +52,7 @@ async fn show(
     loop {
         match events.next().await {
             Some(Event::Working { environment, step, done, total }) if environment == *saved => {
-                let part = if total > 0 { format!(" {done}/{total}") } else { String::new() };
-                context.output.progress(&format!("{}{part}", lines(&step)));
+                context.output.progress(&format!("{}{}", lines(&step), part(done, total)));
             }
             Some(_) => {}
             // The request fails with the connection, and says so.

@@ -368,6 +368,13 @@ async fn answer_later(shared: Arc<Shared>, request: Request, environments: u32, 
             };
             return forking::ask(&shared, target, wanted, reply).await;
         }
+        Request::SaveEnvironment { target, to } => {
+            // It may take minutes, in which the box stands still: nobody waits, nobody saves.
+            let mut reply = reply;
+            let saved = saving::save(&shared, target, to, reply.closed()).await;
+            let _ = reply.send(saved.map(|()| Reply::Done));
+            return;
+        }
         Request::ServerStatus => Ok(Reply::ServerStatus(queries::status(&shared, environments))),
         other => carry_out(&shared, other).await,
     };
@@ -397,10 +404,6 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         }
         Request::SetLimits { target, limits } => {
             Ok(Reply::Environment(Box::new(holding::set_limits(shared, target, limits).await?)))
-        }
-        Request::SaveEnvironment { target, to } => {
-            saving::save(shared, target, to).await?;
-            Ok(Reply::Done)
         }
         Request::InspectEnvironment { target } => {
             Ok(Reply::Inspection(Box::new(queries::inspect(shared, target).await?)))

@@ -12,8 +12,14 @@ use crate::engine::{Progress, SaveTarget};
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{SaveTo, Target};
 
-/// Saves while the box stands still; clients that follow it are told how far it is.
-pub(super) async fn save(shared: &Arc<Shared>, target: Target, to: SaveTo) -> Result<(), Failure> {
+/// Saves while the box stands still; clients that follow it are told how far it is. It is given up
+/// when `abandoned` ends, with nothing left behind.
+pub(super) async fn save(
+    shared: &Arc<Shared>,
+    target: Target,
+    to: SaveTo,
+    abandoned: impl Future<Output = ()>,
+) -> Result<(), Failure> {
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
     let turn = shared.turn(&id);
@@ -31,7 +37,10 @@ pub(super) async fn save(shared: &Arc<Shared>, target: Target, to: SaveTo) -> Re
         }
     };
     let held = holding::hold(shared, &record, holding::SAVED).await?;
-    let saved = write(shared, &record, &to).await;
+    let saved = tokio::select! {
+        saved = write(shared, &record, &to) => saved,
+        () = abandoned => Err(Failure::new(FailureKind::Unavailable, "nobody waits for it")),
+    };
     holding::let_go(shared, &record, held).await;
     saved
 }

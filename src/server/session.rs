@@ -176,8 +176,13 @@ impl Session {
     async fn ask(&self, id: u64, request: Request) -> anyhow::Result<()> {
         let permit = self.running.clone().acquire_owned().await?;
         let (deck, client, outgoing) = (self.deck.clone(), self.client, self.outgoing.clone());
+        // Everything else is done whether or not the client waits for it.
+        let is_for_its_client = matches!(request, Request::SaveEnvironment { .. });
         tokio::spawn(async move {
-            let reply = deck.request(client, request).await;
+            let reply = tokio::select! {
+                reply = deck.request(client, request) => reply,
+                () = outgoing.closed(), if is_for_its_client => return,
+            };
             let message = ServerMessage::Reply { id, reply };
             let _ = outgoing.send(Outgoing::Message(message)).await;
             drop(permit);

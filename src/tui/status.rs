@@ -2,7 +2,7 @@
 
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::id::{SessionId, Timestamp};
-use crate::model::policy::{Aspect, Enforcement, IsolationLevel};
+use crate::model::policy::{Aspect, Enforcement, IsolationLevel, show_bytes};
 
 use super::widget::foreign;
 
@@ -91,6 +91,7 @@ fn progress(step: &str, done: u64, total: u64) -> String {
     let step = foreign(step);
     match (done * 100).checked_div(total) {
         Some(percent) => format!("{step} {} %", percent.min(100)),
+        None if done > 0 => format!("{step} {}", show_bytes(done)),
         None => step,
     }
 }

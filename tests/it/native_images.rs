@@ -1,14 +1,16 @@
 //! The native engine and images in files: boxes on them, and boxes written as one.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use agentdeck::engine::{BoxState, Engine, SaveTarget};
 use agentdeck::model::policy::ImageSource;
 use agentdeck::shim::wire::Role;
 
+use crate::common::home::TestHome;
 use crate::common::place::Place;
-use crate::common::talk::script;
+use crate::common::talk::{PATIENCE, script};
 use crate::native::usable;
 
 /// The plain files of a small system, as an archive; `None` where no static busybox is there.
@@ -92,4 +94,45 @@ async fn what_cannot_be_saved_leaves_no_file() {
     }
     assert_eq!(engine.state(&record).await, Ok(BoxState::Running), "it is not left paused");
     engine.remove(&record).await.expect("removed");
+}
+
+/// Whoever asked for a file may leave: the box goes on at once, and no part of the file stays. What
+/// is saved is this machine's own system, which takes long enough to leave in the middle.
+#[tokio::test]
+async fn a_save_that_nobody_waits_for_is_given_up() {
+    if usable(&Place::new()).await.is_none() {
+        return;
+    }
+    let test = TestHome::new();
+    let new = ["new", "box", "--engine", "native", "--network", "none", "--", "sleep", "1000"];
+    test.agentdeck(&new).ok();
+    let target = test.path().join("box.tar");
+    let mut command = test.command(&["save", "box", "--output", target.to_str().expect("text")]);
+    let mut save = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    let written = || {
+        let entries = std::fs::read_dir(test.path()).expect("listed").flatten();
+        let part = entries.filter(|entry| {
+            entry.file_name().to_string_lossy().starts_with(".agentdeck-save-")
+        });
+        part.filter_map(|entry| Some(entry.metadata().ok()?.len())).max()
+    };
+    wait_until("it is written", || written().is_some_and(|length| length > 1 << 20));
+    let state = |wanted: &str| {
+        test.wait_for_json(&["ls", "--json"], |listed| listed[0]["state"]["state"] == wanted);
+    };
+    state("paused");
+    assert!(save.try_wait().expect("waited").is_none(), "it goes on");
+    save.kill().expect("killed");
+    save.wait().expect("reaped");
+    state("running");
+    wait_until("nothing of it stays", || written().is_none());
+    assert!(!target.exists());
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

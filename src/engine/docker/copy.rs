@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bollard::models::{ContainerConfig, ContainerInspectResponse, ImageConfig, ImageSummary};
 use bollard::query_parameters::{
@@ -13,6 +14,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::connect::Connection;
 use super::create::{blocking, report};
@@ -116,7 +118,7 @@ pub(super) async fn fork(
 
 /// Writes a box's system as an image of the engine or as a file.
 pub(super) async fn save(
-    connection: &Connection,
+    connection: &Arc<Connection>,
     plan: &BoxPlan,
     record: &BoxRecord,
     to: &SaveTarget,
@@ -136,12 +138,53 @@ pub(super) async fn save(
             commit(connection, &found, config, &target(Some(name), SAVED)).await.map(drop)
         }
         SaveTarget::Archive(path) => {
-            let id = commit(connection, &found, config, &target(None, "passing")).await?;
-            let written = export(connection, &id, path, progress).await;
-            // It has no name and was made a moment ago; nobody else has a use for it.
-            let removed = remove_image(connection, &id).await;
-            written.and(removed)
+            let passing = Passing {
+                connection: Arc::clone(connection),
+                found,
+                config,
+                deck: plan.deck.clone(),
+                environment: record.environment.clone(),
+                path: path.clone(),
+                progress: progress.clone(),
+            };
+            // Dropped with this call, where nobody waits for it any more.
+            let (abandoned, _waiting) = oneshot::channel();
+            // The engine cannot be kept from ending what it began: what it makes is removed.
+            let written = tokio::spawn(passing.write(abandoned)).await;
+            written.unwrap_or_else(|error| {
+                Err(Failure::new(FailureKind::Internal, error.to_string()))
+            })
         }
+    }
+}
+
+/// An image without a name, which is there for the time of writing it to a file.
+struct Passing {
+    connection: Arc<Connection>,
+    found: ContainerInspectResponse,
+    config: ImageConfig,
+    deck: String,
+    environment: EnvironmentId,
+    path: PathBuf,
+    progress: ProgressSink,
+}
+
+impl Passing {
+    /// Writes it, for as long as somebody waits.
+    async fn write(self, mut abandoned: oneshot::Sender<()>) -> Result<(), Failure> {
+        let Self { connection, found, config, deck, environment, path, progress } = self;
+        let target =
+            Target { name: None, kind: "passing", deck: &deck, environment: &environment };
+        let id = commit(&connection, &found, config, &target).await?;
+        let written = tokio::select! {
+            written = export(&connection, &id, &path, &progress) => written,
+            () = abandoned.closed() => {
+                Err(Failure::new(FailureKind::Unavailable, "nobody waits for the image"))
+            }
+        };
+        // It has no name and was made a moment ago; nobody else has a use for it.
+        let removed = remove_image(&connection, &id).await;
+        written.and(removed)
     }
 }
 

@@ -224,6 +224,6 @@ impl Engine for Docker {
         to: &SaveTarget,
         progress: &ProgressSink,
     ) -> Result<(), Failure> {
-        copy::save(&*self.of(record).await?, plan, record, to, progress).await
+        copy::save(&self.of(record).await?, plan, record, to, progress).await
     }
 }
