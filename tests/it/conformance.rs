@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use agentdeck::engine::{Asked, BoxEvent, BoxState, Engine};
+use agentdeck::engine::{Asked, BoxEvent, BoxRecord, BoxState, Engine};
 use agentdeck::model::id::{EnvironmentName, SessionId};
 use agentdeck::model::policy::{EngineKind, IsolationLevel, LimitSupport, Limits};
 use agentdeck::model::screen::Size;
@@ -132,18 +132,22 @@ pub async fn a_command_dies_with_its_connection(engine: &dyn Engine, place: &Pla
 /// The agent has no capability, the box's root a container's.
 pub async fn rights_follow_the_role(engine: &dyn Engine, place: &Place) {
     let record = place.create(engine).await;
+    each_role_has_its_rights(engine, &record).await;
+    let isolation = engine.isolation(&record, &Asked::from(&place.plan)).await.expect("read back");
+    assert_eq!(isolation.level, IsolationLevel::Enforced, "{isolation:#?}");
+    engine.remove(&record).await.expect("removed");
+}
+
+pub async fn each_role_has_its_rights(engine: &dyn Engine, record: &BoxRecord) {
     let read = "grep -E '^(CapPrm|CapBnd|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status";
-    let agent = script(engine, &record, Role::Agent, read).await;
+    let agent = script(engine, record, Role::Agent, read).await;
     assert_eq!(
         agent,
         "CapPrm:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\n\
          NoNewPrivs:\t1\nSeccomp:\t2"
     );
-    let root = script(engine, &record, Role::Root, read).await;
+    let root = script(engine, record, Role::Root, read).await;
     assert!(root.contains("CapPrm:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"), "{root}");
-    let isolation = engine.isolation(&record, &Asked::from(&place.plan)).await.expect("read back");
-    assert_eq!(isolation.level, IsolationLevel::Enforced, "{isolation:#?}");
-    engine.remove(&record).await.expect("removed");
 }
 
 /// What is made in the workspace is the user's outside, and the git directory cannot be taken away.

@@ -111,9 +111,8 @@ async fn a_save_that_nobody_waits_for_is_given_up() {
     let mut save = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
     let written = || {
         let entries = std::fs::read_dir(test.path()).expect("listed").flatten();
-        let part = entries.filter(|entry| {
-            entry.file_name().to_string_lossy().starts_with(".agentdeck-save-")
-        });
+        let part = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(".agentdeck-save-"));
         part.filter_map(|entry| Some(entry.metadata().ok()?.len())).max()
     };
     wait_until("it is written", || written().is_some_and(|length| length > 1 << 20));

@@ -5,11 +5,14 @@
 
 use std::path::Path;
 
-use agentdeck::engine::Engine;
 use agentdeck::engine::docker::Docker;
+use agentdeck::engine::{Asked, Engine};
+use agentdeck::model::policy::Limits;
+use agentdeck::shim::wire::Role;
 
 use crate::common::daemon::Daemon;
 use crate::common::place::Place;
+use crate::common::talk::script;
 use crate::conformance;
 use crate::docker::{busybox_root, engine_answers};
 
@@ -67,12 +70,63 @@ podman_cases!(
 );
 
 #[tokio::test]
-async fn podman_says_what_it_cannot() {
+async fn podman_says_what_it_can() {
     if !engine_answers() || !installed("podman") {
         return;
     }
     let daemon = Daemon::podman();
     let report = Docker::at(Path::new("/"), &daemon.socket).probe().await;
-    assert!(report.usable && !report.capabilities.update_limits, "{report:?}");
+    assert!(report.usable && report.capabilities.update_limits, "{report:?}");
     assert!(report.capabilities.pause && report.capabilities.fork, "{report:?}");
+}
+
+/// Podman keeps changed limits for as long as a box runs; the next start has them all the same.
+#[tokio::test]
+async fn limits_change_while_a_box_runs_and_stay_changed() {
+    if !engine_answers() || !installed("podman") {
+        return;
+    }
+    let daemon = Daemon::podman();
+    let mut place = place(&daemon);
+    let engine = Docker::at(place.home.path(), &daemon.socket);
+    let bomb = "head -c 200000000 /dev/zero | tail -n 1 | wc -c";
+    place.plan.limits.memory = Some(100 << 20);
+    let record = place.create(&engine).await;
+    let outcome = script(&engine, &record, Role::Agent, bomb).await;
+    assert!(!outcome.contains("200000000"), "{outcome}");
+    let limits = Limits { memory: Some(400 << 20), processes: Some(99), ..Limits::default() };
+    engine.update_limits(&record, &limits).await.expect("raised while it runs");
+    assert_eq!(script(&engine, &record, Role::Agent, bomb).await, "200000000");
+    engine.stop(&record, std::time::Duration::ZERO).await.expect("stopped");
+    place.plan.limits = limits;
+    let record = engine.start(&place.plan, &record).await.expect("started");
+    assert_eq!(script(&engine, &record, Role::Agent, bomb).await, "200000000");
+    let isolation = engine.isolation(&record, &Asked::from(&place.plan)).await.expect("read back");
+    for name in ["memory", "processes"] {
+        let found = isolation.facts.iter().find(|fact| fact.name == name).expect("told");
+        assert!(found.holds(), "{found:?}");
+    }
+    engine.remove(&record).await.expect("removed");
+}
+
+/// All that other engines hold, but that it does not hide control groups of the older version.
+#[tokio::test]
+async fn podman_holds_all_but_the_sight_of_old_control_groups() {
+    if !engine_answers() || !installed("podman") {
+        return;
+    }
+    let daemon = Daemon::podman();
+    let place = place(&daemon);
+    let engine = Docker::at(place.home.path(), &daemon.socket);
+    let record = place.create(&engine).await;
+    conformance::each_role_has_its_rights(&engine, &record).await;
+    let isolation = engine.isolation(&record, &Asked::from(&place.plan)).await.expect("read back");
+    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let open: Vec<_> = isolation.facts.iter().filter(|fact| fact.counts && !fact.holds()).collect();
+    assert_eq!(open.len(), usize::from(!unified), "{open:#?}");
+    for fact in open {
+        assert_eq!(fact.name, "own host name and groups");
+        assert!(fact.remedy.as_ref().is_some_and(|words| words.contains("version 2")), "{fact:?}");
+    }
+    engine.remove(&record).await.expect("removed");
 }

@@ -115,7 +115,7 @@ pub(super) async fn start_again(
         .map_err(|problem| problem.during("looking for the container's image"))?;
     let user = BoxUser::here();
     let plan = &BoxPlan { shim: inspect::shim_of(&found, plan), ..plan.clone() };
-    let found = lifecycle::with_limits(connection, found, plan).await?;
+    let (found, limits_wait) = lifecycle::with_limits(connection, found, plan).await?;
     require_as_planned(connection, &found, plan, &image, user)?;
     if lifecycle::is_paused(&found) {
         lifecycle::resume(connection, record).await?;
@@ -124,7 +124,13 @@ pub(super) async fn start_again(
         return running(connection, plan, user, &id).await;
     }
     let accounts = accounts_of(docker, connection, &image, &id).await?;
-    start(connection, plan, &image, user, (&accounts.shell, None), &id).await
+    let started = start(connection, plan, &image, user, (&accounts.shell, None), &id).await?;
+    if limits_wait && let Err(failure) = lifecycle::update(connection, &id, &plan.limits).await {
+        // It runs without what was asked for, which nobody would see: it must not go on.
+        let _ = call(CALL_DEADLINE, connection.client.kill_container(&id, None)).await;
+        return Err(failure);
+    }
+    Ok(started)
 }
 
 pub(super) fn report(progress: &ProgressSink, step: &str) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bollard::models::ContainerInspectResponse;
 
-use super::connect::Connection;
+use super::connect::{Connection, Dialect};
 use super::plan::{DEFAULT_PROCESSES, SHIM};
 use super::{kernel, lifecycle};
 use crate::engine::isolation::{Design, own_directory, read as read_box};
@@ -14,6 +14,8 @@ use crate::model::policy::{Aspect, Enforcement, EngineKind, Isolation, Isolation
 
 /// Files that an engine writes for each container and mounts into it.
 const FILLED: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
+/// What Podman keeps in the container's own directory besides, one of them in memory.
+const FILLED_BY_PODMAN: [&str; 2] = ["/run/.containerenv", "/dev/shm"];
 
 /// Reads back what holds a box.
 pub(super) async fn read(
@@ -32,7 +34,7 @@ pub(super) async fn read(
     let design = Design {
         engine: EngineKind::Docker,
         own: own_directory(record),
-        filled: filled(&found),
+        filled: filled(&found, connection.dialect),
         shown: vec![PathBuf::from(SHIM)],
         system: Vec::new(),
         root_capabilities: Some(kernel::DEFAULT_CAPABILITIES),
@@ -41,7 +43,22 @@ pub(super) async fn read(
         told: told(&found),
     };
     let open = || lifecycle::open_channel(record);
-    read_box(record, open, SHIM, design, &planned(asked)).await
+    let mut isolation = read_box(record, open, SHIM, design, &planned(asked)).await?;
+    if connection.dialect == Dialect::Podman {
+        isolation.facts.iter_mut().for_each(remedy_by_podman);
+    }
+    Ok(isolation)
+}
+
+/// Through the socket that it shares with Docker, Podman gives a box no namespace of old control
+/// groups, whatever is asked for; under the newer ones every box has one.
+fn remedy_by_podman(fact: &mut IsolationFact) {
+    let seen = fact.aspect == Aspect::Processes && fact.evidence.starts_with("the control groups");
+    if seen && !fact.holds() {
+        let words = "Podman hides them only under control groups version 2; with version 1, use \
+                     the Docker Engine or the native engine";
+        fact.remedy = Some(words.to_owned());
+    }
 }
 
 /// What was asked for, with what this engine's boxes are given unasked.
@@ -61,11 +78,12 @@ pub(super) fn own_kernel(found: &ContainerInspectResponse) -> Option<String> {
 }
 
 /// Places that the engine itself fills: its own files, and volumes that the image declares.
-fn filled(found: &ContainerInspectResponse) -> Vec<PathBuf> {
+fn filled(found: &ContainerInspectResponse, dialect: Dialect) -> Vec<PathBuf> {
     let volumes = found.mounts.iter().flatten();
     let volumes = volumes.filter(|mount| mount.typ.as_deref() == Some("volume"));
     let volumes = volumes.filter_map(|mount| mount.destination.as_ref().map(PathBuf::from));
-    FILLED.into_iter().map(PathBuf::from).chain(volumes).collect()
+    let more = (dialect == Dialect::Podman).then_some(FILLED_BY_PODMAN);
+    FILLED.into_iter().chain(more.into_iter().flatten()).map(PathBuf::from).chain(volumes).collect()
 }
 
 /// What the engine says that no file of the kernel does.

@@ -13,13 +13,13 @@ use futures_util::StreamExt;
 use tokio::net::UnixStream;
 
 use super::CALL_DEADLINE;
-use super::connect::Connection;
+use super::connect::{Connection, Dialect};
 use super::inspect::belongs_to;
 use super::kernel;
 use super::mapped;
 use super::plan::{self, DECK_LABEL, ENVIRONMENT_LABEL};
 use super::problem::{Problem, call};
-use super::{copy, events, isolation, usage};
+use super::{copy, events, isolation, podman, usage};
 use crate::engine::{BoxPlan, BoxRecord, BoxState, Ending};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -181,7 +181,11 @@ pub(super) async fn update_limits(
     })
 }
 
-async fn update(connection: &Connection, id: &str, limits: &Limits) -> Result<(), Failure> {
+pub(super) async fn update(
+    connection: &Connection,
+    id: &str,
+    limits: &Limits,
+) -> Result<(), Failure> {
     let bounds = plan::bounds(limits);
     let body = ContainerUpdateBody {
         memory: bounds.memory,
@@ -190,23 +194,26 @@ async fn update(connection: &Connection, id: &str, limits: &Limits) -> Result<()
         pids_limit: limits.processes.map(i64::from),
         ..ContainerUpdateBody::default()
     };
-    let updated = call(CALL_DEADLINE, connection.client.update_container(id, body)).await;
+    let updated = match connection.dialect {
+        Dialect::Docker => call(CALL_DEADLINE, connection.client.update_container(id, body)).await,
+        Dialect::Podman => podman::update(connection, id, limits).await,
+    };
     updated.map_err(|problem| {
         let failure = problem.during(&format!("changing the limits of container {}", short(id)));
         if problem.is_missing() {
-            return failure.hint("this engine cannot change them; Podman 4.3 and older do not");
+            return failure.hint("this engine cannot change them; Podman before 4.3 does not");
         }
         failure
     })
 }
 
 /// Brings the limits of a stopped container up to those of its plan, which may have changed since
-/// it was made.
+/// it was made. Whether that has to wait until it runs is told with what it is by then.
 pub(super) async fn with_limits(
     connection: &Connection,
-    found: ContainerInspectResponse,
+    mut found: ContainerInspectResponse,
     plan: &BoxPlan,
-) -> Result<ContainerInspectResponse, Failure> {
+) -> Result<(ContainerInspectResponse, bool), Failure> {
     let host = found.host_config.clone().unwrap_or_default();
     let bounds = plan::bounds(&plan.limits);
     let set = |value: Option<i64>| value.filter(|value| *value > 0);
@@ -215,13 +222,22 @@ pub(super) async fn with_limits(
         && same(bounds.nano_cpus, host.nano_cpus)
         && same(plan.limits.processes.map(i64::from), host.pids_limit)
     {
-        return Ok(found);
+        return Ok((found, false));
     }
     let id = found.id.clone().unwrap_or_default();
+    if connection.dialect == Dialect::Podman {
+        let host = found.host_config.get_or_insert_default();
+        host.memory = bounds.memory.or(host.memory);
+        host.nano_cpus = bounds.nano_cpus.or(host.nano_cpus);
+        host.pids_limit = plan.limits.processes.map(i64::from).or(host.pids_limit);
+        return Ok((found, true));
+    }
     update(connection, &id, &plan.limits).await?;
     let request = connection.client.inspect_container(&id, None::<InspectContainerOptions>);
     let found = call(CALL_DEADLINE, request).await;
-    found.map_err(|problem| problem.during(&format!("looking at container {}", short(&id))))
+    let found = found
+        .map_err(|problem| problem.during(&format!("looking at container {}", short(&id))))?;
+    Ok((found, false))
 }
 
 async fn wait_until_stopped(

@@ -17,6 +17,7 @@ mod kernel;
 mod lifecycle;
 mod mapped;
 mod plan;
+mod podman;
 mod probe;
 mod problem;
 mod restarts;

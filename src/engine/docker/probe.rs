@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bollard::models::{SystemInfo, SystemVersion};
 
-use super::CALL_DEADLINE;
+use super::{CALL_DEADLINE, podman};
 use super::connect::{Connection, Dialect};
 use super::mapped::BoxUser;
 use super::problem::{brief, call};
@@ -70,6 +70,7 @@ pub(super) async fn probe(
             EngineReport {
                 engine: EngineKind::Docker,
                 usable: true,
+                capabilities: capabilities(&info, dialect, version.version.as_deref()),
                 summary: format!(
                     "version {}, API {}",
                     said(version.version),
@@ -77,19 +78,17 @@ pub(super) async fn probe(
                 ),
                 hint: None,
                 details,
-                capabilities: capabilities(&info, dialect),
             }
         }
     }
 }
 
-fn capabilities(info: &SystemInfo, dialect: Dialect) -> Capabilities {
+fn capabilities(info: &SystemInfo, dialect: Dialect, version: Option<&str>) -> Capabilities {
     let limited = info.memory_limit != Some(false) && info.pids_limit != Some(false);
     Capabilities {
         limits: if limited { LimitSupport::Cgroup } else { LimitSupport::None },
         pause: true,
-        // Podman's compatible socket has no such call up to version 4.3, and another after it.
-        update_limits: dialect == Dialect::Docker,
+        update_limits: podman::changes_limits(dialect, version),
         fork: true,
         save: true,
         images: true,

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, BollardRequest};
-use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue};
+use http_body_util::BodyExt as _;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,6 +23,9 @@ use tokio::net::UnixStream;
 /// Most bytes of one answer. The longest are the reports of a build or a pull, which have a few
 /// megabytes; a listing of a thousand containers has two.
 const MAX_ANSWER: u64 = 64 << 20;
+
+/// The header with a registry's credentials.
+const CREDENTIALS: &str = "x-registry-auth";
 
 /// A client of the engine that listens on `socket`. `patience` is how long it may take until it
 /// begins to answer.
@@ -33,6 +37,22 @@ pub(super) fn client(socket: &Path, patience: Duration) -> Result<bollard::Docke
         patience.as_secs(),
         API_DEFAULT_VERSION,
     )
+}
+
+/// Posts a document to the engine, outside of the library's vocabulary; the answer is its status
+/// and its body.
+pub(super) async fn post(
+    socket: &Path,
+    path: &str,
+    document: String,
+) -> Result<(u16, Bytes), Error> {
+    let request = hyper::Request::post(path)
+        .header(CONTENT_TYPE, "application/json")
+        .body(bollard::body_full(document.into()));
+    let request = request.map_err(|error| io::Error::other(format!("{error}")))?;
+    let answer = exchange(socket.to_owned(), request).await?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.into_body().collect().await?.to_bytes()))
 }
 
 async fn exchange(
@@ -47,12 +67,24 @@ async fn exchange(
     let origin_form: Uri = path.parse().map_err(|error| io::Error::other(format!("{error}")))?;
     *request.uri_mut() = origin_form;
     request.headers_mut().insert(HOST, HeaderValue::from_static("engine"));
+    if let Some(value) = request.headers().get(CREDENTIALS).and_then(url_safe) {
+        request.headers_mut().insert(CREDENTIALS, value);
+    }
     let stream = UnixStream::connect(&socket).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(Bounded { stream, room })).await?;
     // It ends with the answer, or when nobody reads that any more.
     tokio::spawn(connection);
     Ok(sender.send_request(request).await?)
+}
+
+/// Credentials in the alphabet that engines read (RFC 4648, 5); the library has the other one, in
+/// which some passwords would be taken for none at all.
+fn url_safe(value: &HeaderValue) -> Option<HeaderValue> {
+    let text = value.to_str().ok()?.replace('+', "-").replace('/', "_");
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// A stream that breaks when more comes than it has room for.
@@ -125,6 +157,12 @@ mod tests {
         let version = call(deadline, client.version()).await;
         engine.abort();
         version.map_err(|problem| problem.during("asking").message)
+    }
+
+    #[test]
+    fn credentials_are_in_the_alphabet_that_engines_read() {
+        let value = HeaderValue::from_static("eyJ+Pz8/fn5+fQ==");
+        assert_eq!(url_safe(&value).expect("text"), "eyJ-Pz8_fn5-fQ==");
     }
 
     fn answer(body: &[u8]) -> Vec<u8> {
