@@ -229,9 +229,8 @@ mod tests {
 
     #[test]
     fn how_far_a_step_is_is_told_as_well_as_it_is_known() {
-        let told = [(0, 0), (3 << 30, 0), (2, 7), (5 << 30, 20 << 30)].map(|(done, all)| {
-            part(done, all)
-        });
+        let told =
+            [(0, 0), (3 << 30, 0), (2, 7), (5 << 30, 20 << 30)].map(|(done, all)| part(done, all));
         assert_eq!(told, ["", " 3 GiB", " 2/7", " 25 %"]);
     }
 

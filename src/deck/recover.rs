@@ -123,6 +123,22 @@ pub(super) async fn resume(shared: Arc<Shared>, records: Vec<Record>) {
         tokio::spawn(resume_one(shared.clone(), record.clone()));
     }
     remove_orphans(&shared, &records).await;
+    tokio::spawn(remove_unused(shared));
+}
+
+/// Has the engines remove, now and again, what is of no use any more.
+async fn remove_unused(shared: Arc<Shared>) {
+    /// It is kept for days; some hours more do not count.
+    const EVERY: Duration = Duration::from_hours(6);
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        ticks.tick().await;
+        for kind in [EngineKind::Native, EngineKind::Docker] {
+            if let Err(failure) = shared.engine(kind).remove_unused().await {
+                tracing::warn!("what the {kind} engine keeps in vain stays: {failure}");
+            }
+        }
+    }
 }
 
 /// Finishes or rolls back, once in each repository, what a kill interrupted.

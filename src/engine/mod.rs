@@ -5,7 +5,9 @@ mod headers;
 mod isolation;
 pub mod native;
 mod place;
+mod plain;
 mod removal;
+mod room;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -215,6 +217,11 @@ pub trait Engine: Send + Sync {
         environment: &EnvironmentId,
     ) -> Result<(), Failure> {
         self.remove_orphan(deck, environment).await
+    }
+
+    /// Removes what was kept for boxes and is of no use to any that there is.
+    async fn remove_unused(&self) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// Connects to the box's shim, after making sure that it is the shim.

@@ -26,7 +26,19 @@ pub(super) fn write(root: &Path, accounts: &Accounts) -> io::Result<()> {
         opened => opened?,
     };
     replace(&etc, "passwd", &accounts.passwd)?;
-    replace(&etc, "group", &accounts.group)
+    replace(&etc, "group", &accounts.group)?;
+    make_temporary(&root)
+}
+
+/// Makes the place for temporary files, which programs take for granted, where an image lacks it.
+fn make_temporary(root: &OwnedFd) -> io::Result<()> {
+    let open = Mode::from_raw_mode(0o1777);
+    match rustix::fs::mkdirat(root, "tmp", open) {
+        // What this process masks is not meant here.
+        Ok(()) => Ok(rustix::fs::chmodat(root, "tmp", open, rustix::fs::AtFlags::empty())?),
+        Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn replace(directory: &OwnedFd, name: &str, text: &str) -> io::Result<()> {
@@ -46,7 +58,7 @@ fn replace(directory: &OwnedFd, name: &str, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn accounts() -> Accounts {
         Accounts { passwd: "agent:x:7:8::/:\n".to_owned(), group: "agent:x:8:\n".to_owned() }
@@ -58,6 +70,9 @@ mod tests {
         write(root.path(), &accounts()).expect("written");
         let read = |name| fs::read_to_string(root.path().join("etc").join(name)).expect("read");
         assert_eq!((read("passwd"), read("group")), (accounts().passwd, accounts().group));
+        let temporary = fs::metadata(root.path().join("tmp")).expect("made");
+        assert_eq!(temporary.permissions().mode() & 0o7777, 0o1777);
+        write(root.path(), &accounts()).expect("a second time is fine");
     }
 
     #[test]

@@ -237,6 +237,9 @@ async fn a_box_of_an_emptyimage_runs_a_static_program() {
     let (_, names) =
         run(&engine, &record, Role::Agent, &[&inside, "cat", "/etc/resolv.conf"]).await;
     assert_eq!(names, "nameserver 127.0.0.1");
+    let temporary = [&inside, "stat", "-c", "%a %u", "/tmp"];
+    let (_, temporary) = run(&engine, &record, Role::Agent, &temporary).await;
+    assert_eq!(temporary, "1777 0", "programs take it for granted");
     engine.remove(&record).await.expect("removed");
 }
 

@@ -8,8 +8,12 @@ use agentdeck::engine::{BoxRecord, Engine, Progress};
 use agentdeck::model::failure::{Failure, FailureKind};
 use agentdeck::model::policy::ImageSource;
 use agentdeck::shim::wire::Role;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::common::home::TestHome;
 use crate::common::registry::{self, OneImage};
 use crate::common::talk;
 use crate::docker::{Boxed, Image, busybox_root, docker, engine_answers, text};
@@ -130,6 +134,33 @@ async fn plain_files_are_a_root() {
 }
 
 #[tokio::test]
+async fn compressed_files_are_unpacked_first() {
+    if !engine_answers() {
+        return;
+    }
+    let image = Image::busybox();
+    let saved = Command::new("docker").args(["save", &image.0]).output().expect("saved");
+    drop(image);
+    let boxed = boxed_of("box.tar.gz", &gzip(&saved.stdout));
+    let id = works_and_is_known(&boxed, "loading box.tar.gz").await;
+    drop(id);
+    let boxed = boxed_of("root.tgz", &gzip(&root_with("zipped")));
+    let id = works_and_is_known(&boxed, "loading root.tgz").await;
+    let left = std::fs::read_dir(&boxed.place.plan.directory).expect("a directory").flatten();
+    let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["git", "home", "layer", "run", "workspace"], "nothing unpacked stays");
+    drop(id);
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let fast = flate2::Compression::fast();
+    let mut file = flate2::write::GzEncoder::new(Vec::new(), fast);
+    std::io::Write::write_all(&mut file, content).expect("written");
+    file.finish().expect("ended")
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_image_is_refused_by_name() {
     if !engine_answers() {
         return;
@@ -138,6 +169,7 @@ async fn a_file_that_is_no_image_is_refused_by_name() {
         ("empty.tar", &b""[..], FailureKind::Invalid),
         ("small.tar.gz", &b"\x1f\x8b\x08\0"[..], FailureKind::Invalid),
         ("odd.tar", &[b'x'; 4096][..], FailureKind::Invalid),
+        ("odd.tar.zst", &b"\x28\xb5\x2f\xfd\x04"[..], FailureKind::Invalid),
     ] {
         let boxed = boxed_of(name, content);
         let failure = create(&boxed).await.0.expect_err(name);
@@ -219,6 +251,62 @@ async fn an_image_is_pulled_by_its_name() {
     let id = works_and_is_known(&boxed, &format!("pulling {name}")).await;
     docker(&["rmi", "-f", &name]);
     drop(id);
+}
+
+/// What docker's own settings know is used for a pull, and stays nowhere but in them.
+#[test]
+fn a_pull_uses_the_credentials_that_docker_has_and_keeps_none() {
+    // In base64, what engines are told of it needs both characters that alphabets differ in.
+    const USER: &str = "ann:pa?ss~";
+    if !engine_answers() {
+        return;
+    }
+    let name = registry::serve_to(Some(USER), "own", OneImage::of(root_with("private")));
+    let host = name.split('/').next().expect("a host").to_owned();
+    let mut test = TestHome::new();
+    let settings = test.path().join("user/.docker");
+    std::fs::create_dir(&settings).expect("made");
+    let has = |config: &Value| {
+        std::fs::write(settings.join("config.json"), config.to_string()).expect("written");
+    };
+    let new = ["new", "box", "--engine", "docker", "--image", &name, "--network", "none"];
+    let new = [&new[..], &["--", "sleep", "1000"]].concat();
+    let again = |test: &TestHome| test.agentdeck(&["start", "box"]);
+    test.agentdeck(&new).fails(1, &["pulling it failed", "docker login", &host]);
+    has(&json!({"auths": {(host.as_str()): {"auth": STANDARD.encode("ann:wrong")}}}));
+    again(&test).fails(1, &["does not take the credentials"]);
+    has(&json!({"auths": {(host.as_str()): {"auth": STANDARD.encode(USER)}}}));
+    again(&test).ok();
+    test.agentdeck(&["discard", "box", "--yes"]).ok();
+    docker(&["rmi", "-f", &name]);
+
+    // A helper is asked in the place of the file, which then has nothing.
+    let programs = test.path().join("programs");
+    std::fs::create_dir(&programs).expect("made");
+    let helper = programs.join("docker-credential-test");
+    let (user, secret) = USER.split_once(':').expect("both");
+    let answer = json!({"ServerURL": host, "Username": user, "Secret": secret});
+    let script = format!(
+        "#!/bin/sh\nread -r asked\n[ \"$1 $asked\" = 'get {host}' ] || exit 1\n\
+        echo '{answer}'\n"
+    );
+    std::fs::write(&helper, script).expect("written");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&helper, executable).expect("changed");
+    has(&json!({"credHelpers": {(host.as_str()): "test"}}));
+    let path = std::env::var("PATH").expect("a PATH");
+    test.also.push(("PATH", format!("{}:{path}", programs.display())));
+    // The server looks for helpers where it was started from.
+    test.agentdeck(&["server", "stop"]).ok();
+    let new: Vec<&str> =
+        new.iter().map(|word| if *word == "box" { "other" } else { *word }).collect();
+    test.agentdeck(&new).ok();
+    test.agentdeck(&["discard", "other", "--yes"]).ok();
+    docker(&["rmi", "-f", &name]);
+    for secret in [secret.to_owned(), STANDARD.encode(USER), STANDARD.encode(secret)] {
+        let kept = Command::new("grep").args(["-rlF", "--", &secret]).arg(&test.home).output();
+        assert_eq!(text(&kept.expect("grep")), "", "nothing of it is kept");
+    }
 }
 
 #[tokio::test]

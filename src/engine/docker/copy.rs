@@ -151,9 +151,8 @@ pub(super) async fn save(
             let (abandoned, _waiting) = oneshot::channel();
             // The engine cannot be kept from ending what it began: what it makes is removed.
             let written = tokio::spawn(passing.write(abandoned)).await;
-            written.unwrap_or_else(|error| {
-                Err(Failure::new(FailureKind::Internal, error.to_string()))
-            })
+            written
+                .unwrap_or_else(|error| Err(Failure::new(FailureKind::Internal, error.to_string())))
         }
     }
 }
@@ -173,8 +172,7 @@ impl Passing {
     /// Writes it, for as long as somebody waits.
     async fn write(self, mut abandoned: oneshot::Sender<()>) -> Result<(), Failure> {
         let Self { connection, found, config, deck, environment, path, progress } = self;
-        let target =
-            Target { name: None, kind: "passing", deck: &deck, environment: &environment };
+        let target = Target { name: None, kind: "passing", deck: &deck, environment: &environment };
         let id = commit(&connection, &found, config, &target).await?;
         let written = tokio::select! {
             written = export(&connection, &id, &path, &progress) => written,

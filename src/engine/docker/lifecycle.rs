@@ -235,8 +235,8 @@ pub(super) async fn with_limits(
     update(connection, &id, &plan.limits).await?;
     let request = connection.client.inspect_container(&id, None::<InspectContainerOptions>);
     let found = call(CALL_DEADLINE, request).await;
-    let found = found
-        .map_err(|problem| problem.during(&format!("looking at container {}", short(&id))))?;
+    let found =
+        found.map_err(|problem| problem.during(&format!("looking at container {}", short(&id))))?;
     Ok((found, false))
 }
 

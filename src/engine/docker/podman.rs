@@ -15,7 +15,8 @@ const PERIOD: i64 = 100_000;
 
 /// Whether an engine of this kind and version changes limits at all.
 pub(super) fn changes_limits(dialect: Dialect, version: Option<&str>) -> bool {
-    let mut numbers = version.unwrap_or_default().split('.').map_while(|part| part.parse::<u64>().ok());
+    let mut numbers =
+        version.unwrap_or_default().split('.').map_while(|part| part.parse::<u64>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     dialect == Dialect::Docker || found >= SINCE
 }
@@ -79,7 +80,8 @@ mod tests {
     #[test]
     fn what_cannot_change_limits_is_known_by_its_version() {
         assert!(changes_limits(Dialect::Docker, None));
-        for (version, can) in [("4.3.1", true), ("5.0.0-rc1", true), ("4.2.0", false), ("x", false)] {
+        for (version, can) in [("4.3.1", true), ("5.0.0-rc1", true), ("4.2.0", false), ("x", false)]
+        {
             assert_eq!(changes_limits(Dialect::Podman, Some(version)), can, "{version}");
         }
     }

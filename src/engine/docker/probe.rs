@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bollard::models::{SystemInfo, SystemVersion};
 
-use super::{CALL_DEADLINE, podman};
 use super::connect::{Connection, Dialect};
 use super::mapped::BoxUser;
 use super::problem::{brief, call};
+use super::{CALL_DEADLINE, podman};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{Capabilities, EngineKind, EngineReport, LimitSupport};
 

@@ -60,6 +60,8 @@ const KILL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Between a box that was made and the beginning of the next: its agent comes first.
 const READY_PAUSE: Duration = Duration::from_millis(300);
+/// How long an unpacked image that nothing stands on is kept: a week's pause is none.
+const UNUSED_IMAGES: Duration = Duration::from_hours(7 * 24);
 
 /// The deck under which groups are made to find out whether they can be.
 const PROBE: &str = "probe";
@@ -237,6 +239,17 @@ impl Engine for Native {
             Some(mark) => self.remove(&mark.record).await,
             None => Group::find(deck, environment.as_str()).remove().await,
         }
+    }
+
+    async fn remove_unused(&self) -> Result<(), Failure> {
+        let home = self.home.clone();
+        let removing =
+            tokio::task::spawn_blocking(move || image::remove_unused(&home, UNUSED_IMAGES));
+        let removed = removing.await.context("removing unused images failed")??;
+        for image in removed {
+            tracing::info!(image, "removed an image that nothing stands on");
+        }
+        Ok(())
     }
 
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure> {

@@ -487,7 +487,9 @@ fn a_file_that_fails_while_it_is_read_leaves_the_others_whole() {
     };
     let mut stream = Vec::new();
     let skipped = pack(&path, &mut stream).expect("packed");
-    assert!(skipped.to_string().contains(path.file_name().expect("a name").to_str().expect("text")));
+    assert!(
+        skipped.to_string().contains(path.file_name().expect("a name").to_str().expect("text"))
+    );
     let size = fs::metadata(&path).expect("found").len() as usize;
     assert_eq!(stream.len(), 512 + size.next_multiple_of(512) + 1024);
 }

@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -55,6 +57,11 @@ impl OneImage {
 
 /// Serves an image as `NAME:1` until the process ends; the answer is its full name.
 pub fn serve(name: &'static str, image: OneImage) -> String {
+    serve_to(None, name, image)
+}
+
+/// The same for one user alone, as `NAME:PASSWORD`.
+pub fn serve_to(user: Option<&'static str>, name: &'static str, image: OneImage) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bound");
     let port = listener.local_addr().expect("an address").port();
     let image = Arc::new(image);
@@ -62,19 +69,37 @@ pub fn serve(name: &'static str, image: OneImage) -> String {
         for stream in listener.incoming().flatten() {
             let image = Arc::clone(&image);
             // A reader that went away is the test's own business.
-            std::thread::spawn(move || drop(answer(stream, name, &image)));
+            std::thread::spawn(move || drop(answer(stream, user, name, &image)));
         }
     });
     format!("127.0.0.1:{port}/{name}:1")
 }
 
-fn answer(mut stream: TcpStream, name: &str, image: &OneImage) -> std::io::Result<()> {
+fn answer(
+    mut stream: TcpStream,
+    user: Option<&str>,
+    name: &str,
+    image: &OneImage,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut request = String::new();
     reader.read_line(&mut request)?;
-    let mut header = String::new();
+    let (mut header, mut known) = (String::new(), user.is_none());
     while reader.read_line(&mut header)? > 2 {
+        let wanted = user.map(|user| format!("Basic {}", STANDARD.encode(user)));
+        let said = header.trim().split_once(": ").filter(|pair| pair.0 == "Authorization");
+        known |= said.is_some_and(|pair| Some(pair.1) == wanted.as_deref());
         header.clear();
+    }
+    if !known {
+        let refusal = br#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you?"}]}"#;
+        write!(
+            stream,
+            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"test\"\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            refusal.len()
+        )?;
+        return if request.starts_with("HEAD") { Ok(()) } else { stream.write_all(refusal) };
     }
     let mut words = request.split_whitespace();
     let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));

@@ -23,13 +23,6 @@ const MAX_REMEMBERED: usize = 4096;
 const MAX_DEPTH: usize = 4;
 /// A block of an archive; files are padded to whole ones.
 const BLOCK: u64 = 512;
-/// What compressed files begin with, and what made them so.
-const COMPRESSED: [(&[u8], &str); 4] = [
-    (b"\x1f\x8b", "gzip"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-];
 
 /// What is in an archive.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,27 +87,11 @@ impl Platform {
 
 /// Looks into an archive. Blocking.
 pub(super) fn read(path: &Path, file: &File) -> Result<Content, Failure> {
-    let unusable = |reason: &str, hint: &str| {
-        let message = format!("{} is not an image: {reason}", path.display());
-        Failure::new(FailureKind::Invalid, message).hint(hint)
-    };
-    if let Some(compressor) = compressor(file).map_err(|error| unusable(&error.to_string(), ""))? {
-        let hint = format!("decompress it first: {compressor} -d < {} > box.tar", path.display());
-        return Err(unusable(&format!("it is compressed ({compressor})"), &hint));
-    }
-    let hint = "make one with agentdeck save --output, docker save, or tar";
     Table::read(file).and_then(|mut table| table.content()).map_err(|error| {
-        let reason = error.to_string();
-        unusable(&reason, hint)
+        let message = format!("{} is not an image: {error}", path.display());
+        Failure::new(FailureKind::Invalid, message)
+            .hint("make one with agentdeck save --output, docker save, or tar")
     })
-}
-
-fn compressor(mut file: &File) -> std::io::Result<Option<&'static str>> {
-    let mut start = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.take(8).read_to_end(&mut start)?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)).map(|found| found.1))
 }
 
 /// Where the parts of an image lie in an archive.
@@ -129,6 +106,7 @@ impl<'a> Table<'a> {
     fn read(file: &'a File) -> anyhow::Result<Self> {
         let length = file.metadata()?.len();
         let mut table = Self { file, places: HashMap::new(), end: 0 };
+        table.file.seek(SeekFrom::Start(0))?;
         let (reader, bound) = Bounded::new(BufReader::new(file));
         let mut archive = tar::Archive::new(reader);
         let mut entries = archive.entries_with_seek()?;
@@ -288,7 +266,6 @@ mod tests {
         };
         assert!(refused(b"").contains("empty"), "{}", refused(b""));
         assert!(refused(&[b'x'; 2048]).contains("box.tar is not an image"));
-        assert!(refused(b"\x1f\x8b\x08").contains("compressed (gzip)"));
     }
 
     #[test]

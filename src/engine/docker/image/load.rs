@@ -11,12 +11,12 @@ use sha2::{Digest, Sha256};
 
 use super::archive::{self, Content};
 use super::{IMAGE_LABEL, find, send};
-use crate::engine::ProgressSink;
 use crate::engine::docker::connect::{Connection, hexadecimal};
 use crate::engine::docker::create::{blocking, report};
 use crate::engine::docker::plan::Image;
 use crate::engine::docker::problem::{Problem, brief};
 use crate::engine::docker::{LONG_DEADLINE, accounts};
+use crate::engine::{BoxPlan, Progress, ProgressSink, plain, room};
 use crate::model::failure::{Failure, FailureKind};
 
 /// Images of plain files are named by their content under this.
@@ -28,12 +28,13 @@ pub(super) const TAG_DIGITS: usize = 20;
 pub(super) async fn load(
     connection: &Connection,
     path: &Path,
+    plan: &BoxPlan,
     progress: &ProgressSink,
 ) -> Result<Image, Failure> {
     report(progress, "reading the image's file");
-    let opening = path.to_owned();
+    let (opening, scratch, told) = (path.to_owned(), plan.directory.clone(), progress.clone());
     let (file, content) = blocking(move || {
-        let file = open(&opening)?;
+        let file = unpacked(open(&opening)?, &opening, &scratch, &told)?;
         let content = archive::read(&opening, &file)?;
         Ok((file, content))
     })
@@ -81,6 +82,35 @@ fn open(path: &Path) -> Result<File, Failure> {
         Ok(found) if found.is_file() => Ok(file),
         _ => Err(cannot(FailureKind::Invalid, "it is not a file".to_owned())),
     }
+}
+
+/// A compressed file as it was before, in `scratch` for as long as it is open; another as it is.
+fn unpacked(
+    file: File,
+    path: &Path,
+    scratch: &Path,
+    progress: &ProgressSink,
+) -> Result<File, Failure> {
+    let mut done = 0;
+    let mut told = |bytes: u64| {
+        done += bytes;
+        let step = "unpacking the image's file".to_owned();
+        // A full channel means that the user sees a later report instead.
+        let _ = progress.try_send(Progress { step, done, total: 0 });
+    };
+    plain::uncompressed(file, scratch, room::IMAGE, &mut told).map_err(|error| {
+        match error.downcast::<Failure>() {
+            Ok(failure) => {
+                let message = format!("{}: {}", path.display(), failure.message);
+                Failure { message, ..failure }
+            }
+            Err(error) => {
+                let message = format!("{} is not an image: {error:#}", path.display());
+                Failure::new(FailureKind::Invalid, message)
+                    .hint("it may be cut short: gzip -t says so")
+            }
+        }
+    })
 }
 
 /// Names the content of a file.

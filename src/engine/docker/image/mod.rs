@@ -3,9 +3,11 @@
 mod archive;
 mod build;
 mod context;
+mod credentials;
 mod ignore;
 mod load;
 mod pull;
+mod registry;
 mod send;
 
 use bollard::query_parameters::{
@@ -13,6 +15,8 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
+use self::credentials::Known;
+use self::registry::Registry;
 use super::accounts::{self, Accounts, MAX_ARCHIVE};
 use super::connect::Connection;
 use super::plan::Image;
@@ -37,7 +41,7 @@ pub(super) async fn ensure(
         Some(ImageSource::Name(name)) if !name.is_empty() => {
             by_name(connection, name, progress).await
         }
-        Some(ImageSource::Archive(path)) => load::load(connection, path, progress).await,
+        Some(ImageSource::Archive(path)) => load::load(connection, path, plan, progress).await,
         Some(ImageSource::Dockerfile(path)) => {
             build::build(connection, path, &plan.directory, progress).await
         }
@@ -54,18 +58,44 @@ async fn by_name(
     if let Some(image) = find(connection, name).await? {
         return Ok(image);
     }
-    let pulling = pull::pull(connection, name, progress);
+    let registry = Registry::of(name);
+    let known = credentials::of(&registry, &|name| std::env::var(name).ok()).await;
+    let (credentials, unusable) = match known {
+        Known::Nothing => (None, None),
+        Known::Credentials(found) => (Some(*found), None),
+        // The image may be anybody's to pull.
+        Known::Unusable(why) => (None, Some(why)),
+    };
+    let given = credentials.is_some();
+    let pulling = pull::pull(connection, name, credentials, progress);
     let pulled = tokio::time::timeout(LONG_DEADLINE, pulling).await;
     pulled.unwrap_or(Err(Problem::Deadline(LONG_DEADLINE))).map_err(|problem| {
         let mut failure =
             problem.during(&format!("image {name} is not on this engine and pulling it failed"));
         failure.kind = FailureKind::Unavailable;
-        failure.hint("check the name and the network, or docker pull it by hand")
+        let hint = match unusable {
+            Some(why) => format!("credentials for {registry} were not found: {why}"),
+            None if is_refusal(&problem) && given => {
+                format!("{registry} does not take the credentials that docker has for it")
+            }
+            None if is_refusal(&problem) => {
+                format!("check the name, or docker login {registry} as the user of the server")
+            }
+            None => "check the name and the network, or docker pull it by hand".to_owned(),
+        };
+        failure.hint(hint)
     })?;
     find(connection, name).await?.ok_or_else(|| {
         let message = format!("image {name} was pulled and is not there");
         Failure::new(FailureKind::Unavailable, message).hint("see docker image ls")
     })
+}
+
+/// Whether a registry wants to know who asks; engines pass its words on with codes of their own.
+fn is_refusal(problem: &Problem) -> bool {
+    let Problem::Answer { status, message } = problem else { return false };
+    let said = ["unauthorized", "authentication", "basic auth", "denied"];
+    [401, 403].contains(status) || said.iter().any(|word| message.contains(word))
 }
 
 /// The image of this name, if the engine has it.
@@ -94,18 +124,23 @@ pub(super) async fn accounts(
     let group = read(client, container, "/etc/group").await?.unwrap_or_default();
     let mut shell = SHELLS[SHELLS.len() - 1];
     for candidate in SHELLS {
-        let options = ContainerArchiveInfoOptionsBuilder::new().path(candidate).build();
-        let asked = client.get_container_archive_info(container, Some(options));
-        match call(CALL_DEADLINE, asked).await {
-            Ok(_) => {
-                shell = candidate;
-                break;
-            }
-            Err(problem) if problem.is_missing() => {}
-            Err(problem) => return Err(problem),
+        if has(client, container, candidate).await? {
+            shell = candidate;
+            break;
         }
     }
     Ok(Accounts { passwd, group, shell: shell.to_owned() })
+}
+
+/// Whether a container has something at a path.
+async fn has(client: &bollard::Docker, container: &str, path: &str) -> Result<bool, Problem> {
+    let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+    let asked = client.get_container_archive_info(container, Some(options));
+    match call(CALL_DEADLINE, asked).await {
+        Ok(_) => Ok(true),
+        Err(problem) if problem.is_missing() => Ok(false),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// A small text file of a container; `None` when it has none there, or none that is small and

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
@@ -21,10 +22,12 @@ const MAX_LAYERS: usize = 256;
 pub(super) async fn pull(
     connection: &Connection,
     name: &str,
+    credentials: Option<DockerCredentials>,
     progress: &ProgressSink,
 ) -> Result<(), Problem> {
     let options = CreateImageOptionsBuilder::new().from_image(&with_tag(name)).build();
-    let mut reports = std::pin::pin!(connection.patient.create_image(Some(options), None, None));
+    let creating = connection.patient.create_image(Some(options), None, credentials);
+    let mut reports = std::pin::pin!(creating);
     let mut layers = Layers::default();
     loop {
         let next = tokio::time::timeout(SILENCE, reports.next()).await;

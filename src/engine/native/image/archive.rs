@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -13,9 +12,10 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::room::{Bounds, Room};
 use super::writer::{architecture, hex};
 use crate::engine::headers::{Bounded, Names};
+use crate::engine::plain::{BEGINNING, is_gzip, read_up_to, refuse_unread, uncompressed};
+use crate::engine::room::Bounds;
 use crate::model::failure::{Failure, FailureKind};
 
 /// Entries of an archive; a plain root of a large distribution has a tenth.
@@ -29,10 +29,6 @@ const LAYERS: usize = 1000;
 
 /// Links between entries, and between descriptions, that are followed.
 const STEPS: usize = 5;
-
-/// Beginnings of compressed files that are not read here (their formats' specifications).
-const UNREAD: [(&[u8], &str); 3] =
-    [(b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd")];
 
 /// An opened image.
 #[derive(Debug)]
@@ -122,7 +118,7 @@ impl Archive {
             let message = format!("{} is no file", path.display());
             return Err(Failure::new(FailureKind::Invalid, message).into());
         }
-        let file = uncompressed(file, scratch, bounds)?;
+        let file = uncompressed(file, scratch, bounds, &mut |_| ())?;
         read(file).with_context(|| format!("{} is not an image", path.display()))
     }
 
@@ -131,7 +127,7 @@ impl Archive {
         let mut file = self.file.try_clone()?;
         file.seek(SeekFrom::Start(layer.start))?;
         let mut content = file.take(layer.size);
-        let mut beginning = [0; 6];
+        let mut beginning = [0; BEGINNING];
         let length = read_up_to(&mut content, &mut beginning)?;
         refuse_unread(&beginning[..length])?;
         let content = io::Cursor::new(beginning[..length].to_vec()).chain(content);
@@ -322,47 +318,4 @@ fn digest_of(file: &mut File) -> anyhow::Result<String> {
         }
         digest.update(&buffer[..count]);
     }
-}
-
-/// The file itself, or what it is without compression.
-fn uncompressed(mut file: File, scratch: &Path, bounds: Bounds) -> anyhow::Result<File> {
-    let mut beginning = [0; 6];
-    let length = read_up_to(&mut file, &mut beginning)?;
-    file.rewind()?;
-    refuse_unread(&beginning[..length])?;
-    if !is_gzip(&beginning) {
-        return Ok(file);
-    }
-    let mut plain = tempfile::tempfile_in(scratch).context("cannot make a file to unpack to")?;
-    let mut content = MultiGzDecoder::new(io::BufReader::new(file));
-    let place = plain.try_clone()?;
-    Room::new(place.as_fd(), bounds)
-        .copy(&mut content, &mut plain, &mut |_| ())
-        .context("cannot unpack it")?;
-    Ok(plain)
-}
-
-fn is_gzip(beginning: &[u8]) -> bool {
-    beginning.starts_with(b"\x1f\x8b")
-}
-
-fn refuse_unread(beginning: &[u8]) -> Result<(), Failure> {
-    match UNREAD.iter().find(|(magic, _)| beginning.starts_with(magic)) {
-        Some((_, name)) => {
-            let message = format!("the image is compressed by {name}, which is not read here");
-            Err(Failure::new(FailureKind::Invalid, message).hint("unpack it first, or use gzip"))
-        }
-        None => Ok(()),
-    }
-}
-
-fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match from.read(&mut buffer[length..])? {
-            0 => break,
-            count => length += count,
-        }
-    }
-    Ok(length)
 }

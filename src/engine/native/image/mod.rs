@@ -2,9 +2,9 @@
 
 mod archive;
 mod provide;
-mod room;
 mod tree;
 mod unpack;
+mod unused;
 mod writer;
 
 #[cfg(test)]
@@ -12,4 +12,5 @@ mod tests;
 
 pub(super) use provide::{Unpacked, has, of, provide};
 pub(super) use tree::TreeWriter;
+pub(super) use unused::remove_unused;
 pub(super) use writer::{About, LayerWriter};

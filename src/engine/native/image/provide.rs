@@ -11,22 +11,19 @@ use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock};
 use sha2::{Digest, Sha256};
 
 use super::archive::Archive;
-use super::room::Bounds;
 use super::unpack::unpack;
+use super::unused::mark_used;
 use super::writer::hex;
 use crate::engine::native::{layer, mark};
-use crate::engine::{BoxPlan, remove_tree};
+use crate::engine::{BoxPlan, remove_tree, room};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::ImageSource;
 
 const ROOT: &str = "root";
-const ENVIRONMENT: &str = "environment.json";
+pub(super) const ENVIRONMENT: &str = "environment.json";
 
 /// What images are called while they are unpacked.
-const PARTIAL: &str = "partial-";
-
-/// What one image may take: several times the largest that are used for development.
-const BOUNDS: Bounds = Bounds { most: 64 << 30, spare: 1 << 30 };
+pub(super) const PARTIAL: &str = "partial-";
 
 /// An image that boxes can stand on.
 #[derive(Debug)]
@@ -63,7 +60,7 @@ pub(crate) fn provide(plan: &BoxPlan, told: &mut dyn FnMut(u64)) -> anyhow::Resu
     let id = if let Some(id) = std::fs::read_to_string(&known).ok().filter(there) {
         id
     } else {
-        let archive = Archive::open(path, &images(plan), BOUNDS)?;
+        let archive = Archive::open(path, &images(plan), room::IMAGE)?;
         if !there(&archive.id) {
             place(&archive, &images(plan), told)?;
         }
@@ -77,8 +74,19 @@ pub(crate) fn provide(plan: &BoxPlan, told: &mut dyn FnMut(u64)) -> anyhow::Resu
             .hint("put the file back that it was made from")
             .into());
     }
+    // Nobody may remove it between this look and the note that it is in use.
+    let _held = lock(&images(plan))?;
+    anyhow::ensure!(there(&id), "the image was removed while it was to be used; try again");
+    mark_used(&images(plan).join(&id))?;
     std::fs::create_dir_all(&own)?;
     mark::replace(&own, layer::IMAGE, id.as_bytes())
+}
+
+/// Keeps others from beginning on images and from removing them, until it is dropped.
+pub(super) fn lock(images: &Path) -> rustix::io::Result<OwnedFd> {
+    let all = open_directory(images)?;
+    flock(&all, FlockOperation::LockExclusive)?;
+    Ok(all)
 }
 
 /// Whether a file is there, looked up as the image's programs would.
@@ -122,9 +130,8 @@ fn place(archive: &Archive, images: &Path, told: &mut dyn FnMut(u64)) -> anyhow:
 
 /// A new directory to unpack into, locked while somebody does. What others left is removed.
 pub(super) fn begin(images: &Path) -> anyhow::Result<(PathBuf, OwnedFd)> {
-    let all = open_directory(images)?;
     // Nobody may take one for left that is made and not locked yet.
-    flock(&all, FlockOperation::LockExclusive)?;
+    let all = lock(images)?;
     let mut left = Vec::new();
     for entry in std::fs::read_dir(images)? {
         let entry = entry?;
@@ -163,7 +170,7 @@ fn place_by(
     std::fs::create_dir(&root)?;
     std::fs::set_permissions(&root, Permissions::from_mode(0o755))?;
     let opened = open_directory(&root)?;
-    unpack(archive, &opened, BOUNDS, told)?;
+    unpack(archive, &opened, room::IMAGE, told)?;
     let pair = |entry: &String| {
         entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
     };

@@ -13,9 +13,9 @@ use tar::EntryType;
 
 use super::archive::Archive;
 use super::provide::begin;
-use super::room::Bounds;
 use super::unpack::unpack;
 use super::writer::{About, LayerWriter, hex};
+use crate::engine::room::Bounds;
 
 const ROOMY: Bounds = Bounds { most: 1 << 20, spare: 0 };
 

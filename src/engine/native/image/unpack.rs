@@ -17,9 +17,9 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::archive::Archive;
-use super::room::{Bounds, Room};
 use super::writer::hex;
 use crate::engine::headers::{Bounded, Names};
+use crate::engine::room::{Bounds, Room};
 use crate::model::failure::{Failure, FailureKind};
 
 /// Files of an image.

@@ -20,6 +20,9 @@ pub(crate) struct Bounds {
     pub(crate) spare: u64,
 }
 
+/// What one image may take: several times the largest that are used for development.
+pub(super) const IMAGE: Bounds = Bounds { most: 64 << 30, spare: 1 << 30 };
+
 /// The room on the file system of `place`.
 pub(super) struct Room<'a> {
     place: BorrowedFd<'a>,
