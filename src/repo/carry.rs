@@ -23,8 +23,8 @@ const TEMPORARY: &str = ".agentdeck-carried.tmp";
 pub(super) type Carried = BTreeMap<RepoPath, State>;
 
 /// Makes the workspace, which holds the base, what the user's working tree is: files that are
-/// tracked and changed, new ones that are not ignored, and what was removed. Nested repositories
-/// and special files are left out.
+/// tracked and changed, new ones that are not ignored, and what was removed. Nested repositories,
+/// special files and what is too large to be read are left out.
 pub(super) fn bring(user: &UserRepository, workspace: &Path) -> Result<Carried, Failure> {
     let paths = status::all_uncommitted(user)
         .with_context(|| format!("cannot look for changes in {}", user.root().display()))?;

@@ -28,6 +28,9 @@ pub(super) const EXECUTABLE: u32 = 0o755;
 /// Permissions of a directory we make.
 const DIRECTORY: u32 = 0o755;
 
+/// A file of the user's above this, in bytes, is not read: it would fill the memory.
+const FILE_LIMIT: u64 = 4 << 30;
+
 /// What stands at a path of the working tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -42,7 +45,7 @@ pub(super) enum Found {
         target: Vec<u8>,
     },
     Directory,
-    /// A socket, pipe or device.
+    /// A socket, pipe or device, or a file too large to be read.
     Other,
 }
 
@@ -50,10 +53,17 @@ pub(super) enum Found {
 pub(super) struct WorkingTree {
     path: PathBuf,
     root: OwnedFd,
+    /// Bytes of a file beyond which it is not read.
+    limit: u64,
 }
 
 impl WorkingTree {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        Self::open_limited(path, FILE_LIMIT)
+    }
+
+    /// Opens a tree whose files others make: those above `limit` bytes are not read.
+    pub(super) fn open_limited(path: &Path, limit: u64) -> Result<Self, Failure> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
             Failure::new(
@@ -61,7 +71,7 @@ impl WorkingTree {
                 format!("cannot open the working tree {}: {error}", path.display()),
             )
         })?;
-        Ok(Self { path: path.to_owned(), root })
+        Ok(Self { path: path.to_owned(), root, limit })
     }
 
     /// The path for calls that only look at a file's dates and number.
@@ -96,8 +106,17 @@ impl WorkingTree {
         if FileType::from_raw_mode(stat.st_mode as RawMode) != FileType::RegularFile {
             return Ok(Found::Other);
         }
-        let mut content = Vec::with_capacity(stat.st_size as usize);
-        File::from(file).read_to_end(&mut content).map_err(|error| errno(&error))?;
+        let size = stat.st_size as u64;
+        if size > self.limit {
+            return Ok(Found::Other);
+        }
+        let mut content = Vec::new();
+        content.try_reserve(size as usize + 1).map_err(|_| Errno::NOMEM)?;
+        let mut reader = File::from(file).take(self.limit + 1);
+        reader.read_to_end(&mut content).map_err(|error| errno(&error))?;
+        if content.len() as u64 > self.limit {
+            return Ok(Found::Other);
+        }
         Ok(Found::File { permissions: stat.st_mode & 0o7777, content })
     }
 

@@ -20,7 +20,7 @@ use super::walk::{self, Content, Found};
 const FILE_LIMIT: u64 = 10 << 20;
 
 /// Even a file of the base is skipped above this, in bytes: it is read into memory whole.
-const TRACKED_FILE_LIMIT: u64 = 256 << 20;
+pub(super) const TRACKED_FILE_LIMIT: u64 = 256 << 20;
 
 /// A rules file above this, in bytes, is taken as a file but its rules are not read.
 const RULES_LIMIT: u64 = 1 << 20;

@@ -69,3 +69,20 @@ fn special_files_are_seen_and_never_opened() {
     let found = Found::File { permissions: 0o640, content: b"x".to_vec() };
     assert_eq!(tree.find(&path("file")), Ok(found));
 }
+
+#[test]
+fn a_file_above_the_limit_is_seen_and_never_read() {
+    let (directory, tree) = place();
+    let root = directory.path().join("root");
+    let limited = WorkingTree::open_limited(&root, 4).expect("a working tree");
+    std::fs::write(root.join("just"), "four").expect("a file");
+    std::fs::write(root.join("over"), "fifth").expect("a file");
+    let found = |content: &[u8]| Found::File { permissions: 0o644, content: content.to_vec() };
+    std::fs::set_permissions(root.join("just"), std::fs::Permissions::from_mode(0o644))
+        .expect("a mode");
+    assert_eq!(limited.find(&path("just")), Ok(found(b"four")));
+    assert_eq!(limited.find(&path("over")), Ok(Found::Other));
+    let sparse = std::fs::File::create(root.join("sparse")).expect("a file");
+    sparse.set_len(1 << 42).expect("a sparse file");
+    assert_eq!(tree.find(&path("sparse")), Ok(Found::Other));
+}

@@ -8,6 +8,7 @@ use gix::refs::{FullName, Target};
 
 use super::super::checkout::{Found, WorkingTree};
 use super::super::object::{self, failed};
+use super::super::scan::TRACKED_FILE_LIMIT;
 use super::super::user::UserRepository;
 use super::index::Index;
 use super::journal::{Journal, Pending};
@@ -41,13 +42,14 @@ impl<'a> Site<'a> {
         Ok(Self { user, repository, journal, tree, index })
     }
 
-    /// A workspace has no index of ours; a file of the journal stands for it.
+    /// A workspace has no index of ours; a file of the journal stands for it. What no snapshot can
+    /// hold is not read either.
     pub(super) fn of_workspace(
         user: &'a UserRepository,
         journal: &'a Journal,
         workspace: &Path,
     ) -> Result<Self, Failure> {
-        let tree = WorkingTree::open(workspace)?;
+        let tree = WorkingTree::open_limited(workspace, TRACKED_FILE_LIMIT)?;
         let index = journal.directory().join("workspace");
         Ok(Self { user, repository: user.reader(), journal, tree, index })
     }
