@@ -33,11 +33,11 @@ pub fn restore(
     let objects = store.reader();
     let from = object::tree_of(&objects, &request.base)?;
     let to = object::tree_of(&objects, &request.head)?;
-    let mut rules = Rules::new(&store.rules);
-    for (directory, bytes) in populate::attributes_of(&objects, to)? {
-        rules.enter(&directory, None, Some(&bytes));
-    }
-    let (steps, made) = plan(&site.tree, &objects, &mut rules, from, to)?;
+    let rules = |tree| rules_of(store, &objects, tree);
+    let (old, new) = (rules(from)?, rules(to)?);
+    let mut planner = Planner { tree: &site.tree, objects: &objects, old, new };
+    let (steps, made) = planner.plan(from, to)?;
+    let Planner { new: mut rules, .. } = planner;
     if steps.is_empty() {
         let short = request.head.short();
         let message = format!("{} is as snapshot {short} has it", request.name);
@@ -51,90 +51,157 @@ pub fn restore(
     })
 }
 
-fn plan(
-    tree: &WorkingTree,
+/// The rules of a tree's own attribute files.
+fn rules_of(
+    store: &Store,
     objects: &gix::Repository,
-    rules: &mut Rules,
-    from: gix::ObjectId,
-    to: gix::ObjectId,
-) -> Result<(Vec<Step>, Vec<RepoPath>), Failure> {
-    let is_commit = |side: Option<Side>| side.is_some_and(|side| side.mode.is_commit());
-    // Of a submodule only its place is ours; its files stay what they are.
-    let changes: BTreeMap<RepoPath, Change> = diff::changes(objects, from, to, Renames::Ignore)?
-        .into_iter()
-        .filter(|change| !is_commit(change.old) && !is_commit(change.new))
-        .map(|change| (change.path.clone(), change))
-        .collect();
-    let mut steps = Vec::with_capacity(changes.len());
-    let (mut blocked, mut made) = (BTreeSet::new(), BTreeSet::new());
-    for change in changes.values() {
-        for side in [change.old, change.new].into_iter().flatten() {
-            check_name(&change.path, side.mode)?;
+    tree: gix::ObjectId,
+) -> Result<Rules, Failure> {
+    let mut rules = Rules::new(&store.rules);
+    for (directory, bytes) in populate::attributes_of(objects, tree)? {
+        rules.enter(&directory, None, Some(&bytes));
+    }
+    Ok(rules)
+}
+
+struct Planner<'a> {
+    tree: &'a WorkingTree,
+    objects: &'a gix::Repository,
+    /// The forms of files in the snapshot that holds the workspace now.
+    old: Rules,
+    /// And in the one that it becomes.
+    new: Rules,
+}
+
+impl Planner<'_> {
+    /// The steps, and the directories they will make. Fails with every path where something stands
+    /// that the last snapshot does not hold.
+    fn plan(
+        &mut self,
+        from: gix::ObjectId,
+        to: gix::ObjectId,
+    ) -> Result<(Vec<Step>, Vec<RepoPath>), Failure> {
+        let is_commit = |side: Option<Side>| side.is_some_and(|side| side.mode.is_commit());
+        // Of a submodule only its place is ours; its files stay what they are.
+        let changes: BTreeMap<RepoPath, Change> =
+            diff::changes(self.objects, from, to, Renames::Ignore)?
+                .into_iter()
+                .filter(|change| !is_commit(change.old) && !is_commit(change.new))
+                .map(|change| (change.path.clone(), change))
+                .collect();
+        let mut steps = Vec::with_capacity(changes.len());
+        let (mut blocked, mut made) = (BTreeSet::new(), BTreeSet::new());
+        for change in changes.values() {
+            for side in [change.old, change.new].into_iter().flatten() {
+                check_name(&change.path, side.mode)?;
+            }
+            let found = self.tree.find(&change.path)?;
+            let after = self.wanted(change)?;
+            let Some(before) = self.known(change, &found, &after)? else {
+                blocked.insert(change.path.clone());
+                continue;
+            };
+            let in_the_way = self.in_the_way(&changes, change, &found)?;
+            if !in_the_way.is_empty() {
+                blocked.extend(in_the_way);
+                continue;
+            }
+            if after != State::Absent {
+                made.extend(self.tree.missing_parents(&change.path)?);
+            }
+            let entry = |side: Option<Side>| {
+                side.map(|side| Entry {
+                    mode: u32::from(side.mode.value()),
+                    id: object::name(side.id),
+                })
+            };
+            let (old, new) = (entry(change.old), entry(change.new));
+            steps.push(Step { path: change.path.clone(), before, after, old, new });
         }
-        let in_the_way = in_the_way(tree, &changes, change)?;
-        if !in_the_way.is_empty() {
-            blocked.extend(in_the_way);
-            continue;
+        if blocked.is_empty() {
+            return Ok((steps, made.into_iter().collect()));
         }
-        let before = match tree.find(&change.path)? {
+        let message = "files that no snapshot holds are in the way; nothing was changed";
+        Err(Failure::new(FailureKind::WouldOverwrite, message)
+            .hint("move them in the environment, and try again")
+            .paths(blocked.into_iter().collect()))
+    }
+
+    /// What stands at a path; `None` when it would be lost, because the last snapshot left it out.
+    fn known(
+        &mut self,
+        change: &Change,
+        found: &Found,
+        after: &State,
+    ) -> Result<Option<State>, Failure> {
+        let before = match found {
             // What is left of it once its files are gone is empty.
             Found::Directory => State::Absent,
-            found => State::of(&found).expect("what is special is in the way"),
+            found => match State::of(found) {
+                Some(before) => before,
+                None => return Ok(None),
+            },
         };
-        let after = wanted(objects, rules, change)?;
-        if after != State::Absent {
-            made.extend(tree.missing_parents(&change.path)?);
+        let held = before == State::Absent || before == *after || self.shows(change, found)?;
+        Ok(held.then_some(before))
+    }
+
+    /// Whether a file or link is what the last snapshot holds, in either form.
+    fn shows(&mut self, change: &Change, found: &Found) -> Result<bool, Failure> {
+        let Some(side) = change.old else { return Ok(false) };
+        let stored = diff::content(self.objects, Some(side))?;
+        match found {
+            Found::Link { target } => Ok(side.mode.is_link() && *target == stored),
+            Found::File { permissions, content } => {
+                let executable = permissions & 0o100 != 0;
+                if side.mode.is_link() || is_executable(side) != executable {
+                    return Ok(false);
+                }
+                let path = change.path.as_bytes();
+                Ok(*content == stored
+                    || *self.old.checked_out_form(path, &stored) == **content
+                    || *self.old.stored_form(path, content, &mut || None) == *stored)
+            }
+            Found::Absent | Found::Directory | Found::Other => Ok(false),
         }
-        let entry = |side: Option<Side>| {
-            side.map(|side| Entry { mode: u32::from(side.mode.value()), id: object::name(side.id) })
-        };
-        let (old, new) = (entry(change.old), entry(change.new));
-        steps.push(Step { path: change.path.clone(), before, after, old, new });
     }
-    if blocked.is_empty() {
-        return Ok((steps, made.into_iter().collect()));
+
+    /// What stands where a file is to come, and goes with none of the changes.
+    fn in_the_way(
+        &self,
+        changes: &BTreeMap<RepoPath, Change>,
+        change: &Change,
+        found: &Found,
+    ) -> Result<Vec<RepoPath>, Failure> {
+        let goes = |path: &RepoPath| changes.get(path).is_some_and(|other| other.new.is_none());
+        if change.new.is_none() {
+            return Ok(Vec::new());
+        }
+        if let Some((path, _)) = self.tree.blocker(&change.path)?
+            && !goes(&path)
+        {
+            return Ok(vec![path]);
+        }
+        if *found != Found::Directory {
+            return Ok(Vec::new());
+        }
+        let mut below = self.tree.files_below(&change.path)?;
+        below.retain(|path| !goes(path));
+        Ok(below)
     }
-    let message = "files that no snapshot holds are in the way; nothing was changed";
-    Err(Failure::new(FailureKind::WouldOverwrite, message)
-        .hint("move them in the environment, and try again")
-        .paths(blocked.into_iter().collect()))
+
+    fn wanted(&mut self, change: &Change) -> Result<State, Failure> {
+        let Some(side) = change.new else { return Ok(State::Absent) };
+        let content = diff::content(self.objects, Some(side))?;
+        if side.mode.is_link() {
+            return Ok(State::Link { target: serde_bytes::ByteBuf::from(content) });
+        }
+        let content = self.new.checked_out_form(change.path.as_bytes(), &content);
+        let permissions = if is_executable(side) { EXECUTABLE } else { PLAIN };
+        Ok(State::File { permissions, digest: digest(&content) })
+    }
 }
 
-/// What stands where a file is to come, and goes with none of the changes.
-fn in_the_way(
-    tree: &WorkingTree,
-    changes: &BTreeMap<RepoPath, Change>,
-    change: &Change,
-) -> Result<Vec<RepoPath>, Failure> {
-    let goes = |path: &RepoPath| changes.get(path).is_some_and(|other| other.new.is_none());
-    let found = tree.find(&change.path)?;
-    if found == Found::Other {
-        return Ok(vec![change.path.clone()]);
-    }
-    if change.new.is_none() {
-        return Ok(Vec::new());
-    }
-    if let Some((path, _)) = tree.blocker(&change.path)?
-        && !goes(&path)
-    {
-        return Ok(vec![path]);
-    }
-    if found != Found::Directory {
-        return Ok(Vec::new());
-    }
-    let mut below = tree.files_below(&change.path)?;
-    below.retain(|path| !goes(path));
-    Ok(below)
-}
-
-fn wanted(objects: &gix::Repository, rules: &mut Rules, change: &Change) -> Result<State, Failure> {
-    let Some(side) = change.new else { return Ok(State::Absent) };
-    let content = diff::content(objects, Some(side))?;
-    if side.mode.is_link() {
-        return Ok(State::Link { target: serde_bytes::ByteBuf::from(content) });
-    }
-    let content = rules.checked_out_form(change.path.as_bytes(), &content);
-    let executable = side.mode.kind() == gix::objs::tree::EntryKind::BlobExecutable;
-    let permissions = if executable { EXECUTABLE } else { PLAIN };
-    Ok(State::File { permissions, digest: digest(&content) })
+fn is_executable(side: Side) -> bool {
+    side.mode.kind() == gix::objs::tree::EntryKind::BlobExecutable
 }

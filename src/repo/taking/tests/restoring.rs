@@ -43,6 +43,71 @@ fn what_no_snapshot_holds_is_never_overwritten_by_a_restore() {
 }
 
 #[test]
+fn what_the_last_snapshot_left_out_is_never_overwritten_by_a_restore() {
+    let now = files(&[("a", "a\n"), ("grown", "small\n"), ("gone", "g\n"), ("run", "r\n")]);
+    let case = Case::new(&now);
+    case.fill_workspace(&now);
+    case.write_in_workspace("grown", "larger than a snapshot takes\n");
+    case.write_in_workspace("gone", "this too\n");
+    case.write_in_workspace(".env", "ignored by now\n");
+    std::os::unix::fs::symlink("a", case.workspace().join("link")).expect("a link");
+    let before = case.workspace_files();
+    let wanted = [("a", "A\n"), ("grown", "old\n"), (".env", "old\n"), ("link", "l\n")];
+    let failure = case.restore(1, &now, &files(&wanted)).expect_err("in the way");
+    assert_eq!(failure.kind, FailureKind::WouldOverwrite);
+    assert_eq!(paths(&failure), [".env", "gone", "grown", "link"]);
+    assert_eq!(case.workspace_files(), before);
+    assert!(decisions(&case.journal).expect("decisions").is_empty());
+
+    // Nothing is lost where the snapshot has the same.
+    let wanted =
+        [("a", "A\n"), ("grown", "small\n"), ("gone", "g\n"), (".env", "ignored by now\n")];
+    case.restore(2, &now, &files(&wanted)).expect("restored");
+    assert_eq!(std::fs::read(case.workspace().join("a")).expect("read"), b"A\n");
+    case.undo().expect("undone");
+    assert_eq!(case.workspace_files(), before);
+}
+
+#[test]
+fn a_file_that_stands_in_another_form_than_its_snapshot_is_restored() {
+    let rules = "* text=auto\n*.id ident\n";
+    let now = files(&[(".gitattributes", rules), ("ends", "one\ntwo\n"), ("x.id", "$Id$ now\n")]);
+    let wanted = files(&[("ends", "one\n"), ("x.id", "was\n")]);
+    let case = Case::new(&now);
+    case.fill_workspace(&now);
+    case.write_in_workspace("ends", "one\r\ntwo\r\n");
+    case.write_in_workspace("x.id", "$Id: 0123 $ now\n");
+    let before = case.workspace_files();
+    case.restore(1, &now, &wanted).expect("restored");
+    assert_eq!(case.workspace_files(), wanted);
+    case.undo().expect("undone");
+    assert_eq!(case.workspace_files(), before);
+}
+
+#[test]
+fn a_file_larger_than_any_memory_ends_no_restore_nor_undo() {
+    let (now, wanted) = (files(&[("a", "new\n"), ("b", "b\n")]), files(&[("a", "old\n")]));
+    let case = Case::new(&now);
+    case.fill_workspace(&now);
+    let swell = |path: &str| {
+        let file = std::fs::File::options().write(true).open(case.workspace().join(path));
+        file.expect("opened").set_len(1 << 42).expect("a sparse file");
+    };
+    swell("b");
+    let failure = case.restore(1, &now, &wanted).expect_err("in the way");
+    assert_eq!(paths(&failure), ["b"]);
+    std::fs::write(case.workspace().join("b"), "b\n").expect("as it was");
+    case.restore(2, &now, &wanted).expect("restored");
+    swell("a");
+    let failure = case.undo().expect_err("changed since");
+    assert_eq!(paths(&failure), ["a"]);
+    // A server that was killed in the middle looks at the same file.
+    case.journal.begin(journal::Pending::Undoing(DecisionId(2))).expect("begun");
+    let failure = case.recover().expect_err("it cannot be put back");
+    assert_eq!(paths(&failure), ["a"]);
+}
+
+#[test]
 fn a_restore_follows_no_link_that_came_into_its_place() {
     let (now, wanted) = (files(&[("dir/x", "new\n")]), files(&[("dir/x", "old\n")]));
     let case = Case::new(&now);
