@@ -122,11 +122,11 @@ pub(super) async fn start(
 ) -> Result<(), Failure> {
     let profile = profile_of(shared, &record)?;
     check_variables(shared, &record, &profile, &variables)?;
+    let record = begin(shared, &record.environment.id).await?;
     if let EnvironmentState::Paused { .. } = record.environment.state {
         holding::resume(shared, Target::Id(record.environment.id.clone())).await?;
         return Ok(());
     }
-    let record = shared.begin(&record.environment.id).await?;
     if matches!(
         record.environment.state,
         EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. }
@@ -140,6 +140,14 @@ pub(super) async fn start(
     let task = shared.clone();
     tokio::spawn(make(task, record, profile, variables, size));
     Ok(())
+}
+
+/// Has an environment be made from now on, unless it runs. Where it does not run, its turn is all
+/// that keeps its files still for whoever works on them.
+async fn begin(shared: &Shared, id: &EnvironmentId) -> Result<Record, Failure> {
+    let turn = shared.turn(id);
+    let _turn = turn.lock().await;
+    shared.begin(id).await
 }
 
 /// Starts the agent again in a box that runs; refused while it still runs.
