@@ -190,3 +190,18 @@ fn of_a_flood_of_lines_the_first_are_not_read() {
         assert_eq!(passed(&mut emulator, &flood), 0, "{unfinished:?}");
     }
 }
+
+#[test]
+fn a_repeat_after_a_skimmed_flood_repeats_what_it_would_have() {
+    let ends = b"\r\n".repeat(2_000);
+    for rest in [&b"\x1b[5b"[..], b"kept\x1b[5b", b"\xe4\xb8\xad\x1b[5b", b"kept\r\n\x1b[5b"] {
+        let flood = [&b"printed\r\n".repeat(100)[..], &ends, rest].concat();
+        let mut whole = fed(size(20, 5), b"before");
+        let mut skimmed = fed(size(20, 5), b"before");
+        whole.feed(&flood);
+        let passed = skimmed.skim(&flood);
+        assert!(passed > 900, "what is printed is passed over");
+        skimmed.feed(&flood[passed..]);
+        assert_eq!(seen(&mut skimmed), seen(&mut whole), "{rest:?}");
+    }
+}
