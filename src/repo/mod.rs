@@ -31,6 +31,7 @@ mod message;
 mod object;
 #[cfg(test)]
 mod oracle;
+mod pin;
 mod populate;
 mod private;
 mod refs;

@@ -1,5 +1,7 @@
 //! Every ref name we own. No other module makes one up.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use gix::refs::FullName;
 use gix::refs::Target;
@@ -61,6 +63,12 @@ fn edit(repository: &gix::Repository, edit: RefEdit) -> anyhow::Result<()> {
     repository.refs.write_reflog = gix::refs::store::WriteReflog::Disable;
     repository.edit_references_as(Some(edit), None)?;
     Ok(())
+}
+
+/// The file by which git locks a ref, and the one by which it locks all that are packed, below a
+/// git directory.
+pub(super) fn locks(git_dir: &Path, name: &FullName) -> [PathBuf; 2] {
+    [git_dir.join(format!("{}.lock", name.as_bstr())), git_dir.join("packed-refs.lock")]
 }
 
 /// Where a ref points; `None` when it does not exist.

@@ -15,7 +15,7 @@ use super::message::Message;
 use super::private::Private;
 use super::store::Store;
 use super::user::UserRepository;
-use super::{carry, history, left_out, object, populate, private, refs, snapshot, stat};
+use super::{carry, history, left_out, object, pin, populate, private, refs, snapshot, stat};
 
 /// Where the two directories of an environment are made. Neither may hold anything yet.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ fn create_inner(
     stat::seed(store, environment, state)?;
 
     (making.may_pin)()?;
-    pin(user, environment, base)?;
+    pin::set(user, environment, base)?;
     refs::set(&repository, refs::base(environment), base, None)?;
     let mut message = Message {
         cause: SnapshotCause::Base,
@@ -164,7 +164,7 @@ pub fn fork_history(
         Failure::new(FailureKind::NotFound, message).hint("list them with agentdeck log")
     })?;
     let base = object::id(&history::base(store, source)?);
-    pin(user, environment, base)?;
+    pin::set(user, environment, base)?;
     forget(store, environment)?;
     let repository = store.reader();
     refs::set(&repository, refs::base(environment), base, None)?;
@@ -189,16 +189,6 @@ pub fn check_out(
     Ok(stat::seed(store, environment, state)?)
 }
 
-/// Keeps the base from being pruned out of the user's repository: the only write there.
-fn pin(user: &UserRepository, environment: &EnvironmentId, base: ObjectId) -> anyhow::Result<()> {
-    let repository = user.reader();
-    let name = refs::pin(environment);
-    if refs::read(&repository, &name)? == Some(base) {
-        return Ok(());
-    }
-    refs::set(&repository, name, base, None).context("cannot pin the base in your repository")
-}
-
 /// Forgets an environment for good: its pin in the user's repository, its refs in the store and
 /// what is remembered of its files. What is gone already is no failure.
 pub fn unpin(
@@ -206,12 +196,7 @@ pub fn unpin(
     store: &Store,
     environment: &EnvironmentId,
 ) -> Result<(), Failure> {
-    let repository = user.reader();
-    let name = refs::pin(environment);
-    if let Some(id) = refs::read(&repository, &name)? {
-        refs::remove(&repository, name, id)?;
-        remove_empty(user.git_dir(), &["refs/agentdeck/pin", "refs/agentdeck"]);
-    }
+    pin::remove(user, environment)?;
     Ok(forget(store, environment)?)
 }
 
@@ -227,12 +212,4 @@ fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
     carry::forget(store, environment);
     left_out::forget(store, environment);
     Ok(())
-}
-
-/// Removes directories that our ref was the last in.
-fn remove_empty(git_dir: &Path, directories: &[&str]) {
-    for directory in directories {
-        // It stays when other pins are in it.
-        let _ = std::fs::remove_dir(git_dir.join(directory));
-    }
 }
