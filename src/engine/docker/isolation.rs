@@ -37,6 +37,7 @@ pub(super) async fn read(
         filled: filled(&found, connection.dialect),
         shown: vec![PathBuf::from(SHIM)],
         system: Vec::new(),
+        laid: Vec::new(),
         root_capabilities: Some(kernel::DEFAULT_CAPABILITIES),
         own_kernel: own_kernel(&found),
         second_layer: None,

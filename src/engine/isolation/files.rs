@@ -78,7 +78,14 @@ fn shown(reading: &Reading, mounts: &[Mount], design: &Design) -> IsolationFact 
     // The root is judged by itself, and control groups with the other files of the kernel.
     let apart = |mount: &&Mount| mount.target == Path::new("/") || mount.kind.starts_with("cgroup");
     for mount in mounts.iter().filter(|mount| !apart(mount)) {
-        let Some(place) = mounts::host_path(mount, &reading.host_mounts) else { continue };
+        let Some(place) = mounts::host_path(mount, &reading.host_mounts) else {
+            if mount.kind == "overlay" {
+                let (below, above) = laid_over(mount, design);
+                readable.extend(below);
+                writable.extend(above);
+            }
+            continue;
+        };
         let target = mount.target.display().to_string();
         if place.starts_with(&design.own) {
             own.push(target);
@@ -108,6 +115,23 @@ fn shown(reading: &Reading, mounts: &[Mount], design: &Design) -> IsolationFact 
     } else {
         fact(name, Enforcement::Enforced, evidence)
     }
+}
+
+/// What an overlay of the box shows of the host that it is not to show, and what it would write
+/// to. Its own device says nothing, but its options may name directories.
+fn laid_over(mount: &Mount, design: &Design) -> (Vec<String>, Option<String>) {
+    let (lower, upper) = mounts::layers(mount);
+    let known = |place: &&PathBuf| !place.starts_with("/proc");
+    let own = |place: &PathBuf| place.starts_with(&design.own);
+    let system = |place: &PathBuf| design.system.iter().any(|part| place.starts_with(part));
+    let strange = lower.iter().filter(known).filter(|place| !own(place) && !system(place));
+    let mut below: Vec<String> = strange.map(|place| place.display().to_string()).collect();
+    let is_laid = design.laid.contains(&mount.target);
+    if below.is_empty() && !is_laid && lower.iter().filter(known).count() < lower.len().max(1) {
+        below.push(format!("what the overlay at {} shows", mount.target.display()));
+    }
+    let above = upper.iter().filter(known).find(|place| !own(place));
+    (below, above.map(|place| place.display().to_string()))
 }
 
 fn is_device(place: &Path) -> bool {

@@ -35,6 +35,9 @@ pub(super) struct Design {
     pub(super) shown: Vec<PathBuf>,
     /// Parts of the host's system that are shown read-only on purpose, with all below them.
     pub(super) system: Vec<PathBuf>,
+    /// Places in the box at which it lays an overlay over a part of the host's system. Of one that
+    /// was mounted by descriptors no table tells what it shows.
+    pub(super) laid: Vec<PathBuf>,
     /// The most that the box's root may have; `None` where its user namespace bounds it.
     pub(super) root_capabilities: Option<u64>,
     /// The runtime's name, where it is one that gives boxes a kernel of their own.

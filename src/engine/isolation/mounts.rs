@@ -67,6 +67,22 @@ pub(super) fn host_path(mount: &Mount, host: &[Mount]) -> Option<PathBuf> {
     })
 }
 
+/// The directories that an overlay's options name: those it shows, and the one it writes to.
+pub(super) fn layers(mount: &Mount) -> (Vec<PathBuf>, Option<PathBuf>) {
+    let (mut lower, mut upper) = (Vec::new(), None);
+    for option in mount.system.split(',') {
+        match option.split_once('=') {
+            Some(("lowerdir", places)) => lower.extend(places.split(':').map(unescape)),
+            Some(("lowerdir+" | "datadir+", place)) => lower.push(unescape(place)),
+            Some(("upperdir", place)) => upper = Some(unescape(place)),
+            _ => {}
+        }
+    }
+    // Two colons stand before those that only keep contents.
+    lower.retain(|place| !place.as_os_str().is_empty());
+    (lower, upper)
+}
+
 /// The mount that is seen at `target`: a later line covers an earlier one.
 pub(super) fn at<'m>(mounts: &'m [Mount], target: &Path) -> Option<&'m Mount> {
     mounts.iter().rfind(|mount| mount.target == target)

@@ -36,6 +36,7 @@ fn design() -> Design {
         filled: vec!["/etc/hosts".into()],
         shown: vec!["/shim".into()],
         system: Vec::new(),
+        laid: Vec::new(),
         root_capabilities: Some(0xff),
         own_kernel: None,
         second_layer: Some(SecondLayer::Places),
@@ -255,6 +256,35 @@ fn where_all_of_the_root_is_open_only_what_leads_out_of_it_is_shut() {
     assert_eq!(enforcement, Enforcement::Enforced);
     assert!(evidence.contains("below the box's root") && evidence.contains("1 of 1"), "{evidence}");
     assert_eq!(judge(None), None, "an engine that asks for none is told of none");
+}
+
+#[test]
+fn an_overlay_is_judged_by_what_it_is_laid_over() {
+    let judge = |line: &str| {
+        let mut reading = whole();
+        add(&mut reading, line);
+        let laid = vec!["/usr".into(), "/opt".into()];
+        let design = Design { system: vec!["/usr".into(), "/opt".into()], laid, ..design() };
+        let isolation = Isolation::of(facts(&reading, design, &asked()));
+        let fact = isolation.facts.into_iter().find(|fact| fact.name == "files of the host");
+        let fact = fact.expect("a fact");
+        (fact.enforcement, fact.evidence)
+    };
+    let by_descriptor = "rw,lowerdir=/proc/self/fd/8,upperdir=/proc/self/fd/9";
+    let line =
+        |target: &str, options: &str| format!("99 1 0:99 / {target} rw - overlay x {options}");
+    assert_eq!(judge(&line("/usr", by_descriptor)).0, Enforcement::Enforced);
+    let (enforcement, evidence) = judge(&line("/home/me", by_descriptor));
+    assert_eq!(enforcement, Enforcement::Partial);
+    assert!(evidence.contains("/home/me"), "{evidence}");
+    let named = "rw,lowerdir=/opt:/usr/lib,upperdir=/state/e/layer,workdir=/state/e/work";
+    assert_eq!(judge(&line("/opt", named)).0, Enforcement::Enforced);
+    let (enforcement, evidence) = judge(&line("/usr", "rw,lowerdir=/usr:/home/me"));
+    assert_eq!(enforcement, Enforcement::Partial);
+    assert!(evidence.contains("/home/me"), "{evidence}");
+    let (enforcement, evidence) = judge(&line("/usr", "rw,lowerdir=/usr,upperdir=/srv/shared"));
+    assert_eq!(enforcement, Enforcement::Off);
+    assert!(evidence.contains("/srv/shared"), "{evidence}");
 }
 
 #[test]

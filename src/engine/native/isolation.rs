@@ -23,6 +23,7 @@ pub(super) async fn read(record: &BoxRecord, asked: &Asked) -> Result<Isolation,
         filled: Vec::new(),
         shown: vec![PathBuf::from(root::SHIM)],
         system: system_shown(record),
+        laid: laid(record),
         root_capabilities: None,
         own_kernel: None,
         second_layer: Some(second_layer(record)),
@@ -50,6 +51,15 @@ fn system_shown(record: &BoxRecord) -> Vec<PathBuf> {
     let mut places = root::system_places();
     places.extend(own.ancestors().nth(2).map(system_files::directory));
     places.extend(Mark::of(record).into_iter().flat_map(|mark| mark.tools));
+    places
+}
+
+/// Where it lays overlays: at the same paths, and over what is told of users and hosts.
+fn laid(record: &BoxRecord) -> Vec<PathBuf> {
+    let mut places = system_shown(record);
+    if !places.is_empty() {
+        places.push(PathBuf::from("/etc"));
+    }
     places
 }
 
