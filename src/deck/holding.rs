@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::making;
 use super::recover;
 use super::shared::Shared;
 use super::state::{Record, Report, being_made};
@@ -82,6 +83,10 @@ pub(super) async fn release(shared: &Arc<Shared>, record: &Record) -> Result<(),
     shared.report(id, Report::Resumed).await;
     shared.settled(id).await;
     shared.nudge(id).notify_one();
+    if shared.agent_waits(id) {
+        let (shared, id) = (shared.clone(), id.clone());
+        tokio::spawn(async move { making::finish_agent(&shared, &id).await });
+    }
     if record.environment.isolation.is_none() {
         recover::read_isolation(shared, record, made).await;
     }

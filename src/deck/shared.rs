@@ -52,6 +52,8 @@ pub(super) struct Shared {
     pub snapshots_moved: Notify,
     /// Lines between contents that were compared before.
     pub counts: Counts,
+    /// Told when something was discarded.
+    pub trashed: Notify,
     /// Told when any box is connected to.
     linked: Notify,
     tables: Mutex<Tables>,
@@ -81,6 +83,8 @@ struct Tables {
     packing: HashSet<RepositoryId>,
     /// Keys that people typed into any session of an environment.
     inputs: HashMap<EnvironmentId, u64>,
+    /// Boxes that stood still when their agent was to be started.
+    waiting: HashSet<EnvironmentId>,
 }
 
 /// The parts of `Shared` that come from outside.
@@ -113,6 +117,7 @@ impl Shared {
             marks: Mutex::default(),
             snapshots_moved: Notify::new(),
             counts: Counts::default(),
+            trashed: Notify::new(),
             linked: Notify::new(),
             tables: Mutex::default(),
             binary: Mutex::default(),
@@ -418,6 +423,20 @@ impl Shared {
         self.tables().connected.contains(environment)
     }
 
+    /// Whether the agent of a box that stands still is to be started when it goes on.
+    pub fn agent_waits(&self, environment: &EnvironmentId) -> bool {
+        self.tables().waiting.contains(environment)
+    }
+
+    pub fn set_agent_waits(&self, environment: &EnvironmentId, waits: bool) {
+        let waiting = &mut self.tables().waiting;
+        if waits {
+            waiting.insert(environment.clone());
+        } else {
+            waiting.remove(environment);
+        }
+    }
+
     pub fn decision_lock(&self, repository: &RepositoryId) -> Arc<Mutex<()>> {
         self.tables().decisions.entry(repository.clone()).or_default().clone()
     }
@@ -446,6 +465,7 @@ impl Shared {
         tables.sessions.remove(environment);
         tables.nudges.remove(environment);
         tables.connected.remove(environment);
+        tables.waiting.remove(environment);
         let own = tables.terminals.extract_if(|(id, _), _| id == environment);
         let terminals: Vec<_> = own.map(|(_, terminal)| terminal).collect();
         drop(tables);
@@ -466,7 +486,23 @@ fn does_not_run(environment: &str) -> Failure {
 
 pub(super) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(since.map_or(0, |since| since.as_millis() as u64))
+    let millis = since.map_or(0, |since| since.as_millis() as u64);
+    Timestamp(millis.saturating_add_signed(jump()))
+}
+
+/// How far a test has set the clock, in milliseconds: no namespace gives a process a time of day
+/// of its own. Other builds do not even look.
+#[cfg(debug_assertions)]
+fn jump() -> i64 {
+    let file = std::env::var_os("AGENTDECK_CLOCK");
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(not(debug_assertions))]
+#[inline]
+fn jump() -> i64 {
+    0
 }
 
 /// The path with links resolved, or as it is when that cannot be done.

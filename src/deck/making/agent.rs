@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::super::link::Start;
 use super::super::shared::Shared;
 use super::super::state::Report;
-use crate::model::environment::{SessionKind, SessionState};
+use crate::model::environment::{EnvironmentState, SessionKind, SessionState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::profile::AgentProfile;
@@ -18,13 +18,31 @@ use crate::shim::wire::{Program, Role};
 /// How long an install step may take; packages are large and networks slow.
 const INSTALL_DEADLINE: Duration = Duration::from_mins(30);
 
+/// What came of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It was started, or the pane says why not.
+    Now,
+    /// The box stands still; whoever has it go on starts the agent.
+    Later,
+}
+
 /// Starts the agent, installing it first where the box does not have it.
 pub(super) async fn start_agent(
     shared: &Arc<Shared>,
     id: &EnvironmentId,
     profile: &AgentProfile,
     size: Size,
-) -> Result<(), Failure> {
+) -> Result<Begun, Failure> {
+    // Nobody pauses the box between the look at it and the start.
+    let turn = shared.turn(id);
+    let turn = turn.lock().await;
+    let paused =
+        matches!(shared.record(id).await?.environment.state, EnvironmentState::Paused { .. });
+    shared.set_agent_waits(id, paused);
+    if paused {
+        return Ok(Begun::Later);
+    }
     let link = shared.link(id)?;
     let agent = Start {
         kind: SessionKind::Agent,
@@ -38,11 +56,14 @@ pub(super) async fn start_agent(
         may_be_missing: !profile.install.is_empty(),
     };
     link.close(SessionId::AGENT).await;
-    let Err(error) = link.start(SessionId::AGENT, agent.clone()).await else { return Ok(()) };
+    let started = link.start(SessionId::AGENT, agent.clone()).await;
+    // What has to be installed takes its time, in which the box may be paused like any other.
+    drop(turn);
+    let Err(error) = started else { return Ok(Begun::Now) };
     if !error.not_found || profile.install.is_empty() {
         // The pane says so, and the environment stays for a shell.
         tracing::info!(environment = %id, "the agent did not start: {}", error.failure);
-        return Ok(());
+        return Ok(Begun::Now);
     }
     for step in &profile.install {
         let program = Program {
@@ -54,17 +75,17 @@ pub(super) async fn start_agent(
         link.close(SessionId::AGENT).await;
         let install = Start { kind: SessionKind::Agent, program, size, may_be_missing: false };
         if link.start(SessionId::AGENT, install).await.is_err() {
-            return Ok(());
+            return Ok(Begun::Now);
         }
         if wait_for_exit(shared, id).await? != 0 {
             let note = format!("{} could not be installed; the pane shows why", profile.name);
             shared.report(id, Report::Note(note)).await;
-            return Ok(());
+            return Ok(Begun::Now);
         }
     }
     link.close(SessionId::AGENT).await;
     let _ = link.start(SessionId::AGENT, Start { may_be_missing: false, ..agent }).await;
-    Ok(())
+    Ok(Begun::Now)
 }
 
 /// Waits until the agent's session has ended and returns its exit code.

@@ -25,7 +25,7 @@ use crate::model::profile::AgentProfile;
 use crate::model::screen::Size;
 use crate::proto::Target;
 use crate::repo::snapshot::Touched;
-use agent::start_agent;
+use agent::{Begun, start_agent};
 use boxes::{connect, make_box};
 use workspace::make_workspace;
 
@@ -65,9 +65,10 @@ pub(super) async fn make(
             connected.read_back(&shared).await?;
         }
         reached(Step::Connected);
-        start_agent(&shared, &id, &profile, size).await?;
-        reached(Step::AgentStarted);
-        shared.report(&id, Report::AgentDue { due: false }).await;
+        if start_agent(&shared, &id, &profile, size).await? == Begun::Now {
+            reached(Step::AgentStarted);
+            shared.report(&id, Report::AgentDue { due: false }).await;
+        }
         if !required {
             connected.read_back(&shared).await?;
         }
@@ -172,7 +173,10 @@ async fn restart_agent(
         shared.link_of(&shared.record(&id).await?.environment)?;
         require::read_back(shared, &record, made).await?;
     }
-    start_agent(shared, &id, profile, size).await
+    if start_agent(shared, &id, profile, size).await? == Begun::Later {
+        shared.report(&id, Report::AgentDue { due: true }).await;
+    }
+    Ok(())
 }
 
 pub(super) fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfile, Failure> {
@@ -182,7 +186,8 @@ pub(super) fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfil
     }
 }
 
-/// Starts the agent of a box that runs, where the server that made the box ended before it did.
+/// Starts the agent of a box that runs, where that is still to be done: the server that made the
+/// box ended before it did, or the box stood still.
 pub(super) async fn finish_agent(shared: &Arc<Shared>, id: &EnvironmentId) {
     let Ok(record) = shared.record(id).await else { return };
     if !record.agent_due {
@@ -194,7 +199,7 @@ pub(super) async fn finish_agent(shared: &Arc<Shared>, id: &EnvironmentId) {
     });
     let started = async {
         if runs {
-            return Ok(());
+            return Ok(Begun::Now);
         }
         let profile = profile_of(shared, &record)?;
         check_variables(shared, &record, &profile, &[])?;
@@ -203,7 +208,8 @@ pub(super) async fn finish_agent(shared: &Arc<Shared>, id: &EnvironmentId) {
         start_agent(shared, id, &profile, size).await
     };
     match started.await {
-        Ok(()) => shared.report(id, Report::AgentDue { due: false }).await,
+        Ok(Begun::Now) => shared.report(id, Report::AgentDue { due: false }).await,
+        Ok(Begun::Later) => {}
         Err(failure) => {
             let hint = failure.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
             let note = format!("its agent was not started: {failure}{hint}");
