@@ -74,7 +74,9 @@ fn patch(oracle: &Oracle, old: &Files, new: &Files) -> (CommitId, CommitId, Vec<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.div_ceil(3), ..ProptestConfig::default()
+    })]
 
     #[test]
     fn git_apply_takes_our_patch_from_one_tree_to_the_other((old, new) in pair()) {

@@ -12,8 +12,14 @@ use super::*;
 
 const SECRET: &[u8] = b"the secret of another user";
 
-/// Rounds of the race; each takes a snapshot while names are swapped without pause.
+/// Rounds of the race in an ordinary run; each takes a snapshot while names are swapped without
+/// pause.
 const RACE_ROUNDS: usize = 60;
+
+fn rounds() -> usize {
+    let asked = std::env::var("AGENTDECK_SOAK").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(RACE_ROUNDS)
+}
 
 fn plain() -> Fixture {
     Fixture::new(|root| {
@@ -91,7 +97,7 @@ fn a_race_between_files_directories_and_links_leaks_nothing() {
                 }
             });
         }
-        for round in 0..RACE_ROUNDS {
+        for round in 0..rounds() {
             let touched = if round % 2 == 0 {
                 Touched::Everything
             } else {

@@ -116,7 +116,9 @@ fn with_parents(paths: Vec<String>) -> Vec<String> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 24, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default()
+        // Each makes a repository, so it is a tenth of what is asked for.
+        cases: ProptestConfig::default().cases.div_ceil(10),
+        max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default()
     })]
 
     #[test]

@@ -11,6 +11,8 @@ use tar::{EntryType, Header};
 
 use super::{Placement, pack, unpack, unpack_outside};
 
+mod fuzz;
+
 /// One entry as an attacker writes it: nothing is checked.
 fn entry(kind: u8, name: &[u8], link: &[u8], content: &[u8]) -> Vec<u8> {
     let mut header = Header::new_gnu();

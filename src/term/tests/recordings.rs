@@ -180,7 +180,9 @@ fn a_checkpoint_anywhere_in_a_recording_changes_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.div_ceil(20), ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_recording_looks_the_same_in_any_split(

@@ -1,5 +1,7 @@
-use gix::objs::Tree;
 use gix::objs::tree::{Entry, EntryMode};
+use gix::objs::{Tree, Write as _};
+
+use proptest::prelude::*;
 
 use super::*;
 
@@ -140,4 +142,85 @@ fn git_directory(case: &Case) -> BTreeMap<String, (u32, Vec<u8>)> {
     let mut files = BTreeMap::new();
     look(&case.oracle.root().join(".git"), "", &mut files);
     files
+}
+
+/// Rounds of the race in an ordinary run.
+const RACE_ROUNDS: usize = 20;
+
+#[test]
+fn a_race_with_the_writer_leads_it_nowhere() {
+    let rounds = std::env::var("AGENTDECK_SOAK").ok().and_then(|text| text.parse().ok());
+    let rounds: usize = rounds.unwrap_or(RACE_ROUNDS);
+    let base = files(&[("a", "1\n"), ("d/x", "old\n")]);
+    let case = Case::new(&base);
+    let outside = case.oracle.outside().to_owned();
+    std::fs::create_dir(outside.join("secret")).expect("a directory");
+    std::fs::write(outside.join("secret/x"), "old\n").expect("a file");
+    std::os::unix::fs::symlink(outside.join("secret"), outside.join("swap")).expect("a link");
+    let heads =
+        ["one\n", "two\n"].map(|text| case.snapshot(&files(&[("a", "1\n"), ("d/x", text)])));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut written, mut control_led) = (0, false);
+    std::thread::scope(|scope| {
+        let (inside, other) = (case.oracle.root().join("d"), outside.join("swap"));
+        let stop = &stop;
+        scope.spawn(move || {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                rustix::fs::renameat_with(rustix::fs::CWD, &inside, rustix::fs::CWD, &other, flags)
+                    .expect("names are swapped");
+            }
+        });
+        for round in 0..rounds {
+            // Refused where it looks on a link, and rolled back where that comes too late.
+            written += usize::from(case.apply(round as u64 + 1, &heads[round % 2]).is_ok());
+            let _ = case.recover();
+        }
+        // The control looks first and opens afterwards, until it was cheated once.
+        let control = case.oracle.root().join("d");
+        for _ in 0..1_000_000 {
+            let real = control.symlink_metadata().is_ok_and(|found| found.is_dir());
+            control_led |= real && std::fs::read_link(&control).is_ok();
+            if control_led {
+                break;
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(control_led, "the control: looking before opening is cheated");
+    assert!(written < rounds, "nothing was ever in its way");
+    let secret = std::fs::read_dir(outside.join("secret")).expect("there").count();
+    assert_eq!(secret, 1, "nothing was made in it");
+    assert_eq!(std::fs::read(outside.join("secret/x")).expect("there"), b"old\n");
+}
+
+#[test]
+fn a_damaged_tree_is_refused_or_holds_single_names_once() {
+    let oracle = Oracle::new();
+    let repository = oracle.open();
+    let blob = repository.write_blob(b"x").expect("a blob").detach();
+    let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    proptest!(|(names in prop::collection::vec("[a-c.]{1,3}", 1..6), damage in damage)| {
+        let mut bytes = Vec::new();
+        for name in &names {
+            bytes.extend_from_slice(format!("100644 {name}\0").as_bytes());
+            bytes.extend_from_slice(blob.as_bytes());
+        }
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let id = repository.objects.write_buf(gix::objs::Kind::Tree, &bytes).expect("written");
+        if super::super::sound::check_tree(&repository, id, None).is_ok() {
+            let tree = repository.find_tree(id).expect("a tree");
+            let entries = tree.iter().map(|entry| entry.expect("an entry").filename().to_vec());
+            let all: Vec<Vec<u8>> = entries.collect();
+            for name in &all {
+                prop_assert!(!name.is_empty() && !name.contains(&b'/'), "{:?}", name);
+                prop_assert!(name != b"." && name != b"..", "{:?}", name);
+            }
+            let once: std::collections::BTreeSet<&Vec<u8>> = all.iter().collect();
+            prop_assert_eq!(once.len(), all.len());
+        }
+    });
 }
