@@ -52,6 +52,11 @@ impl Layout {
         self.home.join("trash").join(id.as_str())
     }
 
+    /// The ids of what is in the trash, in no order.
+    pub fn trash_ids(&self) -> io::Result<Vec<EnvironmentId>> {
+        ids_in(&self.home.join("trash"))
+    }
+
     /// Where things lie while they are removed: a rename takes them there at once, and what a kill
     /// leaves is removed by the next start.
     pub fn removing(&self) -> PathBuf {
@@ -72,12 +77,16 @@ impl Layout {
 
     /// The ids of the environments on disk, discarded ones left out, in no order.
     pub fn environment_ids(&self) -> io::Result<Vec<EnvironmentId>> {
-        let mut ids = Vec::new();
-        for entry in fs::read_dir(self.environments())? {
-            ids.extend(entry?.file_name().to_str().and_then(EnvironmentId::parse));
-        }
-        Ok(ids)
+        ids_in(&self.environments())
     }
+}
+
+fn ids_in(directory: &Path) -> io::Result<Vec<EnvironmentId>> {
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        ids.extend(entry?.file_name().to_str().and_then(EnvironmentId::parse));
+    }
+    Ok(ids)
 }
 
 impl Places {

@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context, options: &Discard) -> Result<(), Fail
             files(change.files as usize),
             environment.snapshots
         );
-        if !confirmed(context, &question)? {
+        if !confirmed(context, "discard", &question)? {
             context.output.say("nothing was discarded");
             return Ok(());
         }
@@ -31,13 +31,11 @@ pub(super) async fn run(context: &Context, options: &Discard) -> Result<(), Fail
     report(context, &decided(context.ask(&client, &options.name, request).await?)?)
 }
 
-fn confirmed(context: &Context, question: &str) -> Result<bool, Failure> {
+/// Asks a person at a terminal; anything but yes is a no.
+pub(super) fn confirmed(context: &Context, verb: &str, question: &str) -> Result<bool, Failure> {
     if context.output.json || !std::io::stdin().is_terminal() {
-        return Err(Failure::new(
-            FailureKind::Invalid,
-            "discard asks first, and nobody can answer",
-        )
-        .hint("add --yes"));
+        let message = format!("{verb} asks first, and nobody can answer");
+        return Err(Failure::new(FailureKind::Invalid, message).hint("add --yes"));
     }
     let _ = write!(std::io::stderr(), "{question}");
     let mut answer = String::new();

@@ -1,13 +1,19 @@
 //! `agentdeck ls`: environments, one a line.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
 use super::arguments::Ls;
 use super::context::{Context, unexpected};
 use super::output::{age, files, table};
+use crate::client::Client;
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::failure::Failure;
-use crate::model::id::SessionId;
+use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::path::printable;
-use crate::model::policy::{Aspect, Isolation, IsolationLevel};
+use crate::model::policy::{Aspect, Isolation, IsolationLevel, Load, Usage, show_bytes};
 use crate::proto::{Reply, Request};
 
 const TITLES: [&str; 10] = [
@@ -23,27 +29,55 @@ const TITLES: [&str; 10] = [
     "AGE",
 ];
 
+/// What each box uses, by its environment.
+type Used = BTreeMap<EnvironmentId, Usage>;
+
 pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> {
     let output = context.output;
     let client = context.client().await?;
     let repository = if options.all { None } else { context.repository() };
-    let environments = match client.request(Request::ListEnvironments { repository }).await? {
+    let request = Request::ListEnvironments { repository: repository.clone() };
+    let environments = match client.request(request).await? {
         Reply::Environments(environments) => environments,
         other => return Err(unexpected(&other)),
     };
+    let used = usage(&client, repository).await?;
     if output.json {
-        return output.value(&environments);
+        return output.value(&listed(&environments, &used));
     }
     if environments.is_empty() {
         output.say("no environments here");
         output.next("agentdeck new NAME");
         return Ok(());
     }
+    let row = |environment| row(environment, used.get(&environment.id));
     let rows: Vec<Vec<String>> = environments.iter().map(row).collect();
     output.bytes(table(&TITLES, &rows).as_bytes())
 }
 
-fn row(environment: &Environment) -> Vec<String> {
+/// What the boxes that run use at this moment.
+async fn usage(client: &Client, repository: Option<PathBuf>) -> Result<Used, Failure> {
+    match client.request(Request::ReadUsage { repository }).await? {
+        Reply::Usage(used) => Ok(used.into_iter().collect()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// An environment with what its box uses.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    environment: &'a Environment,
+    usage: Option<&'a Usage>,
+}
+
+fn listed<'a>(environments: &'a [Environment], used: &'a Used) -> Vec<Listed<'a>> {
+    let listed =
+        |environment: &'a Environment| Listed { environment, usage: used.get(&environment.id) };
+    environments.iter().map(listed).collect()
+}
+
+fn row(environment: &Environment, usage: Option<&Usage>) -> Vec<String> {
     let divergence = environment.divergence;
     let change = divergence.change;
     vec![
@@ -51,7 +85,7 @@ fn row(environment: &Environment) -> Vec<String> {
         state(environment),
         printable(environment.agent.as_bytes()),
         environment.engine.to_string(),
-        environment.load.map_or_else(|| "–".to_owned(), |load| load.to_string()),
+        uses(environment.load, usage),
         format!("+{} −{} · {}", change.added, change.removed, files(change.files as usize)),
         format!("{}/{}", divergence.ahead, divergence.behind),
         merge(environment),
@@ -72,6 +106,15 @@ fn merge(environment: &Environment) -> String {
     match prediction.conflicting().map(|sibling| sibling.name.as_str()).collect::<Vec<_>>() {
         names if names.is_empty() => "clean".to_owned(),
         names => format!("clean, not after {}", names.join(", ")),
+    }
+}
+
+/// How busy it is where somebody has looked for a while, else what it has now.
+fn uses(load: Option<Load>, usage: Option<&Usage>) -> String {
+    match (load, usage) {
+        (Some(load), _) => load.to_string(),
+        (None, Some(usage)) => show_bytes(usage.memory),
+        (None, None) => "–".to_owned(),
     }
 }
 

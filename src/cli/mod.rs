@@ -31,6 +31,7 @@ mod sample;
 mod save;
 mod selftest;
 mod server;
+mod trash;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -115,6 +116,7 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Merge(options) => done(decide::merge(&context, options).await),
         Verb::Discard(options) => done(discard::run(&context, &options).await),
         Verb::Undo => done(decide::undo(&context).await),
+        Verb::Trash(options) => done(trash::run(&context, &options).await),
         Verb::Fork(options) => done(fork::run(&context, options).await),
         Verb::Save(options) => done(save::run(&context, options).await),
         Verb::Pause(options) => done(lifecycle::pause(&context, &options).await),

@@ -183,7 +183,7 @@ pub(super) fn age(then: Timestamp) -> String {
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let elapsed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     Timestamp(elapsed.as_millis() as u64)
 }

@@ -24,10 +24,25 @@ pub struct Settings {
     pub limits: Limits,
     /// Bytes kept free on the disk of the state directory; 0 keeps nothing free.
     pub disk_reserve: Option<u64>,
+    pub trash: Trash,
     pub network: Option<NetworkMode>,
     pub allow: Vec<HostPort>,
     /// Agents of the user's own, and changes to the built-in ones.
     pub agents: BTreeMap<String, AgentSettings>,
+}
+
+/// How long discarded environments can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trash {
+    pub keep_days: u32,
+    /// Bytes that all of them may take together.
+    pub max_size: u64,
+}
+
+impl Default for Trash {
+    fn default() -> Self {
+        Self { keep_days: 30, max_size: 20 << 30 }
+    }
 }
 
 /// What the user says of one agent; what is left out stays as it is built in.
@@ -50,6 +65,7 @@ struct File {
     environment: Environment,
     network: Network,
     limits: LimitsTable,
+    trash: TrashTable,
     agents: BTreeMap<String, AgentSettings>,
 }
 
@@ -72,6 +88,13 @@ struct LimitsTable {
     processes: Option<u32>,
     files: Option<u64>,
     disk_reserve: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TrashTable {
+    keep_days: Option<u32>,
+    max_size: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -120,9 +143,12 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         ..failure
     };
     let limits = limits(&file.limits).map_err(named)?;
-    let disk_reserve = match file.limits.disk_reserve.as_deref() {
-        Some("0") => Some(0),
-        other => other.map(parse_bytes).transpose().map_err(named)?,
+    let disk_reserve = bytes(file.limits.disk_reserve.as_deref()).map_err(named)?;
+    let max_size = bytes(file.trash.max_size.as_deref()).map_err(named)?;
+    let usual = Trash::default();
+    let trash = Trash {
+        keep_days: file.trash.keep_days.unwrap_or(usual.keep_days),
+        max_size: max_size.unwrap_or(usual.max_size),
     };
     if file.network.mode == Some(NetworkMode::None) && !file.network.allow.is_empty() {
         let message = format!(
@@ -139,6 +165,7 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         require: file.environment.require,
         limits,
         disk_reserve,
+        trash,
         network: file.network.mode,
         allow: file.network.allow,
         agents: file.agents,
@@ -158,6 +185,14 @@ fn image(environment: &Environment, file: &Path) -> Result<Option<ImageSource>, 
     };
     let directory = file.parent().unwrap_or(Path::new("/"));
     Ok(source.map(|source| source.from_directory(directory)))
+}
+
+/// An amount that may be nothing at all.
+fn bytes(text: Option<&str>) -> Result<Option<u64>, Failure> {
+    match text {
+        Some("0") => Ok(Some(0)),
+        other => other.map(parse_bytes).transpose(),
+    }
 }
 
 fn limits(table: &LimitsTable) -> Result<Limits, Failure> {
@@ -195,6 +230,9 @@ mod tests {
             cpus = 1.5
             memory = "2g"
             processes = 200
+            [trash]
+            keep_days = 7
+            max_size = "1g"
             [network]
             mode = "allow"
             allow = ["host:8080", "Example.org:443"]
@@ -213,6 +251,7 @@ mod tests {
             files: None,
         };
         assert_eq!(settings.limits, limits);
+        assert_eq!(settings.trash, Trash { keep_days: 7, max_size: 1 << 30 });
         assert_eq!(settings.network, Some(NetworkMode::Allow));
         assert_eq!(settings.allow[1].to_string(), "example.org:443");
         assert_eq!(

@@ -6,8 +6,8 @@
 //! pauses boxes, `actor` speaks with one shim (`adopting` takes up its sessions), `jobs` does git
 //! work one at a time for each environment, `taking` carries out decisions and `restoring` those
 //! about a workspace, `naming` knows what snapshots are called and `moments` what was on the
-//! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left.
-//! `keeping` brings records to the disk. `recover` finds after a start what was there before, and
+//! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
+//! `trash` gives back what was thrown away long ago. `keeping` brings records to the disk. `recover` finds after a start what was there before, and
 //! `halves` finishes what was left half done.
 
 mod actor;
@@ -40,6 +40,7 @@ mod state;
 mod step;
 mod taking;
 mod terminal;
+mod trash;
 mod usage;
 
 use std::path::Path;

@@ -14,7 +14,7 @@ use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
     Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, naming, network,
-    ports, predicting, queries, recover, restoring, saving, shells, taking, usage,
+    ports, predicting, queries, recover, restoring, saving, shells, taking, trash, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -66,6 +66,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     tokio::spawn(usage::sample(shared.clone()));
     tokio::spawn(predicting::follow(shared.clone()));
     tokio::spawn(disk::guard(shared.clone()));
+    tokio::spawn(trash::tend(shared.clone()));
     Ok(Deck { messages, shared })
 }
 
@@ -440,6 +441,10 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         Request::ReadRepository { path } => {
             Ok(Reply::RepositoryState(queries::repository_state(path).await?))
         }
+        Request::ReadUsage { repository } => {
+            let path = repository.as_deref().map(canonical);
+            Ok(Reply::Usage(usage::now(shared, path.as_deref()).await))
+        }
         Request::ProbeEngines => Ok(Reply::Engines(queries::probe_engines(shared).await)),
         other => look_back(shared, other).await,
     }
@@ -484,6 +489,12 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
         Request::Discard { target } => taking::discard(shared, target).await.map(decided),
         Request::Undo { repository } => {
             taking::undo(shared, canonical(&repository)).await.map(decided)
+        }
+        Request::ListTrash { repository } => {
+            trash::list(shared, repository.as_deref().map(canonical)).await.map(Reply::Trash)
+        }
+        Request::DropDiscarded { environment } => {
+            trash::drop_for_good(shared, &environment).await.map(|()| Reply::Done)
         }
         Request::ListDecisions { repository } => {
             taking::decisions(shared, repository).await.map(Reply::Decisions)

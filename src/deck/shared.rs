@@ -14,6 +14,7 @@ use super::keeping::Keeper;
 use super::link::Link;
 use super::network::Gates;
 use super::state::{Record, Report};
+use super::step;
 use super::terminal::Terminal;
 use super::{Message, stopping};
 use crate::egress::Gateway;
@@ -487,22 +488,7 @@ fn does_not_run(environment: &str) -> Failure {
 pub(super) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let millis = since.map_or(0, |since| since.as_millis() as u64);
-    Timestamp(millis.saturating_add_signed(jump()))
-}
-
-/// How far a test has set the clock, in milliseconds: no namespace gives a process a time of day
-/// of its own. Other builds do not even look.
-#[cfg(debug_assertions)]
-fn jump() -> i64 {
-    let file = std::env::var_os("AGENTDECK_CLOCK");
-    let text = file.and_then(|file| std::fs::read_to_string(file).ok());
-    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
-}
-
-#[cfg(not(debug_assertions))]
-#[inline]
-fn jump() -> i64 {
-    0
+    Timestamp(millis.saturating_add_signed(step::jump()))
 }
 
 /// The path with links resolved, or as it is when that cannot be done.

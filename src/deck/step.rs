@@ -1,4 +1,5 @@
-//! The durable steps of making, forking, restoring and discarding an environment, each with a name.
+//! The durable steps of making, forking, restoring, discarding and dropping an environment, each
+//! with a name.
 //!
 //! After each of them something lies on disk or in an engine that was not there before. A build
 //! with debug assertions ends itself, as by `kill -9`, where `AGENTDECK_END_AT` says so; tests do
@@ -13,6 +14,7 @@ pub enum Operation {
     Undo,
     /// Of a workspace, and its undoing.
     Restore,
+    Drop,
 }
 
 /// One durable step.
@@ -44,6 +46,10 @@ pub enum Step {
     UndoMoved,
     FilesRestored,
     RestoreTaken,
+    DropRecorded,
+    DroppedBoxRemoved,
+    DroppedUnpinned,
+    DropMoved,
 }
 
 impl Step {
@@ -75,12 +81,16 @@ impl Step {
             Self::UndoMoved => "undo-moved",
             Self::FilesRestored => "files-restored",
             Self::RestoreTaken => "restore-taken",
+            Self::DropRecorded => "drop-recorded",
+            Self::DroppedBoxRemoved => "dropped-box-removed",
+            Self::DroppedUnpinned => "dropped-unpinned",
+            Self::DropMoved => "drop-moved",
         }
     }
 }
 
 /// Which operation passes which steps, in the order they come.
-pub const STEPS: [(Operation, &[Step]); 5] = [
+pub const STEPS: [(Operation, &[Step]); 6] = [
     (
         Operation::Create,
         &[
@@ -132,6 +142,10 @@ pub const STEPS: [(Operation, &[Step]); 5] = [
             Step::SourceReleased,
         ],
     ),
+    (
+        Operation::Drop,
+        &[Step::DropRecorded, Step::DroppedBoxRemoved, Step::DroppedUnpinned, Step::DropMoved],
+    ),
 ];
 
 /// Says that a step is done; a test may have asked that the server ends here.
@@ -150,3 +164,18 @@ pub(super) fn reached(step: Step) {
 #[cfg(not(debug_assertions))]
 #[inline]
 pub(super) fn reached(_: Step) {}
+
+/// How far a test has set the clock, in milliseconds: no namespace gives a process a time of day
+/// of its own. Other builds do not even look.
+#[cfg(debug_assertions)]
+pub(super) fn jump() -> i64 {
+    let file = std::env::var_os("AGENTDECK_CLOCK");
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(not(debug_assertions))]
+#[inline]
+pub(super) fn jump() -> i64 {
+    0
+}

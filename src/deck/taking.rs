@@ -16,6 +16,7 @@ use super::restoring;
 use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report, being_made};
 use super::step::{Step, reached};
+use super::trash;
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
@@ -98,6 +99,9 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
         Ok(decision)
     })
     .await;
+    if decided.is_ok() {
+        shared.trashed.notify_one();
+    }
     if decided.is_ok() || !shared.layout.environment(&id).directory.exists() {
         let _ = shared.messages.send(Message::Discarded { environment: id }).await;
     } else if kept.workspace_made {
@@ -109,9 +113,8 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
 
 /// Takes back the last decision in a repository that is not undone.
 pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision, Failure> {
-    let mut newest = decisions(shared, path.clone()).await?;
-    newest.retain(|decision| !decision.undone);
-    let decision = match newest.pop() {
+    let journal = with_journal(shared, path.clone(), taking::standing);
+    let decision = match journal.await?.pop() {
         Some(newest) if newest.kind == DecisionKind::Restore => {
             restoring::undo(shared, path, &newest).await?
         }
@@ -139,9 +142,8 @@ pub(super) async fn undo_if(
         let lock = shared.decision_lock(user.id());
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = open(&shared, user)?;
-        let decisions = taking::decisions(&opened.journal)?;
-        let newest = decisions.iter().rev().find(|decision| !decision.undone);
-        if newest.is_some_and(|newest| !expected(newest)) {
+        let standing = taking::standing(&opened.journal)?;
+        if standing.last().is_some_and(|newest| !expected(newest)) {
             let message = "another decision was made meanwhile; nothing was undone";
             return Err(Failure::new(FailureKind::Unavailable, message).hint("try again"));
         }
@@ -151,6 +153,7 @@ pub(super) async fn undo_if(
             let id = &undone.environment;
             let (from, to) = (shared.layout.trash(id), shared.layout.environment(id).directory);
             reached(Step::UndoRecorded);
+            trash::forget_size(&from);
             store::rename_synced(&from, &to)?;
             reached(Step::UndoMoved);
         }
@@ -183,10 +186,18 @@ pub(super) async fn decisions(
     shared: &Arc<Shared>,
     path: PathBuf,
 ) -> Result<Vec<Decision>, Failure> {
+    with_journal(shared, path, taking::decisions).await
+}
+
+async fn with_journal<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    path: PathBuf,
+    read: impl FnOnce(&Journal) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let task = shared.clone();
     blocking(move || {
         let user = UserRepository::discover(&path)?;
-        taking::decisions(&Journal::open(&journal_directory(&task.layout.repository(user.id())))?)
+        read(&Journal::open(&journal_directory(&task.layout.repository(user.id())))?)
     })
     .await
 }
@@ -246,6 +257,7 @@ pub(super) fn settle_discards(shared: &Shared, repository: &Path) -> Result<(), 
         let (deck, trash) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
         let (from, to) = if in_deck { (trash, deck) } else { (deck, trash) };
         if from.exists() && !to.exists() {
+            trash::forget_size(&from);
             store::rename_synced(&from, &to)?;
         }
     }
@@ -305,6 +317,6 @@ pub(super) fn publish(shared: &Shared, decision: Decision) -> Decision {
 }
 
 /// The journal lies beside the snapshot store.
-fn journal_directory(repository: &Path) -> PathBuf {
+pub(super) fn journal_directory(repository: &Path) -> PathBuf {
     repository.join("journal")
 }

@@ -1,11 +1,13 @@
-//! What boxes use, sampled at a calm pace and only while somebody looks.
+//! What boxes use: sampled at a calm pace while somebody looks, and once for whoever asks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use super::hub::in_scope;
 use super::shared::Shared;
 use super::state::Report;
 use crate::engine::BoxRecord;
@@ -55,6 +57,23 @@ async fn round(shared: &Arc<Shared>, kind: EngineKind, samples: &mut Samples) {
             shared.report(&id, Report::Load(Some(load))).await;
         }
     }
+}
+
+/// What the boxes in a directory's repository, or all, use now: one sample, for whoever asks.
+pub(super) async fn now(shared: &Arc<Shared>, path: Option<&Path>) -> Vec<(EnvironmentId, Usage)> {
+    let views = shared.hub.views();
+    let asked: HashSet<&EnvironmentId> =
+        views.iter().filter(|view| in_scope(view, path)).map(|view| &view.id).collect();
+    let mut found = Vec::new();
+    for kind in [EngineKind::Native, EngineKind::Docker] {
+        let mut boxes = running(shared, kind).await;
+        boxes.retain(|record| asked.contains(&record.environment));
+        let sampled = timeout(DEADLINE, shared.engine(kind).usage(&boxes));
+        let Ok(used) = sampled.await else { continue };
+        let pairs = boxes.into_iter().zip(used);
+        found.extend(pairs.filter_map(|(record, usage)| Some((record.environment, usage?))));
+    }
+    found
 }
 
 /// The boxes of an engine that run.

@@ -166,6 +166,11 @@ impl fmt::Display for DecisionId {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Seconds from this moment to a later one; zero when that has passed.
+    pub fn seconds_until(self, later: Self) -> u64 {
+        later.0.saturating_sub(self.0) / 1000
+    }
+
     /// Seconds from this moment to `now`; zero when the clock went back.
     pub fn age_seconds(self, now: Self) -> u64 {
         now.0.saturating_sub(self.0) / 1000

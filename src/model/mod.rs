@@ -19,3 +19,4 @@ pub mod profile;
 pub mod repository;
 pub mod screen;
 pub mod snapshot;
+pub mod trash;

@@ -21,6 +21,7 @@ use crate::model::policy::{EngineReport, Limits, Usage};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::model::snapshot::{Skipped, Snapshot};
+use crate::model::trash::Discarded;
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const VERSION: u32 = 3;
@@ -301,6 +302,18 @@ pub enum Request {
     Undo {
         repository: PathBuf,
     },
+    /// What was discarded and can be taken back; answered with `Trash`. All repositories when `None`.
+    ListTrash {
+        repository: Option<PathBuf>,
+    },
+    /// Removes a discarded environment for good.
+    DropDiscarded {
+        environment: EnvironmentId,
+    },
+    /// What each box that runs uses at this moment; answered with `Usage`.
+    ReadUsage {
+        repository: Option<PathBuf>,
+    },
     /// Decisions in the repository, oldest first.
     ListDecisions {
         repository: PathBuf,
@@ -369,6 +382,8 @@ pub enum Reply {
     AlignedFile(AlignedFile),
     Decided(Box<Decision>),
     Decisions(Vec<Decision>),
+    Trash(Vec<Discarded>),
+    Usage(Vec<(EnvironmentId, Usage)>),
     MergeMessage(String),
     RepositoryState(RepositoryState),
     Engines(Vec<EngineReport>),

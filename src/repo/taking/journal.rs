@@ -4,6 +4,7 @@
 //! count. `<id>/` holds the record, the bytes of each path before, and the index before.
 //! `pending` names what is under way. Every file is on the disk before the next step relies on it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,10 @@ pub struct Journal {
 enum Line {
     Made(Decision),
     Undone(DecisionId),
+    /// What a discard threw away is gone for good.
+    Dropped(DecisionId),
+    /// The user was told so, and an undo goes on to the decision before it.
+    Passed(DecisionId),
 }
 
 /// What was begun and has not ended.
@@ -99,9 +104,10 @@ impl Journal {
 
     pub(super) fn decisions(&self) -> Result<Vec<Decision>, Failure> {
         let mut decisions: Vec<Decision> = Vec::new();
-        for line in self.text()?.split_inclusive(|byte| *byte == b'\n') {
-            match serde_json::from_slice(line).context("cannot read the list of decisions")? {
+        for line in self.lines()? {
+            match line {
                 Line::Made(decision) => decisions.push(decision),
+                Line::Dropped(_) | Line::Passed(_) => {}
                 Line::Undone(id) => {
                     for decision in decisions.iter_mut().filter(|decision| decision.id == id) {
                         decision.undone = true;
@@ -116,6 +122,24 @@ impl Journal {
             }
         }
         Ok(decisions)
+    }
+
+    /// Discards whose environments are gone for good.
+    pub(super) fn dropped(&self) -> Result<BTreeSet<DecisionId>, Failure> {
+        let dropped = |line| if let Line::Dropped(id) = line { Some(id) } else { None };
+        Ok(self.lines()?.into_iter().filter_map(dropped).collect())
+    }
+
+    /// Those of them that an undo passes over.
+    pub(super) fn passed(&self) -> Result<BTreeSet<DecisionId>, Failure> {
+        let passed = |line| if let Line::Passed(id) = line { Some(id) } else { None };
+        Ok(self.lines()?.into_iter().filter_map(passed).collect())
+    }
+
+    fn lines(&self) -> Result<Vec<Line>, Failure> {
+        let text = self.text()?;
+        let lines = text.split_inclusive(|byte| *byte == b'\n').map(serde_json::from_slice);
+        Ok(lines.collect::<Result<_, _>>().context("cannot read the list of decisions")?)
     }
 
     /// Refuses a number that is not higher than every earlier one.
@@ -136,6 +160,14 @@ impl Journal {
 
     pub(super) fn append_undone(&self, id: DecisionId) -> Result<(), Failure> {
         self.append(&Line::Undone(id))
+    }
+
+    pub(super) fn append_dropped(&self, id: DecisionId) -> Result<(), Failure> {
+        self.append(&Line::Dropped(id))
+    }
+
+    pub(super) fn append_passed(&self, id: DecisionId) -> Result<(), Failure> {
+        self.append(&Line::Passed(id))
     }
 
     fn append(&self, line: &Line) -> Result<(), Failure> {

@@ -84,6 +84,36 @@ pub fn record_discard(
     Ok(decision)
 }
 
+/// A discard that was not taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discard {
+    pub decision: Decision,
+    /// Its environment is gone for good, or going.
+    pub dropped: bool,
+}
+
+/// The discards of the repository that hold, oldest first.
+pub fn discards(journal: &Journal) -> Result<Vec<Discard>, Failure> {
+    let dropped = journal.dropped()?;
+    let holds = |decision: &Decision| decision.kind == DecisionKind::Discard && !decision.undone;
+    let discards = journal.decisions()?.into_iter().filter(holds);
+    let discards = discards.map(|it| Discard { dropped: dropped.contains(&it.id), decision: it });
+    Ok(discards.collect())
+}
+
+/// Records that nothing brings back what a discard threw away; the caller removes it.
+pub fn record_drop(journal: &Journal, discard: DecisionId) -> Result<(), Failure> {
+    if journal.dropped()?.contains(&discard) {
+        return Ok(());
+    }
+    journal.append_dropped(discard)
+}
+
+/// The decisions that an undo would take back, oldest first.
+pub fn standing(journal: &Journal) -> Result<Vec<Decision>, Failure> {
+    undo::standing(journal)
+}
+
 /// Every decision of the repository, oldest first.
 pub fn decisions(journal: &Journal) -> Result<Vec<Decision>, Failure> {
     journal.decisions()

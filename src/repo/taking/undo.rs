@@ -1,5 +1,6 @@
 //! Taking the last decision back, unless what it touched has been touched since.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::super::checkout::Found;
@@ -23,17 +24,21 @@ pub struct Undone {
 }
 
 /// Undoes the newest decision that is not undone. Refuses, naming them, where paths or the branch
-/// moved since; then nothing is changed.
-/// `workspace` says where an environment's files are.
+/// moved since; then nothing is changed. A discard whose environment is gone for good is said once,
+/// by its name, and then passed over. `workspace` says where an environment's files are.
 pub fn undo(
     user: &UserRepository,
     journal: &Journal,
     workspace: &dyn Fn(&EnvironmentId) -> PathBuf,
 ) -> Result<Undone, Failure> {
-    let newest = journal.decisions()?.into_iter().rev().find(|decision| !decision.undone);
-    let mut decision = newest.ok_or_else(|| {
+    let mut left = standing(journal)?;
+    let mut decision = left.pop().ok_or_else(|| {
         Failure::new(FailureKind::NotFound, "there is nothing to undo in this repository")
     })?;
+    if journal.dropped()?.contains(&decision.id) {
+        journal.append_passed(decision.id)?;
+        return Err(gone_for_good(&decision, standing(journal)?.last()));
+    }
     if decision.kind == DecisionKind::Discard {
         journal.append_undone(decision.id)?;
     } else {
@@ -42,6 +47,35 @@ pub fn undo(
     }
     decision.undone = true;
     Ok(Undone { decision })
+}
+
+/// The decisions that an undo would take back, oldest first: those that hold, without what was
+/// passed over and without restores in workspaces that are gone for good.
+pub(super) fn standing(journal: &Journal) -> Result<Vec<Decision>, Failure> {
+    let (dropped, passed) = (journal.dropped()?, journal.passed()?);
+    let mut decisions = journal.decisions()?;
+    let is_dropped = |decision: &&Decision| dropped.contains(&decision.id);
+    let gone: BTreeSet<EnvironmentId> =
+        decisions.iter().filter(is_dropped).map(|it| it.environment.clone()).collect();
+    decisions.retain(|decision| {
+        let lost = decision.kind == DecisionKind::Restore && gone.contains(&decision.environment);
+        !decision.undone && !lost && !passed.contains(&decision.id)
+    });
+    Ok(decisions)
+}
+
+fn gone_for_good(discard: &Decision, before: Option<&Decision>) -> Failure {
+    let message = format!("{} was dropped from the trash; nothing brings it back", discard.name);
+    let failure = Failure::new(FailureKind::NotFound, message);
+    let Some(before) = before else { return failure };
+    let kind = match before.kind {
+        DecisionKind::Apply => "apply",
+        DecisionKind::Merge => "merge",
+        DecisionKind::Discard => "discard",
+        DecisionKind::Restore => "restore",
+    };
+    failure
+        .hint(format!("the next undo takes back what was before it: the {kind} of {}", before.name))
 }
 
 fn take_back(site: &Site<'_>, record: &Record) -> Result<(), Failure> {

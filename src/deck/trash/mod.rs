@@ -1,0 +1,244 @@
+//! What was thrown away: listed with what it costs, and dropped for good.
+//!
+//! The journal of its repository says first that an environment is dropped: from then on nothing
+//! brings it back, and whatever a kill or a silent engine cuts short is gone on with later.
+
+mod policy;
+mod size;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::hub::in_scope;
+use super::shared::{Shared, blocking, now};
+use super::state::Record;
+use super::step::{Step, reached};
+use super::taking::journal_directory;
+use crate::config::file;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{DecisionId, EnvironmentId, RepositoryId, Timestamp};
+use crate::model::trash::Discarded;
+use crate::repo::taking::{self, Discard, Journal};
+use crate::repo::{self, Store, UserRepository};
+use crate::store;
+use policy::{Clock, Kept};
+
+pub(super) use size::forget as forget_size;
+
+/// Between two looks at what was kept for long enough.
+const PACE: Duration = Duration::from_hours(1);
+/// Before the first of them: a machine that has just started may not know the time yet.
+const FIRST: Duration = Duration::from_mins(10);
+
+/// One discarded environment.
+struct Entry {
+    record: Record,
+    at: Timestamp,
+    /// The decision that put it here; `None` where its journal was lost.
+    decision: Option<DecisionId>,
+    dropped: bool,
+}
+
+/// What was discarded in the repository around a path, or anywhere, oldest first.
+pub(super) async fn list(
+    shared: &Arc<Shared>,
+    path: Option<PathBuf>,
+) -> Result<Vec<Discarded>, Failure> {
+    let task = shared.clone();
+    blocking(move || {
+        let keep = file::read(task.layout.home()).unwrap_or_default().trash;
+        let days = u64::from(keep.keep_days) * policy::DAY;
+        let entries = entries(&task)?.into_iter();
+        let here = entries.filter(|entry| in_scope(&entry.record.environment, path.as_deref()));
+        let discarded = |entry: Entry| {
+            let environment = entry.record.environment;
+            Discarded {
+                bytes: size::of(&task.layout.trash(&environment.id)),
+                environment: environment.id,
+                name: environment.name,
+                repository: environment.repository,
+                at: entry.at,
+                kept_until: Timestamp(entry.at.0.saturating_add(days)),
+                dropped: entry.dropped,
+            }
+        };
+        Ok(here.map(discarded).collect())
+    })
+    .await
+}
+
+/// Removes a discarded environment with all that is kept for it: its box, its pin, its files.
+pub(super) async fn drop_for_good(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<(), Failure> {
+    let turn = shared.turn(id);
+    let _turn = turn.lock().await;
+    let record = note(shared, id).await?;
+    reached(Step::DropRecorded);
+    let engine = shared.engine(record.environment.engine);
+    if let Some(made) = &record.record {
+        engine.remove(made).await?;
+    }
+    engine.remove_orphan(&shared.deck, id).await?;
+    reached(Step::DroppedBoxRemoved);
+    let (task, environment) = (shared.clone(), id.clone());
+    blocking(move || {
+        unpin(&task, &record)?;
+        reached(Step::DroppedUnpinned);
+        let (from, to) = (task.layout.trash(&environment), task.layout.removing());
+        let to = to.join(environment.as_str());
+        store::rename_synced(&from, &to)?;
+        reached(Step::DropMoved);
+        // What cannot be removed now is by the next start.
+        if let Err(error) = crate::engine::remove_tree(&to) {
+            tracing::warn!("{} could not be removed: {error}", to.display());
+        }
+        Ok(())
+    })
+    .await?;
+    tracing::info!(%id, "dropped from the trash");
+    Ok(())
+}
+
+/// Writes down that an environment in the trash is gone for good, and returns its record.
+async fn note(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<Record, Failure> {
+    let (task, id) = (shared.clone(), id.clone());
+    blocking(move || {
+        let gone = || {
+            let message = format!("nothing with the id {id} is in the trash");
+            Failure::new(FailureKind::NotFound, message).hint("list it with agentdeck trash")
+        };
+        let record = read(&task, &id).ok_or_else(gone)?;
+        let lock = task.decision_lock(&record.repository_id);
+        // Whoever undoes the discard has it until the environment is out of the trash.
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if !task.layout.trash(&id).exists() {
+            return Err(gone());
+        }
+        let journal = journal(&task, &record.repository_id)?;
+        if let Some(discard) = newest(&taking::discards(&journal)?, &id) {
+            taking::record_drop(&journal, discard.decision.id)?;
+        }
+        Ok(record)
+    })
+    .await
+}
+
+/// Removes what keeps the environment's base and snapshots. In a repository that is not there any
+/// more nothing is left to remove.
+fn unpin(shared: &Shared, record: &Record) -> Result<(), Failure> {
+    let environment = &record.environment;
+    let user = match UserRepository::discover(&environment.repository) {
+        Ok(user) => user,
+        Err(failure) => {
+            tracing::warn!(id = %environment.id, "its pin is not removed: {failure}");
+            return Ok(());
+        }
+    };
+    if *user.id() != record.repository_id {
+        return Ok(());
+    }
+    let store = Store::open(&shared.layout.repository(&record.repository_id), &user)?;
+    repo::workspace::unpin(&user, &store, &environment.id)
+}
+
+/// Goes on with what was begun, then drops by itself what is due, until the server ends.
+pub(super) async fn tend(shared: Arc<Shared>) {
+    let mut seen = (now(), Instant::now());
+    finish(&shared).await;
+    let mut pace = FIRST;
+    loop {
+        // A discard may have filled the trash.
+        let _ = tokio::time::timeout(pace, shared.trashed.notified()).await;
+        pace = PACE;
+        let (wall, passed) = (now(), seen.1.elapsed());
+        let clock = policy::clock(seen.0, wall, passed);
+        seen = (wall, Instant::now());
+        finish(&shared).await;
+        for id in due(&shared, clock).await {
+            attempt(&shared, &id).await;
+        }
+    }
+}
+
+/// Goes on with what was dropped and is still there.
+async fn finish(shared: &Arc<Shared>) {
+    let task = shared.clone();
+    let Ok(entries) = blocking(move || entries(&task)).await else { return };
+    for entry in entries.iter().filter(|entry| entry.dropped) {
+        attempt(shared, &entry.record.environment.id).await;
+    }
+}
+
+async fn attempt(shared: &Arc<Shared>, id: &EnvironmentId) {
+    if let Err(failure) = drop_for_good(shared, id).await {
+        tracing::warn!(%id, "not dropped from the trash: {failure}");
+    }
+}
+
+async fn due(shared: &Arc<Shared>, clock: Clock) -> Vec<EnvironmentId> {
+    let task = shared.clone();
+    let due = blocking(move || {
+        // What cannot be read may say that everything is to be kept.
+        let keep = file::read(task.layout.home())?.trash;
+        let kept = |entry: Entry| Kept {
+            bytes: size::of(&task.layout.trash(&entry.record.environment.id)),
+            id: entry.record.environment.id,
+            repository: entry.record.repository_id,
+            at: entry.at,
+        };
+        let entries: Vec<Kept> = entries(&task)?.into_iter().map(kept).collect();
+        Ok(policy::due(&entries, keep, now(), clock))
+    });
+    due.await.unwrap_or_else(|failure: Failure| {
+        tracing::warn!("the trash is not looked through: {failure}");
+        Vec::new()
+    })
+}
+
+/// Everything in the trash, oldest first. What cannot be read stays and is not ours to judge.
+fn entries(shared: &Shared) -> Result<Vec<Entry>, Failure> {
+    let ids = shared.layout.trash_ids().map_err(|error| {
+        Failure::new(FailureKind::Unavailable, format!("the trash cannot be read: {error}"))
+    })?;
+    let mut journals: HashMap<RepositoryId, Vec<Discard>> = HashMap::new();
+    let mut entries = Vec::new();
+    for id in ids {
+        let Some(record) = read(shared, &id) else { continue };
+        let repository = &record.repository_id;
+        if !journals.contains_key(repository) {
+            let discards = taking::discards(&journal(shared, repository)?)?;
+            journals.insert(repository.clone(), discards);
+        }
+        let discard = newest(&journals[repository], &id);
+        entries.push(Entry {
+            at: discard.map_or(record.environment.state_since, |it| it.decision.at),
+            decision: discard.map(|it| it.decision.id),
+            dropped: discard.is_some_and(|it| it.dropped),
+            record,
+        });
+    }
+    // Numbers go up within a repository, whatever the clock does.
+    entries.sort_by_key(|entry| (entry.at, entry.decision));
+    Ok(entries)
+}
+
+fn read(shared: &Shared, id: &EnvironmentId) -> Option<Record> {
+    let path = shared.layout.trash(id).join("record.json");
+    match store::read_json::<Record>(&path) {
+        Ok(record) => record.filter(|record| record.environment.id == *id),
+        Err(error) => {
+            tracing::warn!(%id, "in the trash and not read: {error:#}");
+            None
+        }
+    }
+}
+
+fn journal(shared: &Shared, repository: &RepositoryId) -> Result<Journal, Failure> {
+    Journal::open(&journal_directory(&shared.layout.repository(repository)))
+}
+
+/// The discard that an environment lies in the trash for.
+fn newest<'a>(discards: &'a [Discard], id: &EnvironmentId) -> Option<&'a Discard> {
+    discards.iter().rev().find(|discard| discard.decision.environment == *id)
+}
