@@ -179,6 +179,22 @@ fn little_room_pauses_what_writes_until_there_is_more() {
 }
 
 #[test]
+fn a_list_tells_what_each_box_uses_at_that_moment() {
+    for_both(|test, engine| {
+        make(test, "fox", engine, "exec sleep 1000");
+        make(test, "owl", engine, "exec sleep 1000");
+        test.agentdeck(&["stop", "owl"]).ok();
+        let listed = test.agentdeck(&["ls", "--json"]).json();
+        assert!(listed[0]["usage"]["memory"].as_u64().is_some_and(|bytes| bytes > 0), "{listed:#}");
+        assert!(listed[0]["usage"]["processes"].as_u64().is_some_and(|count| count > 0));
+        assert!(listed[1]["usage"].is_null(), "what does not run uses nothing");
+        let shown = test.agentdeck(&["ls"]).ok();
+        let row = shown.lines().find(|line| line.starts_with("fox")).expect("a row");
+        assert!(row.contains("iB"), "{shown}");
+    });
+}
+
+#[test]
 fn limits_are_shown_and_changed() {
     let test = TestHome::new();
     make(&test, "fox", &["--memory", "2g"], "exec sleep 1000");

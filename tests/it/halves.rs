@@ -1,9 +1,11 @@
-//! A kill of the server at each durable step of making, forking, restoring, discarding and taking
-//! back: the next start finishes it or takes it back, and nothing is left over.
+//! A kill of the server at each durable step of making, forking, restoring, discarding, taking
+//! back and dropping: the next start finishes it or takes it back, and nothing is left over.
 
 use std::time::Instant;
 
 use agentdeck::deck::{Operation, STEPS, Step};
+use agentdeck::engine::native::Native;
+use agentdeck::engine::{BoxRecord, Engine};
 use serde_json::Value;
 
 use super::common::home::TestHome;
@@ -225,6 +227,60 @@ fn a_fork_that_was_cut_short_at_any_step_is_finished_or_taken_back() {
 #[test]
 fn a_discard_or_undo_that_was_cut_short_at_any_step_is_whole() {
     discarding_is_whole_and_can_be_undone(&Ending::new(&[]));
+}
+
+fn dropping_is_finished(ending: &Ending) {
+    for step in steps(Operation::Drop) {
+        ending.make("fox");
+        ending.test.agentdeck(&["discard", "fox", "--yes"]).ok();
+        ending.run_until(step, &["trash", "empty", "--yes"]);
+        // Whoever comes next goes on with it.
+        let gone = format!("nothing is in the trash after {}", step.name());
+        ending.wait(&gone, || {
+            let listed = ending.test.agentdeck(&["trash", "--json"]).json();
+            listed.as_array().is_some_and(Vec::is_empty)
+        });
+        let undone = ending.test.agentdeck(&["undo"]);
+        undone.fails(1, &["fox was dropped from the trash"]);
+        assert_eq!(ending.test.git(&["for-each-ref", "refs/agentdeck"]), "", "{}", step.name());
+        ending.nothing_new(&Traces::default(), step);
+        let left = Traces::stray(&ending.test.home, &ending.test.repository);
+        assert_eq!(left, Vec::<String>::new(), "{}", step.name());
+    }
+}
+
+#[test]
+fn a_drop_that_was_cut_short_at_any_step_is_finished() {
+    dropping_is_finished(&Ending::new(&[]));
+}
+
+#[test]
+fn an_agent_that_is_due_waits_for_its_paused_box() {
+    let ending = Ending::new(&[]);
+    let script = ["--", "sh", "-c", "echo begun; exec sleep 1000"];
+    ending.run_until(Step::Connected, &[&["new", "half"][..], &script].concat());
+    // As a server leaves it that paused the box and was killed.
+    let directory = ending.test.home.join("environments").read_dir().expect("there").next();
+    let path = directory.expect("one").expect("listed").path().join("record.json");
+    let text = std::fs::read(&path).expect("a record");
+    let mut record: Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(record["agent_due"], true);
+    record["environment"]["state"] = serde_json::json!({ "state": "paused", "reason": null });
+    std::fs::write(&path, record.to_string()).expect("written");
+    let made: BoxRecord = serde_json::from_value(record["record"].clone()).expect("a box");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let pausing = async { Native::new(&ending.test.home).pause(&made).await };
+    runtime.expect("a runtime").block_on(pausing).expect("paused");
+    let inspect = ["inspect", "half", "--json"];
+    ending.test.wait_for_json(&inspect, |found| found["init_pid"].is_u64());
+    let start = Instant::now();
+    while start.elapsed() < std::time::Duration::from_millis(500) {
+        let found = ending.test.agentdeck(&inspect).json();
+        assert_eq!(found["environment"]["state"]["state"], "paused");
+        assert_eq!(found["environment"]["sessions"], Value::Array(Vec::new()));
+    }
+    ending.test.agentdeck(&["resume", "half"]).ok();
+    ending.is_whole("half", Step::Connected);
 }
 
 #[test]

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use agentdeck::engine::docker::Docker;
-use agentdeck::engine::native::Native;
-use agentdeck::engine::{BoxRecord, Engine};
 use serde_json::Value;
 
+use super::ending;
 use super::talk::PATIENCE;
 
 /// Between two looks at something that has no event to wait for.
@@ -223,18 +221,6 @@ impl TestHome {
             std::thread::sleep(PAUSE);
         }
     }
-
-    /// The boxes that records in this home tell of.
-    fn boxes(&self) -> Vec<BoxRecord> {
-        let places = ["environments", "trash"].map(|name| self.home.join(name));
-        let entries = places.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten();
-        let records = entries.filter_map(|entry| {
-            let text = std::fs::read(entry.ok()?.path().join("record.json")).ok()?;
-            let record: Value = serde_json::from_slice(&text).ok()?;
-            serde_json::from_value(record.get("record")?.clone()).ok()
-        });
-        records.collect()
-    }
 }
 
 impl Drop for TestHome {
@@ -243,21 +229,7 @@ impl Drop for TestHome {
             let log = std::fs::read_to_string(self.home.join("server.log")).unwrap_or_default();
             let _ = writeln!(std::io::stderr(), "the server's log:\n{log}");
         }
-        self.end_server();
-        let (home, boxes) = (self.home.clone(), self.boxes());
-        let clearing = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async {
-                for record in boxes {
-                    let _ = match &record.container {
-                        Some(_) => Docker::connect(&home).remove(&record).await,
-                        None => Native::new(&home).stop(&record, Duration::ZERO).await,
-                    };
-                }
-            });
-            let _ = agentdeck::engine::remove_tree(&home);
-        });
-        let _ = clearing.join();
+        ending::end_all(&self.path(), &self.home, None);
         for mount in &self.mounts {
             let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
         }

@@ -3,9 +3,10 @@
 
 pub mod daemon;
 pub mod dockerd;
+pub mod ending;
 pub mod home;
-pub mod orphans;
 pub mod place;
+pub mod processes;
 pub mod proxy;
 pub mod pty;
 pub mod registry;

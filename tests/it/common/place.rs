@@ -1,15 +1,14 @@
 //! A home with the directories of one environment.
 
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use agentdeck::engine::native::Native;
 use agentdeck::engine::{BoxPlan, BoxRecord, Engine};
 use agentdeck::model::id::{EnvironmentId, EnvironmentName};
 use agentdeck::model::policy::{IsolationRequest, Limits, NetworkMode, NetworkPolicy};
 use agentdeck::model::repository::Identity;
 use tokio::sync::mpsc;
+
+use super::ending;
 
 /// Numbers everything that needs a name of its own in this run.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -17,7 +16,6 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub struct Place {
     pub home: tempfile::TempDir,
     pub plan: BoxPlan,
-    made: RefCell<Vec<BoxRecord>>,
 }
 
 impl Place {
@@ -53,32 +51,18 @@ impl Place {
             identity: Identity { name: "Me".into(), email: "me@example.org".into() },
             tools: Vec::new(),
         };
-        Self { home, plan, made: RefCell::default() }
+        Self { home, plan }
     }
 
     pub async fn create(&self, engine: &dyn Engine) -> BoxRecord {
         let (progress, _reports) = mpsc::channel(16);
-        let record = engine.create(&self.plan, &progress).await.expect("a box");
-        self.made.borrow_mut().push(record.clone());
-        record
+        engine.create(&self.plan, &progress).await.expect("a box")
     }
 }
 
-/// Ends native boxes that a failed test left, and removes what its user may not at once.
+/// Ends whatever the test made and left, whether it failed or not.
 impl Drop for Place {
     fn drop(&mut self) {
-        let left = self.made.take().into_iter().filter(|record| record.container.is_none());
-        let home = self.home.path().to_owned();
-        let clearing = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let engine = Native::new(&home);
-            runtime.expect("a runtime").block_on(async {
-                for record in left {
-                    let _ = engine.stop(&record, Duration::ZERO).await;
-                }
-            });
-            let _ = agentdeck::engine::remove_tree(&home);
-        });
-        let _ = clearing.join();
+        ending::end_all(self.home.path(), self.home.path(), Some(&self.plan.deck));
     }
 }

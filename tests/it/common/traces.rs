@@ -1,10 +1,17 @@
 //! What a home has outside of its own files and in them, so that a test can say that nothing is
-//! left over: compare the traces from before with those from after.
+//! left over: compare the traces from before with those from after, or look at those that no
+//! environment stands for.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::processes;
+
+/// How deep our own files lie, and what among them is a box's.
+const HALVES: usize = 3;
+const BOXES_OWN: [&str; 4] = ["workspace", "home", "git", "layer"];
 
 /// Everything of a home that can be orphaned, one line each, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +20,27 @@ pub struct Traces(BTreeSet<String>);
 impl Traces {
     /// Looks everywhere. What belongs to discarded environments is left out: they may come back.
     pub fn of(home: &Path, repository: &Path) -> Self {
+        let mut traces = Self::everything(home, repository);
+        for id in names(&home.join("trash")) {
+            traces.0.retain(|line: &String| !line.contains(&id));
+        }
+        traces
+    }
+
+    /// What is left of environments that neither exist nor can be taken back. Empty is right.
+    pub fn stray(home: &Path, repository: &Path) -> Vec<String> {
+        let known: Vec<String> = ["environments", "trash"]
+            .map(|place| home.join(place))
+            .iter()
+            .flat_map(|place| names(place).into_iter().map(|id| (place.join(&id), id)))
+            .filter(|(place, _)| place.join("record.json").exists())
+            .map(|(_, id)| id)
+            .collect();
+        let lines = Self::everything(home, repository).0.into_iter();
+        lines.filter(|line| !known.iter().any(|id| line.contains(id))).collect()
+    }
+
+    fn everything(home: &Path, repository: &Path) -> Self {
         let mut lines = BTreeSet::new();
         processes(home, &mut lines);
         mounts(home, &mut lines);
@@ -20,9 +48,7 @@ impl Traces {
         engine(home, &mut lines);
         files(home, &mut lines);
         refs(home, repository, &mut lines);
-        for id in names(&home.join("trash")) {
-            lines.retain(|line: &String| !line.contains(&id));
-        }
+        halves(home, HALVES, &mut lines);
         Self(lines)
     }
 
@@ -37,24 +63,42 @@ impl Traces {
     }
 }
 
-/// Box processes that show anything of the home, with their network namespaces. The server itself
-/// is no orphan.
+/// Processes of boxes, with their network namespaces, and others at work among an environment's
+/// files. The server itself is no orphan.
 fn processes(home: &Path, lines: &mut BTreeSet<String>) {
     let own = std::fs::read_link("/proc/self/ns/mnt").expect("a namespace");
+    let prefixes = ["environments", "trash", "removing"].map(|place| home.join(place));
     let home = home.to_str().expect("text");
-    for pid in names(Path::new("/proc")) {
+    for pid in processes::all() {
         let of = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
         let elsewhere = std::fs::read_link(of("ns/mnt")).is_ok_and(|other| other != own);
-        let shows = || std::fs::read_to_string(of("mountinfo")).is_ok_and(|it| it.contains(home));
-        if !elsewhere || !shows() {
+        let mounts = std::fs::read_to_string(of("mountinfo")).unwrap_or_default();
+        if !elsewhere || !mounts.contains(home) {
             continue;
         }
         let word = std::fs::read_to_string(of("comm")).unwrap_or_default();
-        lines.insert(format!("process {pid} {}", word.trim()));
+        let whose = environment_in(&mounts, &prefixes);
+        lines.insert(format!("process {pid} {} of {whose}", word.trim()));
         if let Ok(network) = std::fs::read_link(of("ns/net")) {
-            lines.insert(format!("network {}", network.display()));
+            lines.insert(format!("network {} of {whose}", network.display()));
         }
     }
+    for prefix in &prefixes {
+        let at_work = processes::holding(prefix).into_iter();
+        for (pid, place) in at_work.filter(|(pid, _)| processes::command(*pid).ends_with(" box")) {
+            lines.insert(format!("process {pid} at work in {}", place.display()));
+        }
+    }
+}
+
+/// The environment that a text names a place of.
+fn environment_in(text: &str, prefixes: &[PathBuf]) -> String {
+    let after = prefixes.iter().find_map(|prefix| {
+        let prefix = format!("{}/", prefix.display());
+        text.split_once(&prefix).map(|(_, rest)| rest)
+    });
+    let id = after.unwrap_or_default().split(['/', ' ', ',']).next().unwrap_or_default();
+    id.to_owned()
 }
 
 fn mounts(home: &Path, lines: &mut BTreeSet<String>) {
@@ -117,8 +161,25 @@ fn files(home: &Path, lines: &mut BTreeSet<String>) {
             }
         }
     }
+    for name in names(&home.join("trash")) {
+        lines.insert(format!("directory trash/{name}"));
+    }
     let left = names(home).into_iter().filter(|name| name.starts_with("probe-"));
     lines.extend(left.map(|name| format!("directory {name}")));
+}
+
+/// Files of ours that were never written whole, so deep below a directory.
+fn halves(directory: &Path, depth: usize, lines: &mut BTreeSet<String>) {
+    for name in names(directory) {
+        let path = directory.join(&name);
+        if path.is_dir() && !path.is_symlink() {
+            if depth > 0 && !BOXES_OWN.contains(&name.as_str()) {
+                halves(&path, depth - 1, lines);
+            }
+        } else if name.ends_with(".new") {
+            lines.insert(format!("half a file {}", path.display()));
+        }
+    }
 }
 
 fn refs(home: &Path, repository: &Path, lines: &mut BTreeSet<String>) {

@@ -18,8 +18,8 @@ use agentdeck::proto::{Event, Reply, Request};
 use super::{Dice, kill, lives, rounds, wait_until};
 use crate::common::dockerd::Dockerd;
 use crate::common::home::TestHome;
-use crate::common::orphans;
 use crate::common::pty::Pty;
+use crate::common::traces::Traces;
 use crate::docker::busybox_root;
 
 /// Prints numbered lines, twenty a second, and writes down every byte that is typed.
@@ -342,8 +342,9 @@ impl Session {
         }
         let engine = self.engine.as_ref();
         let containers = || engine.map(Dockerd::running).unwrap_or_default();
-        wait_until(&format!("nothing is left: {:?}", orphans::left(&self.test)), || {
-            orphans::left(&self.test).is_empty() && containers().is_empty()
+        let stray = || Traces::stray(&self.test.home, &self.test.repository);
+        wait_until(&format!("nothing is left: {:?}", stray()), || {
+            stray().is_empty() && containers().is_empty()
         });
         for agent in &self.agents {
             assert!(!lives(agent.init as u32), "{} goes on", agent.name);

@@ -3,7 +3,9 @@
 //! `AGENTDECK_SOAK` says how many rounds instead of the few of an ordinary run, `AGENTDECK_SEED`
 //! which moments.
 
+mod bombs;
 mod clients;
+mod clock;
 mod disk;
 mod engines;
 mod kills;
@@ -22,6 +24,8 @@ use agentdeck::proto::{Event, Reply, Request};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
+use crate::common::ending;
+use crate::common::processes::lives;
 use crate::common::talk::PATIENCE;
 
 /// Between two looks at something that has no event to wait for.
@@ -178,14 +182,7 @@ impl Deck {
 
 impl Drop for Deck {
     fn drop(&mut self) {
-        let status = self.run(&["server", "status", "--json"]);
-        let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
-        if let Some(pid) = status["pid"].as_u64() {
-            kill(pid as u32);
-        }
-        let boxes = self.boxes();
-        boxes.into_iter().for_each(kill);
-        let _ = agentdeck::engine::remove_tree(&self.home);
+        ending::end_all(self.root.path(), &self.home, None);
     }
 }
 
@@ -279,11 +276,6 @@ fn kill(pid: u32) {
 
 fn process(pid: u32) -> Pid {
     Pid::from_raw(pid as i32).expect("not zero")
-}
-
-fn lives(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
 }
 
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

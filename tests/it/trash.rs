@@ -1,0 +1,138 @@
+//! The trash: what was discarded is listed with its cost, and dropped for good by the user or by
+//! itself, with its box, its pin and its files.
+
+use serde_json::Value;
+
+use super::common::home::TestHome;
+use super::common::traces::Traces;
+use super::docker;
+
+fn make(test: &TestHome, name: &str, engine: &[&str]) {
+    let command = ["--", "sh", "-c", "exec sleep 1000"];
+    test.agentdeck(&[&["new", name], engine, &command].concat()).ok();
+}
+
+fn trash(test: &TestHome) -> Value {
+    test.agentdeck(&["trash", "--json"]).json()
+}
+
+fn names(trash: &Value) -> Vec<&str> {
+    trash
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["name"].as_str().expect("text"))
+        .collect()
+}
+
+/// Every ref of ours in the user's repository.
+fn pins(test: &TestHome) -> String {
+    test.git(&["for-each-ref", "refs/agentdeck"])
+}
+
+fn what_is_emptied_is_gone(engine: &[&str]) {
+    let test = TestHome::new();
+    make(&test, "fox", engine);
+    test.script("fox", "head -c 300000 /dev/zero | tr '\\0' x >work");
+    test.agentdeck(&["discard", "fox", "--yes"]).ok();
+    make(&test, "owl", engine);
+    let listed = trash(&test);
+    assert_eq!(names(&listed), ["fox"]);
+    assert!(listed[0]["bytes"].as_u64().expect("a number") > 300_000, "{listed}");
+    let days = |later: &str| listed[0][later].as_u64().expect("a time") / 86_400_000;
+    assert_eq!(days("kept_until") - days("at"), 30);
+    assert!(test.agentdeck(&["trash"]).ok().contains("fox"));
+    test.agentdeck(&["trash", "empty"]).fails(1, &["--yes"]);
+    test.agentdeck(&["trash", "empty", "cat", "--yes"]).fails(1, &["cat", "agentdeck trash"]);
+    test.agentdeck(&["trash", "empty", "--older-than", "1h", "--yes"]).ok();
+    assert_eq!(trash(&test), listed, "it is younger");
+    assert_eq!(pins(&test).lines().count(), 2);
+    let dropped = test.agentdeck(&["trash", "empty", "fox", "--yes"]);
+    assert!(dropped.stderr.contains("dropped fox"), "{dropped:#?}");
+    assert_eq!(trash(&test), Value::Array(Vec::new()));
+    let left = Traces::stray(&test.home, &test.repository);
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(pins(&test).lines().count(), 1, "its pin is gone, the other's stays");
+    test.agentdeck(&["discard", "owl", "--yes"]).ok();
+    test.agentdeck(&["undo"]).ok();
+    test.agentdeck(&["start", "owl"]).ok();
+    assert_eq!(
+        test.script("owl", "cat price"),
+        "one\ntwo\nthree\n",
+        "what was not dropped is whole"
+    );
+}
+
+#[test]
+fn what_is_emptied_is_gone_with_all_that_was_kept_for_it() {
+    what_is_emptied_is_gone(&[]);
+}
+
+#[test]
+fn a_container_in_the_trash_is_removed_with_it() {
+    if docker::engine_answers() {
+        let image = docker::Image::busybox();
+        what_is_emptied_is_gone(&["--engine", "docker", "--image", &image.0]);
+    }
+}
+
+#[test]
+fn an_undo_of_what_was_dropped_says_its_name_and_the_next_one_goes_on() {
+    let test = TestHome::new();
+    let before = test.picture_without_pins();
+    make(&test, "owl", &[]);
+    test.script("owl", "echo four >>price");
+    test.agentdeck(&["apply", "owl"]).ok();
+    make(&test, "fox", &[]);
+    test.agentdeck(&["discard", "fox", "--yes"]).ok();
+    test.agentdeck(&["trash", "empty", "--yes"]).ok();
+    test.agentdeck(&["undo"]).fails(1, &["fox was dropped from the trash", "the apply of owl"]);
+    assert_ne!(test.picture_without_pins(), before, "nothing was taken back");
+    test.agentdeck(&["undo"]).ok();
+    TestHome::assert_same(&before, &test.picture_without_pins());
+    test.agentdeck(&["undo"]).fails(1, &["nothing to undo"]);
+}
+
+#[test]
+fn the_oldest_goes_by_itself_and_the_last_one_stays() {
+    let test = TestHome::new();
+    std::fs::create_dir_all(&test.home).expect("made");
+    let keep = "[trash]\nmax_size = \"1k\"\n";
+    std::fs::write(test.home.join("config.toml"), keep).expect("written");
+    for name in ["ant", "bee", "cat"] {
+        make(&test, name, &[]);
+    }
+    for name in ["ant", "bee", "cat"] {
+        test.agentdeck(&["discard", name, "--yes"]).ok();
+    }
+    test.wait_for_json(&["trash", "--json"], |trash| names(trash) == ["cat"]);
+    test.agentdeck(&["undo"]).ok();
+    test.agentdeck(&["start", "cat"]).ok();
+    test.agentdeck(&["undo"]).fails(1, &["bee was dropped", "the discard of ant"]);
+}
+
+#[test]
+fn a_lock_that_a_kill_left_keeps_nothing_in_the_trash() {
+    let test = TestHome::new();
+    make(&test, "fox", &[]);
+    test.agentdeck(&["discard", "fox", "--yes"]).ok();
+    let listed = trash(&test);
+    let id = listed[0]["environment"].as_str().expect("an id");
+    let lock = test.repository.join(format!(".git/refs/agentdeck/pin/{id}.lock"));
+    std::fs::write(&lock, "").expect("written");
+    test.agentdeck(&["trash", "empty", "--yes"]).ok();
+    assert_eq!(pins(&test), "");
+    assert!(!lock.exists());
+    // One that the user's git may hold stays, and is named.
+    make(&test, "owl", &[]);
+    test.agentdeck(&["discard", "owl", "--yes"]).ok();
+    test.git(&["pack-refs", "--all"]);
+    let lock = test.repository.join(".git/packed-refs.lock");
+    std::fs::write(&lock, "").expect("written");
+    test.agentdeck(&["trash", "empty", "--yes"]).fails(1, &["packed-refs.lock"]);
+    assert!(lock.exists());
+    assert_eq!(trash(&test)[0]["dropped"], true, "it is gone for good, but for its pin");
+    std::fs::remove_file(lock).expect("removed");
+    test.agentdeck(&["trash", "empty", "--yes"]).ok();
+    assert_eq!(pins(&test), "");
+}
