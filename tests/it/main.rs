@@ -16,7 +16,6 @@ mod history;
 mod honest;
 mod main_job;
 mod native;
-mod native_copies;
 mod native_images;
 mod network;
 mod network_bypass;
