@@ -3,7 +3,8 @@
 //! The reason is on record before the box is paused, so that a server that was killed meanwhile is
 //! followed by one that knows whom the pause belongs to.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::making;
 use super::recover;
@@ -13,6 +14,7 @@ use super::step::{Step, reached};
 use crate::engine::BoxState;
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentId;
 use crate::model::policy::Limits;
 use crate::proto::Target;
 
@@ -21,6 +23,25 @@ pub(super) const RESTORED: &str = "its files are being taken back";
 pub(super) const FORKED: &str = "it is being forked";
 pub(super) const SAVED: &str = "it is being saved";
 pub(super) const DISK_FULL: &str = "the disk is nearly full";
+
+/// Boxes that stood still when their agent was to be started; whoever has them go on starts it.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<HashSet<EnvironmentId>>);
+
+impl Waiting {
+    pub fn has(&self, id: &EnvironmentId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    pub fn set(&self, id: &EnvironmentId, waits: bool) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waits {
+            waiting.insert(id.clone());
+        } else {
+            waiting.remove(id);
+        }
+    }
+}
 
 /// Stops every program of an environment where it stands.
 pub(super) async fn pause(shared: &Arc<Shared>, target: Target) -> Result<Environment, Failure> {
@@ -83,7 +104,7 @@ pub(super) async fn release(shared: &Arc<Shared>, record: &Record) -> Result<(),
     shared.report(id, Report::Resumed).await;
     shared.settled(id).await;
     shared.nudge(id).notify_one();
-    if shared.agent_waits(id) {
+    if shared.waiting.has(id) {
         let (shared, id) = (shared.clone(), id.clone());
         tokio::spawn(async move { making::finish_agent(&shared, &id).await });
     }

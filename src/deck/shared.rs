@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::holding::Waiting;
 use super::hub::Hub;
 use super::jobs::Snapshotter;
 use super::keeping::Keeper;
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     pub snapshots_moved: Notify,
     /// Lines between contents that were compared before.
     pub counts: Counts,
+    /// Boxes that stood still when their agent was to be started.
+    pub waiting: Waiting,
     /// Told when something was discarded.
     pub trashed: Notify,
     /// Told when any box is connected to.
@@ -84,8 +87,6 @@ struct Tables {
     packing: HashSet<RepositoryId>,
     /// Keys that people typed into any session of an environment.
     inputs: HashMap<EnvironmentId, u64>,
-    /// Boxes that stood still when their agent was to be started.
-    waiting: HashSet<EnvironmentId>,
 }
 
 /// The parts of `Shared` that come from outside.
@@ -118,6 +119,7 @@ impl Shared {
             marks: Mutex::default(),
             snapshots_moved: Notify::new(),
             counts: Counts::default(),
+            waiting: Waiting::default(),
             trashed: Notify::new(),
             linked: Notify::new(),
             tables: Mutex::default(),
@@ -424,20 +426,6 @@ impl Shared {
         self.tables().connected.contains(environment)
     }
 
-    /// Whether the agent of a box that stands still is to be started when it goes on.
-    pub fn agent_waits(&self, environment: &EnvironmentId) -> bool {
-        self.tables().waiting.contains(environment)
-    }
-
-    pub fn set_agent_waits(&self, environment: &EnvironmentId, waits: bool) {
-        let waiting = &mut self.tables().waiting;
-        if waits {
-            waiting.insert(environment.clone());
-        } else {
-            waiting.remove(environment);
-        }
-    }
-
     pub fn decision_lock(&self, repository: &RepositoryId) -> Arc<Mutex<()>> {
         self.tables().decisions.entry(repository.clone()).or_default().clone()
     }
@@ -453,6 +441,7 @@ impl Shared {
     /// Forgets everything about an environment that is only in memory.
     pub fn forget(&self, environment: &EnvironmentId) {
         self.gates.forget(environment);
+        self.waiting.set(environment, false);
         self.keeper.forget(environment);
         self.watcher.unwatch(environment);
         self.snapshots_moved.notify_one();
@@ -466,7 +455,6 @@ impl Shared {
         tables.sessions.remove(environment);
         tables.nudges.remove(environment);
         tables.connected.remove(environment);
-        tables.waiting.remove(environment);
         let own = tables.terminals.extract_if(|(id, _), _| id == environment);
         let terminals: Vec<_> = own.map(|(_, terminal)| terminal).collect();
         drop(tables);

@@ -39,7 +39,7 @@ pub(super) async fn start_agent(
     let turn = turn.lock().await;
     let paused =
         matches!(shared.record(id).await?.environment.state, EnvironmentState::Paused { .. });
-    shared.set_agent_waits(id, paused);
+    shared.waiting.set(id, paused);
     if paused {
         return Ok(Begun::Later);
     }
