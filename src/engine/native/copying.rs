@@ -79,9 +79,9 @@ fn copy_contents(waiting: &Mutex<Receiver<Content>>, told: &Mutex<&mut Told>) ->
         let size = found.st_size as u64;
         outcome = outcome.and_then(|()| {
             copy_content(&from, &to, size)?;
-            finish(&from, &to, &found)
+            finish(&from, &to, &found)?;
+            told.lock().unwrap_or_else(PoisonError::into_inner).add(size)
         });
-        told.lock().unwrap_or_else(PoisonError::into_inner).add(size);
     }
 }
 

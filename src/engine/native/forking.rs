@@ -43,7 +43,8 @@ pub(super) async fn fork(
     Err(failure)
 }
 
-/// Does `work` while the box is paused, if it runs; afterwards it is as it was.
+/// Does `work` while the box is paused, if it runs; afterwards it is as it was, also where this
+/// is dropped or `work` panics.
 pub(super) async fn standing_still<T>(
     record: &BoxRecord,
     work: impl Future<Output = Result<T, Failure>>,
@@ -52,8 +53,29 @@ pub(super) async fn standing_still<T>(
     if pausing::is_paused(&mark) {
         return work.await;
     }
+    // Before the pause, which may be cut short between two of its signals.
+    let still = Still(Some(record));
     pausing::pause(mark).await?;
     let outcome = work.await;
-    pausing::resume(&living(record)?)?;
+    still.end()?;
     outcome
+}
+
+/// A box that stands still for our work, and goes on with the end of this.
+struct Still<'a>(Option<&'a BoxRecord>);
+
+impl Still<'_> {
+    fn end(mut self) -> Result<(), Failure> {
+        self.0.take().map_or(Ok(()), |record| pausing::resume(&living(record)?))
+    }
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        // One that was ended meanwhile has nothing left to go on.
+        let Some(mark) = self.0.take().and_then(|record| living(record).ok()) else { return };
+        if let Err(failure) = pausing::resume(&mark) {
+            tracing::warn!(environment = %mark.record.environment, "not resumed: {failure}");
+        }
+    }
 }

@@ -76,12 +76,13 @@ impl Told {
         Self { done: 0, total, last: Instant::now() }
     }
 
-    pub(super) fn add(&mut self, bytes: u64) {
+    /// Counts what was done. Fails where nobody listens any more, for whom the rest would be done.
+    pub(super) fn add(&mut self, bytes: u64) -> std::io::Result<()> {
         self.done += bytes;
-        if self.last.elapsed() >= PACE {
-            self.last = Instant::now();
-            // Whoever gave the order may have lost interest; the outcome tells.
-            let _ = Answer::Told { done: self.done, total: self.total }.tell();
+        if self.last.elapsed() < PACE {
+            return Ok(());
         }
+        self.last = Instant::now();
+        Answer::Told { done: self.done, total: self.total }.tell()
     }
 }

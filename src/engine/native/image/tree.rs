@@ -114,7 +114,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 // One that got shorter meanwhile ends in zeroes: its size is written already.
                 let content = opened.chain(io::repeat(0)).take(size);
                 self.layer.append_data(&mut header, &place, content)?;
-                self.told.add(size);
+                self.told.add(size)?;
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(from, name, Vec::new())?;
