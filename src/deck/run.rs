@@ -441,10 +441,7 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         Request::ReadRepository { path } => {
             Ok(Reply::RepositoryState(queries::repository_state(path).await?))
         }
-        Request::ReadUsage { repository } => {
-            let path = repository.as_deref().map(canonical);
-            Ok(Reply::Usage(usage::now(shared, path.as_deref()).await))
-        }
+        Request::ReadUsage { repository } => Ok(usage::answer(shared, repository).await),
         Request::ProbeEngines => Ok(Reply::Engines(queries::probe_engines(shared).await)),
         other => look_back(shared, other).await,
     }
@@ -490,12 +487,6 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
         Request::Undo { repository } => {
             taking::undo(shared, canonical(&repository)).await.map(decided)
         }
-        Request::ListTrash { repository } => {
-            trash::list(shared, repository.as_deref().map(canonical)).await.map(Reply::Trash)
-        }
-        Request::DropDiscarded { environment } => {
-            trash::drop_for_good(shared, &environment).await.map(|()| Reply::Done)
-        }
         Request::ListDecisions { repository } => {
             taking::decisions(shared, repository).await.map(Reply::Decisions)
         }
@@ -503,9 +494,6 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
             let record: Record = shared.resolve(target).await?;
             Ok(Reply::MergeMessage(queries::draft_message(shared, &record).await))
         }
-        other => Err(Failure::new(
-            FailureKind::Internal,
-            format!("a connection must handle this itself: {other:?}"),
-        )),
+        other => trash::answer(shared, other).await,
     }
 }

@@ -1,19 +1,20 @@
 //! What boxes use: sampled at a calm pace while somebody looks, and once for whoever asks.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use super::hub::in_scope;
-use super::shared::Shared;
+use super::shared::{Shared, canonical};
 use super::state::Report;
 use crate::engine::BoxRecord;
 use crate::model::environment::EnvironmentState;
 use crate::model::id::EnvironmentId;
 use crate::model::policy::{EngineKind, Load, Usage};
+use crate::proto::Reply;
 
 /// Between two samples: often enough to see what is busy, seldom enough to cost nothing.
 const PACE: Duration = Duration::from_secs(5);
@@ -60,7 +61,12 @@ async fn round(shared: &Arc<Shared>, kind: EngineKind, samples: &mut Samples) {
 }
 
 /// What the boxes in a directory's repository, or all, use now: one sample, for whoever asks.
-pub(super) async fn now(shared: &Arc<Shared>, path: Option<&Path>) -> Vec<(EnvironmentId, Usage)> {
+pub(super) async fn answer(shared: &Arc<Shared>, repository: Option<PathBuf>) -> Reply {
+    let path = repository.as_deref().map(canonical);
+    Reply::Usage(sample_once(shared, path.as_deref()).await)
+}
+
+async fn sample_once(shared: &Arc<Shared>, path: Option<&Path>) -> Vec<(EnvironmentId, Usage)> {
     let views = shared.hub.views();
     let asked: HashSet<&EnvironmentId> =
         views.iter().filter(|view| in_scope(view, path)).map(|view| &view.id).collect();

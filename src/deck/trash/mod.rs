@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::hub::in_scope;
-use super::shared::{Shared, blocking, now};
+use super::shared::{Shared, blocking, canonical, now};
 use super::state::Record;
 use super::step::{Step, reached};
 use super::taking::journal_directory;
@@ -20,6 +20,7 @@ use crate::config::file;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentId, RepositoryId, Timestamp};
 use crate::model::trash::Discarded;
+use crate::proto::{Reply, Request};
 use crate::repo::taking::{self, Discard, Journal};
 use crate::repo::{self, Store, UserRepository};
 use crate::store;
@@ -41,11 +42,24 @@ struct Entry {
     dropped: bool,
 }
 
+/// Answers what is asked about the trash, after everything else was looked at.
+pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
+    match request {
+        Request::ListTrash { repository } => {
+            list(shared, repository.as_deref().map(canonical)).await.map(Reply::Trash)
+        }
+        Request::DropDiscarded { environment } => {
+            drop_for_good(shared, &environment).await.map(|()| Reply::Done)
+        }
+        other => Err(Failure::new(
+            FailureKind::Internal,
+            format!("a connection must handle this itself: {other:?}"),
+        )),
+    }
+}
+
 /// What was discarded in the repository around a path, or anywhere, oldest first.
-pub(super) async fn list(
-    shared: &Arc<Shared>,
-    path: Option<PathBuf>,
-) -> Result<Vec<Discarded>, Failure> {
+async fn list(shared: &Arc<Shared>, path: Option<PathBuf>) -> Result<Vec<Discarded>, Failure> {
     let task = shared.clone();
     blocking(move || {
         let keep = file::read(task.layout.home()).unwrap_or_default().trash;
@@ -70,7 +84,7 @@ pub(super) async fn list(
 }
 
 /// Removes a discarded environment with all that is kept for it: its box, its pin, its files.
-pub(super) async fn drop_for_good(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<(), Failure> {
+async fn drop_for_good(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<(), Failure> {
     let turn = shared.turn(id);
     let _turn = turn.lock().await;
     let record = note(shared, id).await?;
