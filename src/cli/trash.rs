@@ -63,6 +63,11 @@ fn row(discarded: &Discarded) -> Vec<String> {
 
 async fn empty(context: &Context, client: &Client, options: &Empty) -> Result<(), Failure> {
     let output = context.output;
+    if options.names.is_empty() && !options.all && context.repository().is_none() {
+        let message = "there is no repository here whose trash is meant";
+        return Err(Failure::new(FailureKind::Invalid, message)
+            .hint("go to it, name what is to be dropped, or add --all"));
+    }
     let found = chosen(discarded(context, client, options.all).await?, options)?;
     if found.is_empty() {
         output.say("nothing in the trash is meant by that");

@@ -7,8 +7,9 @@
 //! work one at a time for each environment, `taking` carries out decisions and `restoring` those
 //! about a workspace, `naming` knows what snapshots are called and `moments` what was on the
 //! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
-//! `trash` gives back what was thrown away long ago. `keeping` brings records to the disk. `recover` finds after a start what was there before, and
-//! `halves` finishes what was left half done.
+//! `trash` lets go of what was thrown away long ago. `keeping` brings records to the disk.
+//! `recover` finds after a start what was there before, and `halves` finishes what was left half
+//! done.
 
 mod actor;
 mod adopting;

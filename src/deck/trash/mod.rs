@@ -9,7 +9,7 @@ mod size;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::hub::in_scope;
 use super::shared::{Shared, blocking, canonical, now};
@@ -17,6 +17,7 @@ use super::state::Record;
 use super::step::{Step, reached};
 use super::taking::journal_directory;
 use crate::config::file;
+use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentId, RepositoryId, Timestamp};
 use crate::model::trash::Discarded;
@@ -24,13 +25,14 @@ use crate::proto::{Reply, Request};
 use crate::repo::taking::{self, Discard, Journal};
 use crate::repo::{self, Store, UserRepository};
 use crate::store;
-use policy::{Clock, Kept};
+use policy::{Clock, Kept, Watch};
 
 pub(super) use size::forget as forget_size;
 
 /// Between two looks at what was kept for long enough.
 const PACE: Duration = Duration::from_hours(1);
-/// Before the first of them: a machine that has just started may not know the time yet.
+/// Before the first of them, and before any age counts: a machine that has just started may not
+/// know the time yet.
 const FIRST: Duration = Duration::from_mins(10);
 
 /// One discarded environment.
@@ -130,6 +132,11 @@ async fn note(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<Record, Failur
             return Err(gone());
         }
         let journal = journal(&task, &record.repository_id)?;
+        if task.layout.environment(&id).directory.exists() || is_taken_back(&journal, &id)? {
+            let message = format!("{} is no longer discarded", record.environment.name);
+            return Err(Failure::new(FailureKind::Unavailable, message)
+                .hint("the next start of the server brings it back"));
+        }
         if let Some(discard) = newest(&taking::discards(&journal)?, &id) {
             taking::record_drop(&journal, discard.decision.id)?;
         }
@@ -158,16 +165,14 @@ fn unpin(shared: &Shared, record: &Record) -> Result<(), Failure> {
 
 /// Goes on with what was begun, then drops by itself what is due, until the server ends.
 pub(super) async fn tend(shared: Arc<Shared>) {
-    let mut seen = (now(), Instant::now());
+    let mut watch = Watch::new(now(), up(), FIRST);
     finish(&shared).await;
     let mut pace = FIRST;
     loop {
         // A discard may have filled the trash.
         let _ = tokio::time::timeout(pace, shared.trashed.notified()).await;
         pace = PACE;
-        let (wall, passed) = (now(), seen.1.elapsed());
-        let clock = policy::clock(seen.0, wall, passed);
-        seen = (wall, Instant::now());
+        let clock = watch.look(now(), up());
         finish(&shared).await;
         for id in due(&shared, clock).await {
             attempt(&shared, &id).await;
@@ -190,18 +195,29 @@ async fn attempt(shared: &Arc<Shared>, id: &EnvironmentId) {
     }
 }
 
+/// The time since the machine started, with that in which it slept.
+fn up() -> Duration {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(since.tv_sec as u64, since.tv_nsec as u32)
+}
+
 async fn due(shared: &Arc<Shared>, clock: Clock) -> Vec<EnvironmentId> {
     let task = shared.clone();
     let due = blocking(move || {
         // What cannot be read may say that everything is to be kept.
         let keep = file::read(task.layout.home())?.trash;
-        let kept = |entry: Entry| Kept {
-            bytes: size::of(&task.layout.trash(&entry.record.environment.id)),
-            id: entry.record.environment.id,
-            repository: entry.record.repository_id,
-            at: entry.at,
+        let kept = |entry: Entry| {
+            // No journal that says so, no going by itself.
+            let decision = entry.decision?;
+            Some(Kept {
+                bytes: size::of(&task.layout.trash(&entry.record.environment.id)),
+                id: entry.record.environment.id,
+                repository: entry.record.repository_id,
+                decision,
+                at: entry.at,
+            })
         };
-        let entries: Vec<Kept> = entries(&task)?.into_iter().map(kept).collect();
+        let entries: Vec<Kept> = entries(&task)?.into_iter().filter_map(kept).collect();
         Ok(policy::due(&entries, keep, now(), clock))
     });
     due.await.unwrap_or_else(|failure: Failure| {
@@ -215,16 +231,18 @@ fn entries(shared: &Shared) -> Result<Vec<Entry>, Failure> {
     let ids = shared.layout.trash_ids().map_err(|error| {
         Failure::new(FailureKind::Unavailable, format!("the trash cannot be read: {error}"))
     })?;
-    let mut journals: HashMap<RepositoryId, Vec<Discard>> = HashMap::new();
+    let mut journals: HashMap<RepositoryId, Option<Vec<Discard>>> = HashMap::new();
     let mut entries = Vec::new();
     for id in ids {
         let Some(record) = read(shared, &id) else { continue };
         let repository = &record.repository_id;
         if !journals.contains_key(repository) {
-            let discards = taking::discards(&journal(shared, repository)?)?;
-            journals.insert(repository.clone(), discards);
+            let read = journal(shared, repository).and_then(|it| taking::discards(&it));
+            let read = read.inspect_err(|failure| tracing::warn!(%id, "in the trash: {failure}"));
+            journals.insert(repository.clone(), read.ok());
         }
-        let discard = newest(&journals[repository], &id);
+        let Some(discards) = &journals[repository] else { continue };
+        let discard = newest(discards, &id);
         entries.push(Entry {
             at: discard.map_or(record.environment.state_since, |it| it.decision.at),
             decision: discard.map(|it| it.decision.id),
@@ -232,7 +250,6 @@ fn entries(shared: &Shared) -> Result<Vec<Entry>, Failure> {
             record,
         });
     }
-    // Numbers go up within a repository, whatever the clock does.
     entries.sort_by_key(|entry| (entry.at, entry.decision));
     Ok(entries)
 }
@@ -250,6 +267,13 @@ fn read(shared: &Shared, id: &EnvironmentId) -> Option<Record> {
 
 fn journal(shared: &Shared, repository: &RepositoryId) -> Result<Journal, Failure> {
     Journal::open(&journal_directory(&shared.layout.repository(repository)))
+}
+
+/// Whether an undo was written down, whose rename is still to come.
+fn is_taken_back(journal: &Journal, id: &EnvironmentId) -> Result<bool, Failure> {
+    let decisions = taking::decisions(journal)?;
+    let is_its = |it: &&Decision| it.kind == DecisionKind::Discard && it.environment == *id;
+    Ok(decisions.iter().rev().find(is_its).is_some_and(|discard| discard.undone))
 }
 
 /// The discard that an environment lies in the trash for.

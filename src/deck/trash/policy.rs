@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::file::Trash;
-use crate::model::id::{EnvironmentId, RepositoryId, Timestamp};
+use crate::model::id::{DecisionId, EnvironmentId, RepositoryId, Timestamp};
 
 /// Milliseconds of a day. So long the newest discard of a repository stays, whatever room it
 /// takes: somebody may be about to undo it.
@@ -17,15 +17,36 @@ const DRIFT: Duration = Duration::from_mins(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Clock {
     Steady,
-    /// It was set, or the machine slept: what is old now may not be so at the next look.
-    Jumped,
+    /// It was set, or may soon be: what seems old now may not be so at another look.
+    Doubted,
 }
 
-/// What the clock did between two looks that were `passed` apart.
-pub(super) fn clock(before: Timestamp, after: Timestamp, passed: Duration) -> Clock {
-    let expected = before.0.saturating_add(passed.as_millis() as u64);
-    let off = Duration::from_millis(expected.abs_diff(after.0));
-    if off > DRIFT { Clock::Jumped } else { Clock::Steady }
+/// Looks at the clock now and then. One that was set is in doubt for a day, in which somebody may
+/// notice that it is wrong.
+#[derive(Debug)]
+pub(super) struct Watch {
+    wall: Timestamp,
+    up: Duration,
+    doubted_until: Duration,
+}
+
+impl Watch {
+    /// `up` is the time since the machine started, with that in which it slept. What the clock says
+    /// is not believed before `patience` has passed.
+    pub(super) fn new(wall: Timestamp, up: Duration, patience: Duration) -> Self {
+        Self { wall, up, doubted_until: up.saturating_add(patience) }
+    }
+
+    /// What can be said of the clock at this moment.
+    pub(super) fn look(&mut self, wall: Timestamp, up: Duration) -> Clock {
+        let passed = up.saturating_sub(self.up);
+        let expected = self.wall.0.saturating_add(passed.as_millis() as u64);
+        if Duration::from_millis(expected.abs_diff(wall.0)) > DRIFT {
+            self.doubted_until = up.saturating_add(Duration::from_millis(DAY));
+        }
+        (self.wall, self.up) = (wall, up);
+        if up < self.doubted_until { Clock::Doubted } else { Clock::Steady }
+    }
 }
 
 /// What is known of one discarded environment.
@@ -33,6 +54,8 @@ pub(super) fn clock(before: Timestamp, after: Timestamp, passed: Duration) -> Cl
 pub(super) struct Kept {
     pub id: EnvironmentId,
     pub repository: RepositoryId,
+    /// The decision that put it here.
+    pub decision: DecisionId,
     pub at: Timestamp,
     pub bytes: u64,
 }
@@ -44,14 +67,18 @@ pub(super) fn due(
     now: Timestamp,
     clock: Clock,
 ) -> Vec<EnvironmentId> {
-    let newest: HashMap<&RepositoryId, &EnvironmentId> =
-        entries.iter().map(|entry| (&entry.repository, &entry.id)).collect();
+    // Numbers go up, whatever the clock does.
+    let mut newest: HashMap<&RepositoryId, DecisionId> = HashMap::new();
+    for entry in entries {
+        let last = newest.entry(&entry.repository).or_insert(entry.decision);
+        *last = entry.decision.max(*last);
+    }
     let age = |entry: &Kept| now.0.saturating_sub(entry.at.0);
     let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
     let mut due = Vec::new();
     for entry in entries {
-        let young = clock == Clock::Jumped || age(entry) < DAY;
-        if young && newest.get(&entry.repository) == Some(&&entry.id) {
+        let young = clock == Clock::Doubted || age(entry) < DAY;
+        if young && newest.get(&entry.repository) == Some(&entry.decision) {
             continue;
         }
         let old = clock == Clock::Steady && age(entry) >= u64::from(keep.keep_days) * DAY;
@@ -73,6 +100,7 @@ mod tests {
         Kept {
             id: id(number),
             repository: RepositoryId(repository.to_owned()),
+            decision: DecisionId(number.into()),
             at: Timestamp(NOW.0 - days * DAY),
             bytes,
         }
@@ -109,15 +137,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumped_makes_nothing_old() {
+    fn the_last_discard_stays_though_the_clock_was_set_back_before_it() {
+        let entries = [kept(2, "a", 9, 5), kept(1, "a", 0, 5)];
+        assert_eq!(due(&entries, keep(30, 5), NOW, Clock::Doubted), [id(1)]);
+    }
+
+    #[test]
+    fn a_clock_that_is_in_doubt_makes_nothing_old() {
         let entries = [kept(1, "a", 400, 5), kept(2, "a", 400, 5)];
-        assert_eq!(due(&entries, keep(30, 10), NOW, Clock::Jumped), []);
-        assert_eq!(due(&entries, keep(30, 9), NOW, Clock::Jumped), [id(1)], "but room is room");
-        let hour = Duration::from_hours(1);
-        let after = |millis: i64| Timestamp(NOW.0.saturating_add_signed(millis));
-        assert_eq!(clock(NOW, after(3_600_000), hour), Clock::Steady);
-        assert_eq!(clock(NOW, after(3_600_000 + DAY as i64), hour), Clock::Jumped);
-        assert_eq!(clock(NOW, after(-(DAY as i64)), hour), Clock::Jumped);
+        assert_eq!(due(&entries, keep(30, 10), NOW, Clock::Doubted), []);
+        assert_eq!(due(&entries, keep(30, 9), NOW, Clock::Doubted), [id(1)], "but room is room");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_in_doubt_for_a_day() {
+        let hour = |count| Duration::from_hours(count);
+        let wall = |hours: u64| Timestamp(NOW.0 + hours * 3_600_000);
+        let mut watch = Watch::new(wall(0), hour(5), Duration::from_mins(10));
+        assert_eq!(watch.look(wall(0), hour(5)), Clock::Doubted, "it was just started");
+        assert_eq!(watch.look(wall(1), hour(6)), Clock::Steady);
+        assert_eq!(watch.look(wall(9000), hour(7)), Clock::Doubted);
+        assert_eq!(watch.look(wall(9023), hour(30)), Clock::Doubted);
+        assert_eq!(watch.look(wall(9024), hour(31)), Clock::Steady);
+        assert_eq!(watch.look(wall(25), hour(32)), Clock::Doubted, "it was set back");
     }
 
     #[test]
