@@ -61,13 +61,11 @@ impl Journal {
     pub fn open(directory: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make the journal {}", directory.display()))?;
-        let journal = Self {
+        Ok(Self {
             directory: directory.to_owned(),
             #[cfg(test)]
             steps_left: std::sync::atomic::AtomicI32::new(i32::MAX),
-        };
-        journal.trim()?;
-        Ok(journal)
+        })
     }
 
     /// Where the index and the lock say the decision comes from.
@@ -138,6 +136,8 @@ impl Journal {
 
     fn lines(&self) -> Result<Vec<Line>, Failure> {
         let text = self.text()?;
+        // Behind the last whole line is what a kill left, or what is being written just now.
+        let text = &text[..whole_lines(&text)];
         let lines = text.split_inclusive(|byte| *byte == b'\n').map(serde_json::from_slice);
         Ok(lines.collect::<Result<_, _>>().context("cannot read the list of decisions")?)
     }
@@ -171,6 +171,7 @@ impl Journal {
     }
 
     fn append(&self, line: &Line) -> Result<(), Failure> {
+        self.trim()?;
         let mut bytes = serde_json::to_vec(line).context("cannot write a decision")?;
         bytes.push(b'\n');
         let write = || -> std::io::Result<()> {
@@ -183,10 +184,11 @@ impl Journal {
         Ok(write().context("cannot write the list of decisions")?)
     }
 
-    /// Cuts off a line that a kill left half written.
+    /// Cuts off a line that a kill left half written. Only for whoever writes next: what a reader
+    /// takes for a half may be a line on its way.
     fn trim(&self) -> Result<(), Failure> {
         let text = self.text()?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = whole_lines(&text);
         if whole < text.len() {
             let cut = || -> std::io::Result<()> {
                 let file = OpenOptions::new().write(true).open(self.directory.join(LIST))?;
@@ -292,6 +294,11 @@ impl Journal {
         remove().context("cannot write the journal")?;
         self.step()
     }
+}
+
+/// How many of the bytes are whole lines.
+fn whole_lines(text: &[u8]) -> usize {
+    text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
 pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
