@@ -97,7 +97,18 @@ pub(super) async fn stop(
 /// Ends every process of a box at once.
 pub(super) async fn kill(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
     let Some(found) = find(connection, record).await?.filter(is_running) else { return Ok(()) };
+    wake(connection, &found).await;
     kill_by_id(connection, record, &found.id.unwrap_or_default()).await
+}
+
+/// Has a box go on that stands still and has a kernel of its own: such a kernel, killed while it is
+/// paused, ends so late that the engine gives its removal up.
+async fn wake(connection: &Connection, found: &ContainerInspectResponse) {
+    if is_paused(found) && isolation::own_kernel(found).is_some() {
+        let id = found.id.as_deref().unwrap_or_default();
+        // Where this fails, what follows fails too, and says so.
+        let _ = call(CALL_DEADLINE, connection.client.unpause_container(id)).await;
+    }
 }
 
 async fn kill_by_id(connection: &Connection, record: &BoxRecord, id: &str) -> Result<(), Failure> {
@@ -285,6 +296,7 @@ pub(super) async fn remove_found(
     found: &ContainerInspectResponse,
 ) -> Result<(), Failure> {
     let id = found.id.as_deref().unwrap_or_default();
+    wake(connection, found).await;
     let options = RemoveContainerOptionsBuilder::new().v(true).force(true).build();
     let removed = call(CALL_DEADLINE, connection.client.remove_container(id, Some(options))).await;
     match removed {
