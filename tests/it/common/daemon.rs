@@ -37,6 +37,8 @@ impl Daemon {
     fn start(mut command: Command, socket: PathBuf, directory: tempfile::TempDir) -> Self {
         let log = std::fs::File::create(directory.path().join("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // Podman's monitor writes into where it was started from.
+        command.current_dir(directory.path());
         let process = command.spawn().expect("unshare");
         let mut daemon = Self { process, socket, directory };
         let started = Instant::now();
