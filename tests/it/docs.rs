@@ -57,7 +57,9 @@ fn call(line: &str) -> Option<(Vec<&str>, Vec<&str>)> {
         Some(&"server") => 2,
         Some(word) => usize::from(!word.starts_with('-')),
     };
-    let flags = ours.iter().copied().filter(|word| word.starts_with('-')).collect();
+    let flags = ours.iter().filter(|word| word.starts_with('-'));
+    // A comment behind the call may list some.
+    let flags = flags.map(|flag| flag.trim_end_matches(',')).collect();
     Some((ours[..count].to_vec(), flags))
 }
 
