@@ -1,7 +1,7 @@
 //! What engines tell by themselves: boxes that end, memory that ran out, an engine that goes and
 //! comes back.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +11,24 @@ use super::making;
 use super::shared::{Shared, now};
 use super::state::{Record, Report};
 use crate::engine::{BoxEvent, BoxState};
-use crate::model::environment::EnvironmentState;
-use crate::model::id::{EnvironmentId, Timestamp};
+use crate::model::environment::{Environment, EnvironmentState, SessionState};
+use crate::model::id::{EnvironmentId, SessionId, Timestamp};
 use crate::model::policy::EngineKind;
 
 /// An engine that is told to end stops its boxes before it goes: what ended so shortly before, in
 /// milliseconds, and not because the user said so, ended with it.
 const ENDED_WITH_ENGINE: u64 = 60_000;
+/// What ends with its box may end so much before it, in milliseconds: an engine gives a box ten
+/// seconds to end by itself, and is heard of a moment later.
+const ENDED_WITH_BOX: u64 = 15_000;
 /// How long it may take to see how a box stands once its engine is back.
 const SETTLE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Takes up what an engine tells until the server ends.
 pub(super) async fn follow(shared: Arc<Shared>, kind: EngineKind) {
     let mut events = shared.engine(kind).events(&shared.deck);
-    // What ran when the engine went.
-    let mut ran = BTreeSet::new();
+    // What ran when the engine went, and whether its agent was at work.
+    let mut ran = BTreeMap::new();
     while let Some(event) = events.recv().await {
         match event {
             BoxEvent::Ended { environment, ending } => {
@@ -39,8 +42,8 @@ pub(super) async fn follow(shared: Arc<Shared>, kind: EngineKind) {
             }
             BoxEvent::Lost { message } => lost(&shared, kind, &message, &mut ran).await,
             BoxEvent::Back => {
-                for id in std::mem::take(&mut ran) {
-                    tokio::spawn(back(shared.clone(), id));
+                for (id, worked) in std::mem::take(&mut ran) {
+                    tokio::spawn(back(shared.clone(), id, worked));
                 }
             }
         }
@@ -51,22 +54,21 @@ async fn lost(
     shared: &Arc<Shared>,
     kind: EngineKind,
     message: &str,
-    ran: &mut BTreeSet<EnvironmentId>,
+    ran: &mut BTreeMap<EnvironmentId, bool>,
 ) {
     tracing::warn!("the {kind} engine is lost: {message}");
     for view in shared.hub.views().iter().filter(|view| view.engine == kind) {
         let Ok(record) = shared.record(&view.id).await else { continue };
+        let worked = was_at_work(&record.environment, now());
         match record.environment.state {
             // Whoever watches the box may have found the engine silent a moment before.
-            EnvironmentState::Running
-            | EnvironmentState::Paused { .. }
-            | EnvironmentState::EngineUnreachable { .. } => {
-                ran.insert(view.id.clone());
+            EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. } => {
+                *ran.entry(view.id.clone()).or_default() |= worked;
                 let message = message.to_owned();
                 shared.report(&view.id, Report::Unreachable { message }).await;
             }
-            _ if ended_with_engine(shared, &record, now()) => {
-                ran.insert(view.id.clone());
+            _ if worked && ended_with_engine(shared, &record, now()) => {
+                ran.insert(view.id.clone(), true);
             }
             _ => {}
         }
@@ -81,11 +83,24 @@ fn ended_with_engine(shared: &Shared, record: &Record, now: Timestamp) -> bool {
         && now.0.abs_diff(environment.state_since.0) <= ENDED_WITH_ENGINE
 }
 
-/// Sees how a box stands after its engine came back, and starts again what ended with the engine.
-async fn back(shared: Arc<Shared>, id: EnvironmentId) {
+/// Whether the agent works, or did until its box ended: one that ended by itself must not be run a
+/// second time.
+fn was_at_work(environment: &Environment, now: Timestamp) -> bool {
+    let is_over = environment.state == EnvironmentState::Stopped;
+    let ended = if is_over { environment.state_since } else { now };
+    match environment.session(SessionId::AGENT).map(|agent| &agent.state) {
+        Some(SessionState::Running) => true,
+        Some(SessionState::Exited { at, .. }) => ended.0.abs_diff(at.0) <= ENDED_WITH_BOX,
+        _ => false,
+    }
+}
+
+/// Sees how a box stands after its engine came back, and starts an agent again that ended with the
+/// engine while it `worked`.
+async fn back(shared: Arc<Shared>, id: EnvironmentId, worked: bool) {
     let settled = timeout(SETTLE_DEADLINE, settle(&shared, &id)).await;
     let Ok(Some(record)) = settled else { return };
-    if record.environment.state == EnvironmentState::Stopped && record.wanted {
+    if worked && record.environment.state == EnvironmentState::Stopped && record.wanted {
         start_after_engine(&shared, record).await;
     }
 }
@@ -129,5 +144,66 @@ async fn settle(shared: &Arc<Shared>, id: &EnvironmentId) -> Option<Record> {
             _ => return Some(record),
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::State;
+    use super::super::state::tests::record;
+    use super::*;
+    use crate::model::environment::SessionKind;
+    use crate::model::screen::Size;
+
+    /// An environment with an agent that began to work in the first second.
+    fn at_work() -> (State, EnvironmentId) {
+        let (mut state, record) = (State::default(), record(1, "fox", "/shop"));
+        let id = record.environment.id.clone();
+        state.insert(record);
+        let opened = Report::SessionOpened {
+            session: SessionId::AGENT,
+            kind: SessionKind::Agent,
+            command: vec!["sh".to_owned()],
+            size: Size::DEFAULT,
+        };
+        for report in [Report::Wanted { running: true }, Report::Running, opened] {
+            state.apply(&id, report, Timestamp(1_000));
+        }
+        (state, id)
+    }
+
+    #[test]
+    fn an_agent_that_ended_by_itself_was_not_at_work_when_its_box_ended() {
+        let exit = || Report::SessionExited { session: SessionId::AGENT, code: 0 };
+        for (exited, stopped, expected) in [
+            (None, None, true),
+            (None, Some(100_000), true),
+            (Some(99_000), Some(100_000), true),
+            (Some(5_000), Some(100_000), false),
+            (Some(5_000), None, false),
+        ] {
+            let (mut state, id) = at_work();
+            if let Some(at) = exited {
+                state.apply(&id, exit(), Timestamp(at));
+            }
+            if let Some(at) = stopped {
+                state.apply(&id, Report::Stopped, Timestamp(at));
+            }
+            let environment = &state.get(&id).expect("there").environment;
+            let worked = was_at_work(environment, Timestamp(120_000));
+            assert_eq!(worked, expected, "ended at {exited:?}, its box at {stopped:?}");
+        }
+    }
+
+    #[test]
+    fn a_box_that_ends_while_it_is_paused_is_not_to_run_again() {
+        for (paused, expected) in [(false, true), (true, false)] {
+            let (mut state, id) = at_work();
+            if paused {
+                state.apply(&id, Report::Paused { reason: None }, Timestamp(2_000));
+            }
+            state.apply(&id, Report::Stopped, Timestamp(3_000));
+            assert_eq!(state.get(&id).expect("there").wanted, expected);
+        }
     }
 }

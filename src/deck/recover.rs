@@ -17,9 +17,9 @@ use super::state::{RECORD_VERSION, Record, Report};
 use super::taking;
 use super::terminal::Terminal;
 use crate::engine::{Asked, BoxRecord, BoxState};
-use crate::model::environment::EnvironmentState;
+use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::EnvironmentId;
+use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::policy::{EngineKind, NetworkMode};
 use crate::store::{self, Layout};
 
@@ -211,16 +211,10 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
 async fn ended(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
     let id = &record.environment.id;
     let same_boot = made.boot == boot();
-    let ran = matches!(
-        record.environment.state,
-        EnvironmentState::Running
-            | EnvironmentState::Paused { .. }
-            | EnvironmentState::EngineUnreachable { .. }
-    );
     let engine = shared.engine(record.environment.engine);
     let with_engine = same_boot
-        && ran
         && record.wanted
+        && was_at_work(&record.environment)
         && engine.ended_with_engine(made).await.unwrap_or_else(|failure| {
             tracing::info!(%id, "why its box ended is not known: {failure}");
             false
@@ -232,6 +226,17 @@ async fn ended(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
     if with_engine && let Ok(record) = shared.record(id).await {
         events::start_after_engine(shared, record).await;
     }
+}
+
+/// Whether the agent was at work in a box that has ended since. One that ended by itself is not
+/// run a second time, and what was paused was not to go on.
+fn was_at_work(environment: &Environment) -> bool {
+    let ran = matches!(
+        environment.state,
+        EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. }
+    );
+    let agent = environment.session(SessionId::AGENT);
+    ran && agent.is_some_and(|agent| agent.state == SessionState::Running)
 }
 
 async fn is_paused(shared: &Shared, id: &EnvironmentId) -> bool {
@@ -334,4 +339,49 @@ fn random_bytes() -> std::io::Result<[u8; 8]> {
     let mut bytes = [0; 8];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::State;
+    use super::super::state::tests::record;
+    use super::*;
+    use crate::model::environment::SessionKind;
+    use crate::model::id::Timestamp;
+    use crate::model::screen::Size;
+
+    fn agent_opened() -> Report {
+        Report::SessionOpened {
+            session: SessionId::AGENT,
+            kind: SessionKind::Agent,
+            command: vec!["sh".to_owned()],
+            size: Size::DEFAULT,
+        }
+    }
+
+    #[test]
+    fn an_agent_was_at_work_unless_it_ended_by_itself_or_stood_still() {
+        let exited = Report::SessionExited { session: SessionId::AGENT, code: 0 };
+        let lost = Report::Unreachable { message: "gone".to_owned() };
+        let paused = Report::Paused { reason: Some("the disk is full".to_owned()) };
+        for (then, expected) in [
+            (vec![], true),
+            (vec![lost.clone()], true),
+            (vec![exited.clone()], false),
+            (vec![exited, lost.clone()], false),
+            (vec![paused, lost], false),
+            (vec![Report::Stopped], false),
+        ] {
+            let mut state = State::default();
+            let record = record(1, "fox", "/shop");
+            let id = record.environment.id.clone();
+            state.insert(record);
+            let told = format!("{then:?}");
+            for report in [vec![Report::Running, agent_opened()], then].concat() {
+                state.apply(&id, report, Timestamp(1));
+            }
+            let record = state.get(&id).expect("there");
+            assert_eq!(was_at_work(&record.environment), expected, "{told}");
+        }
+    }
 }

@@ -114,7 +114,7 @@ fn making_is_finished_or_taken_back(ending: &Ending, steps: &[Step]) {
     ending.test.agentdeck(&["server", "start"]).ok();
     for step in steps {
         let before = ending.traces();
-        let mut arguments = vec!["new", "half"];
+        let mut arguments = vec!["new", "half", "--require", "files"];
         arguments.extend(ending.engine.iter().map(String::as_str));
         arguments.extend(["--", "sh", "-c", "exec sleep 1000"]);
         ending.run_until(*step, &arguments);

@@ -34,14 +34,37 @@ pub(super) async fn start_agent(
     profile: &AgentProfile,
     size: Size,
 ) -> Result<Begun, Failure> {
+    match try_agent(shared, id, profile, size).await? {
+        Tried::Begun(begun) => Ok(begun),
+        Tried::Missing(agent) => {
+            install_agent(shared, id, profile, *agent).await?;
+            Ok(Begun::Now)
+        }
+    }
+}
+
+/// What came of a start that installs nothing.
+pub(super) enum Tried {
+    Begun(Begun),
+    /// It is to be installed, and then this is to be started.
+    Missing(Box<Start>),
+}
+
+/// Starts the agent, or gives back what is to be started once it is installed.
+pub(super) async fn try_agent(
+    shared: &Arc<Shared>,
+    id: &EnvironmentId,
+    profile: &AgentProfile,
+    size: Size,
+) -> Result<Tried, Failure> {
     // Nobody pauses the box between the look at it and the start.
     let turn = shared.turn(id);
-    let turn = turn.lock().await;
+    let _turn = turn.lock().await;
     let paused =
         matches!(shared.record(id).await?.environment.state, EnvironmentState::Paused { .. });
     shared.waiting.set(id, paused);
     if paused {
-        return Ok(Begun::Later);
+        return Ok(Tried::Begun(Begun::Later));
     }
     let link = shared.link(id)?;
     let agent = Start {
@@ -57,14 +80,23 @@ pub(super) async fn start_agent(
     };
     link.close(SessionId::AGENT).await;
     let started = link.start(SessionId::AGENT, agent.clone()).await;
-    // What has to be installed takes its time, in which the box may be paused like any other.
-    drop(turn);
-    let Err(error) = started else { return Ok(Begun::Now) };
+    let Err(error) = started else { return Ok(Tried::Begun(Begun::Now)) };
     if !error.not_found || profile.install.is_empty() {
         // The pane says so, and the environment stays for a shell.
         tracing::info!(environment = %id, "the agent did not start: {}", error.failure);
-        return Ok(Begun::Now);
+        return Ok(Tried::Begun(Begun::Now));
     }
+    Ok(Tried::Missing(Box::new(agent)))
+}
+
+/// Installs the agent, step by step in its own pane, and starts it.
+pub(super) async fn install_agent(
+    shared: &Arc<Shared>,
+    id: &EnvironmentId,
+    profile: &AgentProfile,
+    agent: Start,
+) -> Result<(), Failure> {
+    let (link, size) = (shared.link(id)?, agent.size);
     for step in &profile.install {
         let program = Program {
             command: step.clone(),
@@ -75,17 +107,17 @@ pub(super) async fn start_agent(
         link.close(SessionId::AGENT).await;
         let install = Start { kind: SessionKind::Agent, program, size, may_be_missing: false };
         if link.start(SessionId::AGENT, install).await.is_err() {
-            return Ok(Begun::Now);
+            return Ok(());
         }
         if wait_for_exit(shared, id).await? != 0 {
             let note = format!("{} could not be installed; the pane shows why", profile.name);
             shared.report(id, Report::Note(note)).await;
-            return Ok(Begun::Now);
+            return Ok(());
         }
     }
     link.close(SessionId::AGENT).await;
     let _ = link.start(SessionId::AGENT, Start { may_be_missing: false, ..agent }).await;
-    Ok(Begun::Now)
+    Ok(())
 }
 
 /// Waits until the agent's session has ended and returns its exit code.

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::super::actor;
+use super::super::recover;
 use super::super::shared::{Shared, blocking, canonical};
 use super::super::state::{Record, Report};
 use super::super::step::{Step, reached};
@@ -116,22 +117,43 @@ pub(super) async fn connect(
 }
 
 impl Connected {
-    /// Reads back what holds the box, unless it was stopped or paused meanwhile.
-    pub(super) async fn read_back(&self, shared: &Arc<Shared>) -> Result<(), Failure> {
-        let id = &self.record.environment.id;
-        // A pause during the read-back would freeze what reads, and the box would seem to hold
-        // nothing.
-        let turn = shared.turn(id);
-        let _turn = turn.lock().await;
-        let Ok(now) = shared.record(id).await else { return Ok(()) };
-        let same = now.record.as_ref() == Some(&self.made);
-        if same && now.environment.state == EnvironmentState::Running {
-            return read_back(shared, &self.record, &self.made).await;
-        }
+    /// Where something is required, reads the box back before anything is started in it.
+    pub(super) async fn require(&self, shared: &Arc<Shared>) -> Result<(), Failure> {
         if self.record.environment.require.is_empty() {
             return Ok(());
         }
-        let message = format!("{} was stopped while it was being made", now.environment.name);
-        Err(Failure::new(FailureKind::Refused, message))
+        // A pause during the read-back would freeze what reads, and the box would seem to hold
+        // nothing.
+        let turn = shared.turn(&self.record.environment.id);
+        let _turn = turn.lock().await;
+        if !self.runs_on(shared).await {
+            let name = &self.record.environment.name;
+            let message = format!("{name} was stopped while it was being made");
+            return Err(Failure::new(FailureKind::Refused, message));
+        }
+        reached(Step::BoxAnswers);
+        read_back(shared, &self.record, &self.made).await
+    }
+
+    /// Where nothing is required, tells what holds the box, which goes on whatever that is: its
+    /// agent is at work already.
+    pub(super) async fn note_isolation(&self, shared: &Arc<Shared>) {
+        if !self.record.environment.require.is_empty() {
+            return;
+        }
+        let turn = shared.turn(&self.record.environment.id);
+        let _turn = turn.lock().await;
+        if self.runs_on(shared).await {
+            recover::read_isolation(shared, &self.record, &self.made).await;
+        }
+    }
+
+    /// Whether the box was neither stopped nor paused since.
+    async fn runs_on(&self, shared: &Arc<Shared>) -> bool {
+        let now = shared.record(&self.record.environment.id).await;
+        now.is_ok_and(|now| {
+            now.record.as_ref() == Some(&self.made)
+                && now.environment.state == EnvironmentState::Running
+        })
     }
 }

@@ -18,6 +18,7 @@ use super::shared::Shared;
 use super::state::{Record, Report};
 use super::step::{Step, reached};
 use crate::config::{file, profiles};
+use crate::engine::BoxRecord;
 use crate::model::environment::{EnvironmentState, SessionState, Variable, Work};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
@@ -25,7 +26,7 @@ use crate::model::profile::AgentProfile;
 use crate::model::screen::Size;
 use crate::proto::Target;
 use crate::repo::snapshot::Touched;
-use agent::{Begun, start_agent};
+use agent::{Begun, Tried, install_agent, start_agent, try_agent};
 use boxes::{connect, make_box};
 use workspace::make_workspace;
 
@@ -59,27 +60,58 @@ pub(super) async fn make(
                 return Err(failure);
             }
         };
-        let connected = connect(&shared, &record, made).await?;
-        let required = !record.environment.require.is_empty();
-        if required {
-            connected.read_back(&shared).await?;
-        }
-        reached(Step::Connected);
-        if start_agent(&shared, &id, &profile, size).await? == Begun::Now {
-            reached(Step::AgentStarted);
-            shared.report(&id, Report::AgentDue { due: false }).await;
-        }
-        if !required {
-            connected.read_back(&shared).await?;
-        }
-        settle_files(&shared, &id, keeping).await;
-        Ok(())
+        set_to_work(&shared, &record, &profile, size, made, keeping).await
     };
     if let Err(failure) = made.await {
         tracing::info!(environment = %id, "not made: {failure}");
         shared.close_gate(&id);
         shared.report(&id, Report::Failed(failure)).await;
     }
+}
+
+/// Starts the agent in a box that was just made. What may come after that does not wait for an
+/// agent that is to be installed first.
+async fn set_to_work(
+    shared: &Arc<Shared>,
+    record: &Record,
+    profile: &AgentProfile,
+    size: Size,
+    made: BoxRecord,
+    keeping: Option<workspace::Keeping>,
+) -> Result<(), Failure> {
+    let id = &record.environment.id;
+    let begun = async {
+        let connected = connect(shared, record, made).await?;
+        connected.require(shared).await?;
+        reached(Step::Connected);
+        Ok((connected, try_agent(shared, id, profile, size).await?))
+    };
+    let (connected, tried) = match begun.await {
+        Ok(begun) => begun,
+        Err(failure) => {
+            settle_files(shared, id, keeping).await;
+            return Err(failure);
+        }
+    };
+    let starting = async {
+        let begun = match tried {
+            Tried::Begun(begun) => begun,
+            Tried::Missing(agent) => {
+                install_agent(shared, id, profile, *agent).await?;
+                Begun::Now
+            }
+        };
+        if begun == Begun::Now {
+            reached(Step::AgentStarted);
+            shared.report(id, Report::AgentDue { due: false }).await;
+        }
+        Ok(())
+    };
+    let settling = async {
+        connected.note_isolation(shared).await;
+        settle_files(shared, id, keeping).await;
+    };
+    tokio::join!(starting, settling).0
 }
 
 /// Checks the files out and begins to notice what changes in them.
@@ -166,17 +198,24 @@ async fn restart_agent(
     }
     let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
     remember_variables(shared, &id, profile, variables).await;
-    if let (Some(made), false) = (&record.record, record.environment.require.is_empty()) {
-        let turn = shared.turn(&id);
-        let _turn = turn.lock().await;
-        // Paused meanwhile, it could not be read back.
-        shared.link_of(&shared.record(&id).await?.environment)?;
-        require::read_back(shared, &record, made).await?;
-    }
+    require_again(shared, &record).await?;
     if start_agent(shared, &id, profile, size).await? == Begun::Later {
         shared.report(&id, Report::AgentDue { due: true }).await;
     }
     Ok(())
+}
+
+/// Reads back a box that runs before an agent is started in it, where something is required.
+async fn require_again(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure> {
+    let id = &record.environment.id;
+    let (Some(made), false) = (&record.record, record.environment.require.is_empty()) else {
+        return Ok(());
+    };
+    let turn = shared.turn(id);
+    let _turn = turn.lock().await;
+    // Paused meanwhile, it could not be read back.
+    shared.link_of(&shared.record(id).await?.environment)?;
+    require::read_back(shared, record, made).await
 }
 
 pub(super) fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfile, Failure> {
@@ -205,6 +244,8 @@ pub(super) async fn finish_agent(shared: &Arc<Shared>, id: &EnvironmentId) {
         check_variables(shared, &record, &profile, &[])?;
         let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
         remember_variables(shared, id, &profile, Vec::new()).await;
+        // Nobody knows whether the server that made the box came to read it back.
+        require_again(shared, &record).await?;
         start_agent(shared, id, &profile, size).await
     };
     match started.await {

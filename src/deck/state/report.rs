@@ -137,6 +137,11 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
             record.environment.prediction = Some(prediction);
         }
         Report::EndedUnasked => ended_unasked(record),
+        Report::Stopped => {
+            // What stood still was not to go on, whatever ended it.
+            record.wanted &= !matches!(record.environment.state, EnvironmentState::Paused { .. });
+            apply_to_view(&mut record.environment, Report::Stopped, now);
+        }
         Report::Running => {
             record.taken_up = false;
             // A pause that is on record ends by its own report: the box may have been seen running

@@ -14,11 +14,16 @@ use crate::model::failure::Failure;
 /// own first moment: its container runtime has to be started before.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
+/// An engine that is told to end ends its boxes first, and is back within this time: what its
+/// upgrade takes. What ended longer before may have been ended by anybody.
+const BACK_WITHIN: Duration = Duration::from_mins(1);
+
 /// What a daemon that a service manager listens for writes its process id to.
 const PID_FILE: &str = "/run/docker.pid";
 const PROGRAM: &str = "dockerd";
 
-/// Whether the engine was started after the box was, and the box ended before that start or by it.
+/// Whether the engine was started after the box was, and the box ended shortly before that start or
+/// by it.
 /// What cannot be told is no reason to start anything: the answer is no then.
 pub(super) async fn ended_with_engine(
     connection: &Connection,
@@ -50,7 +55,8 @@ struct Start {
 
 fn is_of_restart(box_ticks: u64, ended: jiff::Timestamp, engine: Start) -> bool {
     let by_then = engine.at.saturating_add(STARTS_WITHIN).is_ok_and(|latest| ended <= latest);
-    engine.ticks > box_ticks && by_then
+    let not_before = engine.at.saturating_sub(BACK_WITHIN).is_ok_and(|first| ended >= first);
+    engine.ticks > box_ticks && not_before && by_then
 }
 
 /// When the engine behind a socket was started; `None` where it is no process of this machine.
@@ -91,7 +97,8 @@ mod tests {
     fn a_box_ended_with_its_engine_where_a_later_one_found_it_ended_or_ended_it() {
         let at = |second| jiff::Timestamp::from_second(second).expect("a moment");
         let engine = Start { ticks: 500, at: at(10_000) };
-        assert!(is_of_restart(400, at(9_000), engine), "it was stopped before the engine was");
+        assert!(is_of_restart(400, at(9_970), engine), "it was stopped before the engine was");
+        assert!(!is_of_restart(400, at(9_000), engine), "anybody may have ended it, long before");
         assert!(is_of_restart(400, at(10_003), engine), "the new engine found it and ended it");
         assert!(!is_of_restart(400, at(10_600), engine), "it ended by itself, under this engine");
         assert!(!is_of_restart(600, at(10_003), engine), "it is this engine's");

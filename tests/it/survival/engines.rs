@@ -118,9 +118,11 @@ fn a_restart_without_live_restore_starts_agents_again_that_ended_with_the_engine
     for name in &names {
         counts(&test, name);
     }
-    // What the user ended stays ended.
+    // What the user ended stays ended, and what was paused is not to go on.
     let (stopped, running) = names.split_last().expect("some");
     test.agentdeck(&["stop", stopped]).ok();
+    let (paused, running) = running.split_last().expect("some");
+    test.agentdeck(&["pause", paused]).ok();
     engine.restart();
     for name in running {
         super::wait_until(&format!("{name} is started again"), || {
@@ -136,8 +138,12 @@ fn a_restart_without_live_restore_starts_agents_again_that_ended_with_the_engine
     for name in running {
         assert_eq!(read(&test, name, "starts").trim(), "2", "{name} was started again once");
     }
-    assert_eq!(state(&test, stopped)["state"], "stopped");
-    assert_eq!(read(&test, stopped, "starts").trim(), "1");
+    for name in [stopped, paused] {
+        test.wait_for_json(&["inspect", name, "--json"], |view| {
+            view["environment"]["state"]["state"] == "stopped"
+        });
+        assert_eq!(read(&test, name, "starts").trim(), "1");
+    }
 }
 
 /// The container of an environment.
@@ -164,11 +170,17 @@ fn as_after_a_reboot(test: &TestHome, name: &str) {
 #[test]
 fn a_server_starts_again_what_ended_with_its_engine_while_none_ran_and_nothing_else() {
     let Some(mut engine) = Dockerd::start(false) else { return };
-    let test = home_with(&engine, &["ant", "bee", "cat", "dog"]);
-    for name in ["ant", "bee", "cat", "dog"] {
+    let test = home_with(&engine, &["ant", "bee", "cat", "dog", "eel", "fox"]);
+    for name in ["ant", "bee", "cat", "dog", "eel", "fox"] {
         counts(&test, name);
     }
     test.agentdeck(&["stop", "bee"]).ok();
+    test.agentdeck(&["pause", "eel"]).ok();
+    // Its agent ends by itself, and its box stays.
+    test.agentdeck(&["exec", "fox", "--", "sh", "-c", "kill $(cat pid)"]);
+    test.wait_for_json(&["inspect", "fox", "--json"], |view| {
+        view["environment"]["sessions"][0]["state"]["state"] == "exited"
+    });
     // Ended by a person, under the engine that still runs: no server starts it unasked.
     let dog = container(&test, &engine, "dog");
     test.end_server();
@@ -187,7 +199,7 @@ fn a_server_starts_again_what_ended_with_its_engine_while_none_ran_and_nothing_e
     assert_eq!(view["environment"]["trouble"], Value::Null, "{view}");
     counts(&test, "ant");
     assert_eq!(read(&test, "ant", "starts").trim(), "2", "started again once");
-    for name in ["bee", "cat", "dog"] {
+    for name in ["bee", "cat", "dog", "eel", "fox"] {
         assert_eq!(state(&test, name)["state"], "stopped", "{name}");
         assert_eq!(read(&test, name, "starts").trim(), "1", "{name}");
     }
