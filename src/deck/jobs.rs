@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
+use tokio::sync::{Notify, OwnedMutexGuard, mpsc, oneshot};
 
 use super::exec;
 use super::moments::{self, Sight};
@@ -15,6 +15,7 @@ use crate::model::id::CommitId;
 use crate::model::snapshot::{Author, Divergence, OutputMark, Snapshot, SnapshotCause};
 use crate::repo::snapshot::{Occasion, Touched};
 use crate::repo::{self, Store, UserRepository};
+use crate::watch::{self, Notice};
 
 /// Counting commits starts git in the box; a box under load is slow, a wedged one is left alone.
 const COUNT_DEADLINE: Duration = Duration::from_secs(20);
@@ -24,6 +25,18 @@ const COUNT_BYTES: usize = 64;
 /// What changed this long before a batch of notices ended with a command is put down to the
 /// command: a batch waits at most a second, and the job a little.
 const COMMAND_SPAN: Duration = Duration::from_millis(1_500);
+
+/// Hands each quiet batch to its environment's snapshot job.
+pub(super) async fn dispatch(shared: Arc<Shared>, mut notices: mpsc::Receiver<Notice>) {
+    while let Some(notice) = notices.recv().await {
+        let Some(snapshotter) = shared.snapshotter(&notice.environment) else { continue };
+        let touched = match notice.touched {
+            watch::Touched::Paths(paths) => Touched::Paths(paths),
+            watch::Touched::Everything => Touched::Everything,
+        };
+        snapshotter.touched(touched, notice.commits);
+    }
+}
 
 /// A handle to the environment's snapshot job; the job ends with the last handle.
 #[derive(Debug)]

@@ -70,7 +70,8 @@ impl Keeper {
         }
     }
 
-    /// Writes a record where a kill leaves it, and has it brought to the disk.
+    /// Writes a record where a kill leaves it, and has it brought to the disk: also where the former
+    /// fails, so that whoever waits for the disk is told what came of this record.
     pub fn write(&self, record: &Record) -> anyhow::Result<()> {
         let id = &record.environment.id;
         let unsynced = serde_json::to_vec(&Unsynced { boot: self.boot.clone(), record })?;
@@ -81,13 +82,12 @@ impl Keeper {
         if written.is_err() && disk::spend_spare(&self.layout) {
             written = store::write_file_unsynced(&path, &unsynced);
         }
-        written?;
         let kept = records.entry(id.clone()).or_default();
         kept.newest = bytes.into();
         kept.written += 1;
         drop(records);
         self.wake.notify_one();
-        Ok(())
+        written
     }
 
     /// Waits until the disk has what was written of an environment so far.
@@ -182,12 +182,16 @@ impl Drop for Hold {
 
 /// The newest record of an environment; `None` when none was ever written.
 pub(super) fn read(places: &Places) -> anyhow::Result<Option<Record>> {
-    if let Ok(Some(newest)) = store::read_json::<Unsynced<Record>>(&places.unsynced_record())
-        && newest.boot == boot()
-    {
-        return Ok(Some(newest.record));
+    match read_unsynced(places) {
+        Some(newest) => Ok(Some(newest)),
+        None => store::read_json(&places.record()),
     }
-    store::read_json(&places.record())
+}
+
+/// The newest record where the disk is not known to have it.
+pub(super) fn read_unsynced(places: &Places) -> Option<Record> {
+    let newest: Unsynced<Record> = store::read_json(&places.unsynced_record()).ok()??;
+    (newest.boot == boot()).then_some(newest.record)
 }
 
 /// Names the machine's run since it was started.
@@ -294,5 +298,33 @@ mod tests {
         let failure = home.keeper.durable(&home.record.environment.id).await;
         assert!(failure.expect_err("not written").message.contains("record.json"));
         assert_eq!(home.newest(), "one", "a kill still leaves it");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_of_a_record_that_not_even_a_kill_would_leave() {
+        let mut home = home();
+        home.write("one");
+        home.keeper.sync();
+        let id = home.record.environment.id.clone();
+        std::fs::create_dir(home.places.unsynced_record()).expect("made");
+        home.record.environment.notes = vec!["two".to_owned()];
+        home.keeper.write(&home.record).expect_err("not written");
+        home.keeper.sync();
+        home.keeper.durable(&id).await.expect("the disk has it all the same");
+        assert_eq!(home.synced().as_deref(), Some("two"));
+        std::fs::remove_file(home.places.record()).expect("removed");
+        std::fs::create_dir(home.places.record()).expect("made");
+        home.keeper.write(&home.record).expect_err("not written");
+        home.keeper.sync();
+        home.keeper.durable(&id).await.expect_err("neither place has it");
+    }
+
+    #[test]
+    fn a_record_that_a_kill_left_is_known_until_the_disk_has_it() {
+        let mut home = home();
+        home.write("one");
+        assert!(read_unsynced(&home.places).is_some());
+        home.keeper.sync();
+        assert!(read_unsynced(&home.places).is_none());
     }
 }

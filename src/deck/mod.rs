@@ -60,6 +60,7 @@ use crate::model::environment::Variable;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::input::Input;
+use crate::model::policy::NetworkPolicy;
 use crate::proto::{Event, Reply, Request, Target};
 use crate::shim::wire::ShimRequest;
 use shared::Shared;
@@ -104,6 +105,12 @@ enum Message {
         environment: EnvironmentId,
     },
     Restored(Box<state::Record>),
+    /// The disk did not take a network policy: it is again what it was before.
+    NetworkUnkept {
+        environment: EnvironmentId,
+        network: NetworkPolicy,
+        former: NetworkPolicy,
+    },
     ClientGone(ClientId),
     Stop(oneshot::Sender<()>),
 }

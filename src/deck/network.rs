@@ -9,20 +9,42 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::Message;
+use super::shared::Shared;
 use super::state::Report;
+use super::{Answer, Message};
 use crate::egress::{self, Gate, Gateway};
 use crate::model::destination::{Denial, HostPort};
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
 use crate::model::policy::{NetworkMode, NetworkPolicy};
+use crate::proto::Reply;
 
 /// Least time between two reports of what was refused: a person reads no faster.
 const REPORT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Entries of one environment; each is looked at for every request.
 const MAX_ENTRIES: usize = 256;
+
+/// Answers with a `changed` environment, known by what it was and its new policy, once the disk has
+/// that. Where the disk does not take it it is taken back: the next server would know the former.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    changed: Result<(Environment, NetworkPolicy), Failure>,
+    reply: Answer,
+) {
+    let answer = async {
+        let (former, network) = changed?;
+        if let Err(failure) = shared.keeper.durable(&former.id).await {
+            let Environment { id: environment, network: former, .. } = former;
+            let message = Message::NetworkUnkept { environment, network, former };
+            let _ = shared.messages.send(message).await;
+            return Err(failure);
+        }
+        Ok(Reply::Environment(Box::new(shared.record(&former.id).await?.environment)))
+    };
+    let _ = reply.send(answer.await);
+}
 
 /// The gate of each environment. It stays while its box is stopped, with what it refused.
 #[derive(Default)]

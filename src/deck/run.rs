@@ -13,8 +13,8 @@ use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
-    Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, naming, network,
-    ports, predicting, queries, recover, restoring, saving, shells, taking, trash, usage,
+    Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, jobs, naming,
+    network, ports, predicting, queries, recover, restoring, saving, shells, taking, trash, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -24,9 +24,8 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, EnvironmentName};
 use crate::model::policy::{EngineKind, NetworkPolicy};
 use crate::proto::{Reply, Request, Target};
-use crate::repo::snapshot::Touched;
 use crate::store::Layout;
-use crate::watch::{self, Notice, Watcher};
+use crate::watch::Watcher;
 
 /// Notices of quiet batches under way; the watcher merges what waits.
 const MAX_NOTICES: usize = 64;
@@ -49,7 +48,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     recover::break_locks(&shared.layout);
     recover::settle_discards(&shared)?;
     halves::sweep(&shared.layout)?;
-    let records = recover::read_records(&shared.layout)?;
+    let records = recover::read_records(&shared)?;
     let mut run = Run { state: State::default(), shared: shared.clone() };
     tokio::spawn(shared.keeper.clone().run());
     for record in &records {
@@ -58,7 +57,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
         recover::expect_screens(&shared, record);
     }
     tokio::spawn(run.run(received));
-    tokio::spawn(dispatch(shared.clone(), noticed));
+    tokio::spawn(jobs::dispatch(shared.clone(), noticed));
     tokio::spawn(recover::resume(shared.clone(), records));
     for kind in [EngineKind::Native, EngineKind::Docker] {
         tokio::spawn(events::follow(shared.clone(), kind));
@@ -68,18 +67,6 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     tokio::spawn(disk::guard(shared.clone()));
     tokio::spawn(trash::tend(shared.clone()));
     Ok(Deck { messages, shared })
-}
-
-/// Hands each quiet batch to its environment's snapshot job.
-async fn dispatch(shared: Arc<Shared>, mut notices: mpsc::Receiver<Notice>) {
-    while let Some(notice) = notices.recv().await {
-        let Some(snapshotter) = shared.snapshotter(&notice.environment) else { continue };
-        let touched = match notice.touched {
-            watch::Touched::Paths(paths) => Touched::Paths(paths),
-            watch::Touched::Everything => Touched::Everything,
-        };
-        snapshotter.touched(touched, notice.commits);
-    }
 }
 
 struct Run {
@@ -119,7 +106,17 @@ impl Run {
                     let effects = self.state.remove(&environment);
                     self.perform(effects);
                 }
-                Message::Restored(record) => self.restore(*record),
+                Message::Restored(record) => {
+                    let effects = self.state.restore(*record);
+                    self.perform(effects);
+                }
+                Message::NetworkUnkept { environment, network, former } => {
+                    let record = self.state.get(&environment);
+                    // Changed once more meanwhile, it is somebody else's to answer for.
+                    if record.is_some_and(|record| record.environment.network == network) {
+                        self.set_network(&environment, &former);
+                    }
+                }
                 Message::ClientGone(client) => {
                     let effects = self.state.give_keyboards(client, None);
                     self.keyboards_given(effects);
@@ -181,12 +178,10 @@ impl Run {
     fn answer(&mut self, client: ClientId, request: Request, reply: Answer) {
         match &request {
             Request::AllowDestination { target, entry } => {
-                let changed = self.change_network(target, |view| network::allowed(view, entry));
-                return self.promise(changed, reply);
+                return self.change_network(target, |view| network::allowed(view, entry), reply);
             }
             Request::DisallowDestination { target, entry } => {
-                let changed = self.change_network(target, |view| network::disallowed(view, entry));
-                return self.promise(changed, reply);
+                return self.change_network(target, |view| network::disallowed(view, entry), reply);
             }
             _ => {}
         }
@@ -261,16 +256,24 @@ impl Run {
         &mut self,
         target: &Target,
         change: impl FnOnce(&Environment) -> Result<NetworkPolicy, Failure>,
-    ) -> Result<Environment, Failure> {
-        let record = self.state.resolve(target)?;
-        let (id, policy) = (record.environment.id.clone(), change(&record.environment)?);
-        let effects = self.state.apply(&id, Report::NetworkChanged(policy.clone()), now());
+        reply: Answer,
+    ) {
+        let try_change = || -> Result<(Environment, NetworkPolicy), Failure> {
+            let former = self.state.resolve(target)?.environment.clone();
+            let policy = change(&former)?;
+            self.set_network(&former.id, &policy);
+            Ok((former, policy))
+        };
+        let changed = try_change();
+        tokio::spawn(network::answer(self.shared.clone(), changed, reply));
+    }
+
+    fn set_network(&mut self, id: &EnvironmentId, policy: &NetworkPolicy) {
+        let effects = self.state.apply(id, Report::NetworkChanged(policy.clone()), now());
         self.perform(effects);
-        let denied = self.shared.gates.set_policy(&id, &policy);
-        let effects = self.state.apply(&id, Report::Denied(denied), now());
+        let denied = self.shared.gates.set_policy(id, policy);
+        let effects = self.state.apply(id, Report::Denied(denied), now());
         self.perform(effects);
-        let record = self.state.get(&id).expect("it was just there");
-        Ok(record.environment.clone())
     }
 
     /// Lists a new environment and begins to make it.
@@ -304,6 +307,7 @@ impl Run {
         places.create().map_err(|error| making::disk(&places.directory, &error))?;
         reached(Step::DirectoryMade);
         if let Err(error) = self.shared.keeper.write(record) {
+            self.shared.keeper.forget(id);
             let _ = std::fs::remove_dir_all(&places.directory);
             return Err(Failure::new(FailureKind::Unavailable, format!("{error:#}"))
                 .hint("make room on that disk or set AGENTDECK_HOME to a directory elsewhere"));
@@ -314,19 +318,6 @@ impl Run {
         effects.retain(|effect| !matches!(effect, Effect::Persist(_)));
         self.perform(effects);
         Ok(environment)
-    }
-
-    /// Lists what came back from the trash, under another name where its own has gone to another.
-    fn restore(&mut self, mut record: Record) {
-        let environment = &mut record.environment;
-        let name = self.state.free_name(&environment.repository, &environment.name);
-        if name != environment.name {
-            let note = format!("it was called {}, as another environment is now", environment.name);
-            environment.notes.push(note);
-            environment.name = name;
-        }
-        let effects = self.state.insert(record);
-        self.perform(effects);
     }
 
     /// A readable name that no environment of the repository has.

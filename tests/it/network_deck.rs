@@ -195,3 +195,33 @@ async fn boxes_that_connect_without_end_leave_their_neighbour_its_own_way_out() 
     let open = std::fs::read_dir(format!("/proc/{server}/fd")).expect("its descriptors").count();
     assert!(open as u64 > FEW, "only {open} descriptors: nothing was hoarded");
 }
+
+#[tokio::test]
+async fn what_the_disk_does_not_take_is_refused_and_taken_back() {
+    let test = TestHome::new();
+    if crate::native::usable(&Place::new()).await.is_none() {
+        return;
+    }
+    let idle = ["sh", "-c", "exec sleep 1000000"];
+    let new = ["new", "brave-otter", "--network", "allow", "--allow", "one.example", "--"];
+    test.agentdeck(&[&new[..], &idle[..]].concat()).ok();
+    let remove = ["allow", "brave-otter", "one.example", "--remove"];
+    let told = test.agentdeck(&["inspect", "brave-otter", "--json"]).json();
+    let id = told["environment"]["id"].as_str().expect("an id").to_owned();
+    let directory = test.home.join("environments").join(id);
+    let before = allowed(&test);
+    // Directories in the places of both files: what no rename replaces, also not root's.
+    let blocked = ["record.json", "record.unsynced.json"].map(|name| directory.join(name));
+    for path in &blocked {
+        let _ = std::fs::remove_file(path);
+        std::fs::create_dir(path).expect("made");
+    }
+    test.agentdeck(&remove).fails(1, &["record"]);
+    assert_eq!(allowed(&test), before, "it was not changed");
+    for path in &blocked {
+        std::fs::remove_dir(path).expect("removed");
+    }
+    test.agentdeck(&remove).ok();
+    test.end_server();
+    assert_eq!(allowed(&test), json!([]));
+}

@@ -244,8 +244,11 @@ pub(super) async fn finish_agent(shared: &Arc<Shared>, id: &EnvironmentId) {
         check_variables(shared, &record, &profile, &[])?;
         let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
         remember_variables(shared, id, &profile, Vec::new()).await;
-        // Nobody knows whether the server that made the box came to read it back.
-        require_again(shared, &record).await?;
+        // Nobody knows whether the server that made the box came to read it back. One that stands
+        // still cannot be, and gets its agent later.
+        if !matches!(record.environment.state, EnvironmentState::Paused { .. }) {
+            require_again(shared, &record).await?;
+        }
         start_agent(shared, id, &profile, size).await
     };
     match started.await {

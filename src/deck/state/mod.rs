@@ -111,6 +111,18 @@ impl State {
         vec![Effect::Persist(id.clone()), Effect::Publish(id)]
     }
 
+    /// Takes in what came back from the trash, under another name where its own has gone to another.
+    pub fn restore(&mut self, mut record: Record) -> Vec<Effect> {
+        let environment = &mut record.environment;
+        let name = self.free_name(&environment.repository, &environment.name);
+        if name != environment.name {
+            let note = format!("it was called {}, as another environment is now", environment.name);
+            environment.notes.push(note);
+            environment.name = name;
+        }
+        self.insert(record)
+    }
+
     pub fn remove(&mut self, id: &EnvironmentId) -> Vec<Effect> {
         self.keyboards.retain(|(environment, _), _| environment != id);
         match self.records.remove(id) {
