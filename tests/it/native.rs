@@ -11,9 +11,11 @@ use agentdeck::model::failure::FailureKind;
 use agentdeck::model::policy::{IsolationLevel, IsolationRequest, LimitSupport, NetworkMode};
 use agentdeck::shim::wire::Role;
 
+use crate::common::home::TestHome;
 use crate::common::place::Place;
 use crate::common::talk::script;
 use crate::conformance;
+use crate::survival::wait_until;
 
 fn engine(place: &Place) -> Native {
     Native::with_program(place.home.path(), Path::new(env!("CARGO_BIN_EXE_agentdeck")))
@@ -326,4 +328,46 @@ fn all_of_this_holds_for_an_ordinary_user_too() {
         // The build may be where only root may look.
         Err(error) => assert!(!required, "the tests cannot run as another user: {error}"),
     }
+}
+
+/// First processes of boxes in waiting that the server of a home began.
+fn in_waiting(test: &TestHome) -> Vec<rustix::process::Pid> {
+    let processes = std::fs::read_dir("/proc").expect("listed").flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let read = |pid: i32, file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
+    let nested = |pid: i32| {
+        let status = read(pid, "status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        line.map_or(0, |numbers| numbers.split_whitespace().count())
+    };
+    let depth = nested(std::process::id() as i32);
+    let found = numbers.filter(|pid| {
+        let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let waits = read(*pid, "cmdline").is_ok_and(|line| line.ends_with("\0box\0"));
+        waits && program.starts_with(&test.home) && nested(*pid) > depth
+    });
+    found.filter_map(rustix::process::Pid::from_raw).collect()
+}
+
+#[tokio::test]
+async fn a_box_in_waiting_whose_first_process_died_is_passed_over() {
+    if usable(&Place::new()).await.is_none() {
+        return;
+    }
+    let test = TestHome::new();
+    let agent = ["--", "sh", "-c", "exec sleep 1000"];
+    test.agentdeck(&[&["new", "one"][..], &agent].concat()).ok();
+    let mut waiting = Vec::new();
+    wait_until("the next box waits", || {
+        waiting = in_waiting(&test);
+        !waiting.is_empty()
+    });
+    for pid in &waiting {
+        rustix::process::kill_process(*pid, rustix::process::Signal::KILL).expect("killed");
+    }
+    wait_until("it is dead", || in_waiting(&test).is_empty());
+    test.agentdeck(&[&["new", "two"][..], &agent].concat()).ok();
+    test.wait_for_json(&["inspect", "two", "--json"], |told| {
+        told["environment"]["sessions"][0]["state"]["state"] == "running"
+    });
 }

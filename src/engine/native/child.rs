@@ -154,7 +154,8 @@ impl Born {
         let begun = [&DONE[..], &(told.len() as u64).to_ne_bytes()[..], told].concat();
         // One that has ended cannot be told; it says why below.
         let begun = self.words.write_all(&begun);
-        let placed = place(&self.first);
+        // Its number may be another process's by now, which must not be put anywhere.
+        let placed = if begun.is_ok() { place(&self.first) } else { Ok(()) };
         let told = placed.is_ok().then(|| self.words.write_all(&DONE));
         // Without the second word it ends by itself.
         drop(self.words);
@@ -229,6 +230,9 @@ fn isolate(
     home_in_box: &Path,
     group: &Group,
 ) -> anyhow::Result<Answer> {
+    if process::start_time(born.first.pid) != Some(born.first.start) {
+        return Ok(Answer::Gone);
+    }
     let readying = make_ready(group)?;
     let inotify = kernel::inotify_share().map(|(_, value)| value);
     let told = serde_json::to_vec(&Errand {

@@ -92,9 +92,13 @@ async fn make_in(
         Order::Detach { plan: plan_of_child }
     };
     let waiting = waiting.filter(|_| isolated).and_then(|waiting| waiting.fit_for(&plan.shim));
-    let answer = match waiting {
+    let became = match waiting {
         Some(waiting) => waiting.become_box(&order).await?,
-        None => carry_out(&plan.shim, &order, CREATE_DEADLINE, |_, _| ()).await?,
+        None => Answer::Gone,
+    };
+    let answer = match became {
+        Answer::Gone => carry_out(&plan.shim, &order, CREATE_DEADLINE, |_, _| ()).await?,
+        answer => answer,
     };
     let Answer::Made { pid, start } = answer else { return Err(unexpected()) };
     let record = mark::record_of(plan, pid, start)?;

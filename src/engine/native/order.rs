@@ -41,6 +41,8 @@ pub(super) enum Answer {
         start: u64,
     },
     Works,
+    /// The box in waiting has ended, and nothing was made of it.
+    Gone,
     /// How many files the user may not read and the image does not have.
     Saved {
         left_out: u64,
