@@ -24,11 +24,18 @@ use crate::model::policy::{EngineKind, NetworkMode};
 use crate::store::{self, Layout};
 
 /// Reads the records of a home. One that cannot be read is left where it is and named in the log.
-pub(super) fn read_records(layout: &Layout) -> anyhow::Result<Vec<Record>> {
-    let mut records = Vec::new();
+pub(super) fn read_records(shared: &Arc<Shared>) -> anyhow::Result<Vec<Record>> {
+    let (layout, mut records) = (&shared.layout, Vec::new());
     for id in layout.environment_ids()? {
-        match keeping::read(&layout.environment(&id)) {
+        let places = layout.environment(&id);
+        match keeping::read(&places) {
             Ok(Some(record)) if record.version == RECORD_VERSION && record.environment.id == id => {
+                if record.workspace_made && keeping::read_unsynced(&places).is_some() {
+                    // Nobody knows whether the server that wrote it came to bring the snapshot that
+                    // it speaks of to the disk.
+                    let keeping = making::keep_snapshot(shared, &record);
+                    tokio::spawn(making::note_unkept(shared.clone(), id, keeping));
+                }
                 records.push(settle_network(record));
             }
             Ok(Some(record)) => tracing::warn!(%id, "a record of version {}", record.version),

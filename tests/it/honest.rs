@@ -14,6 +14,7 @@ use crate::common::home::TestHome;
 use crate::common::place::Place;
 use crate::docker::{Boxed, Image, docker, engine_answers, text};
 use crate::native;
+use crate::survival::wait_until;
 
 /// The reading of a box.
 async fn read(engine: &dyn Engine, record: &BoxRecord, asked: &Asked) -> Isolation {
@@ -380,4 +381,51 @@ fn an_agent_never_runs_in_a_box_in_which_what_is_required_was_not_found() {
     test.wait_for_json(&["inspect", "one", "--json"], |_| mark("one"));
     let listed = test.agentdeck(&["ls"]).ok();
     assert!(listed.contains("partial: limits"), "{listed}");
+}
+
+#[tokio::test]
+async fn what_holds_a_box_is_told_while_its_agent_is_installed() {
+    if native::usable(&Place::new()).await.is_none() {
+        return;
+    }
+    let test = TestHome::new();
+    let profile = "[agents.slow]\ncommand = [\"no-such-agent\"]\ninstall = [\"exec sleep 1000\"]\n";
+    std::fs::create_dir_all(&test.home).expect("made");
+    std::fs::write(test.home.join("config.toml"), profile).expect("written");
+    test.agentdeck(&["new", "one", "--agent", "slow"]);
+    let told = test.wait_for_json(&["inspect", "one", "--json"], |told| {
+        told["environment"]["isolation"].is_object()
+    });
+    let agent = &told["environment"]["sessions"][0];
+    assert_eq!(agent["state"]["state"], "running", "{agent}");
+    assert!(agent["command"].to_string().contains("sleep 1000"), "{agent}");
+}
+
+#[test]
+fn nor_does_one_that_the_next_server_would_start_there() {
+    if !engine_answers() || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let image = Image::busybox();
+    let mut test = TestHome::new();
+    let _shared = Shared::of(&test);
+    // It ends itself before it reads the box back.
+    test.also.push(("AGENTDECK_END_AT", "box-answers".to_owned()));
+    start_blind_server(&test);
+    test.also.clear();
+    let server = test.server().expect("a server");
+    let plan = ["new", "two", "--engine", "docker", "--image", &image.0, "--memory", "64m"];
+    let _ = test.agentdeck(&[&plan[..], &["--require", "limits"], &MARKS].concat());
+    wait_until("the server ends itself", || {
+        !std::path::Path::new(&format!("/proc/{server}/exe")).exists()
+    });
+    start_blind_server(&test);
+    let told = test.wait_for_json(&["inspect", "two", "--json"], |told| {
+        told["environment"]["notes"].to_string().contains("its agent was not started")
+    });
+    assert!(told["environment"]["notes"].to_string().contains("limits is required"), "{told:#}");
+    let workspace = told["workspace"].as_str().expect("a path").to_owned();
+    assert!(!std::path::Path::new(&workspace).join("mark").exists(), "the agent ran");
+    let running = text(&docker(&["ps", "-q", "--filter", &format!("ancestor={}", image.0)]));
+    assert_eq!(running, "", "its box runs");
 }

@@ -34,7 +34,7 @@ pub(super) use boxes::plan;
 pub(super) use require::check as check_required;
 
 pub(super) use prepare::{Prepared, prepare, record};
-pub(super) use workspace::{FirstLook, watch};
+pub(super) use workspace::{FirstLook, keep_snapshot, watch};
 
 /// Makes an environment whole and starts its agent. What fails is the environment's state.
 pub(super) async fn make(
@@ -137,6 +137,15 @@ async fn settle_files(
     if let Some(snapshotter) = shared.snapshotter(id) {
         snapshotter.touched(Touched::Everything, true);
     }
+    note_unkept(shared.clone(), id.clone(), keeping).await;
+}
+
+/// Says of an environment whose first snapshot does not get to the disk that it does not.
+pub(super) async fn note_unkept(
+    shared: Arc<Shared>,
+    id: EnvironmentId,
+    keeping: workspace::Keeping,
+) {
     let kept = keeping.await.map_err(|error| error.to_string());
     let problem = match kept {
         Ok(Ok(())) => return,
@@ -144,7 +153,7 @@ async fn settle_files(
         Err(error) => error,
     };
     let note = format!("its first snapshot may not survive a power cut: {problem}");
-    shared.report(id, Report::Note(note)).await;
+    shared.report(&id, Report::Note(note)).await;
 }
 
 /// Starts a stopped environment again, or goes on where its making failed.

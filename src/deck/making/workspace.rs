@@ -46,7 +46,7 @@ pub(super) async fn lay_out(
 }
 
 /// The first snapshot, on its way to the disk.
-pub(super) type Keeping = JoinHandle<Result<(), Failure>>;
+pub(in crate::deck) type Keeping = JoinHandle<Result<(), Failure>>;
 
 /// Checks the base out and takes the first snapshot, unless that was done before.
 pub(super) async fn make_workspace(
@@ -120,6 +120,18 @@ pub(super) async fn make_workspace(
         let _hold = hold;
         repo::workspace::keep(&store, &id)
     }))))
+}
+
+/// Brings the first snapshot to the disk, and only then the record, which speaks of it.
+pub(in crate::deck) fn keep_snapshot(shared: &Arc<Shared>, record: &Record) -> Keeping {
+    let hold = shared.keeper.hold(&record.environment.id);
+    let (task, record) = (shared.clone(), record.clone());
+    tokio::spawn(blocking(move || {
+        let _hold = hold;
+        let user = UserRepository::discover(&record.environment.repository)?;
+        let store = Store::open(&task.layout.repository(&record.repository_id), &user)?;
+        repo::workspace::keep(&store, &record.environment.id)
+    }))
 }
 
 /// Removes what an interrupted checkout left; no program has seen it yet.
