@@ -213,8 +213,11 @@ async fn what_the_disk_does_not_take_is_refused_and_taken_back() {
     // Directories in the places of both files: what no rename replaces, also not root's.
     let blocked = ["record.json", "record.unsynced.json"].map(|name| directory.join(name));
     for path in &blocked {
-        let _ = std::fs::remove_file(path);
-        std::fs::create_dir(path).expect("made");
+        // A record may be written just now.
+        wait_until("it is blocked", || {
+            let _ = std::fs::remove_file(path);
+            std::fs::create_dir(path).is_ok()
+        });
     }
     test.agentdeck(&remove).fails(1, &["record"]);
     assert_eq!(allowed(&test), before, "it was not changed");
