@@ -355,6 +355,13 @@ fn start_blind_server(test: &TestHome) {
     assert!(started.status.success(), "{started:?}");
 }
 
+/// The containers of an environment that run.
+fn boxes(test: &TestHome, name: &str) -> String {
+    let told = test.agentdeck(&["inspect", name, "--json"]).json();
+    let id = told["environment"]["id"].as_str().expect("an id").to_owned();
+    text(&docker(&["ps", "-q", "--filter", &format!("label=agentdeck.environment={id}")]))
+}
+
 #[test]
 fn an_agent_never_runs_in_a_box_in_which_what_is_required_was_not_found() {
     if !engine_answers() || !rustix::process::geteuid().is_root() {
@@ -375,8 +382,7 @@ fn an_agent_never_runs_in_a_box_in_which_what_is_required_was_not_found() {
     };
     new("two", &["--require", "limits"]).fails(1, &["limits is required", "memory"]);
     assert!(!mark("two"), "the agent ran");
-    let running = text(&docker(&["ps", "-q", "--filter", &format!("ancestor={}", image.0)]));
-    assert_eq!(running, "", "its box runs");
+    assert_eq!(boxes(&test, "two"), "", "its box runs");
     new("one", &[]).ok();
     test.wait_for_json(&["inspect", "one", "--json"], |_| mark("one"));
     let listed = test.agentdeck(&["ls"]).ok();
@@ -426,6 +432,5 @@ fn nor_does_one_that_the_next_server_would_start_there() {
     assert!(told["environment"]["notes"].to_string().contains("limits is required"), "{told:#}");
     let workspace = told["workspace"].as_str().expect("a path").to_owned();
     assert!(!std::path::Path::new(&workspace).join("mark").exists(), "the agent ran");
-    let running = text(&docker(&["ps", "-q", "--filter", &format!("ancestor={}", image.0)]));
-    assert_eq!(running, "", "its box runs");
+    assert_eq!(boxes(&test, "two"), "", "its box runs");
 }
