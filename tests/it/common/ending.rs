@@ -87,7 +87,9 @@ fn end_rest(root: &Path) {
     let start = Instant::now();
     let mut rest = left();
     while !rest.is_empty() && start.elapsed() < PATIENCE {
-        rest.into_iter().for_each(|pid| processes::end(pid, root));
+        for pid in rest {
+            processes::end(pid, root);
+        }
         std::thread::sleep(PAUSE);
         rest = left();
     }

@@ -176,7 +176,7 @@ fn halves(directory: &Path, depth: usize, lines: &mut BTreeSet<String>) {
             if depth > 0 && !BOXES_OWN.contains(&name.as_str()) {
                 halves(&path, depth - 1, lines);
             }
-        } else if name.ends_with(".new") {
+        } else if path.extension().is_some_and(|end| end == "new") {
             lines.insert(format!("half a file {}", path.display()));
         }
     }
