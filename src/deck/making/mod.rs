@@ -89,7 +89,9 @@ async fn set_to_work(
     let (connected, tried) = match begun.await {
         Ok(begun) => begun,
         Err(failure) => {
-            settle_files(shared, id, keeping).await;
+            // Why it failed must be told before its watcher tells that its box ended.
+            let (shared, id) = (shared.clone(), id.clone());
+            tokio::spawn(async move { settle_files(&shared, &id, keeping).await });
             return Err(failure);
         }
     };
