@@ -161,8 +161,14 @@ fn as_after_a_reboot(test: &TestHome, name: &str) {
     let id = inspection["environment"]["id"].as_str().expect("an id").to_owned();
     test.end_server();
     let place = test.home.join("environments").join(id).join("record.json");
-    let text = std::fs::read(&place).expect("a record");
-    let mut record: Value = serde_json::from_slice(&text).expect("json");
+    let unsynced = place.with_file_name("record.unsynced.json");
+    // What was not yet synced is the newer one.
+    let mut record: Value = if let Ok(text) = std::fs::read(&unsynced) {
+        std::fs::remove_file(&unsynced).expect("removed");
+        serde_json::from_slice::<Value>(&text).expect("json")["record"].take()
+    } else {
+        serde_json::from_slice(&std::fs::read(&place).expect("a record")).expect("json")
+    };
     record["record"]["boot"] = "00000000-0000-0000-0000-000000000000".into();
     std::fs::write(&place, record.to_string()).expect("written");
 }
