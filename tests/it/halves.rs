@@ -169,9 +169,13 @@ fn discarding_is_whole_and_can_be_undone(ending: &Ending) {
                 ending.nothing_new(&Traces::default(), step);
                 ending.test.agentdeck(&["undo"]).ok();
             }
-            if ending.state("fox").as_deref() != Some("running") {
-                ending.test.agentdeck(&["start", "fox"]).ok();
-            }
+            // A server that just began shows what it last knew, until its engine has answered.
+            ending.wait("fox answers", || {
+                if ending.state("fox").as_deref() != Some("running") {
+                    ending.test.agentdeck(&["start", "fox"]);
+                }
+                ending.test.agentdeck(&["exec", "fox", "--", "true"]).code == 0
+            });
             assert_eq!(ending.test.script("fox", "cat work"), "work\n", "{}", step.name());
         }
     }

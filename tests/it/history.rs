@@ -121,9 +121,10 @@ fn a_workspace_goes_back_to_a_snapshot_and_forth_again_and_the_agent_goes_on() {
         let count = "i=0; while :; do i=$((i+1)); echo $i >ticks.log; sleep 0.05; done";
         make(test, "fox", engine, &format!("echo started; {count}"));
         test.script("fox", "echo good >work; mkdir -p d; echo x >d/x; ln -s work link");
-        let good = newest(test, "fox", |it| it["number"] == 2);
+        test.agentdeck(&["mark", "fox", "good"]).ok();
+        let good = newest(test, "fox", |it| it["name"] == "good");
         test.script("fox", "echo bad >work; rm -r d; echo d >d; rm link; chmod +x work");
-        newest(test, "fox", |it| it["number"] == 3);
+        test.agentdeck(&["mark", "fox", "bad"]).ok();
         let look = "cat work; cat d 2>/dev/null || cat d/x; test -x work && echo executable; \
                     readlink link || true";
         let bad = "bad\nd\nexecutable\n";

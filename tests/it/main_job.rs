@@ -40,7 +40,9 @@ fn a_change_becomes_a_snapshot_by_itself_and_a_patch_that_git_takes() {
     // Nothing asks for a snapshot here: `log` only reads.
     let log = test.wait_for_snapshots("one", 2);
     assert_eq!(log.as_array().expect("a list").last().expect("a base")["cause"], "base");
-    assert_eq!(log[0]["cause"], "command", "what a command changed");
+    // As the command ended, or a moment earlier: whichever was noticed first.
+    let cause = log[0]["cause"].as_str().expect("a cause");
+    assert!(["command", "change"].contains(&cause), "{cause}");
     let stat = test.agentdeck(&["diff", "one", "--stat"]).ok();
     for name in [".gitignore", "build.log", "deep/er/new", "price"] {
         assert!(stat.contains(name), "{name} in {stat}");

@@ -39,6 +39,8 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Podman's monitor writes into where it was started from.
         command.current_dir(directory.path());
+        // And its service leaves what was loaded among the temporary files.
+        command.env("TMPDIR", directory.path());
         let process = command.spawn().expect("unshare");
         let mut daemon = Self { process, socket, directory };
         let started = Instant::now();
