@@ -40,10 +40,18 @@ pub fn belongs_to(pid: u32, directory: &Path) -> bool {
     let name = directory.as_os_str().as_bytes();
     let own = std::fs::read_link("/proc/self/ns/mnt").ok();
     let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let holds = |text: Vec<u8>| text.windows(name.len()).any(|part| part == name);
+    let holds = |text: &[u8]| text.windows(name.len()).any(|part| part == name);
     let elsewhere =
         std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|it| Some(it) != own);
-    elsewhere && holds(read("mountinfo")) || holds(read("cmdline")) || holds(read("environ"))
+    // A box that is just being made still has all mounts of the host, and so those that other tests
+    // have in directories of theirs: what counts is a mount from there to somewhere else.
+    let shows = |line: &[u8]| {
+        let place = line.split(|byte| *byte == b' ').nth(4).unwrap_or_default();
+        holds(line) && !holds(place)
+    };
+    elsewhere && read("mountinfo").split(|byte| *byte == b'\n').any(shows)
+        || holds(&read("cmdline"))
+        || holds(&read("environ"))
 }
 
 /// Ends a process that is still one of a directory's.
