@@ -17,6 +17,7 @@ use flate2::{Compression, Crc};
 use super::shared::Shared;
 use crate::model::environment::SessionState;
 use crate::model::id::{CommitId, EnvironmentId, SessionId};
+use crate::model::packed;
 use crate::model::screen::Screen;
 use crate::model::snapshot::OutputMark;
 use crate::store;
@@ -167,14 +168,14 @@ fn checksum(bytes: &[u8]) -> u32 {
 
 fn pack(screen: &Screen) -> anyhow::Result<Vec<u8>> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&rmp_serde::to_vec_named(screen)?)?;
+    encoder.write_all(&packed::pack(screen)?)?;
     Ok(encoder.finish()?)
 }
 
-fn unpack(packed: &[u8]) -> anyhow::Result<Screen> {
+fn unpack(stored: &[u8]) -> anyhow::Result<Screen> {
     let mut bytes = Vec::new();
-    DeflateDecoder::new(packed).take(SCREEN_BYTES).read_to_end(&mut bytes)?;
-    rmp_serde::from_slice(&bytes).context("a kept screen does not hold what it should")
+    DeflateDecoder::new(stored).take(SCREEN_BYTES).read_to_end(&mut bytes)?;
+    packed::unpack(&bytes).context("a kept screen")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod image;
 pub mod input;
 pub mod listener;
 pub mod pace;
+pub mod packed;
 pub mod path;
 pub mod policy;
 pub mod prediction;

@@ -8,13 +8,17 @@ use anyhow::Context;
 
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
+use crate::model::packed;
 use crate::model::path::RepoPath;
 
+use super::aside::Kind;
 use super::checkout::{EXECUTABLE, Found, PLAIN, WorkingTree, check_name};
 use super::status;
 use super::store::Store;
 use super::taking::record::State;
 use super::user::UserRepository;
+
+const FILE: Kind = Kind("carried");
 
 /// What a file is called in the workspace until it is whole.
 const TEMPORARY: &str = ".agentdeck-carried.tmp";
@@ -90,32 +94,23 @@ pub(super) fn remember(
     environment: &EnvironmentId,
     carried: &Carried,
 ) -> anyhow::Result<()> {
-    let path = place(store, environment);
     if carried.is_empty() {
         return Ok(());
     }
-    std::fs::create_dir_all(path.parent().expect("a directory of the store"))?;
     let steps: Vec<(&RepoPath, &State)> = carried.iter().collect();
-    std::fs::write(&path, rmp_serde::to_vec_named(&steps)?)
-        .with_context(|| format!("cannot write {}", path.display()))
+    FILE.write(store, environment, &packed::pack(&steps)?)?;
+    FILE.sync(store, environment)
 }
 
 /// What was brought along into an environment, if anything.
 pub(super) fn read(store: &Store, environment: &EnvironmentId) -> anyhow::Result<Carried> {
-    match std::fs::read(place(store, environment)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Carried::new()),
-        bytes => {
-            let steps: Vec<(RepoPath, State)> = rmp_serde::from_slice(&bytes?)?;
-            Ok(steps.into_iter().collect())
-        }
-    }
+    let Some(bytes) = FILE.read(store, environment)? else { return Ok(Carried::new()) };
+    let steps: Vec<(RepoPath, State)> =
+        packed::unpack(&bytes).context("the list of what came along")?;
+    Ok(steps.into_iter().collect())
 }
 
 /// Forgets what was brought along.
 pub(super) fn forget(store: &Store, environment: &EnvironmentId) {
-    let _ = std::fs::remove_file(place(store, environment));
-}
-
-fn place(store: &Store, environment: &EnvironmentId) -> std::path::PathBuf {
-    store.directory().join("carried").join(environment.as_str())
+    FILE.forget(store, environment);
 }

@@ -19,6 +19,7 @@ pub mod taking;
 pub mod workspace;
 
 mod align;
+mod aside;
 mod base;
 mod carry;
 mod checkout;

@@ -16,6 +16,7 @@ use super::record::Record;
 use crate::model::decision::Decision;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::DecisionId;
+use crate::model::packed;
 
 /// The list of decisions and the marker of what is under way.
 const LIST: &str = "decisions.jsonl";
@@ -224,7 +225,7 @@ impl Journal {
             let (name, bytes) = file?;
             write_durably(&place.join(name), &bytes)?;
         }
-        let bytes = rmp_serde::to_vec_named(record).context("cannot write a journal entry")?;
+        let bytes = packed::pack(record).context("cannot write a journal entry")?;
         write_durably(&place.join("record"), &bytes)?;
         sync_directory(&place).context("cannot write a journal entry")?;
         sync_directory(&self.directory).context("cannot write a journal entry")?;
@@ -235,7 +236,7 @@ impl Journal {
         let path = self.place(id).join("record");
         let bytes = fs::read(&path)
             .with_context(|| format!("cannot read the journal entry {}", path.display()))?;
-        Ok(rmp_serde::from_slice(&bytes).context("cannot understand a journal entry")?)
+        Ok(packed::unpack(&bytes).context("cannot understand a journal entry")?)
     }
 
     pub(super) fn file_path(&self, id: DecisionId, name: &str) -> PathBuf {
