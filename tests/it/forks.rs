@@ -9,24 +9,10 @@ use agentdeck::model::screen::{Row, Screen, Size};
 use agentdeck::proto::{Event, Request};
 use serde_json::Value;
 
-use super::common::home::TestHome;
+use super::common::home::{TestHome, for_both, make};
 use super::common::talk::PATIENCE;
 use super::common::traces::Traces;
 use super::docker;
-
-/// Runs a check for the native engine, and for Docker where one answers.
-fn for_both(check: impl Fn(&TestHome, &[&str])) {
-    check(&TestHome::new(), &[]);
-    if docker::engine_answers() {
-        let image = docker::Image::busybox();
-        check(&TestHome::new(), &["--engine", "docker", "--image", &image.0]);
-    }
-}
-
-fn make(test: &TestHome, name: &str, engine: &[&str], script: &str) {
-    let command = ["--", "sh", "-c", script];
-    test.agentdeck(&[&["new", name], engine, &command].concat()).ok();
-}
 
 fn state(test: &TestHome, name: &str) -> Value {
     test.agentdeck(&["inspect", name, "--json"]).json()["environment"]["state"].clone()

@@ -3,22 +3,7 @@
 
 use serde_json::Value;
 
-use super::common::home::TestHome;
-use super::docker;
-
-/// Runs a check for the native engine, and for Docker where one answers.
-fn for_both(check: impl Fn(&TestHome, &[&str])) {
-    check(&TestHome::new(), &[]);
-    if docker::engine_answers() {
-        let image = docker::Image::busybox();
-        check(&TestHome::new(), &["--engine", "docker", "--image", &image.0]);
-    }
-}
-
-fn make(test: &TestHome, name: &str, engine: &[&str], script: &str) {
-    let command = ["--", "sh", "-c", script];
-    test.agentdeck(&[&["new", name], engine, &command].concat()).ok();
-}
+use super::common::home::{TestHome, for_both, make};
 
 /// Waits until the newest snapshot is one of this kind, and returns it.
 fn newest(test: &TestHome, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {

@@ -84,6 +84,8 @@ impl Dockerd {
         command.arg("--exec-root").arg(self.path("exec"));
         command.arg("--pidfile").arg(self.path("pid"));
         command.arg("--host").arg(self.host());
+        // A containerd that is slow to end writes its stacks among the temporary files.
+        command.env("TMPDIR", self.root.path());
         command.env_remove("DOCKER_HOST").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("started"));
         self.wait("it answers", || self.docker(&["version"]).status.success());

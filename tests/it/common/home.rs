@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::ending;
 use super::talk::PATIENCE;
+use crate::docker;
 
 /// Between two looks at something that has no event to wait for.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -221,6 +222,21 @@ impl TestHome {
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+/// Runs a check for the native engine, and for Docker where one answers.
+pub fn for_both(check: impl Fn(&TestHome, &[&str])) {
+    check(&TestHome::new(), &[]);
+    if docker::engine_answers() {
+        let image = docker::Image::busybox();
+        check(&TestHome::new(), &["--engine", "docker", "--image", &image.0]);
+    }
+}
+
+/// Makes an environment whose agent is a script.
+pub fn make(test: &TestHome, name: &str, options: &[&str], script: &str) {
+    let command = ["--", "sh", "-c", script];
+    test.agentdeck(&[&["new", name], options, &command].concat()).ok();
 }
 
 impl Drop for TestHome {
