@@ -1,5 +1,7 @@
 //! What may be written on the command line.
 
+mod taking;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::model::policy::{
     Aspect, EngineKind, HostPort, ImageSource, NetworkMode, parse_bytes, parse_processors,
 };
+
+pub(super) use taking::{Apply, Merge};
 
 /// Mission control for many coding agents: live panes, isolated environments, snapshots you can undo.
 ///
@@ -52,8 +56,8 @@ pub(super) enum Verb {
     Diff(Diff),
     /// Compare two to four environments, side by side on a terminal
     Compare(Compare),
-    /// Write an environment's changes into your working tree
-    Apply(Named),
+    /// Write an environment's changes, or some of them, into your working tree
+    Apply(Apply),
     /// Make a merge commit of an environment's changes on your branch
     Merge(Merge),
     /// Throw an environment away; undo brings it back
@@ -321,7 +325,8 @@ impl FromStr for PortPair {
 pub(super) struct Diff {
     /// The environment's name, or its id
     pub name: String,
-    /// The older side: base, or the beginning of a snapshot's id
+    /// The older side: base, taken (the base with all you have taken), or the beginning of a
+    /// snapshot's id
     #[arg(long, value_name = "SNAPSHOT", default_value = "base")]
     pub from: String,
     /// The newer side: head, or the beginning of a snapshot's id
@@ -346,15 +351,6 @@ pub(super) struct Compare {
     /// Print what turns the first one's files into those of each other one
     #[arg(long, conflicts_with = "file")]
     pub patch: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Merge {
-    /// The environment's name, or its id
-    pub name: String,
-    /// The commit's message; made from the agent's own commits when left out
-    #[arg(short, long)]
-    pub message: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,17 +1,59 @@
 //! `agentdeck apply`, `merge`, `restore` and `undo`: what can be taken back.
 
-use super::arguments::{Merge, Named, Restore};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::arguments::{Apply, Merge, Restore};
 use super::context::{Context, unexpected};
 use super::output::files;
-use crate::model::decision::{Decision, DecisionKind};
-use crate::model::failure::Failure;
+use crate::client::Client;
+use crate::model::decision::{Decision, DecisionKind, Portion};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::path::RepoPath;
 use crate::proto::{Reply, Request};
 
-pub(super) async fn apply(context: &Context, options: &Named) -> Result<(), Failure> {
+pub(super) async fn apply(context: &Context, options: &Apply) -> Result<(), Failure> {
     let client = context.client().await?;
-    let decision =
-        decided(context.ask(&client, &options.name, |target| Request::Apply { target }).await?)?;
-    report(context, &decision)
+    let portion = portion(context, &client, options).await?;
+    let request = |target| Request::Apply { target, portion: portion.clone(), snapshot: None };
+    report(context, &decided(context.ask(&client, &options.name, request).await?)?)
+}
+
+/// What of the environment is named; paths are told from this directory, as git has it.
+async fn portion(context: &Context, client: &Client, options: &Apply) -> Result<Portion, Failure> {
+    if options.paths.is_empty() {
+        return Ok(Portion::All);
+    }
+    let root = context.environment(client, &options.name).await?.repository;
+    let mut paths = Vec::with_capacity(options.paths.len());
+    for path in &options.paths {
+        paths.push(inside(&root, &context.directory.join(path))?);
+    }
+    match (options.hunk, paths.as_slice()) {
+        (None, _) => Ok(Portion::Paths(paths)),
+        (Some((start, lines)), [path]) => Ok(Portion::Hunk { path: path.clone(), start, lines }),
+        (Some(_), _) => {
+            let failure = Failure::new(FailureKind::Invalid, "a hunk is of one file");
+            Err(failure.hint("name one path with --hunk"))
+        }
+    }
+}
+
+/// A path as the repository has it. It need not be there, so no link is followed.
+fn inside(root: &Path, path: &Path) -> Result<RepoPath, Failure> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    let relative = plain.strip_prefix(root).map_err(|_| {
+        let message = format!("{} is outside the repository {}", path.display(), root.display());
+        Failure::new(FailureKind::Invalid, message)
+    })?;
+    Ok(RepoPath::new(relative.as_os_str().as_bytes()))
 }
 
 pub(super) async fn merge(context: &Context, options: Merge) -> Result<(), Failure> {
@@ -57,9 +99,12 @@ pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failu
         (true, DecisionKind::Merge) => format!("took the merge of {name} back"),
         (true, DecisionKind::Discard) => format!("{name} is back"),
         (true, DecisionKind::Restore) => format!("{name} is as before the restore: {count}"),
-        (false, DecisionKind::Apply) => {
-            format!("applied {name} to your working tree: {count}")
-        }
+        (false, DecisionKind::Apply) => match &decision.portion {
+            Portion::Hunk { path, .. } => {
+                format!("applied a hunk of {name} to your working tree, in {path}")
+            }
+            _ => format!("applied {name} to your working tree: {count}"),
+        },
         (false, DecisionKind::Merge) => format!("merged {name} as {commit}"),
         (false, DecisionKind::Discard) => format!("discarded {name}"),
         (false, DecisionKind::Restore) => {

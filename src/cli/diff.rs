@@ -82,7 +82,7 @@ async fn left_out(
     side: &DiffSide,
 ) -> Result<Vec<Skipped>, Failure> {
     let snapshot = match side {
-        DiffSide::Base => return Ok(Vec::new()),
+        DiffSide::Base | DiffSide::Taken => return Ok(Vec::new()),
         DiffSide::Head => None,
         DiffSide::Snapshot(id) => Some(id.clone()),
     };
@@ -93,7 +93,8 @@ async fn left_out(
     }
 }
 
-/// A side by name: what is there now, the base, or a snapshot however it is named.
+/// A side by name: what is there now, the base, alone or with what was taken, or a snapshot however
+/// it is named.
 async fn side(
     context: &Context,
     client: &Client,
@@ -102,6 +103,7 @@ async fn side(
 ) -> Result<DiffSide, Failure> {
     match text {
         "base" => Ok(DiffSide::Base),
+        "taken" => Ok(DiffSide::Taken),
         "head" => Ok(DiffSide::Head),
         _ => Ok(DiffSide::Snapshot(mark::find(context, client, name, text).await?.id)),
     }

@@ -10,6 +10,7 @@ use super::naming;
 use super::ports;
 use super::shared::{Shared, blocking};
 use super::state::Record;
+use super::taking;
 use crate::engine::Asked;
 use crate::model::comparison::{ATTEMPTS, Attempt, Comparison};
 use crate::model::diff::{Detail, Diff};
@@ -100,8 +101,12 @@ pub(super) async fn diff(
     let record = shared.resolve(target).await?;
     let from = side(shared, &record, from).await?;
     let to = side(shared, &record, to).await?;
+    let task = shared.clone();
     with_store(shared, record, move |store, record| {
         let mut diff = repo::diff::between(store, &from, &to, detail)?;
+        if let Some(taken) = taking::taken(&task, record)? {
+            repo::taking::mark(store, &taken, &mut diff.files)?;
+        }
         for file in &mut diff.files {
             file.review = record.reviewed.of(file);
         }
@@ -116,8 +121,14 @@ pub(super) async fn file_diff(shared: &Arc<Shared>, request: Request) -> Result<
         return Err(Failure::new(FailureKind::Internal, "this is no question about a file"));
     };
     let record = shared.resolve(target).await?;
-    let read = with_store(shared, record, move |store, _| {
-        repo::diff::file(store, (path, old_path), old.as_ref(), new.as_ref(), whitespace)
+    let task = shared.clone();
+    let read = with_store(shared, record, move |store, record| {
+        let paths = (path, old_path);
+        let mut file = repo::diff::file(store, paths, old.as_ref(), new.as_ref(), whitespace)?;
+        if let Some(taken) = taking::taken(&task, record)? {
+            repo::taking::mark_hunks(store, &taken, &mut file)?;
+        }
+        Ok(file)
     });
     Ok(Reply::FileDiff(Box::new(read.await?)))
 }
@@ -127,6 +138,16 @@ async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<C
         DiffSide::Base => {
             with_store(shared, record.clone(), |store, record| {
                 repo::history::base(store, &record.environment.id)
+            })
+            .await
+        }
+        DiffSide::Taken => {
+            let task = shared.clone();
+            with_store(shared, record.clone(), move |store, record| {
+                match taking::taken(&task, record)? {
+                    Some(taken) => Ok(taken),
+                    None => repo::history::base(store, &record.environment.id),
+                }
             })
             .await
         }

@@ -467,7 +467,9 @@ async fn look_back(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
 async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
     let decided = |decision| Reply::Decided(Box::new(decision));
     match request {
-        Request::Apply { target } => taking::apply(shared, target).await.map(decided),
+        Request::Apply { target, portion, snapshot } => {
+            taking::apply(shared, target, portion, snapshot).await.map(decided)
+        }
         Request::Merge { target, message } => {
             taking::merge(shared, target, message).await.map(decided)
         }

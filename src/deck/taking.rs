@@ -17,13 +17,13 @@ use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report, being_made};
 use super::step::{Step, reached};
 use super::trash;
-use crate::model::decision::{Decision, DecisionKind};
+use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName};
 use crate::proto::Target;
 use crate::repo::taking::{self, Journal, TakeRequest};
-use crate::repo::{Store, UserRepository};
+use crate::repo::{Store, UserRepository, history};
 use crate::store;
 
 /// What programs get to end by themselves before a box is killed.
@@ -39,11 +39,22 @@ pub(super) struct Opened {
     pub journal: Journal,
 }
 
-pub(super) async fn apply(shared: &Arc<Shared>, target: Target) -> Result<Decision, Failure> {
+/// Applies a portion of a snapshot, or of the workspace as it is now.
+pub(super) async fn apply(
+    shared: &Arc<Shared>,
+    target: Target,
+    portion: Portion,
+    snapshot: Option<CommitId>,
+) -> Result<Decision, Failure> {
     let record = shared.resolve(target).await?;
-    let head = head(shared, &record).await?;
+    let head = match snapshot {
+        Some(snapshot) => snapshot,
+        None => head(shared, &record).await?,
+    };
     let decided = decide(shared.clone(), record, move |opened, record| {
-        let request = request(opened, record, head)?;
+        // Only what is a snapshot: a client may name anything.
+        history::one(&opened.store, &head)?;
+        let request = TakeRequest { portion, ..request(opened, record, head)? };
         taking::apply(&opened.user, &opened.store, &opened.journal, &request)
     });
     Ok(publish(shared, decided.await?))
@@ -286,7 +297,15 @@ pub(super) fn request(
         base: environment.base.clone(),
         head,
         at: now(),
+        portion: Portion::All,
     })
+}
+
+/// The base with all that the user has taken from an environment; `None` when nothing was.
+pub(super) fn taken(shared: &Shared, record: &Record) -> Result<Option<CommitId>, Failure> {
+    let user = UserRepository::discover(&record.environment.repository)?;
+    let opened = open(shared, user)?;
+    taking::taken(&opened.user, &opened.store, &opened.journal, &record.environment.id)
 }
 
 /// Carries a decision out while no other is made in the same repository.

@@ -24,6 +24,22 @@ pub struct Decision {
     /// Paths written or removed in the user's working tree, or in the workspace by a restore.
     pub paths: Vec<RepoPath>,
     pub undone: bool,
+    /// How much of it was taken by an apply.
+    #[serde(default)]
+    pub portion: Portion,
+}
+
+/// How much of an environment's work is taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Portion {
+    #[default]
+    All,
+    /// These files, and all beneath these directories; a renamed file by either name.
+    Paths(Vec<RepoPath>),
+    /// One hunk of a file, by the one-based line it begins at in the snapshot and the number of
+    /// lines it has there, as in a unified diff's `@@` line.
+    Hunk { path: RepoPath, start: u32, lines: u32 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

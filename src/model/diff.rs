@@ -47,6 +47,8 @@ pub struct FileDiff {
     pub cautions: Vec<Caution>,
     #[serde(default)]
     pub review: Review,
+    #[serde(default)]
+    pub taken: Taken,
 }
 
 /// The content of a file at one end of a diff.
@@ -66,6 +68,16 @@ pub enum Review {
     Reviewed,
     /// Another content was.
     Changed { since: FileSide },
+}
+
+/// How much of a file's change the user has taken by apply and merge, whatever they did with it since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    #[default]
+    Nothing,
+    Part,
+    All,
 }
 
 /// The user's word on one file, bound to its content; `None` is a file that is gone.
@@ -116,6 +128,9 @@ pub struct Hunk {
     pub new_start: u32,
     pub new_lines: u32,
     pub lines: Vec<DiffLine>,
+    /// Whether the user has taken it.
+    #[serde(default)]
+    pub taken: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

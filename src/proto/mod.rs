@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::model::comparison::{AlignedFile, Comparison};
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, Portion};
 use crate::model::destination::HostPort;
 use crate::model::diff::{Detail, Diff, FileDiff, FileSide, ReviewMark, Whitespace};
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
@@ -24,7 +24,7 @@ use crate::model::snapshot::{Skipped, Snapshot};
 use crate::model::trash::Discarded;
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
@@ -285,6 +285,9 @@ pub enum Request {
     /// Writes the environment's changes into the user's working tree; answered with `Decided`.
     Apply {
         target: Target,
+        portion: Portion,
+        /// Left out, the workspace as it is now; for what was seen, the one that was seen.
+        snapshot: Option<CommitId>,
     },
     /// Makes a merge commit on the user's current branch; answered with `Decided`.
     Merge {
@@ -349,6 +352,8 @@ pub enum Freshness {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiffSide {
     Base,
+    /// The base with all that the user has taken.
+    Taken,
     /// The workspace now: a snapshot is taken first if it changed.
     Head,
     Snapshot(CommitId),

@@ -18,7 +18,7 @@ use super::store::Store;
 use crate::model::caution::{self, Caution};
 use crate::model::diff::{
     Detail, Diff, DiffContent, DiffLine, FileChange, FileDiff, FileSide, Hunk, LineKind, Review,
-    Whitespace,
+    Taken, Whitespace,
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
@@ -51,12 +51,6 @@ pub fn file(
     whitespace: Whitespace,
 ) -> Result<FileDiff, Failure> {
     let repository = store.reader();
-    let side = |side: &FileSide| -> Result<Side, Failure> {
-        let mode = EntryMode::try_from(side.mode).map_err(|_| {
-            Failure::new(FailureKind::Invalid, format!("{:o} is no mode", side.mode))
-        })?;
-        Ok(Side { mode, id: object::id(&side.blob) })
-    };
     let (path, old_path) = paths;
     let (old, new) = (old.map(side).transpose()?, new.map(side).transpose()?);
     let mut reader = Reader { repository: &repository, left: u64::MAX, whitespace };
@@ -132,6 +126,18 @@ impl Change {
             _ => false,
         }
     }
+}
+
+/// A side as the model has it.
+pub(super) fn side(side: &FileSide) -> Result<Side, Failure> {
+    let mode = EntryMode::try_from(side.mode)
+        .map_err(|_| Failure::new(FailureKind::Invalid, format!("{:o} is no mode", side.mode)))?;
+    Ok(Side { mode, id: object::id(&side.blob) })
+}
+
+/// Whether content has no lines to compare: it is binary, or too large.
+pub(super) fn is_opaque(content: &[u8]) -> bool {
+    content.len() as u64 > MAX_TEXT || lines::is_binary(content)
 }
 
 /// What differs between two trees, in the order of the walk.
@@ -256,6 +262,7 @@ fn described(change: Change, (content, added, removed): (DiffContent, u64, u64))
         removed,
         content,
         review: Review::Unreviewed,
+        taken: Taken::Nothing,
     }
 }
 

@@ -109,6 +109,7 @@ fn hunk(spans: &[Span], old: &[&[u8]], new: &[&[u8]]) -> Hunk {
         new_start: first_line(&new_range),
         new_lines: new_range.len() as u32,
         lines,
+        taken: false,
     }
 }
 

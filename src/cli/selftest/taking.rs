@@ -10,6 +10,7 @@ use super::cast::Cast;
 use super::running::Side;
 use super::verdict::{Control, Shown};
 use crate::cli::sample;
+use crate::model::decision::Portion;
 use crate::model::diff::Detail;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{DiffSide, Reply, Request, Target};
@@ -96,9 +97,8 @@ async fn verbs(cast: &Cast<'_>) -> Result<String, Failure> {
     let mut patch = Vec::new();
     diff.write_unified(&mut patch);
     let mut told = String::from_utf8_lossy(&patch).into_owned();
-    for request in
-        [Request::Apply { target: target() }, Request::Merge { target: target(), message: None }]
-    {
+    let apply = Request::Apply { target: target(), portion: Portion::All, snapshot: None };
+    for request in [apply, Request::Merge { target: target(), message: None }] {
         match client.request(request).await {
             Ok(Reply::Decided(decision)) => {
                 told.push_str(&format!("{decision:?}"));
@@ -168,7 +168,11 @@ pub(super) async fn workspace_links(cast: &Cast<'_>) -> Result<(Control, Shown),
     }
     // In two steps: the user takes the link, then a file below it.
     let client = stage.client().await?;
-    let apply = || Request::Apply { target: Target::Id(cast.attacker.id.clone()) };
+    let apply = || Request::Apply {
+        target: Target::Id(cast.attacker.id.clone()),
+        portion: Portion::All,
+        snapshot: None,
+    };
     let first = client.request(apply()).await.is_ok();
     clear(cast, &["way"]).await?;
     let planted = vec![(repository.join("way/planted"), "planted\n".to_owned())];

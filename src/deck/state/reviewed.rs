@@ -51,7 +51,7 @@ fn key(path: &RepoPath) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::diff::{DiffContent, FileChange};
+    use crate::model::diff::{DiffContent, FileChange, Taken};
     use crate::model::id::CommitId;
 
     fn side(byte: u8) -> FileSide {
@@ -73,6 +73,7 @@ mod tests {
             content: DiffContent::Unread,
             cautions: Vec::new(),
             review: Review::Unreviewed,
+            taken: Taken::Nothing,
         }
     }
 

@@ -273,7 +273,7 @@ fn shortened(name: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::diff::Review;
+    use crate::model::diff::{Review, Taken};
     use crate::model::id::CommitId;
 
     fn file(path: &str, hunks: Vec<Hunk>) -> FileDiff {
@@ -291,6 +291,7 @@ mod tests {
             content: DiffContent::Text(hunks),
             cautions: Vec::new(),
             review: Review::Unreviewed,
+            taken: Taken::Nothing,
         }
     }
 
@@ -303,7 +304,7 @@ mod tests {
                 no_newline: *no_newline,
             })
             .collect();
-        Hunk { old_start: 1, old_lines: 1, new_start: 1, new_lines: 1, lines }
+        Hunk { old_start: 1, old_lines: 1, new_start: 1, new_lines: 1, lines, taken: false }
     }
 
     fn diff(files: Vec<FileDiff>) -> Diff {

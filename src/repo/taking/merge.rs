@@ -8,7 +8,8 @@ use super::super::object::{self, failed};
 use super::super::store::Store;
 use super::super::user::UserRepository;
 use super::TakeRequest;
-use super::apply::{Earlier, nothing_to_take};
+use super::apply::nothing_to_take;
+use super::earlier::{Earlier, holds};
 use super::index::staged_otherwise;
 use super::journal::Journal;
 use super::objects::{Transfer, commit, signature};
@@ -49,7 +50,7 @@ pub fn merge(
     if result == head_tree {
         return Err(nothing_to_take(request));
     }
-    let earlier = Earlier::of(journal, &request.environment)?;
+    let earlier = Earlier::of(&objects, journal, &request.environment, &head)?;
     let mut planner = Planner {
         tree: &site.tree,
         objects: &objects,
@@ -82,7 +83,8 @@ pub fn merge(
         work: object::name(work),
         index,
     };
-    let record = Record { decision, steps: plan.steps, made: plan.made, branch: Some(branch) };
+    let record =
+        Record { decision, steps: plan.steps, made: plan.made, branch: Some(branch), taken: None };
     site.carry_out(&record, &objects, &mut |path, blob| forms.worktree_form(path, blob))
 }
 
@@ -124,13 +126,7 @@ fn work_parent(
             continue;
         }
         let Some(branch) = journal.record(decision.id)?.branch else { continue };
-        let work = object::id(&branch.work);
-        if objects.has_object(work)
-            && objects
-                .merge_base(object::id(head), work)
-                .map_err(failed("read the branch's history"))?
-                .is_some_and(|base| base == work)
-        {
+        if holds(objects, head, &branch.work)? {
             return Ok(branch.work);
         }
     }

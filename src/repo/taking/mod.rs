@@ -14,6 +14,7 @@
 //! list of what can be undone.
 
 mod apply;
+mod earlier;
 mod index;
 mod journal;
 mod lock;
@@ -21,6 +22,7 @@ mod merge;
 mod objects;
 mod perform;
 mod plan;
+mod portion;
 pub(super) mod record;
 mod recover;
 mod restore;
@@ -30,14 +32,16 @@ mod undo;
 pub use apply::apply;
 pub use journal::Journal;
 pub use merge::merge;
+pub use portion::{mark, mark_hunks};
 pub use recover::recover;
 pub use restore::restore;
 pub use undo::{Undone, undo};
 
-use crate::model::decision::{Decision, DecisionKind};
+use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Timestamp};
 
+use super::store::Store;
 use super::user::UserRepository;
 
 /// What to take from an environment; what base and head are to a restore, it says itself.
@@ -52,6 +56,8 @@ pub struct TakeRequest {
     /// The snapshot to take.
     pub head: CommitId,
     pub at: Timestamp,
+    /// How much of it; only an apply takes less than all.
+    pub portion: Portion,
 }
 
 impl TakeRequest {
@@ -67,6 +73,7 @@ impl TakeRequest {
             commit: None,
             paths: Vec::new(),
             undone: false,
+            portion: self.portion.clone(),
         }
     }
 }
@@ -107,6 +114,20 @@ pub fn record_drop(journal: &Journal, discard: DecisionId) -> Result<(), Failure
         return Ok(());
     }
     journal.append_dropped(discard)
+}
+
+/// The base of an environment with all that the user has taken from it, as a commit or a tree of the
+/// store; `None` when nothing was.
+pub fn taken(
+    user: &UserRepository,
+    store: &Store,
+    journal: &Journal,
+    environment: &EnvironmentId,
+) -> Result<Option<CommitId>, Failure> {
+    let (head, _) = user.head()?;
+    let mut earlier = earlier::Earlier::of(&store.reader(), journal, environment, &head)?;
+    earlier.carry(store, environment)?;
+    Ok(earlier.taken)
 }
 
 /// The decisions that an undo would take back, oldest first.

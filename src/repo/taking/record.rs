@@ -17,6 +17,9 @@ pub(super) struct Record {
     pub(super) made: Vec<RepoPath>,
     /// For a merge: the branch and the index move too.
     pub(super) branch: Option<Move>,
+    /// For an apply: the base with all that has been taken so far, as a tree of the store.
+    #[serde(default)]
+    pub(super) taken: Option<CommitId>,
 }
 
 /// One path of the working tree.

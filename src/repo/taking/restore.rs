@@ -45,7 +45,7 @@ pub fn restore(
     }
     let mut decision = request.decision(DecisionKind::Restore, user);
     decision.paths = steps.iter().map(|step| step.path.clone()).collect();
-    let record = Record { decision, steps, made, branch: None };
+    let record = Record { decision, steps, made, branch: None, taken: None };
     site.carry_out(&record, &objects, &mut |path, blob| {
         Ok(rules.checked_out_form(path.as_bytes(), &blob).into_owned())
     })

@@ -3,6 +3,7 @@
 mod crash;
 mod everyday;
 mod hostile;
+mod portions;
 mod refusals;
 mod restoring;
 mod trees;
@@ -75,11 +76,17 @@ impl Case {
             base: self.base.clone(),
             head: head.clone(),
             at: Timestamp(1_700_000_000_000),
+            portion: Portion::All,
         }
     }
 
     fn apply(&self, id: u64, head: &CommitId) -> Result<Decision, Failure> {
         apply(&self.user, &self.store, &self.journal, &self.request(id, head))
+    }
+
+    fn take(&self, id: u64, head: &CommitId, portion: Portion) -> Result<Decision, Failure> {
+        let request = TakeRequest { portion, ..self.request(id, head) };
+        apply(&self.user, &self.store, &self.journal, &request)
     }
 
     fn merge(&self, id: u64, head: &CommitId) -> Result<Decision, Failure> {

@@ -1,6 +1,7 @@
 //! What the deck's own keys do.
 
 use crate::model::comparison::ATTEMPTS;
+use crate::model::decision::Portion;
 use crate::model::environment::{EnvironmentState, Variable};
 use crate::model::id::EnvironmentId;
 use crate::model::screen::Size;
@@ -53,7 +54,8 @@ impl App {
             Action::Denied => self.open_denied(),
             Action::Apply => {
                 self.say(format!("applying {name} to your working tree …"));
-                self.send(Request::Apply { target }, Tag::Decide);
+                let (portion, snapshot) = (Portion::All, None);
+                self.send(Request::Apply { target, portion, snapshot }, Tag::Decide);
             }
             Action::Merge => {
                 self.say(format!("drafting a message for {name} …"));

@@ -29,7 +29,7 @@ pub(crate) struct DiffView {
     pub(crate) environment: EnvironmentId,
     pub(crate) title: String,
     pub(crate) ticket: u64,
-    from: DiffSide,
+    pub(super) from: DiffSide,
     to: DiffSide,
     pub(crate) diff: Option<Diff>,
     /// Indices of the files shown: those that call for caution first.
@@ -46,7 +46,7 @@ pub(crate) struct DiffView {
     pub(crate) since_reviewed: bool,
     pub(crate) search: Search,
     /// The chosen file, once it was read.
-    lines: Option<FileDiff>,
+    pub(super) lines: Option<FileDiff>,
     /// The number of the reading under way; an answer to an earlier one is dropped.
     reading: Option<u64>,
     readings: u64,
@@ -124,10 +124,20 @@ impl DiffView {
     }
 
     pub(super) fn fill(&mut self, diff: Diff, counted: bool) {
-        let chosen = self.chosen().map(|file| file.path.clone());
+        let chosen = self.chosen().cloned();
         self.diff = Some(diff);
         self.counted = counted;
-        self.arrange(chosen.as_ref());
+        self.arrange(chosen.as_ref().map(|file| &file.path));
+        let sides = |file: &FileDiff| (file.old_blob.clone(), file.new_blob.clone());
+        if chosen.as_ref().map(sides) != self.chosen().map(sides) {
+            self.read_again();
+        }
+    }
+
+    /// Has the chosen file read anew, while what was read of it stays on the screen.
+    pub(super) fn read_again(&mut self) {
+        self.lines = None;
+        self.reading = None;
     }
 
     /// Orders the files anew and stays at the one that was chosen.
@@ -159,7 +169,7 @@ impl DiffView {
     }
 
     /// Has the chosen file read anew.
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.lines = None;
         self.reading = None;
         self.lay_out();
@@ -269,14 +279,18 @@ impl DiffView {
         }
     }
 
-    /// Folds the hunk the reader is in, or unfolds it.
-    fn fold(&mut self, page: usize) {
+    /// The hunk the reader is in.
+    pub(super) fn hunk_here(&self) -> Option<usize> {
         let mut before = self.rows.iter().take(self.place.row + 1).rev();
-        let hunk = before.find_map(|row| match row {
+        before.find_map(|row| match row {
             DiffRow::Hunk { hunk, .. } => Some(*hunk),
             _ => None,
-        });
-        let Some(chosen) = hunk else { return };
+        })
+    }
+
+    /// Folds the hunk the reader is in, or unfolds it.
+    fn fold(&mut self, page: usize) {
+        let Some(chosen) = self.hunk_here() else { return };
         if !self.folded.remove(&chosen) {
             self.folded.insert(chosen);
         }
@@ -438,6 +452,9 @@ impl App {
                     self.send(request, Tag::Export(name));
                 }
             }
+            Action::TakeHunk | Action::TakeFile => self.take_of_diff(action),
+            Action::SinceTaken => self.diff_since_taken(),
+            Action::Undo => self.undo(),
             Action::Comment => self.begin_comment(),
             Action::Comments => self.show_comments(),
             action => view.act(action, size),

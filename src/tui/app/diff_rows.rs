@@ -84,9 +84,10 @@ pub(super) fn rows(file: &FileDiff, paired: bool, folded: &BTreeSet<usize>) -> V
     for (index, hunk) in hunks.iter().enumerate() {
         let (old, new) = (hunk.old_start, hunk.new_start);
         let folded = folded.contains(&index);
+        let taken = if hunk.taken { " · taken" } else { "" };
         made.push(DiffRow::Hunk {
             hunk: index,
-            text: format!("@@ -{old},{} +{new},{} @@", hunk.old_lines, hunk.new_lines),
+            text: format!("@@ -{old},{} +{new},{} @@{taken}", hunk.old_lines, hunk.new_lines),
             folded,
         });
         if folded {

@@ -27,7 +27,10 @@ impl App {
                     self.read_chosen();
                 }
             }
-            Event::Decided(_) => self.read_repository(),
+            Event::Decided(decision) => {
+                self.mark_taken(&decision.environment);
+                self.read_repository();
+            }
             Event::Screen { environment, session, delta } => {
                 let pane = PaneKey { environment, session };
                 self.panes.apply(&pane, delta);

@@ -22,6 +22,7 @@ mod place;
 mod replies;
 mod search;
 mod sessions;
+mod taking;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -81,7 +81,7 @@ impl App {
         let Decision { name, paths, .. } = decision;
         let files = files(paths.len());
         let text = match decision.kind {
-            DecisionKind::Apply => format!("applied {name}: {files} in your working tree"),
+            DecisionKind::Apply => super::taking::applied(decision, &files),
             DecisionKind::Merge => {
                 let commit = decision.commit.as_ref().map(|id| format!(" as {}", id.short()));
                 format!("merged {name}{}: {files}", commit.unwrap_or_default())

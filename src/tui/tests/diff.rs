@@ -50,7 +50,7 @@ fn the_diff_at_80_by_24() {
     │                                                                              │
     │                                                                              │
     └──────────────────────────────────────────────────────────────────────────────┘
-     s side by side  r reviewed  c comment  / search  Enter fold  ? help  q close
+     a take hunk  A take file  s side by side  r reviewed  ? help  q close
     ");
 }
 
@@ -96,7 +96,7 @@ fn the_diff_at_120_by_40() {
     │                             │                                                                                        │
     │                             │                                                                                        │
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     s side by side  r reviewed  c comment  / search  Enter fold  ] next file  n next  N previous  ? help  q close
+     a take hunk  A take file  s side by side  r reviewed  c comment  / search  Enter fold  ] next file  ? help  q close
     ");
 }
 
@@ -162,6 +162,6 @@ fn the_diff_at_200_by_60() {
     │                                                │                                                                                                                                                     │
     │                                                │                                                                                                                                                     │
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     s side by side  r reviewed  c comment  / search  Enter fold  ] next file  n next  N previous  ? help  q close
+     a take hunk  A take file  s side by side  r reviewed  c comment  / search  Enter fold  ] next file  n next  N previous  ? help  q close
     ");
 }

@@ -13,6 +13,7 @@ mod inspect;
 mod new;
 mod review;
 mod sample;
+mod taking;
 mod update;
 
 use ratatui::buffer::Buffer;

@@ -14,7 +14,7 @@ use crate::model::comparison::{
     LineText, Stretch,
 };
 use crate::model::diff::{
-    Diff, DiffContent, DiffLine, FileChange, FileDiff, Hunk, LineKind, Review,
+    Diff, DiffContent, DiffLine, FileChange, FileDiff, Hunk, LineKind, Review, Taken,
 };
 use crate::model::environment::{
     Environment, EnvironmentState, Session, SessionKind, SessionState,
@@ -192,6 +192,7 @@ pub(super) fn diff() -> Diff {
             line(LineKind::Context, "    cart.total()"),
             line(LineKind::Context, "}"),
         ],
+        taken: false,
     };
     let text = |path: &str, change, hunks: Vec<Hunk>| FileDiff {
         path: RepoPath::new(path),
@@ -206,6 +207,7 @@ pub(super) fn diff() -> Diff {
         content: DiffContent::Text(hunks),
         cautions: Vec::new(),
         review: Review::Unreviewed,
+        taken: Taken::Nothing,
     };
     let mut image = text("web/logo.png", FileChange::Modified, Vec::new());
     image.content = DiffContent::Binary { old: 1200, new: 1340 };

@@ -8,7 +8,7 @@ use super::{
     Input, Key, KeyCode, MIDDLE, Modifiers, NOW, SMALL, Size, TINY, Timestamp, answer, control,
     key, picture, requests, type_keys,
 };
-use crate::model::decision::{Decision, DecisionKind};
+use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::diff::Detail;
 use crate::model::environment::{SessionKind, SessionState};
 use crate::model::failure::{Failure, FailureKind};
@@ -225,6 +225,7 @@ fn an_undo_says_what_it_undid() {
         commit: None,
         paths: vec![RepoPath::new("a"), RepoPath::new("b")],
         undone: true,
+        portion: Portion::All,
     };
     app.happen(Happening::Reply(Tag::Undo, Ok(Reply::Decided(Box::new(decision)))), NOW);
     assert!(picture(&app).contains("undid the apply of brave-otter: 2 files as before"));
@@ -406,7 +407,10 @@ fn keys_meant_for_a_session_that_ended_do_nothing_to_the_deck() {
     assert_eq!(requests(type_keys(&mut app, "a")), []);
     let target = Target::Id(sample::id(1));
     let later = Timestamp(NOW.0 + 1000);
-    assert_eq!(requests(app.happen(key(KeyCode::Char('a')), later)), [Request::Apply { target }]);
+    assert_eq!(
+        requests(app.happen(key(KeyCode::Char('a')), later)),
+        [Request::Apply { target, portion: Portion::All, snapshot: None }]
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::super::app::{App, DiffRow, DiffView, PairSide, Search};
 use super::super::theme::Theme;
 use super::super::widget::{Frame, fit, left_and_right, put, source_line};
-use crate::model::diff::{Diff, FileChange, FileDiff, LineKind, Review, Whitespace};
+use crate::model::diff::{Diff, FileChange, FileDiff, LineKind, Review, Taken, Whitespace};
 
 /// Narrower terminals have no room for a list of files beside the text.
 const FILES_FROM: u16 = 90;
@@ -121,10 +121,11 @@ fn files(theme: Theme, view: &DiffView, diff: &Diff, area: Rect, buffer: &mut Bu
         let Some(file) = diff.files.get(view.order[place]) else { break };
         let chosen = place == view.file;
         let (letter, tone) = letter(theme, file.change);
-        let counts = if view.counted {
-            format!(" +{} −{} ", file.added, file.removed)
-        } else {
-            String::new()
+        let counts = match (file.taken, view.counted) {
+            (Taken::All, _) => " taken ".to_owned(),
+            (Taken::Part, _) => " partly taken ".to_owned(),
+            (Taken::Nothing, true) => format!(" +{} −{} ", file.added, file.removed),
+            (Taken::Nothing, false) => String::new(),
         };
         let room = usize::from(area.width).saturating_sub(4 + counts.chars().count());
         let path = fit_path(&file.path.to_string(), room);
@@ -175,6 +176,11 @@ fn heading(theme: Theme, file: &FileDiff, width: u16) -> Line<'static> {
     }
     if let Review::Changed { .. } = file.review {
         words = format!("{words} · changed since you reviewed it");
+    }
+    match file.taken {
+        Taken::Nothing => {}
+        Taken::Part => words.push_str(" · partly taken"),
+        Taken::All => words.push_str(" · taken"),
     }
     let used = 4 + unicode_width::UnicodeWidthStr::width(cautions.as_str());
     let words = fit_path(&words, usize::from(width).saturating_sub(used));

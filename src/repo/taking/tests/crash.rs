@@ -164,3 +164,22 @@ fn a_kill_at_any_step_of_a_restore_or_its_undoing_leaves_all_or_nothing() {
         );
     }
 }
+
+#[test]
+fn a_kill_at_any_step_of_taking_a_part_leaves_all_or_nothing() {
+    let part = || Portion::Paths(vec![RepoPath::new(*b"a"), RepoPath::new(*b"new")]);
+    everywhere(
+        |_| {},
+        |case| case.take(1, &case.snapshot(&head()), part()).map(drop),
+        |case, before, stop| {
+            if counts(case) {
+                assert_eq!((case.read("a"), case.read("b")), ("A\n".to_owned(), "b\n".to_owned()));
+                case.undo().expect("undone");
+            }
+            assert_eq!(case.picture(), *before, "stopped after {stop}");
+            case.take(5, &case.snapshot(&head()), part()).expect("it goes on to work");
+            case.apply(6, &case.snapshot(&head())).expect("and so does the rest");
+            assert_eq!(case.read("dir"), "d\n");
+        },
+    );
+}

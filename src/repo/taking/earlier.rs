@@ -1,0 +1,249 @@
+//! What was taken from an environment before, so that a later take brings only what is new.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gix::ObjectId;
+use gix::bstr::BStr;
+use gix::objs::tree::{Editor, EntryKind};
+
+use super::super::checkout::{Found, WorkingTree};
+use super::super::forms::Forms;
+use super::super::merge::{self, Sides};
+use super::super::object::{self, failed};
+use super::super::store::Store;
+use super::super::{carry, history};
+use super::journal::Journal;
+use super::record::State;
+use crate::model::decision::DecisionKind;
+use crate::model::failure::Failure;
+use crate::model::id::{CommitId, EnvironmentId};
+use crate::model::path::RepoPath;
+use crate::model::snapshot::{Snapshot, SnapshotCause};
+
+/// What applies and merges of one environment have brought to the user.
+#[derive(Default)]
+pub(super) struct Earlier {
+    /// The base with all that was taken, as a snapshot or a tree; `None` when nothing was.
+    pub(super) taken: Option<CommitId>,
+    /// What applies that no merge followed have left in the working tree.
+    pub(super) states: BTreeMap<RepoPath, State>,
+}
+
+impl Earlier {
+    /// A merge that `head` does not hold, because the user took it off the branch, does not count.
+    pub(super) fn of(
+        objects: &gix::Repository,
+        journal: &Journal,
+        environment: &EnvironmentId,
+        head: &CommitId,
+    ) -> Result<Self, Failure> {
+        let holds = |commit: &CommitId| holds(objects, head, commit).unwrap_or(false);
+        let mut earlier = Self::default();
+        for decision in journal.decisions()? {
+            if decision.environment != *environment || decision.undone {
+                continue;
+            }
+            match decision.kind {
+                DecisionKind::Apply => {
+                    let record = journal.record(decision.id)?;
+                    for step in record.steps {
+                        earlier.states.insert(step.path, step.after);
+                    }
+                    earlier.taken = record.taken.or(decision.snapshot);
+                }
+                DecisionKind::Merge if decision.commit.as_ref().is_some_and(holds) => {
+                    earlier.states.clear();
+                    earlier.taken = decision.snapshot;
+                }
+                DecisionKind::Merge | DecisionKind::Discard | DecisionKind::Restore => {}
+            }
+        }
+        Ok(earlier)
+    }
+
+    /// Work of the user's that came along when the environment was made stands in their working
+    /// tree as if it had been applied from it.
+    pub(super) fn carry(
+        &mut self,
+        store: &Store,
+        environment: &EnvironmentId,
+    ) -> Result<(), Failure> {
+        let carried = carry::read(store, environment)?;
+        if carried.is_empty() {
+            return Ok(());
+        }
+        if self.taken.is_none() {
+            let is_base = |known: &Snapshot| known.cause == SnapshotCause::Base;
+            let first = history::find_newest(store, environment, is_base)?;
+            self.taken = first.map(|first| first.id);
+        }
+        for (path, state) in carried {
+            self.states.entry(path).or_insert(state);
+        }
+        Ok(())
+    }
+
+    /// What applies wrote and the user has since changed or taken out again.
+    fn changed_since(&self, tree: &WorkingTree) -> Result<BTreeSet<RepoPath>, Failure> {
+        let mut changed = BTreeSet::new();
+        for (path, state) in &self.states {
+            let found = tree.find(path)?;
+            let replaced = *state == State::Absent && found == Found::Directory;
+            if !replaced && State::of(&found).as_ref() != Some(state) {
+                changed.insert(path.clone());
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// Whether a commit is in the history of another one.
+pub(super) fn holds(
+    objects: &gix::Repository,
+    head: &CommitId,
+    commit: &CommitId,
+) -> Result<bool, Failure> {
+    let (head, commit) = (object::id(head), object::id(commit));
+    if !objects.has_object(commit) {
+        return Ok(false);
+    }
+    let base = objects.merge_base(head, commit);
+    Ok(base.map_err(failed("read the branch's history"))?.is_some_and(|base| base == commit))
+}
+
+/// What a take starts from: what the environment's work is compared with, and what the user has.
+pub(super) struct Ground {
+    pub(super) ancestor: ObjectId,
+    pub(super) ours: ObjectId,
+}
+
+/// The user's side of an apply.
+pub(super) struct Users<'a, 'f, 'r> {
+    pub(super) store: &'a Store,
+    /// Keeps what is new in memory.
+    pub(super) objects: &'a gix::Repository,
+    pub(super) forms: &'f mut Forms<'r>,
+    pub(super) tree: &'a WorkingTree,
+    /// The tree of `HEAD`.
+    pub(super) head: ObjectId,
+}
+
+impl Earlier {
+    /// Where what was taken stands in the working tree or is in `HEAD`, only what is new since is
+    /// to come, into what stands there. Where the user took it out, it comes again.
+    pub(super) fn ground(
+        &self,
+        user: &mut Users<'_, '_, '_>,
+        base: ObjectId,
+    ) -> Result<Ground, Failure> {
+        let Some(taken) = &self.taken else {
+            return Ok(Ground { ancestor: base, ours: user.head });
+        };
+        let taken = object::tree_of(user.objects, taken)?;
+        let changed = self.changed_since(user.tree)?;
+        let gone = user.without_held(base, taken, &changed)?;
+        let ancestor = as_in(user.store, taken, base, &gone)?;
+        let standing = self.states.keys().filter(|path| !changed.contains(*path));
+        Ok(Ground { ancestor, ours: user.overlay(standing)? })
+    }
+}
+
+/// A tree of the store with these paths as another one has them.
+fn as_in(
+    store: &Store,
+    tree: ObjectId,
+    other: ObjectId,
+    paths: &BTreeSet<RepoPath>,
+) -> Result<ObjectId, Failure> {
+    if paths.is_empty() {
+        return Ok(tree);
+    }
+    let objects = store.reader();
+    let other = objects.find_tree(other).map_err(failed("read a tree"))?;
+    let tree = objects.find_tree(tree).map_err(failed("read a tree"))?;
+    let tree = tree.decode().map_err(failed("read a tree"))?.into_owned();
+    let mut editor = Editor::new(tree, &objects.objects, store.hash_kind());
+    for path in paths {
+        editor.remove(names(path)).map_err(failed("edit a tree"))?;
+    }
+    for path in paths {
+        if let Some((kind, id)) = file_at(&other, path)? {
+            editor.upsert(names(path), kind, id).map_err(failed("edit a tree"))?;
+        }
+    }
+    editor.write(|tree| store.write_tree(tree)).map_err(failed("store a tree"))
+}
+
+/// The names a path consists of, as a tree's editor takes them.
+pub(super) fn names(path: &RepoPath) -> impl Iterator<Item = &BStr> {
+    path.as_bytes().split(|byte| *byte == b'/').map(BStr::new)
+}
+
+fn file_at(
+    tree: &gix::Tree<'_>,
+    path: &RepoPath,
+) -> Result<Option<(EntryKind, ObjectId)>, Failure> {
+    let names = path.as_bytes().split(|byte| *byte == b'/');
+    let entry = tree.lookup_entry(names).map_err(failed("read a tree"))?;
+    let entry = entry.filter(|entry| !entry.mode().is_tree());
+    Ok(entry.map(|entry| (entry.mode().kind(), entry.object_id())))
+}
+
+impl Users<'_, '_, '_> {
+    /// Those of the paths on which `HEAD` does not hold all that was taken: bringing it there would
+    /// change something.
+    fn without_held(
+        &mut self,
+        base: ObjectId,
+        taken: ObjectId,
+        paths: &BTreeSet<RepoPath>,
+    ) -> Result<BTreeSet<RepoPath>, Failure> {
+        if paths.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let theirs = as_in(self.store, base, taken, paths)?;
+        let sides = Sides { ancestor: base, ours: self.head, theirs };
+        let Ok(merged) = merge::trees(self.objects, self.forms, sides) else {
+            return Ok(paths.clone());
+        };
+        let read = |id| self.objects.find_tree(id).map_err(failed("read a tree"));
+        let (merged, head) = (read(merged)?, read(self.head)?);
+        let mut left = BTreeSet::new();
+        for path in paths {
+            if file_at(&merged, path)? != file_at(&head, path)? {
+                left.insert(path.clone());
+            }
+        }
+        Ok(left)
+    }
+
+    /// The user's tree with what stands at these paths of the working tree.
+    fn overlay<'p>(
+        &mut self,
+        paths: impl Iterator<Item = &'p RepoPath>,
+    ) -> Result<ObjectId, Failure> {
+        let objects = self.objects;
+        let mut editor = objects.edit_tree(self.head).map_err(failed("edit a tree"))?;
+        for path in paths {
+            let place = BStr::new(path.as_bytes());
+            let (kind, content) = match self.tree.find(path)? {
+                Found::File { permissions, content } if permissions & 0o100 != 0 => {
+                    (EntryKind::BlobExecutable, self.forms.git_form(path, &content)?)
+                }
+                Found::File { content, .. } => {
+                    (EntryKind::Blob, self.forms.git_form(path, &content)?)
+                }
+                Found::Link { target } => (EntryKind::Link, target),
+                // Removing a name whose directory came in its place would remove that.
+                Found::Directory => continue,
+                Found::Absent | Found::Other => {
+                    editor.remove(place).map_err(failed("edit a tree"))?;
+                    continue;
+                }
+            };
+            let blob = objects.write_blob(content).map_err(failed("store a file"))?;
+            editor.upsert(place, kind, blob).map_err(failed("edit a tree"))?;
+        }
+        Ok(editor.write().map_err(failed("store a tree"))?.detach())
+    }
+}

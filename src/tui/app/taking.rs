@@ -1,0 +1,101 @@
+//! Taking a part of an environment's work from its diff: what is taken is what is seen.
+
+use super::super::action::Action;
+use super::{App, DiffView, Tag, View};
+use crate::model::decision::{Decision, Portion};
+use crate::model::diff::{Detail, DiffContent, Whitespace};
+use crate::model::id::EnvironmentId;
+use crate::proto::{DiffSide, Request, Target};
+
+impl DiffView {
+    /// What would be taken of the chosen file: the hunk the reader is in, or all of it.
+    fn portion(&self, action: Action) -> Option<Portion> {
+        let path = self.chosen()?.path.clone();
+        match (action, &self.lines.as_ref()?.content) {
+            (Action::TakeHunk, DiffContent::Text(hunks)) if !hunks.is_empty() => {
+                let hunk = hunks.get(self.hunk_here()?)?;
+                Some(Portion::Hunk { path, start: hunk.new_start, lines: hunk.new_lines })
+            }
+            _ => Some(Portion::Paths(vec![path])),
+        }
+    }
+
+    /// Compares with what was taken, or with the base again.
+    fn toggle_since_taken(&mut self, name: &str) {
+        (self.from, self.title) = match self.from {
+            DiffSide::Taken => (DiffSide::Base, format!("{name} since its base")),
+            _ => (DiffSide::Taken, format!("{name} since you took of it")),
+        };
+        self.diff = None;
+        self.forget();
+    }
+
+    /// Asks again after something was taken or given back.
+    fn request_again(&self) -> Option<Request> {
+        let mut request = self.request_detail(Detail::Counted)?;
+        if let (DiffSide::Taken, Request::ReadDiff { from, .. }) = (&self.from, &mut request) {
+            *from = DiffSide::Taken;
+        }
+        Some(request)
+    }
+}
+
+impl App {
+    /// Takes the hunk the reader is in, or the file, from the snapshot that is on the screen.
+    pub(super) fn take_of_diff(&mut self, action: Action) {
+        let Some(View::Diff(view)) = self.views.last() else { return };
+        let snapshot = view.diff.as_ref().map(|diff| diff.to.clone());
+        let Some(portion) = view.portion(action) else {
+            return self.say("it is still being read");
+        };
+        let hunk = matches!(portion, Portion::Hunk { .. });
+        if hunk && view.whitespace == Whitespace::Ignored {
+            return self.say_with_hint("a hunk is taken with its blanks", "w shows them");
+        }
+        let target = Target::Id(view.environment.clone());
+        let path = view.chosen().map(|file| file.path.to_string()).unwrap_or_default();
+        self.say(format!("taking {} {path} …", if hunk { "a hunk of" } else { "all of" }));
+        self.send(Request::Apply { target, portion, snapshot }, Tag::Decide);
+    }
+
+    /// Shows in the diff on top only what is new since something was taken, or all again.
+    pub(super) fn diff_since_taken(&mut self) {
+        let Some(View::Diff(view)) = self.views.last() else { return };
+        let name = self.name(&view.environment);
+        let Some(View::Diff(view)) = self.views.last_mut() else { return };
+        view.toggle_since_taken(&name);
+        let (request, ticket) = (view.request(), view.ticket);
+        self.send(request, Tag::View(ticket));
+    }
+
+    /// Has diffs of an environment say anew what of it was taken.
+    pub(super) fn mark_taken(&mut self, environment: &EnvironmentId) {
+        let mut asked = Vec::new();
+        for view in &mut self.views {
+            let View::Diff(view) = view else { continue };
+            if view.environment == *environment
+                && let Some(request) = view.request_again()
+            {
+                view.read_again();
+                asked.push((request, view.ticket));
+            }
+        }
+        for (request, ticket) in asked {
+            self.send(request, Tag::Refresh(ticket));
+        }
+    }
+}
+
+/// What was applied, in words.
+pub(super) fn applied(decision: &Decision, files: &str) -> String {
+    let name = &decision.name;
+    match &decision.portion {
+        Portion::Hunk { path, .. } => format!("took a hunk of {path} from {name}"),
+        Portion::Paths(paths) if paths.len() == 1 => {
+            format!("took {} from {name}", paths[0])
+        }
+        Portion::All | Portion::Paths(_) => {
+            format!("applied {name}: {files} in your working tree")
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Taking a file or a hunk from the diff, and what is said of what was taken.
+
+use super::super::app::{App, DiffView, Effect, Happening, Tag, View};
+use super::sample;
+use super::{LARGE, MIDDLE, NOW, Request, SMALL, Size, picture, requests, type_keys};
+use crate::model::decision::{Decision, DecisionKind, Portion};
+use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, Taken};
+use crate::model::id::{DecisionId, EnvironmentName};
+use crate::model::path::RepoPath;
+use crate::proto::{DiffSide, Event, Reply, Target};
+
+fn outline() -> Diff {
+    let mut diff = sample::diff();
+    for (file, number) in diff.files.iter_mut().zip(1..) {
+        file.content = DiffContent::Unread;
+        file.new_blob = Some(sample::commit(number));
+    }
+    diff
+}
+
+fn view(app: &App) -> &DiffView {
+    match app.views.last() {
+        Some(View::Diff(view)) => view,
+        other => panic!("the diff is open, not {other:?}"),
+    }
+}
+
+/// Answers whatever was asked about a file with this one.
+fn give_file(app: &mut App, effects: Vec<Effect>, file: &FileDiff) {
+    for effect in effects {
+        if let Effect::Send(Request::ReadFileDiff { .. }, tag) = effect {
+            let reply = Reply::FileDiff(Box::new(file.clone()));
+            app.happen(Happening::Reply(tag, Ok(reply)), NOW);
+        }
+    }
+}
+
+fn opened(size: Size) -> App {
+    let mut app = sample::deck(size);
+    type_keys(&mut app, "d");
+    let ticket = view(&app).ticket;
+    let reply = Ok(Reply::Diff(outline()));
+    let asked = app.happen(Happening::Reply(Tag::View(ticket), reply), NOW);
+    give_file(&mut app, asked, &sample::diff().files[0]);
+    app
+}
+
+fn taken(portion: Portion) -> Decision {
+    Decision {
+        id: DecisionId(4),
+        kind: DecisionKind::Apply,
+        environment: sample::id(1),
+        name: EnvironmentName::parse("brave-otter").expect("a good name"),
+        repository: "/home/ada/shop".into(),
+        at: NOW,
+        snapshot: None,
+        commit: None,
+        paths: vec![RepoPath::new("src/api/checkout.rs")],
+        undone: false,
+        portion,
+    }
+}
+
+#[test]
+fn a_hunk_or_a_file_is_taken_from_the_snapshot_that_is_seen() {
+    let mut app = opened(MIDDLE);
+    let path = RepoPath::new("src/api/checkout.rs");
+    let apply = |portion| Request::Apply {
+        target: Target::Id(sample::id(1)),
+        portion,
+        snapshot: Some(sample::commit(9)),
+    };
+    let hunk = Portion::Hunk { path: path.clone(), start: 10, lines: 7 };
+    assert_eq!(requests(type_keys(&mut app, "jja")), [apply(hunk.clone())]);
+    assert_eq!(requests(type_keys(&mut app, "A")), [apply(Portion::Paths(vec![path]))]);
+    let decision = Box::new(taken(hunk));
+    app.happen(Happening::Reply(Tag::Decide, Ok(Reply::Decided(decision))), NOW);
+    let seen = picture(&app);
+    assert!(seen.contains("took a hunk of src/api/checkout.rs from brave-otter"), "{seen}");
+    let repository = app.settings.repository.clone().expect("the sample has one");
+    assert_eq!(requests(type_keys(&mut app, "u")), [Request::Undo { repository }]);
+}
+
+#[test]
+fn a_hunk_whose_blanks_are_hidden_is_not_taken() {
+    let mut app = opened(MIDDLE);
+    let asked = type_keys(&mut app, "w");
+    give_file(&mut app, asked, &sample::diff().files[0]);
+    assert_eq!(requests(type_keys(&mut app, "a")), []);
+    assert!(picture(&app).contains("a hunk is taken with its blanks"));
+}
+
+#[test]
+fn a_file_without_lines_is_taken_whole_and_one_that_is_being_read_is_not_taken() {
+    let mut app = opened(MIDDLE);
+    let asked = type_keys(&mut app, "]]");
+    assert_eq!(requests(type_keys(&mut app, "a")), []);
+    assert!(picture(&app).contains("it is still being read"));
+    give_file(&mut app, asked, &sample::diff().files[2]);
+    let asked = requests(type_keys(&mut app, "a"));
+    assert!(
+        matches!(asked.as_slice(), [Request::Apply { portion: Portion::Paths(paths), .. }] if paths.len() == 1),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn what_was_taken_is_asked_for_anew_after_every_decision_and_shown() {
+    for size in [SMALL, MIDDLE, LARGE] {
+        let mut app = opened(size);
+        let event = Event::Decided(Box::new(taken(Portion::All)));
+        let asked = app.happen(Happening::Event(event), NOW);
+        let of_files = requests(asked.clone());
+        assert!(
+            of_files.iter().any(|request| {
+                matches!(request, Request::ReadDiff { detail: Detail::Counted, .. })
+            }),
+            "{of_files:?}"
+        );
+        let mut diff = outline();
+        diff.files[0].taken = Taken::Part;
+        diff.files[1].taken = Taken::All;
+        let mut file = sample::diff().files[0].clone();
+        let DiffContent::Text(hunks) = &mut file.content else { panic!("lines") };
+        hunks[0].taken = true;
+        give_file(&mut app, asked, &file);
+        let ticket = view(&app).ticket;
+        app.happen(Happening::Reply(Tag::Refresh(ticket), Ok(Reply::Diff(diff))), NOW);
+        let seen = picture(&app);
+        assert!(seen.contains("· partly taken"), "{seen}");
+        assert!(seen.contains("@@ -10,5 +10,7 @@ · taken"), "{seen}");
+        assert!(seen.contains("a take hunk") && seen.contains("A take file"), "{seen}");
+    }
+}
+
+#[test]
+fn only_what_is_new_since_something_was_taken_is_shown_on_demand() {
+    let mut app = opened(MIDDLE);
+    let asked = requests(type_keys(&mut app, "T"));
+    let of = |side: DiffSide| move |request: &Request| matches!(request, Request::ReadDiff { from, .. } if *from == side);
+    assert!(asked.iter().any(of(DiffSide::Taken)), "{asked:?}");
+    assert!(picture(&app).contains("brave-otter since you took of it"));
+    let asked = requests(type_keys(&mut app, "T"));
+    assert!(asked.iter().any(of(DiffSide::Base)), "{asked:?}");
+    assert!(picture(&app).contains("brave-otter since its base"));
+}
