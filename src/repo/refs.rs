@@ -9,6 +9,9 @@ use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 
 use crate::model::id::EnvironmentId;
 
+/// What every one of them begins with.
+pub(super) const OURS: &str = "refs/agentdeck/";
+
 /// In the store: the newest snapshot of an environment.
 pub(super) fn snapshot(environment: &EnvironmentId) -> FullName {
     name(&format!("refs/agentdeck/{environment}/snap"))
