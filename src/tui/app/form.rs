@@ -15,6 +15,10 @@ use super::Settings;
 /// The word that stands for a command instead of a profile.
 const COMMAND: &str = "command";
 
+/// What becomes of the user's uncommitted work: it is not in the environment, or comes along.
+const LEAVE: &str = "committed only";
+const BRING: &str = "bring uncommitted along";
+
 /// One of a few words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
@@ -45,18 +49,20 @@ pub(crate) enum FormField {
     Engine,
     Image,
     Base,
+    Changes,
     Network,
     Allow,
 }
 
 impl FormField {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Name,
         Self::Agent,
         Self::Command,
         Self::Engine,
         Self::Image,
         Self::Base,
+        Self::Changes,
         Self::Network,
         Self::Allow,
     ];
@@ -69,6 +75,7 @@ impl FormField {
             Self::Engine => "Engine",
             Self::Image => "Image",
             Self::Base => "Base",
+            Self::Changes => "Changes",
             Self::Network => "Network",
             Self::Allow => "Allow",
         }
@@ -82,7 +89,7 @@ impl FormField {
             Self::Image => "name, FILE.tar or dockerfile:PATH",
             Self::Base => "HEAD",
             Self::Allow => "HOST:PORT, more after a blank",
-            Self::Agent | Self::Engine | Self::Network => "",
+            Self::Agent | Self::Engine | Self::Changes | Self::Network => "",
         }
     }
 }
@@ -96,6 +103,7 @@ pub(crate) struct NewForm {
     pub(crate) engine: Choice,
     pub(crate) image: Field,
     pub(crate) base: Field,
+    pub(crate) changes: Choice,
     pub(crate) network: Choice,
     pub(crate) allow: Field,
     pub(crate) error: Option<Failure>,
@@ -114,6 +122,7 @@ impl NewForm {
             ),
             image: Field::default(),
             base: Field::default(),
+            changes: Choice::new([LEAVE, BRING]),
             network: Choice::new(
                 [NetworkMode::Open, NetworkMode::Allow, NetworkMode::None, NetworkMode::Bridge]
                     .map(|mode| mode.to_string()),
@@ -128,6 +137,8 @@ impl NewForm {
         let asks = |field: &FormField| match field {
             FormField::Command => self.agent.word() == COMMAND,
             FormField::Image => self.engine.word() == EngineKind::Docker.to_string(),
+            // What is uncommitted stands on what is checked out, and on nothing else.
+            FormField::Changes => self.base.text().trim().is_empty(),
             _ => true,
         };
         FormField::ALL.into_iter().filter(asks).collect()
@@ -140,7 +151,7 @@ impl NewForm {
             FormField::Image => Some(&self.image),
             FormField::Base => Some(&self.base),
             FormField::Allow => Some(&self.allow),
-            FormField::Agent | FormField::Engine | FormField::Network => None,
+            FormField::Agent | FormField::Engine | FormField::Changes | FormField::Network => None,
         }
     }
 
@@ -148,6 +159,7 @@ impl NewForm {
         match field {
             FormField::Agent => Some(&self.agent),
             FormField::Engine => Some(&self.engine),
+            FormField::Changes => Some(&self.changes),
             FormField::Network => Some(&self.network),
             _ => None,
         }
@@ -170,6 +182,7 @@ impl NewForm {
             FormField::Allow => &mut self.allow,
             FormField::Agent => return step(&mut self.agent, input),
             FormField::Engine => return step(&mut self.engine, input),
+            FormField::Changes => return step(&mut self.changes, input),
             FormField::Network => return step(&mut self.network, input),
         };
         field.take(input);
@@ -208,11 +221,12 @@ impl NewForm {
         let image = image.map(|text| ImageSource::from(text).from_directory(&repository));
         let allow = self.allow.text().split_whitespace().map(str::parse).collect::<Result<_, _>>();
         let allow = allow.inspect_err(|_| self.focus = FormField::Allow)?;
+        let base = text(&self.base);
         Ok(EnvironmentSpec {
             repository,
             name,
-            base: text(&self.base),
-            with_changes: false,
+            with_changes: base.is_none() && self.changes.word() == BRING,
+            base,
             work,
             engine: Some(engine),
             image,

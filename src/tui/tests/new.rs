@@ -2,7 +2,9 @@
 
 use super::super::app::App;
 use super::sample;
-use super::{LARGE, MIDDLE, SMALL, Size, TINY, picture, type_keys};
+use super::{
+    KeyCode, LARGE, MIDDLE, NOW, Request, SMALL, Size, TINY, key, picture, requests, type_keys,
+};
 
 fn opened(size: Size) -> App {
     let mut app = sample::deck(size);
@@ -26,25 +28,25 @@ fn the_form_at_80_by_24() {
     insta::assert_snapshot!(picture(&opened(SMALL)), @r"
      agentdeck  shop · 6 environments                       main ↑2 · 1 uncommitted
     ▌● brave-otter              ┌ 1 ● brave-otter · claude 1/2 · 1 min ────────────┐
-    ▌  claude · 1 min    +41 −7 │✻ Welcome back                                    │
-        ┌ New environment ──────────────────────────────────────── Esc cancels ┐   │
-     ● c│                                                                      │   │
-       c│▌ Name      swift-heron                                               │   │
+    ▌  c┌ New environment ──────────────────────────────────────── Esc cancels ┐   │
         │                                                                      │   │
-     ✓ d│  Agent     ● shell   ○ claude   ○ codex   ○ command                  │   │
-       d│                                                                      │   │
-        │  Engine    ● native   ○ docker                                       │   │
-     ✗ e│                                                                      │   │
-       e│  Base      HEAD                                                      │   │
-        │                                                                      │   │
-     ◌ f│  Network   ● open   ○ allow   ○ none   ○ bridge                      │   │
+     ● c│▌ Name      swift-heron                                               │   │
        c│                                                                      │   │
-        │  Allow     HOST:PORT, more after a blank                             │   │
-     ■ g│                                                                      │   │
+        │  Agent     ● shell   ○ claude   ○ codex   ○ command                  │   │
+     ✓ d│                                                                      │   │
+       d│  Engine    ● native   ○ docker                                       │   │
+        │                                                                      │   │
+     ✗ e│  Base      HEAD                                                      │   │
+       e│                                                                      │   │
+        │  Changes   ● committed only   ○ bring uncommitted along              │   │
+     ◌ f│                                                                      │   │
+       c│  Network   ● open   ○ allow   ○ none   ○ bridge                      │   │
+        │                                                                      │   │
+     ■ g│  Allow     HOST:PORT, more after a blank                             │   │
        s│                                                                      │   │
+        │                                                                      │   │
         │ Enter make it  Tab next field  ← → choose                            │   │
         └──────────────────────────────────────────────────────────────────────┘   │
-                                │                                                  │
                                 │                                                  │
                                 └ +41 −7 · 5 files · 2 commits · base+3 ───────────┘
      Enter take over  n new  d diff  v history  Space mark  ? help  q leave
@@ -64,25 +66,25 @@ fn the_form_at_120_by_40() {
     │  └ 214 lines                                             ││  test names::wide ... ok                                 │
     │                                                          ││                                                          │
     │● Update(src/api/limit.rs)                                ││                                                          │
-    │  └ 41 additions and 7 removals                           ││                                                          │
-    │                       ┌ New environment ──────────────────────────────────────── Esc cancels ┐                       │
-    │Do you want to run `car│                                                                      │                       │
-    │❯ 1. Yes               │▌ Name      swift-heron                                               │                       │
-    │  2. No                │                                                                      │                       │
-    │                       │  Agent     ● shell   ○ claude   ○ codex   ○ command                  │                       │
+    │  └ 41 additions and 7 ┌ New environment ──────────────────────────────────────── Esc cancels ┐                       │
+    │                       │                                                                      │                       │
+    │Do you want to run `car│▌ Name      swift-heron                                               │                       │
+    │❯ 1. Yes               │                                                                      │                       │
+    │  2. No                │  Agent     ● shell   ○ claude   ○ codex   ○ command                  │                       │
     │                       │                                                                      │                       │
     │                       │  Engine    ● native   ○ docker                                       │                       │
     │                       │                                                                      │                       │
-    └ +41 −7 · 5 files · 2 c│  Base      HEAD                                                      │───────────────────────┘
-    ┌ 3 ✓ dry-fox · aider · │                                                                      │0 s ───────────────────┐
-    │$ aider --yes          │  Network   ● open   ○ allow   ○ none   ○ bridge                      │                       │
-    │Applied edit to README.│                                                                      │                       │
-    │                       │  Allow     HOST:PORT, more after a blank                             │1                      │
+    │                       │  Base      HEAD                                                      │                       │
+    └ +41 −7 · 5 files · 2 c│                                                                      │───────────────────────┘
+    ┌ 3 ✓ dry-fox · aider · │  Changes   ● committed only   ○ bring uncommitted along              │0 s ───────────────────┐
+    │$ aider --yes          │                                                                      │                       │
+    │Applied edit to README.│  Network   ● open   ○ allow   ○ none   ○ bridge                      │                       │
+    │                       │                                                                      │1                      │
+    │                       │  Allow     HOST:PORT, more after a blank                             │                       │
     │                       │                                                                      │                       │
     │                       │                                                                      │                       │
     │                       │ Enter make it  Tab next field  ← → choose                            │                       │
     │                       └──────────────────────────────────────────────────────────────────────┘                       │
-    │                                                          ││                                                          │
     │                                                          ││                                                          │
     │                                                          ││                                                          │
     │                                                          ││                                                          │
@@ -120,7 +122,6 @@ fn the_form_at_200_by_60() {
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
-    │                                                                ││                                                                 ││                                                                 │
     │                                                               ┌ New environment ──────────────────────────────────────── Esc cancels ┐                                                               │
     │                                                               │                                                                      │                                                               │
     │                                                               │▌ Name      swift-heron                                               │                                                               │
@@ -129,11 +130,13 @@ fn the_form_at_200_by_60() {
     │                                                               │                                                                      │                                                               │
     │                                                               │  Engine    ● native   ○ docker                                       │                                                               │
     │                                                               │                                                                      │                                                               │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────────────────────────│  Base      HEAD                                                      │12 −2 · 1 file ────────────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────────────────────────│                                                                      │ ■ grey-owl · shell · stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                                              │  Network   ● open   ○ allow   ○ none   ○ bridge                      │                                                               │
-    │main.c:3:1: error: expected ';'                                │                                                                      │stopped · S starts it again                                    │
-    │make: *** [Makefile:2: shop] Error 1                           │  Allow     HOST:PORT, more after a blank                             │                                                               │
+    │                                                               │  Base      HEAD                                                      │                                                               │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────────────────────────│                                                                      │12 −2 · 1 file ────────────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────────────────────────│  Changes   ● committed only   ○ bring uncommitted along              │ ■ grey-owl · shell · stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                                              │                                                                      │                                                               │
+    │main.c:3:1: error: expected ';'                                │  Network   ● open   ○ allow   ○ none   ○ bridge                      │stopped · S starts it again                                    │
+    │make: *** [Makefile:2: shop] Error 1                           │                                                                      │                                                               │
+    │                                                               │  Allow     HOST:PORT, more after a blank                             │                                                               │
     │                                                               │                                                                      │                                                               │
     │                                                               │                                                                      │                                                               │
     │                                                               │ Enter make it  Tab next field  ← → choose                            │                                                               │
@@ -157,8 +160,29 @@ fn the_form_at_200_by_60() {
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
-    │                                                                ││                                                                 ││                                                                 │
     └────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  s shell  z zoom  ? help  q leave
     ");
+}
+
+#[test]
+fn uncommitted_work_comes_along_when_it_is_asked_for() {
+    let made = |keys: &[KeyCode]| {
+        let mut app = opened(SMALL);
+        let mut asked = Vec::new();
+        for code in keys {
+            asked = requests(app.happen(key(*code), NOW));
+        }
+        let spec = asked.into_iter().find_map(|request| match request {
+            Request::CreateEnvironment { spec } => Some(spec),
+            _ => None,
+        });
+        spec.expect("it is asked for").with_changes
+    };
+    let to_changes = [KeyCode::Tab; 4];
+    assert!(!made(&[KeyCode::Enter]));
+    assert!(made(&[&to_changes[..], &[KeyCode::Right, KeyCode::Enter]].concat()));
+    // On another base it would not fit; the choice is not there.
+    let base = [KeyCode::BackTab, KeyCode::Char('x'), KeyCode::Enter];
+    assert!(!made(&[&to_changes[..], &[KeyCode::Right], &base].concat()));
 }
