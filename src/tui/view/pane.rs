@@ -38,7 +38,7 @@ pub(super) fn draw(
         let mut frame = Frame::new(style, title);
         frame.weight = if held { Weight::Heavy } else { Weight::Light };
         frame.corner = corner(app, environment, &key, tile.area.width);
-        frame.bottom = bottom(app, environment);
+        frame.bottom = bottom(app, environment, tile.area.width.saturating_sub(2));
         frame.draw(buffer, tile.area);
     } else {
         put(buffer, Rect { height: 1, ..tile.area }, title);
@@ -125,8 +125,8 @@ fn corner(app: &App, environment: &Environment, key: &PaneKey, width: u16) -> Li
     Line::default()
 }
 
-/// ` +41 −7 · 5 files · base+3 · 2 denied `
-fn bottom(app: &App, environment: &Environment) -> Line<'static> {
+/// ` +41 −7 · 5 files · base+3 · 2 denied `, without the parts that there is no room for.
+fn bottom(app: &App, environment: &Environment, width: u16) -> Line<'static> {
     let theme = app.settings.theme;
     let divergence = environment.divergence;
     let change = divergence.change;
@@ -164,11 +164,15 @@ fn bottom(app: &App, environment: &Environment) -> Line<'static> {
         return Line::default();
     }
     let mut spans = vec![Span::raw(" ")];
-    for (index, part) in parts.into_iter().enumerate() {
-        if index > 0 {
-            spans.push(Span::styled(" · ", theme.quiet()));
+    let mut room = usize::from(width).saturating_sub(2);
+    for part in parts {
+        let between = if spans.len() > 1 { " · " } else { "" };
+        let needed = between.chars().count() + part.iter().map(Span::width).sum::<usize>();
+        if needed <= room {
+            room -= needed;
+            spans.push(Span::styled(between, theme.quiet()));
+            spans.extend(part);
         }
-        spans.extend(part);
     }
     spans.push(Span::raw(" "));
     Line::from(spans)
