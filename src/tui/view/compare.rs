@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::super::app::{App, CompareView, Search};
 use super::super::theme::Theme;
-use super::super::widget::{Frame, fit, foreign, left_and_right, put};
+use super::super::widget::{Frame, fit, foreign, put};
 use super::diff::{fit_path, search};
 use crate::model::comparison::{
     Agreement, Comparison, ComparisonCell, ComparisonRow, letter, letters,
@@ -28,6 +28,9 @@ struct Columns {
     path: u16,
     agreement: u16,
     each: u16,
+    /// The largest numbers of lines added and removed, with their signs.
+    added: usize,
+    removed: usize,
 }
 
 pub(super) fn draw(
@@ -48,7 +51,7 @@ pub(super) fn draw(
     if inner.height < 2 {
         return None;
     }
-    let columns = columns(inner.width, comparison.attempts.len() as u16);
+    let columns = columns(inner.width, comparison);
     head(theme, comparison, columns, Rect { height: 1, ..inner }, buffer);
     let mut list = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
     if list.height > 2 {
@@ -73,18 +76,23 @@ pub(super) fn draw(
         let place = Rect { y, height: 1, ..list };
         draw_row(theme, row, comparison.counted, columns, (place, at == view.place.row), buffer);
     }
-    search(theme, &view.filter, area, buffer)
+    search(theme, &view.filter, None, area, buffer)
 }
 
-fn columns(width: u16, attempts: u16) -> Columns {
-    let attempts = attempts.max(1);
+fn columns(width: u16, comparison: &Comparison) -> Columns {
+    let attempts = (comparison.attempts.len() as u16).max(1);
+    let widest = |lines: fn(&ComparisonCell) -> u64| {
+        let cells = comparison.rows.iter().flat_map(|row| row.cells.iter().flatten());
+        cells.map(lines).max().map_or(0, |lines| lines.to_string().len() + 1).max(2)
+    };
+    let (added, removed) = (widest(|cell| cell.added), widest(|cell| cell.removed));
     if width < ROOMY {
-        let each = LETTER;
-        return Columns { path: width.saturating_sub(each * attempts), agreement: 0, each };
+        let path = width.saturating_sub(LETTER * attempts);
+        return Columns { path, agreement: 0, each: LETTER, added, removed };
     }
-    let each = ((width - AGREEMENT) * 3 / 5 / attempts).clamp(8, 24);
+    let each = ((width - AGREEMENT) * 3 / 5 / attempts).clamp(8, 26);
     let path = width.saturating_sub(each * attempts + AGREEMENT);
-    Columns { path, agreement: AGREEMENT, each }
+    Columns { path, agreement: AGREEMENT, each, added, removed }
 }
 
 impl Columns {
@@ -131,15 +139,16 @@ fn totals(
     put(buffer, Rect { width: columns.path, ..area }, Line::styled(words, theme.quiet()));
     for (index, total) in comparison.totals().iter().enumerate() {
         let ChangeCount { added, removed, files } = *total;
-        let mut spans = vec![Span::styled(files.to_string(), theme.strong())];
-        if columns.agreement > 0 {
-            spans.push(Span::styled(if files == 1 { " file" } else { " files" }, theme.quiet()));
+        let place = columns.place(area, index);
+        if columns.agreement == 0 {
+            put(buffer, place, Line::styled(files.to_string(), theme.strong()));
+            continue;
         }
-        if comparison.counted && columns.agreement > 0 {
-            spans.push(Span::styled(format!(" +{added}"), theme.good()));
-            spans.push(Span::styled(format!(" −{removed}"), theme.bad()));
-        }
-        put(buffer, columns.place(area, index), Line::from(spans));
+        let noun = if files == 1 { "file" } else { "files" };
+        let words = format!("{files} {noun}");
+        let lines = if comparison.counted { (added, removed) } else { (0, 0) };
+        let line = numbers(theme, lines, columns, (words, theme.quiet()), place.width);
+        put(buffer, place, line);
     }
 }
 
@@ -168,8 +177,8 @@ fn draw_row(
         if columns.agreement == 0 {
             put(buffer, place, short_cell(theme, row, attempt));
         } else {
-            let (left, right) = cell(theme, row, attempt, counted);
-            left_and_right(buffer, place, left, right);
+            let line = cell(theme, row, attempt, counted, (columns, place.width));
+            put(buffer, place, line);
         }
     }
 }
@@ -197,27 +206,66 @@ fn cell(
     row: &ComparisonRow,
     attempt: usize,
     counted: bool,
-) -> (Line<'static>, Line<'static>) {
-    let Some(cell) = &row.cells[attempt] else {
-        return (Line::styled("·", theme.quiet()), Line::default());
-    };
+    (columns, width): (Columns, u16),
+) -> Line<'static> {
+    let Some(cell) = &row.cells[attempt] else { return Line::styled("·", theme.quiet()) };
     if let Some(first) = first_alike(row, cell).filter(|first| *first < attempt) {
-        return (Line::styled(format!("= {}", letter(first)), theme.quiet()), Line::default());
+        return Line::styled(format!("= {}", letter(first)), theme.quiet());
     }
+    let lines = if counted { (cell.added, cell.removed) } else { (0, 0) };
     let word = match cell.change {
-        FileChange::Added => "new ",
-        FileChange::Deleted => "gone ",
-        FileChange::Renamed => "moved ",
-        FileChange::Mode => "mode ",
-        FileChange::Modified if counted => "",
-        FileChange::Modified => "changed ",
+        FileChange::Added => "new",
+        FileChange::Deleted => "gone",
+        FileChange::Renamed => "moved",
+        FileChange::Mode => "mode",
+        // What is not text has no lines.
+        FileChange::Modified if lines == (0, 0) => "changed",
+        FileChange::Modified => "",
     };
-    let mut spans = Vec::new();
-    if counted {
-        spans.push(Span::styled(format!("+{}", cell.added), theme.good()));
-        spans.push(Span::styled(format!(" −{}", cell.removed), theme.bad()));
+    numbers(theme, lines, columns, (word.to_owned(), theme.quiet()), width)
+}
+
+/// Numbers of lines in columns and a word after them. Where there is no room for all of it, the
+/// numbers that are none go first, then the word.
+fn numbers(
+    theme: Theme,
+    (added, removed): (u64, u64),
+    columns: Columns,
+    (word, tone): (String, Style),
+    width: u16,
+) -> Line<'static> {
+    let number = |sign: char, lines: u64| match lines {
+        0 => String::new(),
+        lines => format!("{sign}{lines}"),
+    };
+    let (more, less) = (number('+', added), number('−', removed));
+    let words = |parts: [String; 3]| {
+        let mut spans = Vec::new();
+        for (part, tone) in parts.into_iter().zip([theme.good(), theme.bad(), tone]) {
+            if !part.is_empty() {
+                let blank = if spans.is_empty() { "" } else { " " };
+                spans.push(Span::styled(format!("{blank}{part}"), tone));
+            }
+        }
+        Line::from(spans)
+    };
+    let aligned = words([
+        format!("{more:>width$}", width = columns.added),
+        format!("{less:>width$}", width = columns.removed),
+        word.clone(),
+    ]);
+    if aligned.width() <= usize::from(width) {
+        return aligned;
     }
-    (Line::from(spans), Line::styled(word, theme.quiet()))
+    let close = words([more.clone(), less.clone(), word.clone()]);
+    if close.width() <= usize::from(width) {
+        return close;
+    }
+    let lines = words([more, less, String::new()]);
+    if lines.width() <= usize::from(width) {
+        return lines;
+    }
+    words([String::new(), String::new(), word])
 }
 
 /// One letter: the attempt's own, or that of the first with the same content.
