@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use agentdeck::model::comparison::Attempt;
-use agentdeck::model::diff::{Detail, FileSide, Whitespace};
+use agentdeck::model::diff::{Detail, FileSide, Reach, Whitespace};
 use agentdeck::model::id::{CommitId, EnvironmentId, EnvironmentName};
 use agentdeck::proto::{Reply, ServerMessage, wire};
 use agentdeck::repo::diff::Counts;
@@ -55,7 +55,8 @@ fn main() {
     let (old, new) = (side(file.old_blob), side(file.new_blob));
     let one = measure(|| {
         let paths = (file.path.clone(), None);
-        let made = diff::file(&open(), paths, Some(&old), Some(&new), Whitespace::Exact);
+        let made =
+            diff::file(&open(), paths, (Some(&old), Some(&new)), Whitespace::Exact, Reach::Usual);
         carry(Reply::FileDiff(Box::new(made.expect("a diff"))));
     });
     let matrix = measure(|| {

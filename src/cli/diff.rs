@@ -83,7 +83,7 @@ async fn left_out(
 ) -> Result<Vec<Skipped>, Failure> {
     let snapshot = match side {
         DiffSide::Base | DiffSide::Taken => return Ok(Vec::new()),
-        DiffSide::Head => None,
+        DiffSide::Head | DiffSide::Newest => None,
         DiffSide::Snapshot(id) => Some(id.clone()),
     };
     let request = |target| Request::ReadLeftOut { target, snapshot: snapshot.clone() };

@@ -189,7 +189,8 @@ struct Taken {
     snapshot: Option<Snapshot>,
     head: CommitId,
     count: u32,
-    divergence: Divergence,
+    /// Where it stands now, unless nothing is new.
+    divergence: Option<Divergence>,
 }
 
 impl Job {
@@ -217,14 +218,14 @@ impl Job {
         let sight = moments::look(&self.shared, &self.record.environment.id).await;
         let occasion = self.occasion(cause, &sight);
         self.ran = sight.runs;
-        let result = self.take(touched, occasion, &sight).await;
+        let result = self.take(touched, occasion, &sight, recount).await;
         if let Ok(Taken { snapshot: Some(_), .. }) = &result {
             self.inputs = sight.inputs;
             self.output = sight.output;
             self.sequence = sight.screen.as_ref().map(|screen| screen.sequence);
         }
         let answer = result.as_ref().map(|taken| taken.head.clone()).map_err(Clone::clone);
-        self.tell(result, recount).await;
+        self.tell(result).await;
         for (_, asked) in pending.asked {
             let _ = asked.send(answer.clone());
         }
@@ -246,15 +247,17 @@ impl Job {
         Occasion { cause, at: now(), by, output: sight.output }
     }
 
-    /// Takes a snapshot and measures where the environment stands.
+    /// Takes a snapshot and measures where the environment stands, if that may be elsewhere.
     async fn take(
         &self,
         touched: Touched,
         occasion: Occasion,
         sight: &Sight,
+        recount: bool,
     ) -> Result<Taken, Failure> {
         let (shared, record) = (self.shared.clone(), self.record.clone());
         let (ahead, count) = (self.ahead, self.count);
+        let first = count.is_none();
         let screen = sight.screen.clone();
         let same = screen.as_ref().is_some_and(|screen| Some(screen.sequence) == self.sequence);
         blocking(move || {
@@ -274,10 +277,12 @@ impl Job {
                 (None, Some(count)) => count,
                 (None, None) => repo::history::count(&store, id)?,
             };
-            let divergence = Divergence {
-                change: repo::divergence::since_base(&store, id)?,
-                ahead,
-                behind: repo::divergence::behind(&user, &environment.base)?,
+            let divergence = if first || recount || snapshot.is_some() {
+                let change = repo::divergence::since_base(&store, id, &shared.counts)?;
+                let behind = repo::divergence::behind(&user, &environment.base)?;
+                Some(Divergence { change, ahead, behind })
+            } else {
+                None
             };
             let head = repo::history::head(&store, id)?;
             Ok(Taken { snapshot, head, count, divergence })
@@ -285,22 +290,20 @@ impl Job {
         .await
     }
 
-    async fn tell(&mut self, result: Result<Taken, Failure>, recount: bool) {
+    async fn tell(&mut self, result: Result<Taken, Failure>) {
         let id = &self.record.environment.id;
         match result {
             Ok(Taken { snapshot, count, divergence, .. }) => {
-                let first = self.count.is_none();
                 self.count = Some(count);
+                let Some(divergence) = divergence else { return };
                 if let Some(snapshot) = snapshot {
                     self.shared.hub.snapshot_taken(id, &snapshot);
                     let snapshot = Box::new(snapshot);
                     let report = Report::SnapshotTaken { snapshot, count, divergence };
                     self.shared.report(id, report).await;
                     packing::consider(&self.shared, &self.record);
-                } else if first || recount {
-                    self.shared.report(id, Report::Diverged(divergence)).await;
                 } else {
-                    return;
+                    self.shared.report(id, Report::Diverged(divergence)).await;
                 }
                 // Whoever judges looks at what is recorded.
                 self.shared.settled(id).await;

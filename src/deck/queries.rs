@@ -103,7 +103,7 @@ pub(super) async fn diff(
     let to = side(shared, &record, to).await?;
     let task = shared.clone();
     with_store(shared, record, move |store, record| {
-        let mut diff = repo::diff::between(store, &from, &to, detail)?;
+        let mut diff = repo::diff::known_between(store, (&from, &to), detail, &task.counts)?;
         if let Some(taken) = taking::taken(&task, record)? {
             repo::taking::mark(store, &taken, &mut diff.files)?;
         }
@@ -117,14 +117,15 @@ pub(super) async fn diff(
 
 /// One file between two contents that a diff named.
 pub(super) async fn file_diff(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
-    let Request::ReadFileDiff { target, path, old_path, old, new, whitespace } = request else {
+    let Request::ReadFileDiff { target, path, old_path, old, new, whitespace, reach } = request
+    else {
         return Err(Failure::new(FailureKind::Internal, "this is no question about a file"));
     };
     let record = shared.resolve(target).await?;
     let task = shared.clone();
     let read = with_store(shared, record, move |store, record| {
-        let paths = (path, old_path);
-        let mut file = repo::diff::file(store, paths, old.as_ref(), new.as_ref(), whitespace)?;
+        let sides = (old.as_ref(), new.as_ref());
+        let mut file = repo::diff::file(store, (path, old_path), sides, whitespace, reach)?;
         if let Some(taken) = taking::taken(&task, record)? {
             repo::taking::mark_hunks(store, &taken, &mut file)?;
         }
@@ -151,6 +152,7 @@ async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<C
             })
             .await
         }
+        DiffSide::Newest => newest(shared, record).await,
         DiffSide::Head => head(shared, record).await,
         DiffSide::Snapshot(id) => Ok(id),
     }

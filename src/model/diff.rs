@@ -13,7 +13,7 @@ use super::path::RepoPath;
 pub enum Detail {
     /// Which files differ, and how; no content is read.
     Outline,
-    /// Lines counted as well.
+    /// Lines counted as well, and what has none named.
     Counted,
     /// And the lines themselves.
     Lines,
@@ -87,6 +87,20 @@ pub struct ReviewMark {
     pub content: Option<FileSide>,
     /// Whether it is given or taken back.
     pub reviewed: bool,
+}
+
+/// Bytes of text that one diff may compare, both sides together; a message must hold its lines.
+pub const LARGEST: u64 = 96 << 20;
+
+/// How large a file may be to be compared line by line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// As large as a person reads; larger ones are named with their sizes.
+    #[default]
+    Usual,
+    /// Up to [`LARGEST`], for one that was asked for by itself.
+    Whole,
 }
 
 /// Whether blanks make lines differ.

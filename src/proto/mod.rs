@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::comparison::{AlignedFile, Comparison};
 use crate::model::decision::{Decision, Portion};
 use crate::model::destination::HostPort;
-use crate::model::diff::{Detail, Diff, FileDiff, FileSide, ReviewMark, Whitespace};
+use crate::model::diff::{Detail, Diff, FileDiff, FileSide, Reach, ReviewMark, Whitespace};
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
@@ -265,6 +265,8 @@ pub enum Request {
         old: Option<FileSide>,
         new: Option<FileSide>,
         whitespace: Whitespace,
+        #[serde(default)]
+        reach: Reach,
     },
     /// Keeps the user's word on a file as it is now.
     MarkReviewed {
@@ -354,6 +356,8 @@ pub enum DiffSide {
     Base,
     /// The base with all that the user has taken.
     Taken,
+    /// The newest snapshot there is, at once.
+    Newest,
     /// The workspace now: a snapshot is taken first if it changed.
     Head,
     Snapshot(CommitId),

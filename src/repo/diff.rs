@@ -17,20 +17,16 @@ use super::object;
 use super::store::Store;
 use crate::model::caution::{self, Caution};
 use crate::model::diff::{
-    Detail, Diff, DiffContent, DiffLine, FileChange, FileDiff, FileSide, Hunk, LineKind, Review,
-    Taken, Whitespace,
+    Detail, Diff, DiffContent, DiffLine, FileChange, FileDiff, FileSide, Hunk, LARGEST, LineKind,
+    Reach, Review, Taken, Whitespace,
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::path::RepoPath;
 
-/// Texts above this, in bytes, are not compared line by line: nobody reads such a diff, and the
-/// comparison of two such texts would hold a core for seconds.
+/// Texts above this, in bytes, are not compared line by line unless they are asked for by
+/// themselves: few read such a diff, and comparing two such texts takes a core for a moment.
 const MAX_TEXT: u64 = 4 << 20;
-
-/// Bytes of text that one diff may compare; files beyond it are listed without their lines, so
-/// that a diff always fits into one message to a client.
-const MAX_DIFF: u64 = 96 << 20;
 
 /// Compares two commits, snapshots or the user's own.
 pub fn between(
@@ -46,14 +42,15 @@ pub fn between(
 pub fn file(
     store: &Store,
     paths: (RepoPath, Option<RepoPath>),
-    old: Option<&FileSide>,
-    new: Option<&FileSide>,
+    (old, new): (Option<&FileSide>, Option<&FileSide>),
     whitespace: Whitespace,
+    reach: Reach,
 ) -> Result<FileDiff, Failure> {
     let repository = store.reader();
     let (path, old_path) = paths;
     let (old, new) = (old.map(side).transpose()?, new.map(side).transpose()?);
-    let mut reader = Reader { repository: &repository, left: u64::MAX, whitespace };
+    let largest = if reach == Reach::Whole { LARGEST } else { MAX_TEXT };
+    let mut reader = Reader { repository: &repository, largest, left: LARGEST, whitespace };
     reader.file(Change { path, old_path, old, new })
 }
 
@@ -64,21 +61,36 @@ pub(super) fn commits(
     to: &CommitId,
     detail: Detail,
 ) -> Result<Diff, Failure> {
+    with_counts(repository, (from, to), detail, &Counts::default())
+}
+
+/// As [`between`], pairs of contents that were counted before not being read again.
+pub fn known_between(
+    store: &Store,
+    ends: (&CommitId, &CommitId),
+    detail: Detail,
+    counts: &Counts,
+) -> Result<Diff, Failure> {
+    with_counts(&store.reader(), ends, detail, counts)
+}
+
+fn with_counts(
+    repository: &gix::Repository,
+    (from, to): (&CommitId, &CommitId),
+    detail: Detail,
+    counts: &Counts,
+) -> Result<Diff, Failure> {
     let trees = (object::tree_of(repository, from)?, object::tree_of(repository, to)?);
     let changes = changes(repository, trees.0, trees.1, Renames::Find)?;
-    // What is only counted is not sent, and so needs no bound in all.
-    let left = if detail == Detail::Lines { MAX_DIFF } else { u64::MAX };
-    let mut reader = Reader { repository, left, whitespace: Whitespace::Exact };
+    let whitespace = Whitespace::Exact;
+    let mut reader = Reader { repository, largest: MAX_TEXT, left: LARGEST, whitespace };
     let mut files = Vec::with_capacity(changes.len());
     for change in changes {
-        let mut file = match detail {
+        files.push(match detail {
             Detail::Outline => described(change, (DiffContent::Unread, 0, 0)),
-            Detail::Counted | Detail::Lines => reader.file(change)?,
-        };
-        if detail == Detail::Counted {
-            file.content = DiffContent::Unread;
-        }
-        files.push(file);
+            Detail::Counted => counts.file(repository, change)?,
+            Detail::Lines => reader.file(change)?,
+        });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Diff { from: from.clone(), to: to.clone(), files })
@@ -201,6 +213,9 @@ fn push(changes: &mut Vec<Change>, change: ChangeDetached) {
 /// Reads content and counts what may still be compared.
 struct Reader<'a> {
     repository: &'a gix::Repository,
+    /// Bytes of one side at most.
+    largest: u64,
+    /// Bytes of all that is still to come; files beyond it are listed without their lines.
     left: u64,
     whitespace: Whitespace,
 }
@@ -222,7 +237,7 @@ impl Reader<'_> {
         let sizes = (size(self.repository, change.old)?, size(self.repository, change.new)?);
         let (old_size, new_size) = sizes;
         let whole = old_size + new_size;
-        if old_size.max(new_size) > MAX_TEXT || whole > self.left {
+        if old_size.max(new_size) > self.largest || whole > self.left {
             return Ok((DiffContent::TooLarge { old: old_size, new: new_size }, 0, 0));
         }
         self.left -= whole;
@@ -309,12 +324,29 @@ pub(super) fn content(
 /// Lines added and removed between pairs of blobs, each pair counted once however often it is
 /// asked for: a comparison that is looked at while agents work asks for nearly the same again.
 #[derive(Default)]
-pub struct Counts(Mutex<HashMap<Pair, (u64, u64)>>);
+pub struct Counts(Mutex<HashMap<Pair, Measure>>);
 
 /// The contents before and after.
 type Pair = (Option<ObjectId>, Option<ObjectId>);
 
-/// Pairs kept at most, some 20 MB; past it the counting begins anew.
+/// What a pair of contents came to, without the lines.
+#[derive(Clone, Copy)]
+struct Measure {
+    added: u64,
+    removed: u64,
+    /// The first new line that hides something.
+    hides: Option<u32>,
+    body: Body,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Lines,
+    Binary,
+    TooLarge,
+}
+
+/// Pairs kept at most, some 40 MB; past it the counting begins anew.
 const MOST_PAIRS: usize = 1 << 18;
 
 impl Counts {
@@ -324,21 +356,51 @@ impl Counts {
         repository: &gix::Repository,
         change: &Change,
     ) -> Result<(u64, u64), Failure> {
+        let Measure { added, removed, .. } = self.measure(repository, change)?;
+        Ok((added, removed))
+    }
+
+    /// A change with its lines counted, which are not in it.
+    fn file(&self, repository: &gix::Repository, change: Change) -> Result<FileDiff, Failure> {
+        let Measure { added, removed, hides, body } = self.measure(repository, &change)?;
+        let content = if body == Body::Lines {
+            DiffContent::Unread
+        } else {
+            let (old, new) = (size(repository, change.old)?, size(repository, change.new)?);
+            match body {
+                Body::Binary => DiffContent::Binary { old, new },
+                _ => DiffContent::TooLarge { old, new },
+            }
+        };
+        let mut file = described(change, (content, added, removed));
+        file.cautions.extend(hides.map(|line| Caution::Invisible { line }));
+        Ok(file)
+    }
+
+    fn measure(&self, repository: &gix::Repository, change: &Change) -> Result<Measure, Failure> {
         let key = (change.old.map(|side| side.id), change.new.map(|side| side.id));
         if let Some(known) = self.lock().get(&key) {
             return Ok(*known);
         }
-        let (_, added, removed) =
-            Reader { repository, left: u64::MAX, whitespace: Whitespace::Exact }.content(change)?;
+        // What is only counted is not sent, and so needs no bound in all.
+        let (largest, left) = (MAX_TEXT, u64::MAX);
+        let mut reader = Reader { repository, largest, left, whitespace: Whitespace::Exact };
+        let (content, added, removed) = reader.content(change)?;
+        let body = match content {
+            DiffContent::Binary { .. } => Body::Binary,
+            DiffContent::TooLarge { .. } => Body::TooLarge,
+            DiffContent::Text(_) | DiffContent::Unread => Body::Lines,
+        };
+        let measure = Measure { added, removed, hides: hidden_line(&content), body };
         let mut counts = self.lock();
         if counts.len() >= MOST_PAIRS {
             counts.clear();
         }
-        counts.insert(key, (added, removed));
-        Ok((added, removed))
+        counts.insert(key, measure);
+        Ok(measure)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Pair, (u64, u64)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pair, Measure>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

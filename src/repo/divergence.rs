@@ -8,16 +8,21 @@ use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::snapshot::ChangeCount;
 
+use super::diff::Counts;
 use super::store::Store;
 use super::user::UserRepository;
 use super::{history, object, snapshot};
 
 /// Lines and files that the newest snapshot changes in the base.
-pub fn since_base(store: &Store, environment: &EnvironmentId) -> Result<ChangeCount, Failure> {
+pub fn since_base(
+    store: &Store,
+    environment: &EnvironmentId,
+    counts: &Counts,
+) -> Result<ChangeCount, Failure> {
     let repository = store.reader();
     let base = object::tree_of(&repository, &history::base(store, environment)?)?;
     let head = object::tree_of(&repository, &history::head(store, environment)?)?;
-    snapshot::count(&repository, base, head)
+    snapshot::count(&repository, base, head, counts)
 }
 
 /// Commits on the user's branch that the base does not have.

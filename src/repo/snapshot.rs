@@ -90,7 +90,7 @@ pub fn take(
         }
         return Ok(None);
     }
-    let change = count(&repository, previous.tree, taken.tree)?;
+    let change = count(&repository, previous.tree, taken.tree, &Counts::default())?;
     let Occasion { cause, at, by, output } = *occasion;
     let number = previous.number + 1;
     let message = Message { cause, at, change, skipped: taken.skipped, number, by, output };
@@ -184,9 +184,9 @@ pub(super) fn count(
     repository: &gix::Repository,
     from: ObjectId,
     to: ObjectId,
+    counts: &Counts,
 ) -> Result<ChangeCount, Failure> {
     let mut total = ChangeCount::default();
-    let counts = Counts::default();
     for change in diff::changes(repository, from, to, Renames::Find)? {
         let (added, removed) = counts.of(repository, &change)?;
         total.added += added;

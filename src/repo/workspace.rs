@@ -11,6 +11,7 @@ use crate::model::id::{CommitId, EnvironmentId, Timestamp};
 use crate::model::repository::Identity;
 use crate::model::snapshot::{ChangeCount, Snapshot, SnapshotCause};
 
+use super::diff::Counts;
 use super::message::Message;
 use super::private::Private;
 use super::store::Store;
@@ -130,7 +131,7 @@ fn create_inner(
         let carried = carry::bring(user, places.workspace)?;
         carry::remember(store, environment, &carried)?;
         let taken = snapshot::whole(store, environment, base, tree, places.workspace)?;
-        message.change = snapshot::count(&repository, tree, taken.tree)?;
+        message.change = snapshot::count(&repository, tree, taken.tree, &Counts::default())?;
         (first, message.skipped) = (taken.tree, taken.skipped);
     }
     let id = snapshot::commit(store, &repository, environment, first, Some(base), None, &message)?;

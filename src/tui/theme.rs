@@ -116,7 +116,9 @@ impl Theme {
             (Tone::Text, _) => line.fg(Color::Yellow),
             (Tone::Number, _) => line.fg(Color::Cyan),
             (Tone::Keyword, _) => line.fg(Color::Magenta),
-            (Tone::Name, _) => line.fg(Color::Blue),
+            // The palette's blue is too dark to read on many a black background.
+            (Tone::Name, Depth::Basic) => line.fg(Color::Blue),
+            (Tone::Name, _) => line.fg(Color::Indexed(68)),
         }
     }
 

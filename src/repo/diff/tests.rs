@@ -141,6 +141,55 @@ fn binary_and_very_large_files_are_named_with_their_sizes() {
     };
     assert_eq!(content(&from, &binary), DiffContent::Binary { old: 3, new: 4 });
     assert_eq!(content(&from, &to), DiffContent::TooLarge { old: 3, new: large.len() as u64 });
+    // One that is counted has no lines, and says so in the same way.
+    let counted = |to| commits(&oracle.open(), &from, to, Detail::Counted).expect("a diff");
+    assert_eq!(counted(&binary).files[0].content, DiffContent::Binary { old: 3, new: 4 });
+    let too_large = DiffContent::TooLarge { old: 3, new: large.len() as u64 };
+    assert_eq!(counted(&to).files[0].content, too_large);
+}
+
+#[test]
+fn a_large_file_that_is_asked_for_by_itself_is_compared() {
+    let oracle = Oracle::new();
+    let one = |content: Vec<u8>| Files::from([(b"x".to_vec(), (EntryKind::Blob, content))]);
+    let old = b"a line of text\n".repeat(MAX_TEXT as usize / 15 + 1);
+    let new = [&old[..], b"one more\n"].concat();
+    let (from, to) = (oracle.tree(&one(old)), oracle.tree(&one(new)));
+    let repository = oracle.open();
+    let change = || {
+        let trees = (object::tree_of(&repository, &from), object::tree_of(&repository, &to));
+        let (from, to) = (trees.0.expect("a tree"), trees.1.expect("a tree"));
+        changes(&repository, from, to, Renames::Find).expect("a change").remove(0)
+    };
+    let read = |largest| {
+        let whitespace = Whitespace::Exact;
+        let mut reader = Reader { repository: &repository, largest, left: LARGEST, whitespace };
+        reader.file(change()).expect("a diff")
+    };
+    assert!(matches!(read(MAX_TEXT).content, DiffContent::TooLarge { .. }));
+    assert_eq!((read(LARGEST).added, read(LARGEST).removed), (1, 0));
+}
+
+#[test]
+fn a_pair_that_was_counted_is_not_read_again() {
+    let oracle = Oracle::new();
+    let one = |content: &str| {
+        Files::from([(b"x".to_vec(), (EntryKind::Blob, content.as_bytes().to_vec()))])
+    };
+    let (from, to) = (oracle.tree(&one("a\n")), oracle.tree(&one("a\nb\u{200b}\n")));
+    let counts = Counts::default();
+    let count = || {
+        let diff = with_counts(&oracle.open(), (&from, &to), Detail::Counted, &counts);
+        let file = diff.expect("a diff").files.remove(0);
+        (file.added, file.removed, file.cautions)
+    };
+    let hides = vec![Caution::Invisible { line: 2 }];
+    assert_eq!(count(), (1, 0, hides.clone()));
+    // What is known is believed: a wrong number shows that it was not counted again.
+    for known in counts.lock().values_mut() {
+        known.added = 40;
+    }
+    assert_eq!(count(), (40, 0, hides));
 }
 
 /// A file before and after.

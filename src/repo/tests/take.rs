@@ -2,6 +2,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 use crate::model::snapshot::ChangeCount;
+use crate::repo::diff::Counts;
 use crate::repo::{divergence, history};
 
 fn small() -> Fixture {
@@ -40,7 +41,8 @@ fn paths_and_a_whole_walk_take_the_same_tree() {
 
     let read = history::read(&fixture.store, &fixture.environment).expect("a history");
     assert_eq!(read, [fixture.first.clone(), taken.clone()]);
-    let since = divergence::since_base(&fixture.store, &fixture.environment).expect("a count");
+    let since = divergence::since_base(&fixture.store, &fixture.environment, &Counts::default())
+        .expect("a count");
     assert_eq!(since, taken.change);
 }
 

@@ -1,6 +1,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::*;
+use crate::repo::diff::Counts;
 use crate::repo::{divergence, history};
 
 fn project(root: &Path) {
@@ -116,7 +117,8 @@ fn the_first_snapshot_is_the_base() {
     let read = history::read(&fixture.store, &fixture.environment).expect("a history");
     assert_eq!(read, std::slice::from_ref(&fixture.first));
     assert_eq!(history::base(&fixture.store, &fixture.environment), Ok(fixture.base.clone()));
-    let change = divergence::since_base(&fixture.store, &fixture.environment).expect("a count");
+    let change = divergence::since_base(&fixture.store, &fixture.environment, &Counts::default())
+        .expect("a count");
     assert_eq!(change, crate::model::snapshot::ChangeCount::default());
 }
 

@@ -6,7 +6,7 @@ use crate::model::input::{Input, Key, KeyCode, Modifiers};
 use crate::proto::Request;
 
 use super::super::widget::Field;
-use super::{App, Overlay, Tag, View};
+use super::{App, DiffRow, Overlay, Tag, View};
 
 /// Lines of a message, beyond which a session's input would stall.
 const MOST_LINES: usize = 400;
@@ -106,7 +106,13 @@ impl App {
     /// Opens a field for a comment on the line the reader is at.
     pub(super) fn begin_comment(&mut self) {
         let Some(View::Diff(view)) = self.views.last() else { return };
-        let place = view.rows.get(view.place.row).and_then(super::diff_rows::DiffRow::place);
+        let mut rows = view.rows.iter().skip(view.place.row);
+        let row = match rows.next() {
+            // Of a hunk its first change is meant.
+            Some(DiffRow::Hunk { folded: false, .. }) => rows.find(|row| row.is_changed()),
+            row => row,
+        };
+        let place = row.and_then(DiffRow::place);
         let (Some((line, quote)), Some(file)) = (place, view.chosen()) else {
             self.say_with_hint("a comment stands on a line", "j and k go to one");
             return;

@@ -6,7 +6,7 @@ use crate::model::diff::Detail;
 use crate::model::id::EnvironmentId;
 use crate::model::path::RepoPath;
 use crate::model::screen::Size;
-use crate::proto::{Freshness, Request, Target};
+use crate::proto::{DiffSide, Freshness, Request, Target};
 
 use super::super::action::Action;
 use super::super::view::COMPARE_CHROME;
@@ -185,16 +185,19 @@ impl App {
         }
     }
 
-    /// Has every comparison that shows an environment read again after its snapshot.
-    pub(super) fn refresh_comparisons(&mut self, environment: &EnvironmentId) {
+    /// Has every diff and comparison that shows an environment read again after its snapshot.
+    pub(super) fn refresh_views(&mut self, environment: &EnvironmentId) {
         let mut requests = Vec::new();
         for view in &mut self.views {
-            let (attempts, refresh) = match view {
-                View::Compare(view) => (&view.attempts, &mut view.refresh),
-                View::File(view) => (&view.attempts, &mut view.refresh),
+            let (shows, refresh) = match view {
+                View::Compare(view) => (view.attempts.contains(environment), &mut view.refresh),
+                View::File(view) => (view.attempts.contains(environment), &mut view.refresh),
+                View::Diff(view) if view.is_live() => {
+                    (view.environment == *environment, &mut view.refresh)
+                }
                 _ => continue,
             };
-            if attempts.contains(environment) && refresh.change() {
+            if shows && refresh.change() {
                 requests.extend(view.refresh_request().map(|request| (request, view.ticket())));
             }
         }
@@ -210,6 +213,7 @@ impl App {
             let stale = match view {
                 View::Compare(view) => view.refresh.answered(),
                 View::File(view) => view.refresh.answered(),
+                View::Diff(view) => view.refresh.answered(),
                 _ => false,
             };
             stale.then(|| view.refresh_request()).flatten()
@@ -221,11 +225,12 @@ impl App {
 }
 
 impl View {
-    /// What a comparison asks again after a snapshot; other views ask nothing.
+    /// What a diff or a comparison asks again after a snapshot; other views ask nothing.
     fn refresh_request(&self) -> Option<Request> {
         match self {
             Self::Compare(view) => Some(view.request(Freshness::Newest, Detail::Counted)),
             Self::File(view) => Some(view.request()),
+            Self::Diff(view) => Some(view.request_again(DiffSide::Newest)),
             _ => None,
         }
     }

@@ -1,28 +1,33 @@
 //! The state of a diff on screen: its files, what of them was read, where the reader is, what was
 //! reviewed.
 
+mod live;
+mod paint;
+mod reader;
+
 use std::collections::{BTreeSet, HashMap};
 
 use crate::model::caution;
 use crate::model::diff::{
-    Detail, Diff, FileDiff, FileSide, LineKind, Review, ReviewMark, Whitespace,
+    Detail, Diff, DiffContent, FileDiff, FileSide, LARGEST, Reach, Review, ReviewMark, Whitespace,
 };
 use crate::model::id::EnvironmentId;
-use crate::model::input::Input;
 use crate::model::path::RepoPath;
 use crate::model::screen::Size;
 use crate::proto::{DiffSide, Request, Target};
 
 use super::super::action::Action;
-use super::super::paint::{Painted, Painter, Pen, RUN_UP};
+use super::super::paint::{Painted, Pen};
 use super::super::view::DIFF_CHROME;
-use super::super::words;
+use super::compare::Refresh;
 use super::diff_rows::{DiffRow, rows};
-use super::search::{Search, Typed};
+use super::search::Search;
 use super::{App, Place, Tag, View};
 
 /// Narrower terminals show one column, whatever was asked for.
 pub(crate) const SIDE_BY_SIDE: u16 = 100;
+/// Columns that long lines are moved by.
+pub(super) const SIDEWAYS: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct DiffView {
@@ -45,13 +50,26 @@ pub(crate) struct DiffView {
     /// Only what changed since it was reviewed.
     pub(crate) since_reviewed: bool,
     pub(crate) search: Search,
+    /// Rows that hold what is searched for.
+    pub(crate) matches: usize,
     /// The chosen file, once it was read.
     pub(super) lines: Option<FileDiff>,
+    /// The chosen file is another than was read; what was stays until the answer comes.
+    stale: bool,
+    /// Whether it is read although it is large.
+    reach: Reach,
     /// The number of the reading under way; an answer to an earlier one is dropped.
     reading: Option<u64>,
     readings: u64,
     folded: BTreeSet<usize>,
     pub(crate) rows: Vec<DiffRow>,
+    /// Columns of the largest line number.
+    pub(crate) digits: usize,
+    /// The first column shown of every line.
+    pub(crate) left: usize,
+    /// Whether keys move in the list of files.
+    pub(crate) listing: bool,
+    pub(super) refresh: Refresh,
     paired: bool,
     /// Colours of rows that were shown, of the old and the new side.
     pub(crate) painted: HashMap<(usize, bool), Painted>,
@@ -62,7 +80,7 @@ pub(crate) struct DiffView {
 impl DiffView {
     pub(crate) fn since_base(environment: EnvironmentId, name: &str, ticket: u64) -> Self {
         let title = format!("{name} since its base");
-        Self::between(environment, title, ticket, DiffSide::Base, DiffSide::Head)
+        Self::between(environment, title, ticket, DiffSide::Base, DiffSide::Newest)
     }
 
     pub(crate) fn between(
@@ -87,11 +105,18 @@ impl DiffView {
             whitespace: Whitespace::Exact,
             since_reviewed: false,
             search: Search::Closed,
+            matches: 0,
             lines: None,
+            stale: false,
+            reach: Reach::Usual,
             reading: None,
             readings: 0,
             folded: BTreeSet::new(),
             rows: Vec::new(),
+            digits: 0,
+            left: 0,
+            listing: false,
+            refresh: Refresh::Idle,
             paired: false,
             painted: HashMap::new(),
             pens: [Pen::default(), Pen::default()],
@@ -123,23 +148,6 @@ impl DiffView {
         Some(Request::ReadDiff { target: self.target(), from, to, detail })
     }
 
-    pub(super) fn fill(&mut self, diff: Diff, counted: bool) {
-        let chosen = self.chosen().cloned();
-        self.diff = Some(diff);
-        self.counted = counted;
-        self.arrange(chosen.as_ref().map(|file| &file.path));
-        let sides = |file: &FileDiff| (file.old_blob.clone(), file.new_blob.clone());
-        if chosen.as_ref().map(sides) != self.chosen().map(sides) {
-            self.read_again();
-        }
-    }
-
-    /// Has the chosen file read anew, while what was read of it stays on the screen.
-    pub(super) fn read_again(&mut self) {
-        self.lines = None;
-        self.reading = None;
-    }
-
     /// Orders the files anew and stays at the one that was chosen.
     fn arrange(&mut self, chosen: Option<&RepoPath>) {
         let Some(diff) = &self.diff else { return };
@@ -164,6 +172,8 @@ impl DiffView {
     fn choose(&mut self, file: usize) {
         self.file = file.min(self.order.len().saturating_sub(1));
         self.place = Place::default();
+        self.left = 0;
+        self.reach = Reach::Usual;
         self.folded.clear();
         self.forget();
     }
@@ -171,13 +181,14 @@ impl DiffView {
     /// Has the chosen file read anew.
     pub(super) fn forget(&mut self) {
         self.lines = None;
+        self.stale = false;
         self.reading = None;
         self.lay_out();
     }
 
     /// What must be read for what is on the screen, once.
     pub(super) fn wanted(&mut self) -> Option<(Request, u64)> {
-        if self.lines.is_some() || self.reading.is_some() {
+        if (self.lines.is_some() && !self.stale) || self.reading.is_some() {
             return None;
         }
         let file = self.chosen()?;
@@ -195,17 +206,11 @@ impl DiffView {
             old,
             new: side(file.new_mode, &file.new_blob),
             whitespace: self.whitespace,
+            reach: self.reach,
         };
         self.readings += 1;
         self.reading = Some(self.readings);
         Some((request, self.readings))
-    }
-
-    pub(super) fn fill_file(&mut self, reading: u64, file: FileDiff) {
-        if self.reading == Some(reading) {
-            self.lines = Some(file);
-            self.lay_out();
-        }
     }
 
     fn lay_out(&mut self) {
@@ -214,14 +219,26 @@ impl DiffView {
         self.next = 0;
         self.rows = match (&self.lines, self.chosen()) {
             (Some(lines), _) => rows(lines, self.paired, &self.folded),
+            (None, Some(_)) if self.reach == Reach::Whole => {
+                vec![DiffRow::Note("reading …".to_owned())]
+            }
             (None, Some(file)) => rows(file, self.paired, &self.folded),
             (None, None) => Vec::new(),
         };
+        let file = self.lines.as_ref().or(self.chosen());
+        self.digits = file.map_or(0, largest_number).to_string().len();
+        self.count_matches();
     }
 
     pub(super) fn act(&mut self, action: Action, size: Size) {
         let page = page(size);
+        if self.listing && self.act_on_list(action, page) {
+            return;
+        }
         match action {
+            Action::OtherPanel => self.listing = true,
+            Action::ScrollLeft => self.left = self.left.saturating_sub(SIDEWAYS),
+            Action::ScrollRight => self.scroll_right(page),
             Action::SideBySide => {
                 self.side_by_side = !self.side_by_side;
                 self.place = Place::default();
@@ -288,8 +305,17 @@ impl DiffView {
         })
     }
 
-    /// Folds the hunk the reader is in, or unfolds it.
+    /// Folds the hunk the reader is in, or unfolds it; has a large file read.
     fn fold(&mut self, page: usize) {
+        let content = self.lines.as_ref().or(self.chosen()).map(|file| &file.content);
+        if let Some(DiffContent::TooLarge { old, new }) = content
+            && old + new <= LARGEST
+            && self.reach == Reach::Usual
+        {
+            self.reach = Reach::Whole;
+            self.forget();
+            return;
+        }
         let Some(chosen) = self.hunk_here() else { return };
         if !self.folded.remove(&chosen) {
             self.folded.insert(chosen);
@@ -301,34 +327,6 @@ impl DiffView {
             .position(|row| matches!(row, DiffRow::Hunk { hunk, .. } if *hunk == chosen));
         self.place.row = row.unwrap_or(0);
         self.place.show(page, self.rows.len());
-    }
-
-    /// Goes to the next match after the row, or the one before it, around the end.
-    fn find(&mut self, page: usize, forward: bool) {
-        let Some(needle) = self.search.needle().map(str::to_lowercase) else { return };
-        let count = self.rows.len();
-        let place = |offset: usize| {
-            let offset = if forward { offset } else { count - offset };
-            (self.place.row + offset) % count.max(1)
-        };
-        let found = (1..=count).map(place).find(|index| self.rows[*index].contains(&needle));
-        if let Some(index) = found {
-            self.place.go(index, page, count);
-        }
-    }
-
-    /// Gives an input to the search while it is typed; `false` when none is.
-    pub(super) fn search_input(&mut self, input: &Input, size: Size) -> bool {
-        let typed = self.search.take(input);
-        if typed == Typed::Entered {
-            self.find(page(size), true);
-        }
-        typed != Typed::Other
-    }
-
-    /// Closes an open search; `false` when there is none.
-    pub(super) fn end_search(&mut self) -> bool {
-        self.search.end()
     }
 
     /// Marks the chosen file as reviewed as it is shown, or takes the mark back; goes on to the
@@ -363,72 +361,15 @@ impl DiffView {
     pub(crate) fn is_paired(&self, columns: u16) -> bool {
         self.side_by_side && columns >= SIDE_BY_SIDE
     }
+}
 
-    /// Colours what is on the screen; `false` when it took too long and is to go on.
-    pub(super) fn paint(&mut self, painter: &mut Painter, size: Size) -> bool {
-        if self.paired != self.is_paired(size.columns) {
-            self.paired = !self.paired;
-            self.lay_out();
-        }
-        let page = page(size);
-        self.place.show(page, self.rows.len());
-        let Some(path) = self.chosen().map(|file| file.path.as_bytes().to_vec()) else {
-            return true;
-        };
-        let end = (self.place.top + page).min(self.rows.len());
-        let unpainted = |row: &usize| {
-            self.texts(*row).iter().any(|(new, _)| !self.painted.contains_key(&(*row, *new)))
-        };
-        let Some(first) = (self.place.top..end).find(unpainted) else { return true };
-        if !(self.next..=self.next + RUN_UP).contains(&first) {
-            self.pens.iter_mut().for_each(Pen::lift);
-            self.next = first.saturating_sub(RUN_UP);
-        }
-        while self.next < end {
-            let row = self.next;
-            if matches!(self.rows[row], DiffRow::Hunk { .. }) {
-                self.pens.iter_mut().for_each(Pen::lift);
-            }
-            for (new, text) in self.texts(row) {
-                let pen = &mut self.pens[usize::from(new)];
-                let Some(mut painted) = painter.line(pen, row, &path, &text) else { return false };
-                painted.emphasised = self.emphasis(row, new, &text);
-                self.painted.insert((row, new), painted);
-            }
-            self.next += 1;
-        }
-        true
-    }
-
-    /// The texts of a row by their side, `true` being the new one.
-    fn texts(&self, row: usize) -> Vec<(bool, String)> {
-        match &self.rows[row] {
-            DiffRow::Line { kind: LineKind::Context, text, .. } => {
-                vec![(false, text.clone()), (true, text.clone())]
-            }
-            DiffRow::Line { kind, text, .. } => vec![(*kind == LineKind::Added, text.clone())],
-            DiffRow::Pair { old, new } => {
-                let of = |side: &Option<_>, new| {
-                    side.as_ref().map(|side: &super::diff_rows::PairSide| (new, side.text.clone()))
-                };
-                [of(old, false), of(new, true)].into_iter().flatten().collect()
-            }
-            DiffRow::Hunk { .. } | DiffRow::Note(_) => Vec::new(),
-        }
-    }
-
-    fn emphasis(&self, row: usize, new: bool, text: &str) -> Vec<std::ops::Range<usize>> {
-        match &self.rows[row] {
-            DiffRow::Line { partner: Some(partner), .. } => match &self.rows[*partner] {
-                DiffRow::Line { text: other, .. } => words::changed(other, text),
-                _ => Vec::new(),
-            },
-            DiffRow::Pair { old: Some(old), new: Some(fresh) } if old.changed => {
-                words::changed(if new { &old.text } else { &fresh.text }, text)
-            }
-            _ => Vec::new(),
-        }
-    }
+/// The largest line number of either side.
+fn largest_number(file: &FileDiff) -> u32 {
+    let DiffContent::Text(hunks) = &file.content else { return 0 };
+    let last = hunks.last().map(|hunk| {
+        (hunk.old_start + hunk.old_lines).max(hunk.new_start + hunk.new_lines).saturating_sub(1)
+    });
+    last.unwrap_or(0)
 }
 
 pub(super) fn page(size: Size) -> usize {
@@ -455,6 +396,9 @@ impl App {
             Action::TakeHunk | Action::TakeFile => self.take_of_diff(action),
             Action::SinceTaken => self.diff_since_taken(),
             Action::Undo => self.undo(),
+            Action::SideBySide if size.columns < SIDE_BY_SIDE => {
+                self.say(format!("side by side takes {SIDE_BY_SIDE} columns"));
+            }
             Action::Comment => self.begin_comment(),
             Action::Comments => self.show_comments(),
             action => view.act(action, size),

@@ -1,10 +1,12 @@
 //! A file's diff as rows: unified or side by side, hunks folded or not.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use crate::model::diff::{DiffContent, DiffLine, FileDiff, LineKind};
+use crate::model::diff::{DiffContent, DiffLine, FileDiff, LARGEST, LineKind};
 
-use super::super::widget::line_text;
+use super::super::widget::line_shown;
+use crate::model::policy::show_bytes;
 
 /// One row of a file's diff, text already safe to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(crate) enum DiffRow {
         old: Option<u32>,
         new: Option<u32>,
         text: String,
+        /// Places of what stands for characters that cannot be seen.
+        hidden: Vec<Range<usize>>,
         partner: Option<usize>,
     },
     Pair {
@@ -35,6 +39,7 @@ pub(crate) struct PairSide {
     pub(crate) number: u32,
     pub(crate) changed: bool,
     pub(crate) text: String,
+    pub(crate) hidden: Vec<Range<usize>>,
 }
 
 impl DiffRow {
@@ -44,6 +49,36 @@ impl DiffRow {
             Self::Hunk { .. } | Self::Note(_) => false,
             Self::Line { text, .. } => has(text),
             Self::Pair { old, new } => [old, new].into_iter().flatten().any(|side| has(&side.text)),
+        }
+    }
+
+    /// The number of its line before the change.
+    pub(super) fn old_number(&self) -> Option<u32> {
+        match self {
+            Self::Line { old, .. } => *old,
+            Self::Pair { old, .. } => old.as_ref().map(|side| side.number),
+            Self::Hunk { .. } | Self::Note(_) => None,
+        }
+    }
+
+    /// Its texts, of the old and the new side.
+    pub(super) fn texts(&self) -> [Option<&str>; 2] {
+        match self {
+            Self::Line { kind: LineKind::Context, text, .. } => [Some(text), Some(text)],
+            Self::Line { kind: LineKind::Removed, text, .. } => [Some(text), None],
+            Self::Line { kind: LineKind::Added, text, .. } => [None, Some(text)],
+            Self::Pair { old, new } => {
+                [old, new].map(|side| side.as_ref().map(|side| side.text.as_str()))
+            }
+            Self::Hunk { .. } | Self::Note(_) => [None, None],
+        }
+    }
+
+    pub(super) fn is_changed(&self) -> bool {
+        match self {
+            Self::Line { kind, .. } => *kind != LineKind::Context,
+            Self::Pair { old, new } => [old, new].into_iter().flatten().any(|side| side.changed),
+            Self::Hunk { .. } | Self::Note(_) => false,
         }
     }
 
@@ -76,8 +111,19 @@ pub(super) fn rows(file: &FileDiff, paired: bool, folded: &BTreeSet<usize>) -> V
         DiffContent::Binary { old, new } => {
             return note(format!("binary, {old} → {new} bytes"));
         }
+        DiffContent::TooLarge { old, new } if old + new <= LARGEST => {
+            return note(format!(
+                "large, {} → {} · Enter reads it",
+                show_bytes(*old),
+                show_bytes(*new)
+            ));
+        }
         DiffContent::TooLarge { old, new } => {
-            return note(format!("too large to compare, {old} → {new} bytes"));
+            return note(format!(
+                "too large to compare, {} → {}",
+                show_bytes(*old),
+                show_bytes(*new)
+            ));
         }
     };
     let mut made = Vec::new();
@@ -119,11 +165,13 @@ fn unified(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<DiffRo
             if has_old != has_new {
                 places[usize::from(has_new)].push(rows.len());
             }
+            let (text, hidden) = line_shown(&line.text);
             rows.push(DiffRow::Line {
                 kind: line.kind,
                 old: has_old.then_some(old),
                 new: has_new.then_some(new),
-                text: line_text(&line.text),
+                text,
+                hidden,
                 partner: None,
             });
             old += u32::from(has_old);
@@ -149,7 +197,8 @@ fn side_by_side(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<D
     let mut rest = lines;
     let side = |line: &DiffLine, number: &mut u32, changed| {
         *number += 1;
-        PairSide { number: *number - 1, changed, text: line_text(&line.text) }
+        let (text, hidden) = line_shown(&line.text);
+        PairSide { number: *number - 1, changed, text, hidden }
     };
     while let Some(first) = rest.first() {
         if first.kind == LineKind::Context {

@@ -17,7 +17,7 @@ impl App {
             }
             Event::EnvironmentRemoved { environment } => self.environment_removed(&environment),
             Event::SnapshotTaken { environment, snapshot } => {
-                self.refresh_comparisons(&environment);
+                self.refresh_views(&environment);
                 if let Some(View::History(view)) = self.history_of(&environment) {
                     let follows = view.add(*snapshot);
                     self.dirty = true;

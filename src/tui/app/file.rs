@@ -15,6 +15,7 @@ use super::super::view::{LIST_CHROME, columns_shown};
 use super::super::widget::line_text;
 use super::super::words;
 use super::compare::{Refresh, targets};
+use super::diff::SIDEWAYS;
 use super::search::{Search, Typed};
 use super::{Place, scrolled};
 
@@ -34,7 +35,13 @@ pub(crate) struct FileView {
     /// The first attempt shown where not all fit.
     pub(crate) column: usize,
     pub(crate) hides_base: bool,
+    /// The first column shown of every line.
+    pub(crate) left: usize,
+    /// Columns of the largest line number.
+    pub(crate) digits: usize,
     pub(crate) search: Search,
+    /// Rows that hold what is searched for.
+    pub(crate) matches: usize,
     /// Stretches that are unfolded although they would not be, by their place in the base.
     opened: BTreeSet<(u32, bool)>,
     opens_all: bool,
@@ -89,7 +96,10 @@ impl FileView {
             place: Place::default(),
             column: 0,
             hides_base: false,
+            left: 0,
+            digits: 0,
             search: Search::Closed,
+            matches: 0,
             opened: BTreeSet::new(),
             opens_all: false,
             painted: HashMap::new(),
@@ -191,9 +201,16 @@ impl FileView {
                 }
             }
         }
+        // No column has more lines than there are rows.
+        let lines = file.stretches.iter().map(|stretch| match stretch {
+            Stretch::Common { lines, .. } => lines.len(),
+            Stretch::Changed { rows, .. } => rows.len(),
+        });
+        self.digits = lines.sum::<usize>().to_string().len();
         self.rows = rows;
         self.painted.clear();
         self.pens.clear();
+        self.count_matches();
     }
 
     /// The next stretch that attempts differ in after a row, or the one before it.
@@ -246,6 +263,8 @@ impl FileView {
         match action {
             Action::Left => self.column = self.column.saturating_sub(1),
             Action::Right => self.column = (self.column + 1).min(attempts.saturating_sub(1)),
+            Action::ScrollLeft => self.left = self.left.saturating_sub(SIDEWAYS),
+            Action::ScrollRight => self.scroll_right(page),
             Action::HideBase => self.hides_base = !self.hides_base,
             Action::Search => self.search = Search::begin(),
             Action::Next | Action::Previous if self.search.needle().is_some() => {
@@ -272,6 +291,20 @@ impl FileView {
         }
     }
 
+    /// Shows more of long lines, while there is more of one on the screen.
+    fn scroll_right(&mut self, page: usize) {
+        let columns = self.file.as_ref().map_or(0, |file| file.columns.len());
+        let rows = self.place.top..(self.place.top + page).min(self.rows.len());
+        let reach = self.left + SIDEWAYS;
+        let longer = |row: usize| {
+            let mut cells = (0..columns).filter_map(|column| self.cell(row, column));
+            cells.any(|(_, text)| line_text(&text.0).chars().nth(reach).is_some())
+        };
+        if rows.into_iter().any(longer) {
+            self.left = reach;
+        }
+    }
+
     /// Unfolds the stretch the reader is at, or folds it again.
     fn fold(&mut self, page: usize) {
         let (Some(file), Some(row)) = (&self.file, self.rows.get(self.place.row)) else { return };
@@ -291,12 +324,7 @@ impl FileView {
     fn find(&mut self, forward: bool, page: usize) {
         let Some(needle) = self.search.needle().map(str::to_lowercase) else { return };
         let count = self.rows.len();
-        let columns = self.file.as_ref().map_or(0, |file| file.columns.len());
-        let holds = |row: &usize| {
-            (0..columns)
-                .filter_map(|column| self.cell(*row, column))
-                .any(|(_, text)| String::from_utf8_lossy(&text.0).to_lowercase().contains(&needle))
-        };
+        let holds = |row: &usize| self.holds(*row, &needle);
         let place = |offset: usize| {
             (self.place.row + if forward { offset } else { count - offset }) % count.max(1)
         };
@@ -305,10 +333,25 @@ impl FileView {
         }
     }
 
+    /// Whether any column of a row holds a text.
+    fn holds(&self, row: usize, needle: &str) -> bool {
+        let columns = self.file.as_ref().map_or(0, |file| file.columns.len());
+        let mut cells = (0..columns).filter_map(|column| self.cell(row, column));
+        cells.any(|(_, text)| String::from_utf8_lossy(&text.0).to_lowercase().contains(needle))
+    }
+
+    fn count_matches(&mut self) {
+        let needle = self.search.needle().map(str::to_lowercase);
+        self.matches = needle.map_or(0, |needle| {
+            (0..self.rows.len()).filter(|row| self.holds(*row, &needle)).count()
+        });
+    }
+
     /// Gives an input to the search while it is typed; `false` when none is.
     pub(super) fn typed(&mut self, input: &Input, size: Size) -> bool {
         let typed = self.search.take(input);
         if typed == Typed::Entered {
+            self.count_matches();
             self.find(true, page(size));
         }
         typed != Typed::Other
@@ -365,6 +408,11 @@ impl FileView {
     fn emphasis(&self, row: usize, column: usize, text: &str) -> Vec<std::ops::Range<usize>> {
         let FileRow::Changed { .. } = self.rows[row] else { return Vec::new() };
         let columns = self.file.as_ref().map_or(0, |file| file.columns.len());
+        let own = |column| self.cell(row, column).map(|(_, text)| text);
+        // An attempt that left the line as it was has nothing to show.
+        if column > 0 && own(0).is_some() && own(column) == own(0) {
+            return Vec::new();
+        }
         let others = (0..columns).filter(|other| *other != column);
         let other = others.filter_map(|other| self.cell(row, other)).map(|(_, text)| text);
         let other = other.map(|text| line_text(&text.0)).find(|other| other != text);

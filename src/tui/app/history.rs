@@ -15,6 +15,8 @@ use super::{App, DiffView, NameForm, Overlay, Tag, View, scrolled};
 const PAGE: u32 = 400;
 /// Older ones are read when the chosen one is so near to the oldest that is there.
 const AHEAD: usize = 100;
+/// Snapshots that stay in sight on both sides of one that keys go to.
+const BESIDE: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct HistoryView {
@@ -23,6 +25,8 @@ pub(crate) struct HistoryView {
     /// Newest first; `None` until the server answered.
     pub(crate) snapshots: Option<Vec<Snapshot>>,
     pub(crate) row: usize,
+    /// The newest one on the line of snapshots, which stands still while the mouse goes along it.
+    pub(crate) newest: usize,
     /// The snapshots as rows, instead of the chosen one in a line of them.
     pub(crate) list: bool,
     /// Where not both fit: the terminal instead of the diff.
@@ -70,6 +74,7 @@ impl HistoryView {
             ticket,
             snapshots: None,
             row: 0,
+            newest: 0,
             list: false,
             other: false,
             since_base: false,
@@ -124,6 +129,7 @@ impl HistoryView {
         snapshots.insert(0, snapshot);
         if self.row > 0 {
             self.row += 1;
+            self.newest += 1;
         }
         follows
     }
@@ -326,9 +332,19 @@ impl App {
 impl HistoryView {
     /// Colours what is seen of the step; `false` when it took too long and is to go on.
     pub(super) fn paint(&mut self, painter: &mut Painter, size: Size) -> bool {
+        self.show(size, 0);
         let height = Timeline::body_rows(size) + DIFF_CHROME;
         let size = Size { rows: height.saturating_sub(2), ..size };
         self.step.as_mut().is_none_or(|step| step.paint(painter, size))
+    }
+
+    /// Brings the chosen snapshot and as many beside it onto the line, moving it as little as can be.
+    fn show(&mut self, size: Size, beside: usize) {
+        let Some(count) = Timeline::of(size, self).map(|line| line.count()) else { return };
+        let beside = beside.min(count.saturating_sub(1) / 2);
+        let most = self.row.saturating_sub(beside);
+        let least = (self.row + beside + 1).saturating_sub(count).min(most);
+        self.newest = self.newest.clamp(least, most);
     }
 
     fn act(&mut self, action: Action, size: Size) {
@@ -347,5 +363,6 @@ impl HistoryView {
                 }
             }
         }
+        self.show(size, BESIDE);
     }
 }

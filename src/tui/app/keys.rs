@@ -133,7 +133,7 @@ impl App {
             return;
         }
         let ended = match self.views.last_mut() {
-            Some(View::Diff(view)) => view.end_search(),
+            Some(View::Diff(view)) => view.end_search() || view.end_listing(),
             Some(View::Compare(view)) => view.end_filter(),
             Some(View::File(view)) => view.search.end(),
             _ => false,

@@ -45,7 +45,7 @@ use super::theme::Theme;
 pub(crate) use comments::{CommentForm, MessageForm};
 pub(crate) use compare::CompareView;
 pub(crate) use denied::DeniedView;
-pub(crate) use diff::DiffView;
+pub(crate) use diff::{DiffView, SIDE_BY_SIDE};
 pub(crate) use diff_rows::{DiffRow, PairSide};
 pub(crate) use file::{FileRow, FileView, agreement_words, all_agree};
 pub(crate) use form::{Choice, FormField, NewForm};

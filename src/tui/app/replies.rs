@@ -4,7 +4,7 @@ use crate::model::decision::{Decision, DecisionKind};
 use crate::model::diff::Detail;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::snapshot::Skipped;
-use crate::proto::{Reply, Request, Target};
+use crate::proto::{DiffSide, Reply, Request, Target};
 
 use super::{App, MergeForm, Message, Overlay, Tag, View};
 use crate::tui::panes::PaneKey;
@@ -159,10 +159,18 @@ impl App {
         self.views.iter_mut().find(|view| view.ticket() == ticket)
     }
 
-    /// A diff's files are there: has their lines counted, while they are read.
+    /// A diff's files are there: has their lines counted, while they are read. One that goes on
+    /// with the workspace was shown as last kept, and is now asked for as it is.
     fn count_diff(&mut self, ticket: u64) {
         let Some(View::Diff(view)) = self.view(ticket) else { return };
-        if let Some(request) = view.request_detail(Detail::Counted) {
+        let request = if !view.is_live() {
+            view.request_detail(Detail::Counted)
+        } else if view.refresh.change() {
+            Some(view.request_again(DiffSide::Head))
+        } else {
+            None
+        };
+        if let Some(request) = request {
             self.send(request, Tag::Refresh(ticket));
         }
     }
@@ -179,7 +187,9 @@ impl App {
             }
             _ => {}
         }
-        self.message.take_if(|message: &mut Message| !message.failed);
+        if !again {
+            self.message.take_if(|message: &mut Message| !message.failed);
+        }
         if let Some((_, environment)) = self.unlisted.take_if(|unlisted| unlisted.0 == ticket) {
             let target = Target::Id(environment);
             self.send(Request::ReadLeftOut { target, snapshot: None }, Tag::LeftOut(ticket));

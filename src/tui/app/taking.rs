@@ -1,6 +1,7 @@
 //! Taking a part of an environment's work from its diff: what is taken is what is seen.
 
 use super::super::action::Action;
+use super::compare::Refresh;
 use super::{App, DiffView, Tag, View};
 use crate::model::decision::{Decision, Portion};
 use crate::model::diff::{Detail, DiffContent, Whitespace};
@@ -10,6 +11,10 @@ use crate::proto::{DiffSide, Request, Target};
 impl DiffView {
     /// What would be taken of the chosen file: the hunk the reader is in, or all of it.
     fn portion(&self, action: Action) -> Option<Portion> {
+        // What is on the screen is not what would be taken.
+        if self.is_stale() {
+            return None;
+        }
         let path = self.chosen()?.path.clone();
         match (action, &self.lines.as_ref()?.content) {
             (Action::TakeHunk, DiffContent::Text(hunks)) if !hunks.is_empty() => {
@@ -30,8 +35,12 @@ impl DiffView {
         self.forget();
     }
 
-    /// Asks again after something was taken or given back.
-    fn request_again(&self) -> Option<Request> {
+    /// Asks again after something was taken or given back, unless it is asked already.
+    fn request_marks(&mut self) -> Option<Request> {
+        self.read_again();
+        if self.is_live() {
+            return self.refresh.change().then(|| self.request_again(DiffSide::Newest));
+        }
         let mut request = self.request_detail(Detail::Counted)?;
         if let (DiffSide::Taken, Request::ReadDiff { from, .. }) = (&self.from, &mut request) {
             *from = DiffSide::Taken;
@@ -62,9 +71,12 @@ impl App {
     pub(super) fn diff_since_taken(&mut self) {
         let Some(View::Diff(view)) = self.views.last() else { return };
         let name = self.name(&view.environment);
+        // What was asked before must not be shown under the new name.
+        let ticket = self.ticket();
         let Some(View::Diff(view)) = self.views.last_mut() else { return };
         view.toggle_since_taken(&name);
-        let (request, ticket) = (view.request(), view.ticket);
+        (view.ticket, view.refresh) = (ticket, Refresh::Idle);
+        let request = view.request();
         self.send(request, Tag::View(ticket));
     }
 
@@ -74,9 +86,8 @@ impl App {
         for view in &mut self.views {
             let View::Diff(view) = view else { continue };
             if view.environment == *environment
-                && let Some(request) = view.request_again()
+                && let Some(request) = view.request_marks()
             {
-                view.read_again();
                 asked.push((request, view.ticket));
             }
         }

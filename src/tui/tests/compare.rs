@@ -44,10 +44,10 @@ fn the_matrix_at_80_by_24() {
      agentdeck  shop · 6 environments · 2 marked            main ↑2 · 1 uncommitted
     ┌ Compare 2 attempts ───────────────────────── 3 files · 1 differ · 1 the same ┐
     │  file                                    A brave-otter     B calm-heron      │
-    │  in all                                  2 files +13 −2    3 files +112 −2   │
+    │  in all                                  +13 −2 2 files    +112 −2 3 files   │
     │▌ src/api/checkout.rs      A ≠ B          +12 −1            +31 −1            │
-    │  src/api/limit.rs         only B         ·                 +80 −0       new  │
-    │  Cargo.toml               = the same     +1 −1             = A               │
+    │  src/api/limit.rs         only B         ·                 +80    new        │
+    │  Cargo.toml               = the same      +1 −1            = A               │
     │                                                                              │
     │                                                                              │
     │                                                                              │
@@ -73,11 +73,11 @@ fn the_matrix_at_120_by_40() {
     insta::assert_snapshot!(picture(&matrix(MIDDLE)), @r"
      agentdeck  shop · 6 environments · 2 marked                                                    main ↑2 · 1 uncommitted
     ┌ Compare 2 attempts ───────────────────────────────────────────────────────────────── 3 files · 1 differ · 1 the same ┐
-    │  file                                                                A brave-otter           B calm-heron            │
-    │  in all                                                              2 files +13 −2          3 files +112 −2         │
-    │▌ src/api/checkout.rs                                  A ≠ B          +12 −1                  +31 −1                  │
-    │  src/api/limit.rs                                     only B         ·                       +80 −0             new  │
-    │  Cargo.toml                                           = the same     +1 −1                   = A                     │
+    │  file                                                            A brave-otter             B calm-heron              │
+    │  in all                                                          +13 −2 2 files            +112 −2 3 files           │
+    │▌ src/api/checkout.rs                              A ≠ B          +12 −1                    +31 −1                    │
+    │  src/api/limit.rs                                 only B         ·                         +80    new                │
+    │  Cargo.toml                                       = the same      +1 −1                    = A                       │
     │                                                                                                                      │
     │                                                                                                                      │
     │                                                                                                                      │
@@ -119,11 +119,11 @@ fn the_matrix_at_200_by_60() {
     insta::assert_snapshot!(picture(&matrix(LARGE)), @r"
      agentdeck  shop · 6 environments · 2 marked                                                                                                                                    main ↑2 · 1 uncommitted
     ┌ Compare 2 attempts ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── 3 files · 1 differ · 1 the same ┐
-    │  file                                                                                                                                                A brave-otter           B calm-heron            │
-    │  in all                                                                                                                                              2 files +13 −2          3 files +112 −2         │
-    │▌ src/api/checkout.rs                                                                                                                  A ≠ B          +12 −1                  +31 −1                  │
-    │  src/api/limit.rs                                                                                                                     only B         ·                       +80 −0             new  │
-    │  Cargo.toml                                                                                                                           = the same     +1 −1                   = A                     │
+    │  file                                                                                                                                            A brave-otter             B calm-heron              │
+    │  in all                                                                                                                                          +13 −2 2 files            +112 −2 3 files           │
+    │▌ src/api/checkout.rs                                                                                                              A ≠ B          +12 −1                    +31 −1                    │
+    │  src/api/limit.rs                                                                                                                 only B         ·                         +80    new                │
+    │  Cargo.toml                                                                                                                       = the same      +1 −1                    = A                       │
     │                                                                                                                                                                                                      │
     │                                                                                                                                                                                                      │
     │                                                                                                                                                                                                      │
@@ -185,7 +185,7 @@ fn one_file_in_a_tiny_terminal() {
     insta::assert_snapshot!(picture(&file(TINY)), @r"
      agentdeck  shop · 6
      …/api/limit.rs
-            A brave-otte
+          A brave-otter
     ▌── ≠ A and B dif… ─
      ? help  q close
     ");
@@ -195,28 +195,28 @@ fn one_file_in_a_tiny_terminal() {
 fn one_file_at_80_by_24() {
     insta::assert_snapshot!(picture(&file(SMALL)), @r"
      agentdeck  shop · 6 environments · 2 marked            main ↑2 · 1 uncommitted
-    ┌ src/api/limit.rs ───────────────────────────────────────── difference 1 of 2 ┐
-    │        base                           │        A brave-otter                 │
-    │     1  use web;                       │     1  use web;                      │
+    ┌ src/api/limit.rs ─────────────── A of 2, h l show others · difference 1 of 2 ┐
+    │      base                             │      A brave-otter                   │
+    │   1  use web;                         │   1  use web;                        │
     │▌── ≠ A and B differ ─────────────────────────────────────────────────────────│
-    │        ╌╌╌                            │     2 +use limit;                    │
-    │     2 −const MAX: u32 = 1;            │     3  const MAX: u32 = 1;           │
-    │     3  fn pay() {                     │     4  fn pay() {                    │
-    │     4      charge();                  │     5      charge();                 │
-    │     5      log();                     │     6      log();                    │
-    │     6      mail();                    │     7      mail();                   │
-    │     7      done();                    │     8      done();                   │
-    │     8  }                              │     9  }                             │
-    │     9                                 │    10                                │
+    │      ╌╌╌                              │   2 +use limit;                      │
+    │   2 −const MAX: u32 = 1;              │   3  const MAX: u32 = 1;             │
+    │   3  fn pay() {                       │   4  fn pay() {                      │
+    │   4      charge();                    │   5      charge();                   │
+    │   5      log();                       │   6      log();                      │
+    │   6      mail();                      │   7      mail();                     │
+    │   7      done();                      │   8      done();                     │
+    │   8  }                                │   9  }                               │
+    │   9                                   │  10                                  │
     │ ·· = A and B agree on 1 line ················································│
     │ ── ≠ only B changed it ──────────────────────────────────────────────────────│
-    │        ╌╌╌                            │        ╌╌╌                           │
+    │      ╌╌╌                              │      ╌╌╌                             │
     │                                       │                                      │
     │                                       │                                      │
     │                                       │                                      │
     │                                       │                                      │
     │                                       │                                      │
-    └──────────────────────────────────────────────────────────────────────────────┘
+    └───────────────────────────────────────┴──────────────────────────────────────┘
      / search  Enter fold  b base  ] next file  n next  N previous  ? help  q close
     ");
 }
@@ -225,22 +225,22 @@ fn one_file_at_80_by_24() {
 fn one_file_at_120_by_40() {
     insta::assert_snapshot!(picture(&file(MIDDLE)), @r"
      agentdeck  shop · 6 environments · 2 marked                                                    main ↑2 · 1 uncommitted
-    ┌ src/api/limit.rs ───────────────────────────────────────────────────────────────────────────────── difference 1 of 2 ┐
-    │        base                           │        A brave-otter                 │        B calm-heron                   │
-    │     1  use web;                       │     1  use web;                      │     1  use web;                       │
+    ┌ src/api/limit.rs ─────────────────────┬──────────────────────────────────────┬──────────────────── difference 1 of 2 ┐
+    │      base                             │      A brave-otter                   │      B calm-heron                     │
+    │   1  use web;                         │   1  use web;                        │   1  use web;                         │
     │▌── ≠ A and B differ ─────────────────────────────────────────────────────────────────────────────────────────────────│
-    │        ╌╌╌                            │     2 +use limit;                    │        ╌╌╌                            │
-    │     2 −const MAX: u32 = 1;            │     3  const MAX: u32 = 1;           │     2 +const MAX: u32 = 64;           │
-    │     3  fn pay() {                     │     4  fn pay() {                    │     3  fn pay() {                     │
-    │     4      charge();                  │     5      charge();                 │     4      charge();                  │
-    │     5      log();                     │     6      log();                    │     5      log();                     │
-    │     6      mail();                    │     7      mail();                   │     6      mail();                    │
-    │     7      done();                    │     8      done();                   │     7      done();                    │
-    │     8  }                              │     9  }                             │     8  }                              │
-    │     9                                 │    10                                │     9                                 │
+    │      ╌╌╌                              │   2 +use limit;                      │      ╌╌╌                              │
+    │   2 −const MAX: u32 = 1;              │   3  const MAX: u32 = 1;             │   2 +const MAX: u32 = 64;             │
+    │   3  fn pay() {                       │   4  fn pay() {                      │   3  fn pay() {                       │
+    │   4      charge();                    │   5      charge();                   │   4      charge();                    │
+    │   5      log();                       │   6      log();                      │   5      log();                       │
+    │   6      mail();                      │   7      mail();                     │   6      mail();                      │
+    │   7      done();                      │   8      done();                     │   7      done();                      │
+    │   8  }                                │   9  }                               │   8  }                                │
+    │   9                                   │  10                                  │   9                                   │
     │ ·· = A and B agree on 1 line ························································································│
     │ ── ≠ only B changed it ──────────────────────────────────────────────────────────────────────────────────────────────│
-    │        ╌╌╌                            │        ╌╌╌                           │    11 +fn extra() {}                  │
+    │      ╌╌╌                              │      ╌╌╌                             │  11 +fn extra() {}                    │
     │                                       │                                      │                                       │
     │                                       │                                      │                                       │
     │                                       │                                      │                                       │
@@ -262,7 +262,7 @@ fn one_file_at_120_by_40() {
     │                                       │                                      │                                       │
     │                                       │                                      │                                       │
     │                                       │                                      │                                       │
-    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+    └───────────────────────────────────────┴──────────────────────────────────────┴───────────────────────────────────────┘
      / search  Enter fold  b base  ] next file  n next  N previous  ? help  q close
     ");
 }
@@ -271,22 +271,22 @@ fn one_file_at_120_by_40() {
 fn one_file_at_200_by_60() {
     insta::assert_snapshot!(picture(&file(LARGE)), @r"
      agentdeck  shop · 6 environments · 2 marked                                                                                                                                    main ↑2 · 1 uncommitted
-    ┌ src/api/limit.rs ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── difference 1 of 2 ┐
-    │        base                                                      │        A brave-otter                                            │        B calm-heron                                             │
-    │     1  use web;                                                  │     1  use web;                                                 │     1  use web;                                                 │
+    ┌ src/api/limit.rs ────────────────────────────────────────────────┬─────────────────────────────────────────────────────────────────┬────────────────────────────────────────────── difference 1 of 2 ┐
+    │      base                                                        │      A brave-otter                                              │      B calm-heron                                               │
+    │   1  use web;                                                    │   1  use web;                                                   │   1  use web;                                                   │
     │▌── ≠ A and B differ ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────│
-    │        ╌╌╌                                                       │     2 +use limit;                                               │        ╌╌╌                                                      │
-    │     2 −const MAX: u32 = 1;                                       │     3  const MAX: u32 = 1;                                      │     2 +const MAX: u32 = 64;                                     │
-    │     3  fn pay() {                                                │     4  fn pay() {                                               │     3  fn pay() {                                               │
-    │     4      charge();                                             │     5      charge();                                            │     4      charge();                                            │
-    │     5      log();                                                │     6      log();                                               │     5      log();                                               │
-    │     6      mail();                                               │     7      mail();                                              │     6      mail();                                              │
-    │     7      done();                                               │     8      done();                                              │     7      done();                                              │
-    │     8  }                                                         │     9  }                                                        │     8  }                                                        │
-    │     9                                                            │    10                                                           │     9                                                           │
+    │      ╌╌╌                                                         │   2 +use limit;                                                 │      ╌╌╌                                                        │
+    │   2 −const MAX: u32 = 1;                                         │   3  const MAX: u32 = 1;                                        │   2 +const MAX: u32 = 64;                                       │
+    │   3  fn pay() {                                                  │   4  fn pay() {                                                 │   3  fn pay() {                                                 │
+    │   4      charge();                                               │   5      charge();                                              │   4      charge();                                              │
+    │   5      log();                                                  │   6      log();                                                 │   5      log();                                                 │
+    │   6      mail();                                                 │   7      mail();                                                │   6      mail();                                                │
+    │   7      done();                                                 │   8      done();                                                │   7      done();                                                │
+    │   8  }                                                           │   9  }                                                          │   8  }                                                          │
+    │   9                                                              │  10                                                             │   9                                                             │
     │ ·· = A and B agree on 1 line ········································································································································································│
     │ ── ≠ only B changed it ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────│
-    │        ╌╌╌                                                       │        ╌╌╌                                                      │    11 +fn extra() {}                                            │
+    │      ╌╌╌                                                         │      ╌╌╌                                                        │  11 +fn extra() {}                                              │
     │                                                                  │                                                                 │                                                                 │
     │                                                                  │                                                                 │                                                                 │
     │                                                                  │                                                                 │                                                                 │
@@ -328,7 +328,7 @@ fn one_file_at_200_by_60() {
     │                                                                  │                                                                 │                                                                 │
     │                                                                  │                                                                 │                                                                 │
     │                                                                  │                                                                 │                                                                 │
-    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+    └──────────────────────────────────────────────────────────────────┴─────────────────────────────────────────────────────────────────┴─────────────────────────────────────────────────────────────────┘
      / search  Enter fold  b base  ] next file  n next  N previous  ? help  q close
     ");
 }
@@ -474,17 +474,17 @@ fn a_narrow_terminal_shows_one_attempt_and_letters() {
     ");
     insta::assert_snapshot!(picture(&file(narrow)), @r"
      agentdeck  shop · 6 environments · 2 marked
-    ┌ src/api/limit.rs ─────── difference 1 of 2 ┐
-    │        A brave-otter                       │
-    │     1  use web;                            │
+    ┌ src/api/limit.rs ──────────────────────────┐
+    │      A brave-otter                         │
+    │   1  use web;                              │
     │▌── ≠ A and B differ ───────────────────────│
-    │     2 +use limit;                          │
-    │     3  const MAX: u32 = 1;                 │
-    │     4  fn pay() {                          │
-    │     5      charge();                       │
-    │     6      log();                          │
-    │     7      mail();                         │
-    │     8      done();                         │
+    │   2 +use limit;                            │
+    │   3  const MAX: u32 = 1;                   │
+    │   4  fn pay() {                            │
+    │   5      charge();                         │
+    │   6      log();                            │
+    │   7      mail();                           │
+    │   8      done();                           │
     └────────────────────────────────────────────┘
      / search  Enter fold  ? help  q close
     ");

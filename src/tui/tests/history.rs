@@ -4,6 +4,7 @@ use super::super::app::{App, Effect, Happening, Overlay, Tag, View};
 use super::sample;
 use super::{LARGE, MIDDLE, SMALL, Size, TINY, control, key, picture, requests, type_keys};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::CommitId;
 use crate::model::input::{Input, KeyCode, Modifiers, Mouse, MouseButton, MouseKind};
 use crate::model::snapshot::Snapshot;
 use crate::proto::{DiffSide, Event, Reply, Request};
@@ -77,14 +78,14 @@ fn the_history_in_a_narrow_terminal() {
     │┌ brave-otter, snapshot 0d0d0d0d · +9 −3 ──┐│
     ││ M src/api/checkout.rs                    ││
     ││▌@@ -10,5 +10,7 @@                        ││
-    ││   10    10  pub fn checkout(request: Req…││
-    ││   11       −    let user = request.user(…││
-    ││         11 +    let Some(user) = request…││
-    ││         12 +        return Response::una…││
-    ││         13 +    };                       ││
-    ││   12    14      let cart = Cart::of(user…││
-    ││   13    15      cart.total()             ││
-    ││   14    16  }                            ││
+    ││  10  10  pub fn checkout(request: Reques…││
+    ││  11     −    let user = request.user();  ││
+    ││      11 +    let Some(user) = request.us…││
+    ││      12 +        return Response::unauth…││
+    ││      13 +    };                          ││
+    ││  12  14      let cart = Cart::of(user);  ││
+    ││  13  15      cart.total()                ││
+    ││  14  16  }                               ││
     │└──────────────────────────────────────────┘│
     └────────────────────────────────────────────┘
      Enter open  r restore  ? help  q close
@@ -129,21 +130,21 @@ fn the_history_at_80_by_24() {
     │┌ brave-otter, snapshot 0c0c0c0c · +9 −3 ─────────────────────── file 1 of 3 ┐│
     ││ M src/api/checkout.rs                                                      ││
     ││▌@@ -10,5 +10,7 @@                                                          ││
-    ││   10    10  pub fn checkout(request: Request) -> Response {                ││
-    ││   11       −    let user = request.user();                                 ││
-    ││         11 +    let Some(user) = request.user() else {                     ││
-    ││         12 +        return Response::unauthorized();                       ││
-    ││         13 +    };                                                         ││
-    ││   12    14      let cart = Cart::of(user);                                 ││
-    ││   13    15      cart.total()                                               ││
-    ││   14    16  }                                                              ││
+    ││  10  10  pub fn checkout(request: Request) -> Response {                   ││
+    ││  11     −    let user = request.user();                                    ││
+    ││      11 +    let Some(user) = request.user() else {                        ││
+    ││      12 +        return Response::unauthorized();                          ││
+    ││      13 +    };                                                            ││
+    ││  12  14      let cart = Cart::of(user);                                    ││
+    ││  13  15      cart.total()                                                  ││
+    ││  14  16  }                                                                 ││
     ││                                                                            ││
     ││                                                                            ││
     ││                                                                            ││
     ││                                                                            ││
     │└────────────────────────────────────────────────────────────────────────────┘│
     └──────────────────────────────────────────────────────────────────────────────┘
-     Enter open  r restore  u undo  m name  b since base  ? help  q close
+     Enter open  r restore  Tab terminal  b since base  t list  ? help  q close
     ");
 }
 
@@ -161,14 +162,14 @@ fn the_history_at_120_by_40() {
     │┌ brave-otter, snapshot 0c0c0c0c · +9 −3 ──── file 1 of 3 ┐┌ terminal at 0c0c0c0c ───────────────────────────────────┐│
     ││ M src/api/checkout.rs                                   ││✻ Welcome back                                           ││
     ││▌@@ -10,5 +10,7 @@                                       ││                                                         ││
-    ││   10    10  pub fn checkout(request: Request) -> Respon…││> Add a rate limiter to the checkout API                 ││
-    ││   11       −    let user = request.user();              ││                                                         ││
-    ││         11 +    let Some(user) = request.user() else {  ││● Read(src/api/checkout.rs)                              ││
-    ││         12 +        return Response::unauthorized();    ││  └ 214 lines                                            ││
-    ││         13 +    };                                      ││                                                         ││
-    ││   12    14      let cart = Cart::of(user);              ││● Update(src/api/limit.rs)                               ││
-    ││   13    15      cart.total()                            ││  └ 41 additions and 7 removals                          ││
-    ││   14    16  }                                           ││                                                         ││
+    ││  10  10  pub fn checkout(request: Request) -> Response {││> Add a rate limiter to the checkout API                 ││
+    ││  11     −    let user = request.user();                 ││                                                         ││
+    ││      11 +    let Some(user) = request.user() else {     ││● Read(src/api/checkout.rs)                              ││
+    ││      12 +        return Response::unauthorized();       ││  └ 214 lines                                            ││
+    ││      13 +    };                                         ││                                                         ││
+    ││  12  14      let cart = Cart::of(user);                 ││● Update(src/api/limit.rs)                               ││
+    ││  13  15      cart.total()                               ││  └ 41 additions and 7 removals                          ││
+    ││  14  16  }                                              ││                                                         ││
     ││                                                         ││Do you want to run `cargo test`?                         ││
     ││                                                         ││❯ 1. Yes                                                 ││
     ││                                                         ││  2. No                                                  ││
@@ -191,7 +192,7 @@ fn the_history_at_120_by_40() {
     ││                                                         ││                                                         ││
     │└─────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────┘│
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  ] next file  n next  ? help  q close
+     Enter open  r restore  b since base  t list  u undo  m name  ] next file  n next  N previous  ? help  q close
     ");
 }
 
@@ -205,59 +206,59 @@ fn the_history_at_200_by_60() {
     │    ▃▃ ▂▂ ▁▁                                                                                                                                                                                          │
     │ ┆  a  b  h                                                                                                                                                                                           │
     │┌ brave-otter, snapshot 0d0d0d0d · +9 −3 ──────────────────────────────────────────── file 1 of 3 ┐┌ terminal at 0d0d0d0d ───────────────────────────────────────────────────────────────────────────┐│
-    ││▌ M …/checkout.rs +3 −1 │ M src/api/checkout.rs                                                  ││✻ Welcome back                                                                                   ││
-    ││  A …ame/limit.rs +3 −1 │▌@@ -10,5 +10,7 @@                                                      ││                                                                                                 ││
-    ││  M web/logo.png  +3 −1 │   10    10  pub fn checkout(request: Request) -> Response {            ││> Add a rate limiter to the checkout API                                                         ││
-    ││                        │   11       −    let user = request.user();                             ││                                                                                                 ││
-    ││                        │         11 +    let Some(user) = request.user() else {                 ││● Read(src/api/checkout.rs)                                                                      ││
-    ││                        │         12 +        return Response::unauthorized();                   ││  └ 214 lines                                                                                    ││
-    ││                        │         13 +    };                                                     ││                                                                                                 ││
-    ││                        │   12    14      let cart = Cart::of(user);                             ││● Update(src/api/limit.rs)                                                                       ││
-    ││                        │   13    15      cart.total()                                           ││  └ 41 additions and 7 removals                                                                  ││
-    ││                        │   14    16  }                                                          ││                                                                                                 ││
-    ││                        │                                                                        ││Do you want to run `cargo test`?                                                                 ││
-    ││                        │                                                                        ││❯ 1. Yes                                                                                         ││
-    ││                        │                                                                        ││  2. No                                                                                          ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    ││                        │                                                                        ││                                                                                                 ││
-    │└─────────────────────────────────────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────────────────────────────────────┘│
+    ││▌ M src/api/checkout.rs   +3 −1 │ M src/api/checkout.rs                                          ││✻ Welcome back                                                                                   ││
+    ││  A …ectory-name/limit.rs +3 −1 │▌@@ -10,5 +10,7 @@                                              ││                                                                                                 ││
+    ││  M web/logo.png         binary │  10  10  pub fn checkout(request: Request) -> Response {       ││> Add a rate limiter to the checkout API                                                         ││
+    ││                                │  11     −    let user = request.user();                        ││                                                                                                 ││
+    ││                                │      11 +    let Some(user) = request.user() else {            ││● Read(src/api/checkout.rs)                                                                      ││
+    ││                                │      12 +        return Response::unauthorized();              ││  └ 214 lines                                                                                    ││
+    ││                                │      13 +    };                                                ││                                                                                                 ││
+    ││                                │  12  14      let cart = Cart::of(user);                        ││● Update(src/api/limit.rs)                                                                       ││
+    ││                                │  13  15      cart.total()                                      ││  └ 41 additions and 7 removals                                                                  ││
+    ││                                │  14  16  }                                                     ││                                                                                                 ││
+    ││                                │                                                                ││Do you want to run `cargo test`?                                                                 ││
+    ││                                │                                                                ││❯ 1. Yes                                                                                         ││
+    ││                                │                                                                ││  2. No                                                                                          ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    ││                                │                                                                ││                                                                                                 ││
+    │└────────────────────────────────┴────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────────────────────────────────────┘│
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  ] next file  n next  N previous  ? help  q close
+     Enter open  r restore  b since base  t list  u undo  m name  ] next file  n next  N previous  ? help  q close
     ");
 }
 
@@ -305,7 +306,7 @@ fn the_snapshots_as_a_list_at_120_by_40() {
     │                                                                                                                      │
     │                                                                                                                      │
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     Enter open  r restore  u undo  m name  b since base  Tab terminal  t list  ] next file  n next  ? help  q close
+     Enter open  r restore  b since base  t list  u undo  m name  ] next file  n next  N previous  ? help  q close
     ");
 }
 
@@ -353,6 +354,41 @@ fn a_click_and_a_drag_choose_a_snapshot_on_the_line() {
     let effects = app.happen(mouse(MouseKind::Press, 60, 30), now);
     settle(&mut app, effects);
     assert_eq!(chosen(&app).number, 3, "a click elsewhere chooses nothing");
+}
+
+#[test]
+fn a_long_line_stands_still_under_the_mouse_and_moves_before_keys_reach_its_end() {
+    let mut app = opened(MIDDLE);
+    let ticket = app.views.last().expect("a view").ticket();
+    let id = |number: u32| CommitId::parse(&format!("{number:040x}")).expect("forty digits");
+    let many = (1..=300_u32).map(|number| Snapshot {
+        id: id(number),
+        parent: (number > 1).then(|| id(number - 1)),
+        number,
+        ..sample::history()[3].clone()
+    });
+    let reply = Ok(Reply::History(many.collect()));
+    app.happen(Happening::Reply(Tag::View(ticket), reply), app.now);
+    let pointer = |app: &App| {
+        let place = |line: &str| line.chars().position(|character| character == '▼');
+        picture(app).lines().find_map(place).expect("one is chosen")
+    };
+    let mut chosen_at = |column| {
+        let kind = if column == 40 { MouseKind::Press } else { MouseKind::Drag };
+        app.happen(mouse(kind, column, 4), app.now);
+        assert_eq!(pointer(&app), usize::from(column));
+        chosen(&app).number
+    };
+    let number = chosen_at(40);
+    assert_eq!(
+        [chosen_at(41), chosen_at(60), chosen_at(20)],
+        [number + 1, number + 20, number - 20]
+    );
+    press(&mut app, &"h".repeat(40));
+    assert_eq!(chosen(&app).number, number - 60);
+    assert!(pointer(&app) > 5, "what is before it is seen");
+    press(&mut app, "g");
+    assert_eq!((chosen(&app).number, pointer(&app)), (1, 2));
 }
 
 #[test]

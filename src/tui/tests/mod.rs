@@ -10,6 +10,7 @@ mod help;
 mod history;
 mod hostile;
 mod inspect;
+mod live;
 mod new;
 mod review;
 mod sample;

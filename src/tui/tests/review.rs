@@ -114,9 +114,13 @@ fn since_the_review_a_file_is_read_from_what_was_reviewed() {
 fn comments_become_one_message_that_is_seen_before_it_is_pasted_and_entered() {
     let mut app = opened();
     answer(&mut app, Reply::Diff(sample::diff()));
-    // A heading takes no comment.
+    // Of a hunk its first change is meant; a file without lines takes no comment.
     type_keys(&mut app, "c");
+    assert!(picture(&app).contains("Comment on src/api/checkout.rs:11 "), "{}", picture(&app));
+    app.happen(key(KeyCode::Escape), NOW);
+    type_keys(&mut app, "]]c");
     assert!(app.overlay.is_none());
+    type_keys(&mut app, "[[");
     type_keys(&mut app, "jjjc");
     type_keys(&mut app, "say why");
     assert_eq!(requests(app.happen(key(KeyCode::Enter), NOW)), []);
@@ -184,13 +188,13 @@ fn the_map_shows_who_fits_with_whom() {
     insta::assert_snapshot!(picture(&app), @r"
      agentdeck  shop · 6 environments                       main ↑2 · 1 uncommitted
     ┌ Map · main ──────────────────────────────────────────────────────────────────┐
-    │  main              ━━━━━━━━━━━━━━━━━                                         │
-    │▌● 1 brave-otter    ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +41 −7 ahead 2 behind 3 ≠ conflicts with│
-    │ ● 2 calm-heron     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +120 −12 ahead 0 behind 0 merges clean  │
-    │ ✓ 3 dry-fox        ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +12 −2 ahead 0 behind 0 ≠ conflicts with│
-    │ ✗ 4 eager-lynx     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
-    │ ◌ 5 fast-mole      ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
-    │ ■ 6 grey-owl       ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
+    │  main                  lines  ahead behind  into    1  2  3  4  5  6         │
+    │▌● 1 brave-otter      +41  −7      2      3  clean      +  ≠  ·  ·  ·         │
+    │ ● 2 calm-heron      +120 −12      0      0  clean   +     ·  ·  ·  ·         │
+    │ ✓ 3 dry-fox          +12  −2      0      0  clean   ≠  ·     ·  ·  ·         │
+    │ ✗ 4 eager-lynx                    0      0  –       ·  ·  ·     ·  ·         │
+    │ ◌ 5 fast-mole                     0      0  –       ·  ·  ·  ·     ·         │
+    │ ■ 6 grey-owl                      0      0  –       ·  ·  ·  ·  ·            │
     │                                                                              │
     │                                                                              │
     │                                                                              │
@@ -198,13 +202,13 @@ fn the_map_shows_who_fits_with_whom() {
     │                                                                              │
     │                                                                              │
     │──────────────────────────────────────────────────────────────────────────────│
-    │  main               1 file in common · fits                                  │
-    │  dry-fox            1 file in common · ✗ 1 conflict src/api/checkout.rs      │
-    │  calm-heron         2 files in common · fits                                 │
+    │  main                1 file  in common  + fits                               │
+    │  dry-fox             1 file  in common  ≠ 1 conflict  src/api/checkout.rs    │
+    │  calm-heron          2 files in common  + fits                               │
     │                                                                              │
     │                                                                              │
     │                                                                              │
-    └──────────────────────────────────────────────────────────────────────────────┘
+    └ ≠ conflict  + files in common, fits  · nothing in common ────────────────────┘
      Enter open  Space mark  c compare  ? help  q close
     ");
     let mut app = sample::deck(MIDDLE);
@@ -213,13 +217,13 @@ fn the_map_shows_who_fits_with_whom() {
     insta::assert_snapshot!(picture(&app), @r"
      agentdeck  shop · 6 environments                                                               main ↑2 · 1 uncommitted
     ┌ Map · main ──────────────────────────────────────────────────────────────────────────────────────────────────────────┐
-    │  main              ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━                                         │
-    │▌● 1 brave-otter    ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +41 −7 ahead 2 behind 3 ≠ conflicts with│
-    │ ● 2 calm-heron     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +120 −12 ahead 0 behind 0 merges clean  │
-    │ ✓ 3 dry-fox        ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +12 −2 ahead 0 behind 0 ≠ conflicts with│
-    │ ✗ 4 eager-lynx     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
-    │ ◌ 5 fast-mole      ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
-    │ ■ 6 grey-owl       ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ahead 0 behind 0                        │
+    │  main              ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━    lines  ahead behind  into    1  2  3  4  5  6   │
+    │▌● 1 brave-otter    ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄  +41  −7      2      3  clean      +  ≠  ·  ·  ·   │
+    │ ● 2 calm-heron     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ +120 −12      0      0  clean   +     ·  ·  ·  ·   │
+    │ ✓ 3 dry-fox        ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄  +12  −2      0      0  clean   ≠  ·     ·  ·  ·   │
+    │ ✗ 4 eager-lynx     ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄               0      0  –       ·  ·  ·     ·  ·   │
+    │ ◌ 5 fast-mole      ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄               0      0  –       ·  ·  ·  ·     ·   │
+    │ ■ 6 grey-owl       ╰┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄               0      0  –       ·  ·  ·  ·  ·      │
     │                                                                                                                      │
     │                                                                                                                      │
     │                                                                                                                      │
@@ -243,13 +247,13 @@ fn the_map_shows_who_fits_with_whom() {
     │                                                                                                                      │
     │                                                                                                                      │
     │──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────│
-    │  main               1 file in common · fits                                                                          │
-    │  dry-fox            1 file in common · ✗ 1 conflict src/api/checkout.rs                                              │
-    │  calm-heron         2 files in common · fits                                                                         │
+    │  main                1 file  in common  + fits                                                                       │
+    │  dry-fox             1 file  in common  ≠ 1 conflict  src/api/checkout.rs                                            │
+    │  calm-heron          2 files in common  + fits                                                                       │
     │                                                                                                                      │
     │                                                                                                                      │
     │                                                                                                                      │
-    └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+    └ ≠ conflict  + files in common, fits  · nothing in common ────────────────────────────────────────────────────────────┘
      Enter open  Space mark  c compare  ? help  q close
     ");
     app.happen(key(KeyCode::Down), NOW);

@@ -42,6 +42,8 @@ fn opened(size: Size) -> App {
     let reply = Ok(Reply::Diff(outline()));
     let asked = app.happen(Happening::Reply(Tag::View(ticket), reply), NOW);
     give_file(&mut app, asked, &sample::diff().files[0]);
+    let reply = Ok(Reply::Diff(outline()));
+    app.happen(Happening::Reply(Tag::Refresh(ticket), reply), NOW);
     app
 }
 

@@ -5,10 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::super::action::entries;
-use super::super::app::{App, Gone};
+use super::super::action::{Action, Scope, entries};
+use super::super::app::{App, Gone, SIDE_BY_SIDE};
 use super::super::keymap::key_name;
 use super::super::widget::{clear, fit, foreign, left_and_right, put};
+use super::history::BOTH;
 
 /// Most rows a message takes, the last of them saying how many paths are left out.
 const MESSAGE_ROWS: usize = 10;
@@ -97,6 +98,12 @@ pub(super) fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
     }
     let theme = app.settings.theme;
     let hints: Vec<(String, &str)> = entries(app.scope())
+        // A key that does nothing in a terminal of this width is not hinted at.
+        .filter(|entry| match (entry.action, app.scope()) {
+            (Action::SideBySide, _) => app.size.columns >= SIDE_BY_SIDE,
+            (Action::OtherPanel, Scope::History) => app.size.columns < BOTH,
+            _ => true,
+        })
         .filter_map(|entry| Some((entry, entry.footer?)))
         .map(|(entry, word)| (key_name(entry.keys[0]), word))
         .collect();

@@ -1,19 +1,20 @@
 //! A diff: the files at the left, the chosen one unified or side by side.
 
+mod files;
+mod rows;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::super::app::{App, DiffRow, DiffView, PairSide, Search};
+use super::super::app::{App, DiffView, Search};
 use super::super::theme::Theme;
-use super::super::widget::{Frame, fit, left_and_right, put, source_line};
-use crate::model::diff::{Diff, FileChange, FileDiff, LineKind, Review, Taken, Whitespace};
+use super::super::widget::{Frame, fit, put};
+use crate::model::diff::{FileChange, FileDiff, Review, Taken, Whitespace};
 
 /// Narrower terminals have no room for a list of files beside the text.
 const FILES_FROM: u16 = 90;
-/// Columns of a line number and the blank after it.
-const NUMBER: usize = 6;
 
 pub(super) fn draw(
     app: &App,
@@ -27,8 +28,13 @@ pub(super) fn draw(
     let inner = frame.draw(buffer, area);
     let words = match &view.diff {
         None => Some("reading …"),
+        Some(diff) if diff.files.is_empty() && view.is_live() => {
+            Some("nothing changed yet · what the agent changes appears here")
+        }
         Some(diff) if diff.files.is_empty() => Some("nothing changed"),
-        Some(_) if view.order.is_empty() => Some("nothing changed since you reviewed it"),
+        Some(_) if view.order.is_empty() => {
+            Some("nothing changed since you reviewed it · t shows all")
+        }
         Some(_) => None,
     };
     if let Some(words) = words {
@@ -38,23 +44,39 @@ pub(super) fn draw(
     let (Some(diff), Some(file)) = (&view.diff, view.chosen()) else { return None };
     let mut text = inner;
     if area.width >= FILES_FROM {
-        let width = (inner.width / 4).clamp(24, 48);
-        files(theme, view, diff, Rect { width, ..inner }, buffer);
-        for y in inner.y..inner.bottom() {
-            buffer[(inner.x + width, y)].set_symbol("│").set_style(theme.frame());
-        }
+        let width = files::width(view, diff, inner.width);
+        files::draw(theme, view, diff, Rect { width, ..inner }, buffer);
+        divide(theme, area, inner, inner.x + width, buffer);
         text = Rect { x: inner.x + width + 1, width: inner.width - width - 1, ..inner };
+    } else if view.listing {
+        files::draw(theme, view, diff, inner, buffer);
+        return search(theme, &view.search, Some(view.matches), area, buffer);
     }
     put(buffer, Rect { height: text.height.min(1), ..text }, heading(theme, file, text.width));
     let text = Rect { y: text.y + 1, height: text.height.saturating_sub(1), ..text };
     for (row, y) in (view.place.top..view.rows.len()).zip(text.y..text.bottom()) {
         let place = Rect { y, height: 1, ..text };
-        draw_row(theme, view, row, place, buffer);
+        rows::draw(theme, view, row, place, buffer);
         if row == view.place.row {
-            buffer[(place.x, y)].set_symbol("▌").set_style(theme.chosen());
+            let tone = if view.listing { theme.frame() } else { theme.chosen() };
+            buffer[(place.x, y)].set_symbol("▌").set_style(tone);
         }
     }
-    search(theme, &view.search, area, buffer)
+    search(theme, &view.search, Some(view.matches), area, buffer)
+}
+
+/// A line from the upper border of a frame to the lower one.
+pub(super) fn divide(theme: Theme, frame: Rect, inner: Rect, x: u16, buffer: &mut Buffer) {
+    for y in inner.y..inner.bottom() {
+        buffer[(x, y)].set_symbol("│").set_style(theme.frame());
+    }
+    let (top, bottom) = (inner.y.saturating_sub(1), inner.bottom());
+    for (y, symbol) in [(top, "┬"), (bottom, "┴")] {
+        // Words in the border stay whole, and a low place has none.
+        if frame.contains(Position::new(x, y)) && buffer[(x, y)].symbol() == "─" {
+            buffer[(x, y)].set_symbol(symbol);
+        }
+    }
 }
 
 fn inset(area: Rect) -> Rect {
@@ -71,7 +93,8 @@ fn title(theme: Theme, view: &DiffView) -> Line<'static> {
     if let Some(diff) = view.diff.as_ref().filter(|_| view.counted) {
         let added: u64 = diff.files.iter().map(|file| file.added).sum();
         let removed: u64 = diff.files.iter().map(|file| file.removed).sum();
-        spans.push(Span::styled(format!("· +{added}"), theme.good()));
+        spans.push(Span::styled("· ", theme.quiet()));
+        spans.push(Span::styled(format!("+{added}"), theme.good()));
         spans.push(Span::styled(format!(" −{removed} "), theme.bad()));
     }
     if view.since_reviewed {
@@ -112,32 +135,6 @@ fn mark(theme: Theme, file: &FileDiff) -> Span<'static> {
         _ if !file.cautions.is_empty() => Span::styled("!", theme.caution()),
         Review::Changed { .. } => Span::styled("~", theme.caution()),
         Review::Unreviewed => Span::raw(" "),
-    }
-}
-
-fn files(theme: Theme, view: &DiffView, diff: &Diff, area: Rect, buffer: &mut Buffer) {
-    let first = (view.file + 1).saturating_sub(usize::from(area.height));
-    for (place, y) in (first..view.order.len()).zip(area.y..area.bottom()) {
-        let Some(file) = diff.files.get(view.order[place]) else { break };
-        let chosen = place == view.file;
-        let (letter, tone) = letter(theme, file.change);
-        let counts = match (file.taken, view.counted) {
-            (Taken::All, _) => " taken ".to_owned(),
-            (Taken::Part, _) => " partly taken ".to_owned(),
-            (Taken::Nothing, true) => format!(" +{} −{} ", file.added, file.removed),
-            (Taken::Nothing, false) => String::new(),
-        };
-        let room = usize::from(area.width).saturating_sub(4 + counts.chars().count());
-        let path = fit_path(&file.path.to_string(), room);
-        let left = Line::from(vec![
-            Span::styled(if chosen { "▌" } else { " " }, theme.chosen()),
-            mark(theme, file),
-            Span::styled(letter, tone),
-            Span::raw(" "),
-            Span::styled(path, if chosen { theme.chosen() } else { theme.text() }),
-        ]);
-        let right = Line::styled(counts, theme.quiet());
-        left_and_right(buffer, Rect { y, height: 1, ..area }, left, right);
     }
 }
 
@@ -193,67 +190,11 @@ fn heading(theme: Theme, file: &FileDiff, width: u16) -> Line<'static> {
     ])
 }
 
-fn draw_row(theme: Theme, view: &DiffView, row: usize, area: Rect, buffer: &mut Buffer) {
-    match &view.rows[row] {
-        DiffRow::Hunk { text, folded, .. } => {
-            let mark = if *folded { " · folded" } else { "" };
-            put(buffer, area, Line::styled(format!(" {text}{mark}"), theme.accent()));
-        }
-        DiffRow::Note(text) => put(buffer, area, Line::styled(format!("  {text}"), theme.quiet())),
-        DiffRow::Line { kind, old, new, text, .. } => {
-            let (sign, tone) = match kind {
-                LineKind::Context => (" ", theme.text()),
-                LineKind::Added => ("+", theme.good()),
-                LineKind::Removed => ("−", theme.bad()),
-            };
-            let numbers = format!("{}{}", number(*old), number(*new));
-            let mut spans = vec![Span::styled(numbers, theme.quiet()), Span::styled(sign, tone)];
-            let painted = view.painted.get(&(row, *kind != LineKind::Removed));
-            let room = usize::from(area.width).saturating_sub(2 * NUMBER + 1);
-            let needle = view.search.needle();
-            spans.extend(source_line(theme, text, painted, needle, tone, room));
-            put(buffer, area, Line::from(spans));
-        }
-        DiffRow::Pair { old, new } => {
-            let half = area.width / 2;
-            let left = Rect { width: half, ..area };
-            let right = Rect { x: area.x + half, width: area.width - half, ..area };
-            side(theme, view, (row, false), old.as_ref(), left, buffer);
-            side(theme, view, (row, true), new.as_ref(), right, buffer);
-        }
-    }
-}
-
-fn side(
-    theme: Theme,
-    view: &DiffView,
-    (row, new): (usize, bool),
-    line: Option<&PairSide>,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
-    let Some(line) = line else { return };
-    let (sign, tone) = match (line.changed, new) {
-        (false, _) => (" ", theme.text()),
-        (true, true) => ("+", theme.good()),
-        (true, false) => ("−", theme.bad()),
-    };
-    let mut spans =
-        vec![Span::styled(number(Some(line.number)), theme.quiet()), Span::styled(sign, tone)];
-    let room = usize::from(area.width).saturating_sub(NUMBER + 2);
-    let painted = view.painted.get(&(row, new));
-    spans.extend(source_line(theme, &line.text, painted, view.search.needle(), tone, room));
-    put(buffer, area, Line::from(spans));
-}
-
-fn number(number: Option<u32>) -> String {
-    number.map_or_else(|| " ".repeat(NUMBER), |number| format!("{number:>5} "))
-}
-
-/// The search in the lower border, with its cursor while it is typed.
+/// The search in the lower border, with its cursor while it is typed, and how many rows hold it.
 pub(super) fn search(
     theme: Theme,
     search: &Search,
+    matches: Option<usize>,
     area: Rect,
     buffer: &mut Buffer,
 ) -> Option<Position> {
@@ -264,7 +205,13 @@ pub(super) fn search(
     match search {
         Search::Closed => None,
         Search::Open(text) => {
-            let words = format!(" /{text} · Esc ends ");
+            let found = match matches {
+                None => String::new(),
+                Some(0) => " · not in this file".to_owned(),
+                Some(1) => " · 1 line".to_owned(),
+                Some(count) => format!(" · {count} lines"),
+            };
+            let words = format!(" /{text}{found} · Esc ends ");
             put(buffer, row, Line::styled(words, theme.caution()));
             None
         }

@@ -7,14 +7,16 @@ use ratatui::text::{Line, Span};
 
 use super::super::app::{App, FileRow, FileView, agreement_words, all_agree};
 use super::super::theme::Theme;
-use super::super::widget::{Frame, fit, foreign, line_text, put, source_line};
-use super::diff::{fit_path, search};
-use crate::model::comparison::{AlignedFile, Stretch, letter};
+use super::super::widget::{Frame, Source, fit, foreign, line_shown, put, source_line};
+use super::diff::{divide, fit_path, search};
+use crate::model::comparison::{AlignedFile, Stretch, letter, letters};
 
 /// A column of text narrower than this is not worth reading.
 const NARROWEST: u16 = 36;
-/// Columns of a line number, its sign, and blanks around them.
-const GUTTER: u16 = 8;
+/// Narrower terminals have no room for how to see the other attempts.
+const KEYS_FROM: u16 = 70;
+/// Fewer digits of a line number would make the text jump from file to file.
+const DIGITS: usize = 3;
 
 pub(super) fn draw(
     app: &App,
@@ -25,7 +27,7 @@ pub(super) fn draw(
     let theme = app.settings.theme;
     let path = fit_path(&view.path.to_string(), usize::from(area.width.saturating_sub(6)));
     let mut frame = Frame::new(theme.frame(), Line::styled(format!(" {path} "), theme.strong()));
-    frame.corner = position(theme, view);
+    frame.corner = position(theme, view, area.width);
     let inner = frame.draw(buffer, area);
     let Some(file) = &view.file else {
         put(buffer, inner, Line::styled(" reading …", theme.quiet()));
@@ -41,12 +43,10 @@ pub(super) fn draw(
     let shown = columns_shown(file.columns.len(), view.column, view.hides_base, area.width);
     let places = places(inner, shown.len());
     for (column, place) in shown.iter().zip(&places) {
-        title(theme, file, *column, Rect { height: 1, ..*place }, buffer);
+        title(theme, (view, file), *column, Rect { height: 1, ..*place }, buffer);
     }
     for place in &places[1..] {
-        for y in inner.y..inner.bottom() {
-            buffer[(place.x - 1, y)].set_symbol("│").set_style(theme.frame());
-        }
+        divide(theme, area, inner, place.x - 1, buffer);
     }
     for (row, y) in (view.place.top..view.rows.len()).zip(inner.y + 1..inner.bottom()) {
         let line = Rect { y, height: 1, ..inner };
@@ -65,15 +65,34 @@ pub(super) fn draw(
             buffer[(line.x, y)].set_symbol("▌").set_style(theme.chosen());
         }
     }
-    search(theme, &view.search, area, buffer)
+    search(theme, &view.search, Some(view.matches), area, buffer)
 }
 
-fn position(theme: Theme, view: &FileView) -> Line<'static> {
-    match view.differences() {
-        (_, 0) if view.file.is_some() => Line::styled(" no differences ", theme.quiet()),
-        (_, 0) => Line::default(),
-        (at, all) => Line::styled(format!(" difference {at} of {all} "), theme.quiet()),
+/// Which attempts are to be seen, where not all fit, and which difference the reader is at.
+fn position(theme: Theme, view: &FileView, width: u16) -> Line<'static> {
+    let Some(file) = &view.file else { return Line::default() };
+    let mut words = match view.differences() {
+        (_, 0) => " no differences ".to_owned(),
+        (at, all) => format!(" difference {at} of {all} "),
+    };
+    let attempts = file.columns.len().saturating_sub(1);
+    let shown = columns_shown(file.columns.len(), view.column, view.hides_base, width);
+    let shown: Vec<usize> = shown.into_iter().filter_map(|column| column.checked_sub(1)).collect();
+    if shown.len() < attempts {
+        let names = letters(&shown);
+        let keys = if width < KEYS_FROM { "" } else { ", h l show others" };
+        words = format!(" {names} of {attempts}{keys} ·{words}");
     }
+    Line::styled(words, theme.quiet())
+}
+
+/// Columns of a line number, its sign, and blanks around them.
+fn gutter(view: &FileView) -> u16 {
+    digits(view) as u16 + 3
+}
+
+fn digits(view: &FileView) -> usize {
+    view.digits.max(DIGITS)
 }
 
 /// The columns there is room for: the base unless it is hidden, and attempts from the first
@@ -105,14 +124,20 @@ fn places(inner: Rect, count: usize) -> Vec<Rect> {
     (0..count).map(place).collect()
 }
 
-fn title(theme: Theme, file: &AlignedFile, column: usize, area: Rect, buffer: &mut Buffer) {
+fn title(
+    theme: Theme,
+    (view, file): (&FileView, &AlignedFile),
+    column: usize,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let name = foreign(&file.columns[column]);
     let (name, tone) = match column.checked_sub(1) {
         None => (name, theme.quiet()),
         Some(attempt) => (format!("{} {name}", letter(attempt)), theme.strong()),
     };
     let mut spans =
-        vec![Span::styled(format!("{:width$}{name}", "", width = usize::from(GUTTER)), tone)];
+        vec![Span::styled(format!("{:width$}{name}", "", width = usize::from(gutter(view))), tone)];
     if file.missing.get(column).copied().unwrap_or_default() {
         spans.push(Span::styled(" · not there", theme.caution()));
     }
@@ -166,11 +191,12 @@ fn cell(
     buffer: &mut Buffer,
 ) {
     let changed = matches!(view.rows[row], FileRow::Changed { .. });
+    let gutter = gutter(view);
     let Some((number, text)) = view.cell(row, column) else {
         if changed {
             // What is not there must not look like an empty line.
-            let blank = "╌".repeat(usize::from(area.width.saturating_sub(GUTTER)).min(3));
-            let x = area.x + GUTTER.min(area.width);
+            let blank = "╌".repeat(usize::from(area.width.saturating_sub(gutter)).min(3));
+            let x = area.x + gutter.min(area.width);
             put(
                 buffer,
                 Rect { x, width: area.right() - x, ..area },
@@ -180,13 +206,15 @@ fn cell(
         return;
     };
     let (sign, tone) = sign(theme, view, (row, column), changed);
-    let text = line_text(&text.0);
+    let (text, hidden) = line_shown(&text.0);
     let painted = view.painted.get(&(row, column));
-    let room = usize::from(area.width.saturating_sub(GUTTER));
-    let mut spans =
-        vec![Span::styled(format!(" {number:>5} "), theme.quiet()), Span::styled(sign, tone)];
+    let room = usize::from(area.width.saturating_sub(gutter));
+    let quiet = if sign == " " { theme.quiet() } else { tone };
+    let number = format!(" {number:>width$} ", width = digits(view));
+    let mut spans = vec![Span::styled(number, quiet), Span::styled(sign, tone)];
     let needle = view.search.needle();
-    spans.extend(source_line(theme, &text, painted, needle, tone, room));
+    let source = Source { text: &text, painted, hidden: &hidden, needle };
+    spans.extend(source_line(theme, &source, tone, (view.left, room)));
     put(buffer, area, Line::from(spans));
 }
 

@@ -14,7 +14,7 @@ use crate::model::screen::Size;
 use crate::model::snapshot::{Author, Snapshot};
 
 /// From this width on the diff and the screen stand side by side.
-const BOTH: u16 = 110;
+pub(super) const BOTH: u16 = 110;
 /// The chosen snapshot in words, its pointer, the bars, who worked.
 const HEAD_ROWS: u16 = 4;
 /// Fewer rows show the line of snapshots alone.
@@ -47,9 +47,13 @@ impl Timeline {
         let cell = (area.width / total.min(usize::from(u16::MAX)) as u16).clamp(1, WIDEST);
         let room = usize::from(area.width / cell).max(1);
         let count = total.min(room);
-        // The chosen one is kept away from both ends, as far as there are others.
-        let newest = view.row.saturating_sub(room / 2).min(total - count);
+        let newest = view.newest.min(total - count);
         Some(Self { area, oldest: newest + count - 1, count, cell })
+    }
+
+    /// How many are shown.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     /// Rows below the line.

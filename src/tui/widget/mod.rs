@@ -7,5 +7,7 @@ mod text;
 
 pub(crate) use field::Field;
 pub(crate) use frame::{Frame, Weight, inside};
-pub(crate) use source::source_line;
-pub(crate) use text::{age, clear, fit, fit_end, foreign, left_and_right, line_text, put};
+pub(crate) use source::{Source, source_line};
+pub(crate) use text::{
+    age, clear, fit, fit_end, foreign, left_and_right, line_shown, line_text, put,
+};

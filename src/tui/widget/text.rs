@@ -1,12 +1,15 @@
 //! Words on cells: cut to fit, made safe, and ages that seldom change.
 
+use std::fmt::Write as _;
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 use unicode_segmentation::UnicodeSegmentation;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::model::path::printable;
+use crate::model::path::{hides_or_steers, printable};
 
 /// Columns a tab moves to a multiple of, in text that is not a terminal's.
 const TAB: usize = 4;
@@ -18,18 +21,46 @@ pub(crate) fn foreign(text: &str) -> String {
 
 /// A line of a file, made safe to show, tabs as blanks.
 pub(crate) fn line_text(bytes: &[u8]) -> String {
-    if !bytes.contains(&b'\t') {
-        return printable(bytes);
-    }
-    let mut text = String::new();
-    for (index, part) in bytes.split(|byte| *byte == b'\t').enumerate() {
-        if index > 0 {
-            let blanks = TAB - text.width() % TAB;
-            text.extend(std::iter::repeat_n(' ', blanks));
+    line_shown(bytes).0
+}
+
+/// The same, with the places of what stands for characters that cannot be seen: a line that spells
+/// such a place out in letters is another one.
+pub(crate) fn line_shown(bytes: &[u8]) -> (String, Vec<Range<usize>>) {
+    // The end of a line as some systems have it hides nothing.
+    let (bytes, end) = match bytes.strip_suffix(b"\r") {
+        Some(rest) => (rest, "\\r"),
+        None => (bytes, ""),
+    };
+    let mut text = String::with_capacity(bytes.len() + end.len());
+    let (mut hidden, mut column) = (Vec::new(), 0);
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            let start = text.len();
+            match character {
+                '\t' => text.extend(std::iter::repeat_n(' ', TAB - column % TAB)),
+                character if hides_or_steers(character) => {
+                    text.extend(character.escape_unicode());
+                    hidden.push(start..text.len());
+                }
+                character => {
+                    text.push(character);
+                    column += character.width().unwrap_or(0);
+                    continue;
+                }
+            }
+            // What was put there is of one column a byte.
+            column += text.len() - start;
         }
-        text.push_str(&printable(part));
+        for byte in chunk.invalid() {
+            let start = text.len();
+            let _ = write!(text, "\\x{byte:02x}");
+            hidden.push(start..text.len());
+            column += text.len() - start;
+        }
     }
-    text
+    text.push_str(end);
+    (text, hidden)
 }
 
 /// The text in at most `width` columns, `…` where something was cut.
@@ -125,6 +156,11 @@ mod tests {
     fn tabs_stand_on_columns_and_escapes_are_words() {
         assert_eq!(line_text(b"\tab\tc"), "    ab  c");
         assert_eq!(line_text(b"a\x1b[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(line_text(b"a\r"), "a\\r");
+        let (text, hidden) = line_shown("é\tx\u{200b}y \\u{200b}".as_bytes());
+        let place = text.find("\\u").expect("it is spelt out");
+        assert_eq!(text, "é   x\\u{200b}y \\u{200b}");
+        assert_eq!(hidden, [place..place + "\\u{200b}".len()]);
     }
 
     #[test]
