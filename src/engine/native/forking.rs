@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::order::{Answer, Order};
-use super::{BoxPlan, BoxRecord, ProgressSink, layer, layer_of, living, making, pausing};
+use super::{BoxPlan, BoxRecord, ProgressSink, carrying, layer, layer_of, living, pausing};
 use crate::engine::Progress;
 use crate::model::failure::{Failure, FailureKind};
 
@@ -27,20 +27,26 @@ pub(super) async fn fork(
         return Ok(());
     }
     let order = Order::Copy { from: source, to: target.clone(), name: plan.name.to_string() };
-    let tell = |done, total| {
+    let progress = progress.clone();
+    let tell = move |done, total| {
         let step = "copying the box's system".to_owned();
         // Full: whoever listens has enough to read.
         let _ = progress.try_send(Progress { step, done, total });
     };
-    let copied = standing_still(from, making::carry_out(&plan.shim, &order, DEADLINE, tell)).await;
-    let failure = match copied {
-        Ok(Answer::Works) => return Ok(()),
-        Ok(_) => making::unexpected(),
-        Err(failure) => failure,
-    };
-    // What failed is told; a part of a layer would only be used by the next try.
-    let _ = crate::engine::remove_tree(&target);
-    Err(failure)
+    let (from, program) = (from.clone(), plan.shim.clone());
+    carrying::unbroken(move |given_up| async move {
+        let copying = carrying::carry_out_until(&program, &order, DEADLINE, given_up, tell);
+        let failure = match standing_still(&from, copying).await {
+            Ok(Answer::Works) => return Ok(()),
+            Ok(_) => carrying::unexpected(),
+            Err(failure) => failure,
+        };
+        // What failed is told; a part of a layer would only be used by the next try.
+        let clearing = move || crate::engine::remove_tree(&target);
+        let _ = tokio::task::spawn_blocking(clearing).await;
+        Err(failure)
+    })
+    .await
 }
 
 /// Does `work` while the box is paused, if it runs; afterwards it is as it was, also where this
@@ -66,13 +72,14 @@ struct Still<'a>(Option<&'a BoxRecord>);
 
 impl Still<'_> {
     fn end(mut self) -> Result<(), Failure> {
-        self.0.take().map_or(Ok(()), |record| pausing::resume(&living(record)?))
+        // One that was ended meanwhile has nothing left to go on.
+        let living = self.0.take().and_then(|record| living(record).ok());
+        living.map_or(Ok(()), |mark| pausing::resume(&mark))
     }
 }
 
 impl Drop for Still<'_> {
     fn drop(&mut self) {
-        // One that was ended meanwhile has nothing left to go on.
         let Some(mark) = self.0.take().and_then(|record| living(record).ok()) else { return };
         if let Err(failure) = pausing::resume(&mark) {
             tracing::warn!(environment = %mark.record.environment, "not resumed: {failure}");

@@ -1,13 +1,11 @@
 //! Making a box: its configuration, its groups, and the child that builds it.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout};
 
+use super::carrying::{Waiting, carry_out, unexpected};
 use super::cgroup::{Controller, DEFAULT_PROCESSES, Group};
 use super::mark::Mark;
 use super::order::{Answer, Order};
@@ -97,7 +95,7 @@ async fn make_in(
         None => Answer::Gone,
     };
     let answer = match became {
-        Answer::Gone => carry_out(&plan.shim, &order, CREATE_DEADLINE, |_, _| ()).await?,
+        Answer::Gone => carry_out(&plan.shim, &order, CREATE_DEADLINE).await?,
         answer => answer,
     };
     let Answer::Made { pid, start } = answer else { return Err(unexpected()) };
@@ -185,133 +183,6 @@ fn program_limits(plan: &BoxPlan, group: &Group) -> ProgramLimits {
     }
 }
 
-/// The child that carries orders out. It is killed when this is dropped, and what it was about to
-/// make with it.
-struct Worker {
-    child: Child,
-    input: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Worker {
-    fn start(program: &Path) -> anyhow::Result<Self> {
-        let mut child = tokio::process::Command::new(program)
-            .arg("box")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let input = child.stdin.take().context("the child has no input")?;
-        let output = child.stdout.take().context("the child has no output")?;
-        Ok(Self { child, input, lines: BufReader::new(output).lines() })
-    }
-
-    async fn tell(&mut self, order: &Order) -> anyhow::Result<()> {
-        let mut line = serde_json::to_vec(order)?;
-        line.push(b'\n');
-        Ok(self.input.write_all(&line).await?)
-    }
-
-    async fn answer(&mut self) -> anyhow::Result<Option<Answer>> {
-        let line = self.lines.next_line().await?;
-        Ok(line.map(|line| serde_json::from_str(&line)).transpose()?)
-    }
-
-    /// Has the last order carried out, and gives back what came of it.
-    async fn finish(
-        mut self,
-        order: &Order,
-        mut told: impl FnMut(u64, u64) + Send,
-    ) -> anyhow::Result<Answer> {
-        self.tell(order).await?;
-        self.input.shutdown().await?;
-        drop(self.input);
-        let mut outcome = None;
-        while let Some(line) = self.lines.next_line().await? {
-            match serde_json::from_str(&line)? {
-                Answer::Told { done, total } => told(done, total),
-                // Nothing follows, and the child's end takes longer than it need be waited for.
-                made @ Answer::Made { .. } => {
-                    tokio::spawn(async move { self.child.wait().await });
-                    return Ok(made);
-                }
-                // The process that did it told more than the one that waited for it.
-                Answer::Works if outcome.is_some() => {}
-                answer => outcome = Some(answer),
-            }
-        }
-        self.child.wait().await?;
-        outcome.context("the child that makes boxes failed")
-    }
-}
-
-/// A child that has made everything of a box that is the same for all, and waits for its order. It
-/// ends with whoever wanted it.
-pub(super) struct Waiting {
-    program: PathBuf,
-    worker: Worker,
-}
-
-impl Waiting {
-    pub(super) async fn start(program: &Path) -> Result<Self, Failure> {
-        let work = async {
-            let mut worker = Worker::start(program)?;
-            worker.tell(&Order::Wait).await?;
-            match worker.answer().await? {
-                Some(Answer::Works) => Ok(worker),
-                Some(Answer::Failed(failure)) => Err(failure.into()),
-                _ => Err(unexpected().into()),
-            }
-        };
-        let worker = within(CREATE_DEADLINE, work).await?;
-        Ok(Self { program: program.to_owned(), worker })
-    }
-
-    /// Itself, if it runs `program` and was not ended by somebody.
-    fn fit_for(mut self, program: &Path) -> Option<Self> {
-        let lives = matches!(self.worker.child.try_wait(), Ok(None));
-        (lives && self.program == program).then_some(self)
-    }
-
-    async fn become_box(self, order: &Order) -> Result<Answer, Failure> {
-        within(CREATE_DEADLINE, self.worker.finish(order, |_, _| ())).await.and_then(refused)
-    }
-}
-
-/// Runs the child that carries `order` out within `patience`, passing on what it tells meanwhile.
-pub(super) async fn carry_out(
-    program: &Path,
-    order: &Order,
-    patience: Duration,
-    told: impl FnMut(u64, u64) + Send,
-) -> Result<Answer, Failure> {
-    let work = async { Worker::start(program)?.finish(order, told).await };
-    within(patience, work).await.and_then(refused)
-}
-
-fn refused(answer: Answer) -> Result<Answer, Failure> {
-    match answer {
-        Answer::Failed(failure) => Err(failure),
-        answer => Ok(answer),
-    }
-}
-
-async fn within<T>(
-    patience: Duration,
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(patience, work).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => {
-            let message = format!("the engine did not finish within {} s", patience.as_secs());
-            Err(Failure::new(FailureKind::Timeout, message))
-        }
-    }
-}
-
 async fn wait_for_shim(plan: &BoxPlan, record: &BoxRecord) -> Result<(), Failure> {
     let deadline = tokio::time::Instant::now() + SHIM_DEADLINE;
     loop {
@@ -324,8 +195,4 @@ async fn wait_for_shim(plan: &BoxPlan, record: &BoxRecord) -> Result<(), Failure
         }
         tokio::time::sleep(SHIM_RETRY).await;
     }
-}
-
-pub(super) fn unexpected() -> Failure {
-    Failure::new(FailureKind::Internal, "the child that makes boxes answered something else")
 }

@@ -5,6 +5,8 @@
 
 pub mod child;
 
+mod birth;
+mod carrying;
 mod cgroup;
 mod channel;
 mod copying;
@@ -47,8 +49,8 @@ use crate::model::policy::{
     Capabilities, EngineKind, EngineReport, Isolation, IsolationRequest, LimitSupport, Limits,
     Usage,
 };
+use carrying::Waiting;
 use cgroup::{Controller, Group};
-use making::Waiting;
 use mark::Mark;
 use order::{Answer, Order};
 
@@ -340,9 +342,9 @@ impl Native {
         let directory = tempfile::Builder::new().prefix("probe-").tempdir_in(&self.home);
         let directory = directory.context("cannot make a directory to try out")?;
         let order = Order::Probe { directory: directory.path().to_owned() };
-        match making::carry_out(&self.program, &order, making::CREATE_DEADLINE, |_, _| ()).await? {
+        match carrying::carry_out(&self.program, &order, making::CREATE_DEADLINE).await? {
             Answer::Works => Ok(()),
-            _ => Err(making::unexpected()),
+            _ => Err(carrying::unexpected()),
         }
     }
 }

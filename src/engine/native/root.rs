@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
-use super::child::Settle;
+use super::birth::Settle;
 use super::kernel::InotifyShare;
 use super::layer::{self, Base, Layer};
 use super::tree::{self, Access, Tree};

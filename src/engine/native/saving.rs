@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::child::Settle;
+use super::birth::Settle;
+use super::carrying::GivenUp;
 use super::image::{About, LayerWriter, TreeWriter};
 use super::layer::{self, Base};
 use super::order::{Answer, Order, Told};
-use super::{forking, making, root};
+use super::{carrying, forking, root};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink, SaveTarget};
 use crate::model::failure::{Failure, FailureKind};
 
@@ -51,6 +52,21 @@ pub(super) async fn save(
         let message = format!("{} is there and is no file", path.display());
         return Err(Failure::new(FailureKind::Refused, message).hint("name another file"));
     }
+    let (plan, record, path) = (plan.clone(), record.clone(), path.clone());
+    let progress = progress.clone();
+    carrying::unbroken(move |given_up| async move {
+        write(&plan, &record, &path, &progress, given_up).await
+    })
+    .await
+}
+
+async fn write(
+    plan: &BoxPlan,
+    record: &BoxRecord,
+    path: &Path,
+    progress: &ProgressSink,
+    given_up: GivenUp,
+) -> Result<(), Failure> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let partial = tempfile::Builder::new().prefix(".agentdeck-save-").tempfile_in(parent);
@@ -61,9 +77,9 @@ pub(super) async fn save(
         // Full: whoever listens has enough to read.
         let _ = progress.try_send(Progress { step: "saving".to_owned(), done, total });
     };
-    let saving = making::carry_out(&plan.shim, &order, DEADLINE, tell);
+    let saving = carrying::carry_out_until(&plan.shim, &order, DEADLINE, given_up, tell);
     let answer = forking::standing_still(record, saving).await?;
-    let Answer::Saved { left_out } = answer else { return Err(making::unexpected()) };
+    let Answer::Saved { left_out } = answer else { return Err(carrying::unexpected()) };
     if left_out > 0 {
         tracing::warn!(environment = %plan.environment, left_out, "files this user may not read");
     }

@@ -17,6 +17,11 @@ pub fn lives(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
 }
 
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
 /// Its words, with spaces between them.
 pub fn command(pid: u32) -> String {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -62,4 +67,9 @@ pub fn end(pid: u32, directory: &Path) {
     if belongs_to(pid, directory) {
         let _ = rustix::process::pidfd_send_signal(&handle, Signal::KILL);
     }
+}
+
+pub fn signal(pid: u32, signal: Signal) {
+    let number = Pid::from_raw(pid as i32).expect("not zero");
+    rustix::process::kill_process(number, signal).expect("signalled");
 }
