@@ -263,7 +263,8 @@ impl Job {
         blocking(move || {
             let environment = &record.environment;
             let user = UserRepository::discover(&environment.repository)?;
-            let store = Store::open(&shared.layout.repository(&record.repository_id), &user)?;
+            let directory = shared.layout.repository(&record.repository_id);
+            let store = Store::open_among(&directory, &user, &shared.unsynced)?;
             let places = shared.layout.environment(&environment.id);
             let (id, workspace) = (&environment.id, places.workspace());
             let snapshot = repo::snapshot::take(&store, id, &workspace, &touched, &occasion)?;

@@ -26,6 +26,7 @@ use crate::model::id::{EnvironmentId, RepositoryId, SessionId, Timestamp};
 use crate::model::policy::EngineKind;
 use crate::model::repository::Identity;
 use crate::proto::Target;
+use crate::repo::Unsynced;
 use crate::repo::diff::Counts;
 use crate::shim::config::RelayConfig;
 use crate::shim::turns;
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub snapshots_moved: Notify,
     /// Lines between contents that were compared before.
     pub counts: Counts,
+    /// Objects of snapshots that the disk may not have.
+    pub unsynced: Unsynced,
     /// Boxes that stood still when their agent was to be started.
     pub waiting: Waiting,
     /// Told when something was discarded.
@@ -119,6 +122,7 @@ impl Shared {
             marks: Mutex::default(),
             snapshots_moved: Notify::new(),
             counts: Counts::default(),
+            unsynced: Unsynced::default(),
             waiting: Waiting::default(),
             trashed: Notify::new(),
             linked: Notify::new(),
@@ -382,11 +386,7 @@ impl Shared {
 
     /// Takes note that a person worked in an environment.
     pub fn typed(&self, environment: &EnvironmentId) {
-        let mut tables = self.tables();
-        match tables.inputs.get_mut(environment) {
-            Some(count) => *count += 1,
-            None => drop(tables.inputs.insert(environment.clone(), 1)),
-        }
+        *self.tables().inputs.entry(environment.clone()).or_default() += 1;
     }
 
     /// How often [`Self::typed`] was told of an environment.

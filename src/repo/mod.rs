@@ -43,8 +43,10 @@ mod status;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unsynced;
 mod user;
 mod walk;
 
 pub use store::Store;
+pub use unsynced::Unsynced;
 pub use user::UserRepository;

@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context;
 use gix::ObjectId;
@@ -19,6 +19,7 @@ use gix::objs::{Commit, Kind, Tree, Write};
 use crate::model::failure::Failure;
 
 use super::rules::UserRules;
+use super::unsynced::{Due, Unsynced, Waiting};
 use super::user::UserRepository;
 
 /// Above this many new objects one `syncfs` costs less than an `fsync` for each.
@@ -33,7 +34,7 @@ pub struct Store {
     repository: gix::ThreadSafeRepository,
     own: gix::odb::loose::Store,
     /// Objects written since they were last made durable.
-    unsynced: Mutex<BTreeSet<ObjectId>>,
+    unsynced: Arc<Waiting>,
     pub(super) rules: UserRules,
 }
 
@@ -41,13 +42,27 @@ impl Store {
     /// Opens the store in `directory` (`repositories/<id>` of our state directory), made when
     /// missing, as `directory/snapshots.git`.
     pub fn open(directory: &Path, user: &UserRepository) -> Result<Self, Failure> {
-        Ok(Self::open_inner(directory, user).with_context(|| {
+        Self::open_among(directory, user, &Unsynced::default())
+    }
+
+    /// The same for whoever writes beside others, and knows what of theirs the disk may not have.
+    pub fn open_among(
+        directory: &Path,
+        user: &UserRepository,
+        unsynced: &Unsynced,
+    ) -> Result<Self, Failure> {
+        Ok(Self::open_inner(directory, user, unsynced).with_context(|| {
             format!("cannot open the snapshot store in {}", directory.display())
         })?)
     }
 
-    fn open_inner(directory: &Path, user: &UserRepository) -> anyhow::Result<Self> {
+    fn open_inner(
+        directory: &Path,
+        user: &UserRepository,
+        unsynced: &Unsynced,
+    ) -> anyhow::Result<Self> {
         let bare = directory.join("snapshots.git");
+        let was_there = bare.join("HEAD").exists();
         fs::create_dir_all(directory)?;
         create_bare(&bare, user)?;
         let repository = gix::open::Options::isolated().open_path_as_is(true).open(&bare)?;
@@ -56,7 +71,7 @@ impl Store {
             directory: directory.to_owned(),
             own: gix::odb::loose::Store::at(bare.join("objects"), hash),
             repository,
-            unsynced: Mutex::default(),
+            unsynced: unsynced.of(&bare, was_there),
             rules: user.rules()?,
         })
     }
@@ -98,34 +113,35 @@ impl Store {
     fn write(&self, kind: Kind, bytes: &[u8]) -> anyhow::Result<ObjectId> {
         let id = gix::objs::compute_hash(self.hash_kind(), kind, bytes)?;
         if !self.own.contains(&id) {
+            self.unsynced.note(id);
             self.own.write_buf_with_known_id(kind, bytes, id).context("cannot store an object")?;
-            self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         }
         Ok(id)
     }
 
-    /// Makes every object written so far survive a power loss.
+    /// Makes every object written so far survive a power loss, whoever wrote it.
     pub(super) fn sync(&self) -> anyhow::Result<()> {
-        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
-        if unsynced.len() > SYNC_EACH_LIMIT {
+        self.unsynced.bring(|due| self.sync_what_is(due))
+    }
+
+    fn sync_what_is(&self, due: &Due) -> anyhow::Result<()> {
+        if due.everything || due.objects.len() > SYNC_EACH_LIMIT {
             let objects = fs::File::open(self.own.path())?;
-            rustix::fs::syncfs(objects.as_fd())?;
-        } else {
-            let mut directories = BTreeSet::new();
-            for id in unsynced.iter() {
-                let path = self.own.object_path(id);
-                match fs::File::open(&path) {
-                    // It was packed meanwhile, and packs are synced before they count.
-                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                    file => file?.sync_all()?,
-                }
-                directories.extend(path.parent().map(Path::to_owned));
-            }
-            for directory in directories {
-                fs::File::open(directory)?.sync_all()?;
-            }
+            return Ok(rustix::fs::syncfs(objects.as_fd())?);
         }
-        unsynced.clear();
+        let mut directories = BTreeSet::new();
+        for id in &due.objects {
+            let path = self.own.object_path(id);
+            match fs::File::open(&path) {
+                // It was packed meanwhile, and packs are synced before they count.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                file => file?.sync_all()?,
+            }
+            directories.extend(path.parent().map(Path::to_owned));
+        }
+        for directory in directories {
+            fs::File::open(directory)?.sync_all()?;
+        }
         Ok(())
     }
 
@@ -173,4 +189,60 @@ fn write_if_different(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     std::io::Write::write_all(&mut file, content)?;
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::oracle::Oracle;
+    use super::*;
+
+    fn user() -> (Oracle, UserRepository) {
+        let oracle = Oracle::new();
+        oracle.git(["commit", "-q", "--allow-empty", "-m", "base"]);
+        let user = UserRepository::discover(&oracle.root()).expect("a repository");
+        (oracle, user)
+    }
+
+    /// Puts something in an object's place that no sync can open.
+    fn hide(store: &Store, id: ObjectId) {
+        let path = store.own.object_path(&id);
+        fs::remove_file(&path).expect("it was there");
+        std::os::unix::fs::symlink(&path, &path).expect("a link to itself");
+    }
+
+    #[test]
+    fn a_store_brings_to_the_disk_what_another_has_written() {
+        let (oracle, user) = user();
+        let directory = oracle.outside().join("shared");
+        let unsynced = Unsynced::default();
+        let open = || Store::open_among(&directory, &user, &unsynced).expect("a store");
+        let (writer, other) = (open(), open());
+        let id = writer.write_blob(b"seen by both").expect("written");
+        hide(&writer, id);
+        other.sync().expect_err("the object is brought to the disk, and cannot be");
+        writer.sync().expect_err("and stays due");
+        fs::remove_file(writer.own.object_path(&id)).expect("removed");
+        other.sync().expect("packed meanwhile");
+        assert_eq!(other.write_blob(b"seen by both").expect("written"), id);
+        other.sync().expect("synced");
+        hide(&writer, id);
+        writer.sync().expect("nothing is due");
+    }
+
+    #[test]
+    fn what_an_earlier_server_wrote_may_all_be_missing_on_the_disk() {
+        let (oracle, user) = user();
+        let directory = oracle.outside().join("shared");
+        let open = |unsynced| Store::open_among(&directory, &user, unsynced);
+        let (earlier, unsynced) = (Unsynced::default(), Unsynced::default());
+        drop(open(&earlier).expect("made"));
+        let store = open(&unsynced).expect("found");
+        let (objects, aside) = (store.own.path().to_owned(), directory.join("aside"));
+        fs::rename(&objects, &aside).expect("moved");
+        store.sync().expect_err("all of it is brought to the disk");
+        fs::rename(&aside, &objects).expect("moved back");
+        store.sync().expect("synced");
+        fs::rename(&objects, &aside).expect("moved");
+        store.sync().expect("once is enough");
+    }
 }

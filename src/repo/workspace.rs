@@ -169,6 +169,8 @@ pub fn fork_history(
     forget(store, environment)?;
     let repository = store.reader();
     refs::set(&repository, refs::base(environment), base, None)?;
+    // Snapshots of the source that were taken between milestones.
+    store.sync()?;
     refs::set(&repository, refs::snapshot(environment), object::id(snapshot), None)?;
     store.sync_ref(&refs::snapshot(environment))?;
     carry::remember(store, environment, &carry::read(store, source)?)?;

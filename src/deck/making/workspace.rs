@@ -65,7 +65,8 @@ pub(super) async fn make_workspace(
     let work = blocking(move || {
         let user = UserRepository::discover(&task_record.environment.repository)?;
         let identity = user.identity();
-        let store = Store::open(&task.layout.repository(user.id()), &user)?;
+        let directory = task.layout.repository(user.id());
+        let store = Store::open_among(&directory, &user, &task.unsynced)?;
         let (workspace, git) = (places.workspace(), places.git());
         let target = repo::workspace::Places { workspace: &workspace, git: &git };
         let environment = &task_record.environment;
@@ -129,7 +130,8 @@ pub(in crate::deck) fn keep_snapshot(shared: &Arc<Shared>, record: &Record) -> K
     tokio::spawn(blocking(move || {
         let _hold = hold;
         let user = UserRepository::discover(&record.environment.repository)?;
-        let store = Store::open(&task.layout.repository(&record.repository_id), &user)?;
+        let directory = task.layout.repository(&record.repository_id);
+        let store = Store::open_among(&directory, &user, &task.unsynced)?;
         repo::workspace::keep(&store, &record.environment.id)
     }))
 }
