@@ -29,6 +29,8 @@ use crate::shim::config::{self, ShimConfig, host_ca_bundle};
 const SHIM_DEADLINE: Duration = Duration::from_secs(10);
 /// Largest bundle of certificates that is copied, in bytes; those of distributions have 0.2 MiB.
 const MAX_CERTIFICATES: usize = 4 << 20;
+/// Between two tries for a name that the engine gives back: it needs a tenth of a second.
+const NAME_PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks for the shim's socket: short against the third of a second a start takes.
 const SHIM_POLL: Duration = Duration::from_millis(5);
 
@@ -187,14 +189,46 @@ async fn create_container(
     user: BoxUser,
 ) -> Result<String, Failure> {
     let name = format!("agentdeck-{}-{}", plan.name, plan.environment);
-    let options = CreateContainerOptionsBuilder::new().name(&name).build();
-    let body = plan::container(plan, image, user);
-    let made = call(CALL_DEADLINE, connection.client.create_container(Some(options), body)).await;
-    let made = made.map_err(|problem| problem.during(&format!("creating container {name}")))?;
-    for warning in &made.warnings {
-        tracing::info!("creating container {name}: {}", super::problem::brief(warning));
+    let begun = tokio::time::Instant::now();
+    loop {
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        let body = plan::container(plan, image, user);
+        let made = connection.client.create_container(Some(options), body);
+        match call(CALL_DEADLINE, made).await {
+            Ok(made) => {
+                for warning in &made.warnings {
+                    let warning = super::problem::brief(warning);
+                    tracing::info!("creating container {name}: {warning}");
+                }
+                return Ok(made.id);
+            }
+            Err(problem) if problem.is_conflict() && begun.elapsed() < CALL_DEADLINE => {
+                if !free_name(connection, plan, &name).await? {
+                    return Err(problem.during(&format!("creating container {name}")));
+                }
+                tokio::time::sleep(NAME_PAUSE).await;
+            }
+            Err(problem) => return Err(problem.during(&format!("creating container {name}"))),
+        }
     }
-    Ok(made.id)
+}
+
+/// Removes the container that has the name of an environment's next one: the engine was still
+/// making it when whoever had asked for it ended, and had nothing to show to who looked for it.
+/// `false` where the name is somebody else's.
+async fn free_name(connection: &Connection, plan: &BoxPlan, name: &str) -> Result<bool, Failure> {
+    let request = connection.client.inspect_container(name, None::<InspectContainerOptions>);
+    match call(CALL_DEADLINE, request).await {
+        Ok(found) if inspect::is_of(&found, &plan.deck, &plan.environment) => {
+            tracing::info!("container {name} was made for a server that ended; it is removed");
+            lifecycle::remove_found(connection, &found).await?;
+            Ok(true)
+        }
+        Ok(_) => Ok(false),
+        // A name is taken some time before its container is there.
+        Err(problem) if problem.is_missing() => Ok(true),
+        Err(problem) => Err(problem.during(&format!("looking for container {name}"))),
+    }
 }
 
 async fn accounts_of(

@@ -13,7 +13,7 @@ use bollard::models::{
 
 use super::connect::Dialect;
 use super::mapped::BoxUser;
-use super::plan::{self, CAPABILITIES, ENVIRONMENT_LABEL, Image};
+use super::plan::{self, CAPABILITIES, DECK_LABEL, ENVIRONMENT_LABEL, Image};
 use crate::engine::BoxPlan;
 use crate::model::id::EnvironmentId;
 
@@ -22,6 +22,17 @@ pub(super) fn belongs_to(found: &ContainerInspectResponse, environment: &Environ
     let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
     labels.and_then(|labels| labels.get(ENVIRONMENT_LABEL)).map(String::as_str)
         == Some(environment.as_str())
+}
+
+/// Whether it was also made by this deck.
+pub(super) fn is_of(
+    found: &ContainerInspectResponse,
+    deck: &str,
+    environment: &EnvironmentId,
+) -> bool {
+    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+    let of_deck = labels.and_then(|labels| labels.get(DECK_LABEL)).is_some_and(|own| own == deck);
+    of_deck && belongs_to(found, environment)
 }
 
 /// The shim's binary that a container was made with. It keeps it over upgrades, because mounts are

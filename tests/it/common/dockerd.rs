@@ -157,6 +157,11 @@ impl Dockerd {
         self.listed(&["ps", "-q", "--no-trunc"])
     }
 
+    /// The ids of all that it has.
+    pub fn all(&self) -> Vec<String> {
+        self.listed(&["ps", "-aq", "--no-trunc"])
+    }
+
     fn listed(&self, arguments: &[&str]) -> Vec<String> {
         let listed = self.docker(arguments).stdout;
         String::from_utf8_lossy(&listed).lines().map(str::to_owned).collect()

@@ -2,6 +2,7 @@
 //! waits for them, and what they do not know is said.
 
 use std::io::Write;
+use std::process::Stdio;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -284,4 +285,29 @@ fn nobody_waits_for_an_engine_that_fails_and_all_is_well_when_it_is_well() {
         });
     }
     drop(test);
+}
+
+#[test]
+fn a_container_that_was_made_after_its_server_ended_does_not_keep_its_name() {
+    let Some(engine) = Dockerd::start(true) else { return };
+    let sockets = tempfile::tempdir().expect("a directory");
+    let proxy = Proxy::start(&sockets.path().join("engine.sock"), &engine.socket());
+    let mut test = TestHome::new();
+    test.also.push(("DOCKER_HOST", proxy.host()));
+    let image = engine.import(&busybox_root());
+    test.agentdeck(&["server", "start"]).ok();
+    proxy.behave(Fault::Withholding);
+    let new = ["new", "late", "--engine", "docker", "--image", &image, "--network", "none"];
+    let mut new = test.command(&[&new[..], &["--", "sh", "-c", "exec sleep 1000"]].concat());
+    let mut new = new.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    super::wait_until("the engine has made it", || proxy.met() > 0);
+    test.end_server();
+    let _ = new.wait();
+    // To the next server, which looks for what there is, it is not there yet.
+    proxy.behave(Fault::Behind);
+    test.wait_for_json(&["ls", "--json"], |listed| listed[0]["state"]["state"] == "running");
+    assert!(proxy.met() > 0, "the engine was asked what it has, and had nothing to show");
+    assert_eq!(engine.all().len(), 1, "one container is the environment's");
+    test.agentdeck(&["exec", "late", "--", "true"]).ok();
+    test.agentdeck(&["discard", "late", "--yes"]).ok();
 }
