@@ -204,3 +204,28 @@ async fn a_lost_engine_is_told_and_found_again_and_a_box_stays_with_its_own() {
     engine.remove(&record).await.expect("removed");
     door.close().await;
 }
+
+/// The engine goes on with what a server asked for that ended meanwhile.
+#[tokio::test]
+async fn an_image_that_was_made_after_its_server_ended_is_found_and_removed() {
+    if !engine_answers() {
+        return;
+    }
+    let boxed = Boxed::of(Image::busybox());
+    let (engine, plan) = (boxed.engine(), &boxed.place.plan);
+    let (deck, environment) = (plan.deck.as_str(), plan.environment.clone());
+    let container = text(&docker(&["create", &boxed.image.0, "/bin/true"]));
+    let labels = [("deck", deck), ("environment", environment.as_str())]
+        .map(|(name, value)| format!("LABEL agentdeck.image.{name}={value}"));
+    let name = format!("agentdeck/fork:{environment}");
+    let changes = ["commit", "--change", &labels[0], "--change", &labels[1], &container, &name];
+    let made = docker(&changes);
+    docker(&["rm", &container]);
+    assert!(made.status.success(), "{made:?}");
+    assert_ne!(images_of(deck), "");
+    assert_eq!(engine.list("another").await, Ok(Vec::new()));
+    assert_eq!(engine.list(deck).await, Ok(vec![environment.clone()]));
+    engine.remove_orphan(deck, &environment).await.expect("removed");
+    assert_eq!(images_of(deck), "");
+    assert_eq!(engine.list(deck).await, Ok(Vec::new()));
+}

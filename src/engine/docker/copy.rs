@@ -366,13 +366,27 @@ pub(super) async fn remove_image_of(
         .await
 }
 
-/// Removes the images that go with an environment. Layers that another image is built on stay.
-pub(super) async fn remove_images(connection: &Connection, ours: &Ours<'_>) -> Result<(), Failure> {
-    let label = format!("{OF_ENVIRONMENT}={}", ours.environment);
+/// The environments that a deck's images go with: one that was being made when its server ended is
+/// there although no fork may be.
+pub(super) async fn environments(
+    connection: &Connection,
+    deck: &str,
+) -> Result<Vec<EnvironmentId>, Failure> {
+    let images = labelled(connection, format!("{OF_DECK}={deck}")).await?;
+    let named = images.iter().filter_map(|image| image.labels.get(OF_ENVIRONMENT));
+    Ok(named.filter_map(|text| EnvironmentId::parse(text)).collect())
+}
+
+async fn labelled(connection: &Connection, label: String) -> Result<Vec<ImageSummary>, Failure> {
     let filters = HashMap::from([("label", vec![label])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let listed = call(CALL_DEADLINE, connection.client.list_images(Some(options))).await;
-    for image in listed.map_err(|problem| problem.during("listing images"))? {
+    listed.map_err(|problem| problem.during("listing images"))
+}
+
+/// Removes the images that go with an environment. Layers that another image is built on stay.
+pub(super) async fn remove_images(connection: &Connection, ours: &Ours<'_>) -> Result<(), Failure> {
+    for image in labelled(connection, format!("{OF_ENVIRONMENT}={}", ours.environment)).await? {
         if let Some(name) = ours.name_of(&image) {
             remove_image(connection, name).await?;
         }

@@ -142,6 +142,7 @@ impl Engine for Docker {
         let mut environments = Vec::new();
         for connection in self.engines.every().await? {
             environments.extend(lifecycle::list(&connection, deck).await?);
+            environments.extend(copy::environments(&connection, deck).await?);
         }
         environments.sort();
         environments.dedup();
