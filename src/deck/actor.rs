@@ -47,6 +47,10 @@ const RETRY: [Duration; 5] = [
     Duration::from_secs(15),
 ];
 
+/// For so long a box that was never connected to is tried every quarter of a second: it is new, or
+/// the server is, and somebody waits for it.
+const EAGER: Duration = Duration::from_secs(10);
+
 /// Between two looks at a box that stands still; whoever resumes it here says so.
 const PAUSED_LOOK: Duration = Duration::from_secs(10);
 
@@ -67,7 +71,7 @@ pub(super) async fn supervise(
     let Some(made) = record.record.clone() else { return };
     let engine = shared.engine(record.environment.engine).clone();
     let nudge = shared.nudge(&environment);
-    let mut ready = Some(ready);
+    let (mut ready, begun) = (Some(ready), Instant::now());
     let mut failures = 0;
     loop {
         match connect(&shared, &record).await {
@@ -116,7 +120,8 @@ pub(super) async fn supervise(
             }
         }
         let pause = RETRY[failures.min(RETRY.len() - 1)];
-        failures = (failures + 1).min(RETRY.len());
+        let is_awaited = ready.is_some() && begun.elapsed() < EAGER;
+        failures = (failures + 1).min(if is_awaited { 1 } else { RETRY.len() });
         let _ = timeout(pause, nudge.notified()).await;
     }
     shared.close_gate(&environment);
