@@ -21,7 +21,14 @@ use crate::common::talk;
 use crate::conformance;
 
 const GRACE: Duration = Duration::from_secs(1);
-const TEST_LABEL: &str = "agentdeck.test=1";
+
+/// The label of all that tests make in an engine, and that others inherit from it: by its value
+/// `tests/left` tells this run's from those of another.
+pub fn test_label() -> String {
+    let decks = std::env::var_os("AGENTDECK_TEST_DECKS").map(PathBuf::from);
+    let run = decks.as_deref().and_then(Path::parent).and_then(Path::file_name);
+    format!("agentdeck.test={}", run.map_or("1".into(), |name| name.to_string_lossy()))
+}
 
 /// Numbers everything that needs a name of its own in this run.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -61,7 +68,7 @@ impl Image {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("agentdeck-test:{}-{number}", std::process::id());
         let mut import = Command::new("docker")
-            .args(["import", "--change", &format!("LABEL {TEST_LABEL}"), "-", &name])
+            .args(["import", "--change", &format!("LABEL {}", test_label()), "-", &name])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -255,8 +262,16 @@ async fn an_agent_has_no_rights_that_a_plain_container_has() {
                     mknod /tmp-node c 1 3 2>/dev/null && echo made a device; \
                     chown 1 /bin 2>/dev/null && echo changed an owner; \
                     cat /proc/net/route | wc -l";
-    let plain =
-        docker(&["run", "--rm", "--label", TEST_LABEL, &boxed.image.0, "/bin/sh", "-c", attempts]);
+    let plain = docker(&[
+        "run",
+        "--rm",
+        "--label",
+        &test_label(),
+        &boxed.image.0,
+        "/bin/sh",
+        "-c",
+        attempts,
+    ]);
     let plain = text(&plain);
     assert!(plain.contains("CapEff:00000000a80425fb"), "the control has rights: {plain}");
     assert!(plain.contains("made a device") && plain.contains("changed an owner"), "{plain}");
@@ -332,7 +347,7 @@ async fn a_container_that_is_not_ours_is_left_alone() {
     let (engine, place) = (boxed.engine(), &boxed.place);
     let record = place.create(&engine).await;
     let foreign =
-        docker(&["run", "-d", "--label", TEST_LABEL, &boxed.image.0, "/bin/sleep", "600"]);
+        docker(&["run", "-d", "--label", &test_label(), &boxed.image.0, "/bin/sleep", "600"]);
     let foreign = text(&foreign);
     let mistaken = BoxRecord { container: Some(foreign.clone()), ..record.clone() };
     assert_eq!(engine.state(&mistaken).await, Ok(BoxState::Gone));

@@ -56,6 +56,11 @@ async fn end_boxes(home: &Path, tag: Option<&str>) {
         };
     }
     let Some(tag) = tag else { return };
+    let of_engine = records(home).into_iter().filter(|record| record.container.is_some());
+    for record in of_engine {
+        // Images of forks are found by their labels where their notes are not: in the trash.
+        let _ = Docker::connect(home).remove_orphan(tag, &record.environment).await;
+    }
     for environment in native.list(tag).await.unwrap_or_default() {
         let _ = native.remove_orphan(tag, &environment).await;
     }

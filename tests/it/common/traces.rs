@@ -135,9 +135,11 @@ fn engine(home: &Path, lines: &mut BTreeSet<String>) {
     let Ok(tag) = std::fs::read_to_string(home.join("deck")) else { return };
     let filter = format!("label=agentdeck.deck={tag}");
     let format = "{{.ID}} {{.Label \"agentdeck.environment\"}}";
+    // Forks' images have their environment for a tag.
+    let (of_image, names) = (format!("label=agentdeck.image.deck={tag}"), "{{.ID}} {{.Tag}}");
     let asked: [(&str, &[&str]); 2] = [
         ("container", &["ps", "-a", "--filter", &filter, "--format", format]),
-        ("image", &["images", "-a", "--filter", &filter, "--format", "{{.ID}} {{.Repository}}"]),
+        ("image", &["images", "--filter", &of_image, "--format", names]),
     ];
     for (what, arguments) in asked {
         // Without an engine there is nothing of ours in one.
