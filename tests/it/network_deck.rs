@@ -8,11 +8,13 @@ use std::time::Instant;
 use agentdeck::shim::config::RelayConfig;
 use serde_json::{Value, json};
 
-use crate::common::home::TestHome;
+use crate::common::dockerd::Dockerd;
+use crate::common::home::{TestHome, make};
 use crate::common::place::Place;
 use crate::common::pty::Pty;
 use crate::common::talk::PATIENCE;
 use crate::common::world::{Site, World, in_a_world};
+use crate::docker::busybox_root;
 use crate::survival::wait_until;
 
 const SONG: &str = "the registry's song";
@@ -33,17 +35,12 @@ const ASK: &str = "busybox wget -q -O - http://registry.example:8080/
 const HELD: &str = "held open\n";
 
 /// One scene: refused, seen, opened by one key, kept, and taken back.
-async fn one_key_lets_a_running_agent_through(world: World) {
+fn one_key_lets_a_running_agent_through(world: &World, test: &TestHome, options: &[&str]) {
     world.zone.set("registry.example", &["203.0.113.5"]);
     world.zone.set("other.example", &["203.0.113.6"]);
     let site = Site::open(world.listen("203.0.113.5", 8080), SONG);
-    let test = TestHome::new();
-    if crate::native::usable(&Place::new()).await.is_none() {
-        return;
-    }
-    let new = ["new", "brave-otter", "--network", "allow", "--", "sh", "-c", AGENT];
-    test.agentdeck(&new).ok();
-    let mut deck = Pty::open(&test, &[], 100, 30);
+    make(test, "brave-otter", &[&["--network", "allow"], options].concat(), AGENT);
+    let mut deck = Pty::open(test, &[], 100, 30);
     deck.wait_for_text("the agent waits");
     deck.wait_for_text("2 denied");
     let denied = test.wait_for_json(&["denied", "brave-otter", "--json"], |denied| {
@@ -65,8 +62,8 @@ async fn one_key_lets_a_running_agent_through(world: World) {
     });
     deck.send("q");
     assert_eq!(deck.wait_for_end(), 0);
-    it_is_kept(&test);
-    it_is_taken_back(&test, &site);
+    it_is_kept(test);
+    it_is_taken_back(test, &site);
 }
 
 /// Moves to a row of the list, whose order changes with what is asked for.
@@ -151,7 +148,25 @@ fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
 
 #[test]
 fn one_key_lets_a_running_agent_through_until_it_is_taken_back() {
-    in_a_world(one_key_lets_a_running_agent_through);
+    in_a_world(|world| async move {
+        if crate::native::usable(&Place::new()).await.is_some() {
+            one_key_lets_a_running_agent_through(&world, &TestHome::new(), &[]);
+        }
+    });
+}
+
+#[test]
+fn one_key_lets_an_agent_in_a_container_through_until_it_is_taken_back() {
+    in_a_world(|world| async move {
+        // Its engine has to see what is mounted in the world.
+        let Some(engine) = Dockerd::start(false) else { return };
+        let mut test = TestHome::new();
+        test.also.push(("DOCKER_HOST", engine.host()));
+        let image = engine.import(&busybox_root());
+        let options = ["--engine", "docker", "--image", &image];
+        one_key_lets_a_running_agent_through(&world, &test, &options);
+        drop(test);
+    });
 }
 
 /// Descriptors that a user's processes begin with, in a small machine.
