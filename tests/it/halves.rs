@@ -308,6 +308,23 @@ fn containers_that_were_half_made_are_finished_or_taken_back() {
     forking_is_finished_or_taken_back(&ending, &steps);
 }
 
+/// A power cut leaves refs without their objects where nobody brought both to the disk.
+#[test]
+fn a_snapshot_that_a_kill_left_is_brought_to_the_disk_by_the_next_server_or_it_says_so() {
+    let ending = Ending::new(&[]);
+    let step = Step::WorkspaceRecorded;
+    ending.run_until(step, &["new", "half", "--", "sh", "-c", "exec sleep 1000"]);
+    // A ref among others in one file is as good for all, but for who brings it to the disk.
+    let stores = ending.test.home.join("repositories");
+    let store = stores.read_dir().expect("there").next().expect("one").expect("listed").path();
+    ending.test.git_in(&store.join("snapshots.git"), &["pack-refs", "--all"]);
+    ending.is_whole("half", step);
+    ending.test.wait_for_json(&["inspect", "half", "--json"], |inspection| {
+        let notes = inspection["environment"]["notes"].to_string();
+        notes.contains("its first snapshot may not survive a power cut")
+    });
+}
+
 #[test]
 fn what_ends_servers_is_left_to_a_person_the_second_time() {
     let ending = Ending::new(&[]);

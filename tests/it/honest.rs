@@ -10,7 +10,7 @@ use agentdeck::model::policy::{
 use agentdeck::shim::config::{ProgramLimits, ShimConfig};
 use serde_json::Value;
 
-use crate::common::home::TestHome;
+use crate::common::home::{TestHome, make};
 use crate::common::place::Place;
 use crate::docker::{Boxed, Image, docker, engine_answers, text};
 use crate::native;
@@ -433,4 +433,28 @@ fn nor_does_one_that_the_next_server_would_start_there() {
     let workspace = told["workspace"].as_str().expect("a path").to_owned();
     assert!(!std::path::Path::new(&workspace).join("mark").exists(), "the agent ran");
     assert_eq!(boxes(&test, "two"), "", "its box runs");
+}
+
+#[tokio::test]
+async fn an_agent_goes_on_in_a_box_that_cannot_be_read_back_and_that_is_said() {
+    let place = Place::new();
+    let Some(engine) = native::usable(&place).await else { return };
+    if engine.probe().await.capabilities.limits != LimitSupport::Cgroup {
+        return;
+    }
+    let test = TestHome::new();
+    // Room for the agent beside the first process, and none for what would look from inside.
+    make(&test, "fox", &["--pids", "1"], "exec sleep 1000");
+    let told = test.wait_for_json(&["ls", "--json"], |listed| {
+        listed[0]["notes"].to_string().contains("could not be read back")
+    });
+    assert_eq!(told[0]["state"]["state"], "running", "{told:#}");
+    assert_eq!(told[0]["sessions"][0]["state"]["state"], "running", "{told:#}");
+    // What is required must be known before an agent is started.
+    let sleep = ["--", "sh", "-c", "exec sleep 1000"];
+    let new = ["new", "owl", "--pids", "1", "--require", "files"];
+    assert_ne!(test.agentdeck(&[&new[..], &sleep].concat()).code, 0);
+    let owl = test.agentdeck(&["inspect", "owl", "--json"]).json();
+    assert_eq!(owl["environment"]["state"]["state"], "failed", "{owl:#}");
+    assert_eq!(owl["environment"]["sessions"], Value::Array(Vec::new()), "{owl:#}");
 }
