@@ -120,8 +120,25 @@ fn uses(load: Option<Load>, usage: Option<&Usage>) -> String {
 
 /// The state in a word, and what should not be overlooked.
 pub(super) fn state(environment: &Environment) -> String {
+    let word = match &environment.last_known {
+        Some(last) => format!("checking (was {})", word(environment, last)),
+        None => word(environment, &environment.state).to_owned(),
+    };
+    match &environment.isolation {
+        Some(isolation) if isolation.level == IsolationLevel::Off => {
+            format!("{word}, UNISOLATED")
+        }
+        Some(isolation) if isolation.level == IsolationLevel::Partial => {
+            format!("{word}, {}", level(isolation))
+        }
+        _ => word,
+    }
+}
+
+/// The word for an environment, were it in this state.
+fn word<'a>(environment: &'a Environment, state: &EnvironmentState) -> &'a str {
     let agent = environment.session(SessionId::AGENT).map(|session| &session.state);
-    let word = match (&environment.state, agent) {
+    match (state, agent) {
         (
             EnvironmentState::Stopped | EnvironmentState::Running,
             Some(SessionState::Exited { code: 1.., .. }),
@@ -137,15 +154,6 @@ pub(super) fn state(environment: &Environment) -> String {
         (EnvironmentState::Stopped, _) => "stopped",
         (EnvironmentState::Failed { .. }, _) => "failed",
         (EnvironmentState::EngineUnreachable { .. }, _) => "unreachable",
-    };
-    match &environment.isolation {
-        Some(isolation) if isolation.level == IsolationLevel::Off => {
-            format!("{word}, UNISOLATED")
-        }
-        Some(isolation) if isolation.level == IsolationLevel::Partial => {
-            format!("{word}, {}", level(isolation))
-        }
-        _ => word.to_owned(),
     }
 }
 

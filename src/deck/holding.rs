@@ -56,7 +56,7 @@ pub(super) async fn pause(shared: &Arc<Shared>, target: Target) -> Result<Enviro
         EnvironmentState::Paused { .. } => shared.report(&id, Report::PauseWanted).await,
         _ => return Err(not_running(&record.environment)),
     }
-    Ok(shared.record(&id).await?.environment)
+    Ok(shared.record(&id).await?.view())
 }
 
 /// Has a paused environment go on.
@@ -71,7 +71,7 @@ pub(super) async fn resume(shared: &Arc<Shared>, target: Target) -> Result<Envir
         EnvironmentState::Paused { .. } => release(shared, &record).await?,
         _ => return Err(not_running(&record.environment)),
     }
-    Ok(shared.record(&id).await?.environment)
+    Ok(shared.record(&id).await?.view())
 }
 
 /// Pauses the box of a running environment.
@@ -185,7 +185,7 @@ pub(super) async fn set_limits(
     if let (EnvironmentState::Running, Some(made)) = (&record.environment.state, &record.record) {
         recover::read_isolation(shared, &record, made).await;
     }
-    Ok(shared.record(&id).await?.environment)
+    Ok(shared.record(&id).await?.view())
 }
 
 fn not_running(environment: &Environment) -> Failure {

@@ -41,7 +41,7 @@ pub(super) async fn answer(
             let _ = shared.messages.send(message).await;
             return Err(failure);
         }
-        Ok(Reply::Environment(Box::new(shared.record(&former.id).await?.environment)))
+        Ok(Reply::Environment(Box::new(shared.record(&former.id).await?.view())))
     };
     let _ = reply.send(answer.await);
 }

@@ -8,6 +8,7 @@ use super::exec;
 use super::moments;
 use super::naming;
 use super::ports;
+use super::recover;
 use super::shared::{Shared, blocking};
 use super::state::Record;
 use super::taking;
@@ -262,11 +263,11 @@ pub(super) async fn draft_message(shared: &Arc<Shared>, record: &Record) -> Stri
 }
 
 pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Inspection, Failure> {
-    let mut record = shared.resolve(target).await?;
-    let id = record.environment.id.clone();
+    let id = shared.resolve(target).await?.environment.id;
     let places = shared.layout.environment(&id);
     // A server that has just started is about to reach it.
-    let link = shared.wait_for_link(&record.environment).await.is_ok();
+    let mut record = recover::hear(shared, &id).await?;
+    let link = record.unheard.is_none() && shared.wait_for_link(&record.environment).await.is_ok();
     let (mut usage, mut listeners) = (None, Vec::new());
     // What stands still cannot be asked; what held it when it did not holds it still.
     let paused = matches!(record.environment.state, EnvironmentState::Paused { .. });
@@ -298,7 +299,7 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
         usage,
         listeners,
         watch: shared.watcher.describe(&id),
-        environment: record.environment,
+        environment: record.view(),
     })
 }
 
@@ -336,10 +337,11 @@ pub(super) async fn with_store<T: Send + 'static>(
     record: Record,
     work: impl FnOnce(&Store, &Record) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let directory = shared.layout.repository(&record.repository_id);
+    let task = shared.clone();
     blocking(move || {
         let user = UserRepository::discover(&record.environment.repository)?;
-        work(&Store::open(&directory, &user)?, &record)
+        let directory = task.layout.repository(&record.repository_id);
+        work(&Store::open_among(&directory, &user, &task.unsynced)?, &record)
     })
     .await
 }

@@ -14,6 +14,7 @@ use super::keeping::{self, boot};
 use super::making::{self, FirstLook, watch};
 use super::shared::{Shared, blocking};
 use super::state::{RECORD_VERSION, Record, Report};
+use super::step;
 use super::taking;
 use super::terminal::Terminal;
 use crate::engine::{Asked, BoxRecord, BoxState};
@@ -22,6 +23,10 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::policy::{EngineKind, NetworkMode};
 use crate::store::{self, Layout};
+
+/// How long an engine has to say how a box stands. Past that the shim is asked: it answers without
+/// its engine.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Reads the records of a home. One that cannot be read is left where it is and named in the log.
 pub(super) fn read_records(shared: &Arc<Shared>) -> anyhow::Result<Vec<Record>> {
@@ -275,13 +280,29 @@ pub(super) async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: 
     }
 }
 
+/// The record of an environment, after a moment in which a server that just began may come to know
+/// how it stands.
+pub(super) async fn hear(shared: &Shared, id: &EnvironmentId) -> Result<Record, Failure> {
+    /// As long as an engine has to answer, and a moment for the box itself.
+    const PATIENCE: Duration = ANSWER_DEADLINE.saturating_add(Duration::from_secs(1));
+    /// Short beside what a person notices.
+    const PAUSE: Duration = Duration::from_millis(20);
+    let asked = tokio::time::Instant::now();
+    loop {
+        let record = shared.record(id).await?;
+        if record.unheard.is_none() || asked.elapsed() > PATIENCE {
+            return Ok(record);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// Asks the engine until it answers; meanwhile the environment says that it does not.
 async fn state_of(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) -> BoxState {
     /// An engine that starts needs seconds.
     const PAUSE: Duration = Duration::from_secs(2);
-    /// Past that the shim is asked: it answers without its engine.
-    const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
     let engine = shared.engine(record.environment.engine);
+    step::wait_at(step::ENGINE_ASKED).await;
     loop {
         let answer = tokio::time::timeout(ANSWER_DEADLINE, engine.state(made)).await;
         let late = |_| Err(Failure::new(FailureKind::Timeout, "the engine does not answer"));

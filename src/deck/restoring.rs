@@ -8,7 +8,7 @@ use super::holding;
 use super::naming;
 use super::shared::Shared;
 use super::state::Record;
-use super::step::{Step, reached};
+use super::step::{Step, reached, wait_at};
 use super::taking::{self, Opened};
 use crate::model::decision::Decision;
 use crate::model::failure::{Failure, FailureKind};
@@ -66,6 +66,7 @@ where
     let record = shared.record(id).await?;
     let held = holding::hold(shared, &record, holding::RESTORED).await?;
     reached(Step::SourceHeld);
+    wait_at(Step::SourceHeld.name()).await;
     let done = between_snapshots(shared, &record, work).await;
     holding::let_go(shared, &record, held).await;
     reached(Step::SourceReleased);

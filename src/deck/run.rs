@@ -52,7 +52,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     let mut run = Run { state: State::default(), shared: shared.clone() };
     tokio::spawn(shared.keeper.clone().run());
     for record in &records {
-        let effects = run.state.insert(record.clone());
+        let effects = run.state.take_up(record.clone(), now());
         run.perform(effects);
         recover::expect_screens(&shared, record);
     }
@@ -140,7 +140,7 @@ impl Run {
                 Effect::Persist(id) => self.persist(&id),
                 Effect::Publish(id) => {
                     if let Some(record) = self.state.get(&id) {
-                        self.shared.hub.publish(record.environment.clone());
+                        self.shared.hub.publish(record.view());
                     }
                 }
                 Effect::Remove(id) => {
@@ -201,9 +201,10 @@ impl Run {
         match request {
             Request::ListEnvironments { repository } => {
                 let path = repository.as_deref().map(canonical);
-                let views = self.state.records().map(|record| &record.environment);
-                let listed = views.filter(|view| in_scope(view, path.as_deref())).cloned();
-                let mut listed: Vec<_> = listed.collect();
+                let records = self.state.records();
+                let listed =
+                    records.filter(|record| in_scope(&record.environment, path.as_deref()));
+                let mut listed: Vec<_> = listed.map(Record::view).collect();
                 listed.sort_by_key(|view| view.created);
                 Some(Ok(Reply::Environments(listed)))
             }
@@ -379,7 +380,7 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             let record = shared.resolve(target).await?;
             let id = record.environment.id.clone();
             making::start(shared, record, variables).await?;
-            Ok(Reply::Environment(Box::new(shared.record(&id).await?.environment)))
+            Ok(Reply::Environment(Box::new(shared.record(&id).await?.view())))
         }
         Request::StopEnvironment { target } => {
             let record = shared.resolve(target).await?;

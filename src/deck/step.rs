@@ -169,6 +169,28 @@ pub(super) fn reached(step: Step) {
 #[inline]
 pub(super) fn reached(_: Step) {}
 
+/// The moment before an engine is first asked how a box stands.
+pub(super) const ENGINE_ASKED: &str = "engine-asked";
+
+/// Waits at a moment for as long as a test's file of its name lies in the directory that
+/// `AGENTDECK_HOLD` names; another one tells the test that it is waited for. Other builds do not
+/// even look.
+#[cfg(debug_assertions)]
+pub(super) async fn wait_at(moment: &str) {
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+    let Some(directory) = std::env::var_os("AGENTDECK_HOLD").map(std::path::PathBuf::from) else {
+        return;
+    };
+    while directory.join(moment).exists() {
+        let _ = std::fs::write(directory.join(format!("{moment}.held")), "");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[inline]
+pub(super) async fn wait_at(_: &str) {}
+
 /// How far a test has set the clock, in milliseconds: no namespace gives a process a time of day
 /// of its own. Other builds do not even look.
 #[cfg(debug_assertions)]

@@ -95,6 +95,10 @@ pub struct Environment {
     /// Read back from the kernel or the engine; `None` until the box runs.
     pub isolation: Option<Isolation>,
     pub state: EnvironmentState,
+    /// How it stood before the server began, while its engine has not answered yet how it stands
+    /// now: `state` says meanwhile that nobody knows, and sessions are as they were.
+    #[serde(default)]
+    pub last_known: Option<Box<EnvironmentState>>,
     /// When the state last changed.
     pub state_since: Timestamp,
     pub sessions: Vec<Session>,

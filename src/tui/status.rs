@@ -16,6 +16,8 @@ pub(crate) enum Status {
     Paused,
     Stopped,
     Unreachable,
+    /// The server just began and has not heard how it stands.
+    Checking,
 }
 
 impl Status {
@@ -28,6 +30,7 @@ impl Status {
             Self::Paused => "Ⅱ",
             Self::Stopped => "■",
             Self::Unreachable => "?",
+            Self::Checking => "…",
         }
     }
 }
@@ -42,7 +45,25 @@ pub(crate) struct Reading {
 
 pub(crate) fn read(environment: &Environment) -> Reading {
     let since = environment.state_since;
-    let (status, word, since) = match &environment.state {
+    match &environment.last_known {
+        Some(last) => {
+            let word = format!("checking, was {}", read_state(environment, last).word);
+            Reading { status: Status::Checking, word, since }
+        }
+        None => read_state(environment, &environment.state),
+    }
+}
+
+/// The status that was known last.
+pub(crate) fn known(environment: &Environment) -> Status {
+    let state = environment.last_known.as_deref().unwrap_or(&environment.state);
+    read_state(environment, state).status
+}
+
+/// As it is, were it in this state.
+fn read_state(environment: &Environment, state: &EnvironmentState) -> Reading {
+    let since = environment.state_since;
+    let (status, word, since) = match state {
         EnvironmentState::Creating { step, done, total } => {
             (Status::Creating, progress(step, *done, *total), since)
         }

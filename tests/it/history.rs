@@ -1,9 +1,13 @@
 //! Snapshots as a person meets them: why each was taken and by whom, what they are called, taking a
 //! workspace back to one, and beginning anew from one.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::common::home::{TestHome, for_both, make};
+use super::survival::wait_until;
 
 /// Waits until the newest snapshot is one of this kind, and returns it.
 fn newest(test: &TestHome, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
@@ -219,4 +223,40 @@ fn a_diff_says_what_no_snapshot_holds() {
     let said = test.agentdeck(&["diff", "fox"]);
     assert!(said.stderr.contains("left out pipe"), "{said:#?}");
     assert!(!said.stderr.contains("cache.log"), "what is ignored is only in the list");
+}
+
+#[test]
+fn a_start_beside_a_restore_waits_for_the_files() {
+    let mut test = TestHome::new();
+    let holds = tempfile::tempdir().expect("a directory");
+    test.also.push(("AGENTDECK_HOLD", holds.path().to_str().expect("text").to_owned()));
+    make(&test, "fox", &[], "cat work >>~/seen; exec sleep 1000");
+    for word in ["old", "new"] {
+        test.script("fox", &format!("echo {word} >work"));
+        test.agentdeck(&["mark", "fox", word]).ok();
+    }
+    test.agentdeck(&["stop", "fox"]).ok();
+    let moment = holds.path().join("source-held");
+    std::fs::write(&moment, "").expect("written");
+    let spawn = |words: &[&str]| {
+        let mut command = test.command(words);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+    };
+    let mut restoring = spawn(&["restore", "fox", "old"]);
+    let held = moment.with_extension("held");
+    wait_until("the restore has begun", || held.exists());
+    let mut starting = spawn(&["start", "fox"]);
+    // Nothing tells that it waits; with nothing to wait for it is over in a tenth of this.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1_500)
+        && starting.try_wait().expect("asked").is_none()
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::remove_file(&moment).expect("removed");
+    assert!(restoring.wait().expect("ended").success());
+    assert!(starting.wait().expect("ended").success());
+    let seen = || test.script("fox", "cat ~/seen");
+    wait_until("the agent has looked", || !seen().is_empty());
+    assert_eq!(seen(), "old\n");
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::forking;
 use super::holding;
+use super::recover;
 use super::shared::Shared;
 use super::state::{Record, Report};
 use super::step::{Step, reached};
@@ -166,6 +167,7 @@ pub(super) async fn start(
 ) -> Result<(), Failure> {
     let profile = profile_of(shared, &record)?;
     check_variables(shared, &record, &profile, &variables)?;
+    heard(shared, &record.environment.id).await?;
     let record = begin(shared, &record.environment.id).await?;
     if let EnvironmentState::Paused { .. } = record.environment.state {
         holding::resume(shared, Target::Id(record.environment.id.clone())).await?;
@@ -184,6 +186,17 @@ pub(super) async fn start(
     let task = shared.clone();
     tokio::spawn(make(task, record, profile, variables, size));
     Ok(())
+}
+
+/// Refuses to start what may run: nobody knows yet, so shortly after the server began.
+async fn heard(shared: &Shared, id: &EnvironmentId) -> Result<(), Failure> {
+    let record = recover::hear(shared, id).await?;
+    if record.unheard.is_none() {
+        return Ok(());
+    }
+    let message = format!("how {} stands is not known yet", record.environment.name);
+    Err(Failure::new(FailureKind::Unavailable, message)
+        .hint("its engine has not answered the server that just began; try again in a moment"))
 }
 
 /// Has an environment be made from now on, unless it runs. Where it does not run, its turn is all

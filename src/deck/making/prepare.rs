@@ -153,6 +153,7 @@ pub(in crate::deck) fn record(
         limits: prepared.limits.clone(),
         isolation: None,
         state: EnvironmentState::Creating { step: "preparing".to_owned(), done: 0, total: 0 },
+        last_known: None,
         state_since: at,
         sessions: Vec::new(),
         divergence: Divergence::default(),
@@ -179,6 +180,7 @@ pub(in crate::deck) fn record(
         with_changes: spec.with_changes,
         fork: None,
         reviewed: Reviewed::default(),
+        unheard: None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod report;
 mod reviewed;
+mod unheard;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::proto::Target;
 
 pub use report::Report;
 pub use reviewed::Reviewed;
+pub use unheard::Unheard;
 
 /// The layout of a record on disk.
 pub const RECORD_VERSION: u32 = 1;
@@ -59,6 +61,9 @@ pub struct Record {
     /// What the user has reviewed of it.
     #[serde(default)]
     pub reviewed: Reviewed,
+    /// The server began and has not heard yet whether it is still as it was.
+    #[serde(skip)]
+    pub unheard: Option<Unheard>,
 }
 
 /// What a fork is a copy of.
@@ -234,7 +239,7 @@ impl State {
         if durable(record) != durable(&before) {
             effects.push(Effect::Persist(id.clone()));
         }
-        if record.environment != before.environment {
+        if record.environment != before.environment || record.unheard != before.unheard {
             effects.push(Effect::Publish(id.clone()));
         }
         effects
@@ -287,6 +292,7 @@ impl State {
 /// What of a record is worth writing to disk: everything but what changes with each output.
 fn durable(record: &Record) -> Record {
     let mut record = record.clone();
+    record.unheard = None;
     record.environment.denied.clear();
     record.environment.load = None;
     record.environment.prediction = None;

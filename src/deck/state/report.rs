@@ -118,6 +118,7 @@ pub enum Report {
 
 /// Takes a report into the record.
 pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
+    listen(record, &report);
     match report {
         Report::WorkspaceMade => record.workspace_made = true,
         Report::BoxMade { record: made } => record.record = Some(made),
@@ -151,6 +152,20 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
             }
         }
         other => apply_to_view(&mut record.environment, other, now),
+    }
+}
+
+/// Whether a report tells how the environment stands, to a server that did not know yet.
+fn listen(record: &mut Record, report: &Report) {
+    match report {
+        Report::Unreachable { message } => record.not_heard(message),
+        Report::Progress { .. }
+        | Report::Running
+        | Report::Paused { .. }
+        | Report::Resumed
+        | Report::Stopped
+        | Report::Failed(_) => record.heard(),
+        _ => {}
     }
 }
 

@@ -24,6 +24,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         limits: Limits::default(),
         isolation: None,
         state: EnvironmentState::Creating { step: String::new(), done: 0, total: 0 },
+        last_known: None,
         state_since: START,
         sessions: Vec::new(),
         divergence: Divergence::default(),
@@ -50,6 +51,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         with_changes: false,
         fork: None,
         reviewed: Reviewed::default(),
+        unheard: None,
     }
 }
 

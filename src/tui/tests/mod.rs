@@ -1,6 +1,7 @@
 //! Pictures of the views and what the app does, against a made-up deck. Nothing waits here: the
 //! clock is a number.
 
+mod checking;
 mod compare;
 mod denied;
 mod diff;

@@ -80,6 +80,7 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         limits: Limits::default(),
         isolation: None,
         state: EnvironmentState::Running,
+        last_known: None,
         state_since: ago(60 * u64::from(number) + 12),
         sessions: vec![session(0, SessionKind::Agent)],
         divergence: Divergence::default(),

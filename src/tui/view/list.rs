@@ -60,7 +60,7 @@ pub(super) fn tone(theme: Theme, status: Status) -> Style {
         Status::Creating => theme.accent(),
         Status::Running | Status::Done => theme.good(),
         Status::Failed | Status::Unreachable => theme.bad(),
-        Status::Paused | Status::Stopped => theme.quiet(),
+        Status::Paused | Status::Stopped | Status::Checking => theme.quiet(),
     }
 }
 

@@ -194,7 +194,8 @@ fn notice(
             lines
         }
         (EnvironmentState::EngineUnreachable { message, .. }, _) if !has_screen => {
-            vec![(foreign(message), theme.bad())]
+            let tone = if environment.last_known.is_some() { theme.quiet() } else { theme.bad() };
+            vec![(foreign(message), tone)]
         }
         (EnvironmentState::Creating { .. }, None) => {
             vec![(status::read(environment).word, theme.accent())]

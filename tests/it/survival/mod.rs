@@ -11,6 +11,7 @@ mod engines;
 mod kills;
 mod server;
 mod terminal;
+mod unheard;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
