@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::exec::lost;
-use crate::model::environment::SessionKind;
+use crate::model::environment::{Environment, EnvironmentState, SessionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
@@ -82,4 +82,24 @@ impl Link {
 pub(super) fn stuck() -> Failure {
     Failure::new(FailureKind::Unavailable, "the program does not read what is typed")
         .hint("wait, or stop the environment")
+}
+
+/// Why there is no connection to an environment's box.
+pub(super) fn unlinked(environment: &Environment) -> Failure {
+    let name = &environment.name;
+    match &environment.state {
+        EnvironmentState::Paused { .. } => {
+            Failure::new(FailureKind::Unavailable, format!("{name} is paused"))
+                .hint(format!("agentdeck resume {name}"))
+        }
+        EnvironmentState::EngineUnreachable { message, .. } => {
+            Failure::new(FailureKind::Unavailable, format!("{name} is not reached: {message}"))
+        }
+        _ => does_not_run(name.as_str()),
+    }
+}
+
+pub(super) fn does_not_run(environment: &str) -> Failure {
+    Failure::new(FailureKind::Unavailable, format!("{environment} does not run"))
+        .hint(format!("agentdeck start {environment}"))
 }

@@ -12,7 +12,7 @@ use super::holding::Waiting;
 use super::hub::Hub;
 use super::jobs::Snapshotter;
 use super::keeping::Keeper;
-use super::link::Link;
+use super::link::{Link, does_not_run, unlinked};
 use super::network::Gates;
 use super::state::{Record, Report};
 use super::step;
@@ -277,12 +277,9 @@ impl Shared {
 
     /// The same, where the failure can say the environment's name.
     pub fn link_of(&self, environment: &Environment) -> Result<Link, Failure> {
-        if let EnvironmentState::Paused { .. } = environment.state {
-            let name = &environment.name;
-            return Err(Failure::new(FailureKind::Unavailable, format!("{name} is paused"))
-                .hint(format!("agentdeck resume {name}")));
-        }
-        self.find_link(&environment.id).ok_or_else(|| does_not_run(environment.name.as_str()))
+        let paused = matches!(environment.state, EnvironmentState::Paused { .. });
+        let link = self.find_link(&environment.id).filter(|_| !paused);
+        link.ok_or_else(|| unlinked(environment))
     }
 
     /// The same, waiting a moment for a box that is known to run and is just being connected to.
@@ -303,7 +300,8 @@ impl Shared {
         {
             return Ok(link);
         }
-        self.link_of(environment)
+        // What is known by now is what to say.
+        self.link_of(&self.record(&environment.id).await?.view())
     }
 
     fn find_link(&self, environment: &EnvironmentId) -> Option<Link> {
@@ -466,11 +464,6 @@ impl Shared {
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn does_not_run(environment: &str) -> Failure {
-    Failure::new(FailureKind::Unavailable, format!("{environment} does not run"))
-        .hint(format!("agentdeck start {environment}"))
 }
 
 pub(super) fn now() -> Timestamp {

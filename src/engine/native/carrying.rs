@@ -160,7 +160,7 @@ where
     let (waiting, given_up) = oneshot::channel();
     let done = tokio::spawn(work(given_up)).await;
     drop(waiting);
-    Ok(done.context("the engine's work failed")??)
+    done.context("the engine's work failed")?
 }
 
 /// Like [`carry_out`], passing on what the child tells meanwhile. Where it fails, takes too long or

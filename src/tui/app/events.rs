@@ -114,7 +114,7 @@ impl App {
 
     /// An agent's end calls for attention, unless the user is there.
     fn notice_end(&mut self, before: &Environment, now: &Environment) {
-        let (old, new) = (status::known(before), status::read(now).status);
+        let (old, new) = (status::known(before), status::known(now));
         let ended = matches!(new, Status::Done | Status::Failed | Status::Unreachable);
         let there = self.keyboard.as_ref().is_some_and(|pane| pane.environment == now.id);
         if ended && old != new && !there {

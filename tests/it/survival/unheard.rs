@@ -127,6 +127,8 @@ fn a_container_of_a_silent_engine_is_not_called_running_when_it_has_ended() {
         let (bee, _) = state("bee").expect("listed");
         bee == "running" && last.is_null()
     });
+    let refused = test.agentdeck(&["exec", "ant", "--", "true"]);
+    assert!(refused.code != 0 && refused.stderr.contains("ant is not reached"), "{refused:#?}");
     proxy.behave(Fault::None);
     stands(&test, "ant", "stopped");
     stands(&test, "bee", "running");
