@@ -385,8 +385,10 @@ fn an_agent_never_runs_in_a_box_in_which_what_is_required_was_not_found() {
     assert_eq!(boxes(&test, "two"), "", "its box runs");
     new("one", &[]).ok();
     test.wait_for_json(&["inspect", "one", "--json"], |_| mark("one"));
-    let listed = test.agentdeck(&["ls"]).ok();
-    assert!(listed.contains("partial: limits"), "{listed}");
+    // Its box is read back while the agent works.
+    wait_until("what it lacks is listed", || {
+        test.agentdeck(&["ls"]).ok().contains("partial: limits")
+    });
 }
 
 #[tokio::test]
