@@ -12,7 +12,7 @@ use super::super::recover;
 use super::super::shared::{Shared, blocking, canonical};
 use super::super::state::{Record, Report};
 use super::super::step::{Step, reached};
-use super::require::read_back;
+use super::require::{self, read_back};
 use crate::config::profiles;
 use crate::engine::{BoxPlan, BoxRecord, BoxState, Progress};
 use crate::model::environment::EnvironmentState;
@@ -132,7 +132,14 @@ impl Connected {
             return Err(Failure::new(FailureKind::Refused, message));
         }
         reached(Step::BoxAnswers);
-        read_back(shared, &self.record, &self.made).await
+        let read = read_back(shared, &self.record, &self.made).await;
+        if let Err(failure) = &read {
+            // Before its watcher tells that the box ended, which says less.
+            let id = &self.record.environment.id;
+            shared.report(id, Report::Failed(failure.clone())).await;
+            require::end(shared, &self.record, &self.made).await;
+        }
+        read
     }
 
     /// Where nothing is required, tells what holds the box, which goes on whatever that is: its

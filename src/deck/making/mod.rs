@@ -239,7 +239,11 @@ async fn require_again(shared: &Arc<Shared>, record: &Record) -> Result<(), Fail
     let _turn = turn.lock().await;
     // Paused meanwhile, it could not be read back.
     shared.link_of(&shared.record(id).await?.environment)?;
-    require::read_back(shared, record, made).await
+    let read = require::read_back(shared, record, made).await;
+    if read.is_err() {
+        require::end(shared, record, made).await;
+    }
+    read
 }
 
 pub(super) fn profile_of(shared: &Shared, record: &Record) -> Result<AgentProfile, Failure> {

@@ -100,7 +100,7 @@ impl Wish<'_> {
     }
 }
 
-/// Reads a box back and tells what holds it. A box that lacks what is required is stopped.
+/// Reads a box back and tells what holds it. One that lacks what is required must be ended.
 pub(super) async fn read_back(
     shared: &Arc<Shared>,
     record: &Record,
@@ -109,21 +109,23 @@ pub(super) async fn read_back(
     let environment = &record.environment;
     let engine = shared.engine(environment.engine);
     let read = engine.isolation(made, &Asked::from(environment)).await;
-    let failure = match read {
-        Ok(isolation) => match isolation.unmet(&environment.require).map(not_met) {
-            None => {
-                shared.report(&environment.id, Report::Isolation(isolation)).await;
-                return Ok(());
-            }
-            Some(failure) => failure,
-        },
-        // Nothing may run in a box of which nobody knows what holds it.
-        Err(failure) => failure,
-    };
-    // The agent has not been started, and never is in this box, whose end is our wish.
+    // Nothing may run in a box of which nobody knows what holds it.
+    let isolation = read?;
+    match isolation.unmet(&environment.require).map(not_met) {
+        None => {
+            shared.report(&environment.id, Report::Isolation(isolation)).await;
+            Ok(())
+        }
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Ends a box in which the agent has not been started, and never is.
+pub(super) async fn end(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
+    let environment = &record.environment;
+    // Its end is our wish.
     shared.report(&environment.id, Report::Wanted { running: false }).await;
-    let _ = engine.stop(made, Duration::ZERO).await;
-    Err(failure)
+    let _ = shared.engine(environment.engine).stop(made, Duration::ZERO).await;
 }
 
 /// Says which of what is required was found not to hold in a box.
