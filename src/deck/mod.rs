@@ -4,8 +4,8 @@
 //! effects. Everything that takes time is a task beside it that reports back: `making` builds and
 //! starts environments, `forking` copies them, `saving` writes a box out as an image, `holding`
 //! pauses boxes, `actor` speaks with one shim (`adopting` takes up its sessions), `jobs` does git
-//! work one at a time for each environment, `taking` carries out decisions and `restoring` those
-//! about a workspace, `naming` knows what snapshots are called and `moments` what was on the
+//! work one at a time for each environment, `deciding` sees to it that decisions come one after
+//! another, `taking` carries them out and `restoring` those about a workspace, `naming` knows what snapshots are called and `moments` what was on the
 //! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
 //! `trash` lets go of what was thrown away long ago. `keeping` brings records to the disk.
 //! `recover` finds after a start what was there before, and `halves` finishes what was left half
@@ -13,6 +13,7 @@
 
 mod actor;
 mod adopting;
+mod deciding;
 mod disk;
 mod events;
 mod exec;

@@ -1,18 +1,19 @@
 //! What a start finds: records on disk, boxes that went on without a server, work half done.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::actor;
+use super::deciding;
 use super::events;
 use super::halves;
 use super::holding;
 use super::keeping::{self, boot};
 use super::making::{self, FirstLook, watch};
-use super::shared::{Shared, blocking};
+use super::shared::Shared;
 use super::state::{RECORD_VERSION, Record, Report};
 use super::step;
 use super::taking;
@@ -20,7 +21,7 @@ use super::terminal::Terminal;
 use crate::engine::{Asked, BoxRecord, BoxState};
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{EnvironmentId, SessionId};
+use crate::model::id::{EnvironmentId, RepositoryId, SessionId};
 use crate::model::policy::{EngineKind, NetworkMode};
 use crate::store::{self, Layout};
 
@@ -128,11 +129,18 @@ pub(super) fn settle_discards(shared: &Shared) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes up every environment: its decisions, its box, its workspace.
+/// Takes up every repository side by side: one that does not answer holds no other up.
 pub(super) async fn resume(shared: Arc<Shared>, records: Vec<Record>) {
-    finish_decisions(&shared, &records).await;
+    let mut repositories: BTreeMap<RepositoryId, Vec<Record>> = BTreeMap::new();
+    // Something may be half done where no environment is left.
+    for repository in repositories_of(&shared.layout) {
+        repositories.entry(repository).or_default();
+    }
     for record in &records {
-        tokio::spawn(resume_one(shared.clone(), record.clone()));
+        repositories.entry(record.repository_id.clone()).or_default().push(record.clone());
+    }
+    for (repository, records) in repositories {
+        tokio::spawn(resume_repository(shared.clone(), repository, records));
     }
     remove_orphans(&shared, &records).await;
     tokio::spawn(remove_unused(shared));
@@ -153,20 +161,25 @@ async fn remove_unused(shared: Arc<Shared>) {
     }
 }
 
-/// Finishes or rolls back, once in each repository, what a kill interrupted.
-async fn finish_decisions(shared: &Arc<Shared>, records: &[Record]) {
-    let mut seen = HashSet::new();
+/// The repositories that anything is kept of.
+fn repositories_of(layout: &Layout) -> Vec<RepositoryId> {
+    let entries = std::fs::read_dir(layout.home().join("repositories")).into_iter().flatten();
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.map(RepositoryId).collect()
+}
+
+/// Ends what was being decided in a repository, then takes up its environments: their boxes and
+/// their workspaces.
+async fn resume_repository(shared: Arc<Shared>, repository: RepositoryId, records: Vec<Record>) {
+    if let Err(failure) = deciding::settle(&shared, &repository).await {
+        tracing::warn!("a decision was left half done: {failure}");
+        let note = format!("a decision could not be finished: {failure}");
+        for record in &records {
+            shared.report(&record.environment.id, Report::Note(note.clone())).await;
+        }
+    }
     for record in records {
-        if !seen.insert(record.repository_id.clone()) {
-            continue;
-        }
-        let (task, record) = (shared.clone(), record.clone());
-        let id = record.environment.id.clone();
-        if let Err(failure) = blocking(move || taking::recover(&task, &record)).await {
-            tracing::warn!("a decision was left half done: {failure}");
-            let note = format!("a decision could not be finished: {failure}");
-            shared.report(&id, Report::Note(note)).await;
-        }
+        tokio::spawn(resume_one(shared.clone(), record));
     }
 }
 

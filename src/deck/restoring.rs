@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::deciding;
 use super::holding;
 use super::naming;
 use super::shared::Shared;
@@ -64,6 +65,8 @@ where
     let turn = shared.turn(id);
     let turn = turn.lock().await;
     let record = shared.record(id).await?;
+    // A snapshot of what is half restored would be of nothing that ever was.
+    deciding::settle(shared, &record.repository_id).await?;
     let held = holding::hold(shared, &record, holding::RESTORED).await?;
     reached(Step::SourceHeld);
     wait_at(Step::SourceHeld.name()).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::deciding::Deciding;
 use super::holding::Waiting;
 use super::hub::Hub;
 use super::jobs::Snapshotter;
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub gates: Gates,
     pub watcher: Watcher,
     pub messages: mpsc::Sender<Message>,
+    pub deciding: Deciding,
     /// Held while what snapshots are called is changed.
     pub marks: Mutex<()>,
     /// Told when any environment's newest snapshot is another, or is gone.
@@ -77,8 +79,6 @@ struct Tables {
     supervisors: HashMap<EnvironmentId, JoinHandle<()>>,
     /// The highest session id given out.
     sessions: HashMap<EnvironmentId, u32>,
-    /// Held by a decision while it is carried out: one at a time in a repository.
-    decisions: HashMap<RepositoryId, Arc<Mutex<()>>>,
     variables: HashMap<EnvironmentId, Variables>,
     /// Held by whoever changes how a box runs: one at a time on each.
     turns: HashMap<EnvironmentId, Arc<tokio::sync::Mutex<()>>>,
@@ -108,6 +108,7 @@ impl Shared {
     pub fn new(parts: Parts) -> Self {
         let Parts { layout, keeper, deck, native, docker, gateway, watcher, messages } = parts;
         Self {
+            deciding: Deciding::new(layout.clone()),
             layout,
             keeper,
             deck,
@@ -422,10 +423,6 @@ impl Shared {
     /// Whether this server has spoken with the environment's box.
     pub fn has_connected(&self, environment: &EnvironmentId) -> bool {
         self.tables().connected.contains(environment)
-    }
-
-    pub fn decision_lock(&self, repository: &RepositoryId) -> Arc<Mutex<()>> {
-        self.tables().decisions.entry(repository.clone()).or_default().clone()
     }
 
     pub fn variables(&self, environment: &EnvironmentId) -> Variables {

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::Message;
+use super::deciding::{repository_of, settled};
 use super::keeping;
 use super::making::FirstLook;
 use super::queries::{draft_message, head};
@@ -20,7 +21,7 @@ use super::trash;
 use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName};
+use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
 use crate::proto::Target;
 use crate::repo::taking::{self, Journal, TakeRequest};
 use crate::repo::{Store, UserRepository, history};
@@ -46,7 +47,7 @@ pub(super) async fn apply(
     portion: Portion,
     snapshot: Option<CommitId>,
 ) -> Result<Decision, Failure> {
-    let record = shared.resolve(target).await?;
+    let record = settled(shared, target).await?;
     let head = match snapshot {
         Some(snapshot) => snapshot,
         None => head(shared, &record).await?,
@@ -65,7 +66,7 @@ pub(super) async fn merge(
     target: Target,
     message: Option<String>,
 ) -> Result<Decision, Failure> {
-    let record = shared.resolve(target).await?;
+    let record = settled(shared, target).await?;
     let head = head(shared, &record).await?;
     let message = match message {
         Some(message) => message,
@@ -81,7 +82,7 @@ pub(super) async fn merge(
 
 /// Stops the box, takes a last snapshot, and moves everything of the environment into the trash.
 pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Decision, Failure> {
-    let record = shared.resolve(target).await?;
+    let record = settled(shared, target).await?;
     let id = record.environment.id.clone();
     let turn = shared.turn(&id);
     let _turn = turn.lock().await;
@@ -124,8 +125,12 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
 
 /// Takes back the last decision in a repository that is not undone.
 pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision, Failure> {
-    let journal = with_journal(shared, path.clone(), taking::standing);
-    let decision = match journal.await?.pop() {
+    let (task, around) = (shared.clone(), path.clone());
+    let newest = blocking(move || {
+        let user = UserRepository::discover(&around)?;
+        task.deciding.alone(user.id(), |journal| Ok(taking::standing(journal)?.pop()))
+    });
+    let decision = match newest.await? {
         Some(newest) if newest.kind == DecisionKind::Restore => {
             restoring::undo(shared, path, &newest).await?
         }
@@ -150,27 +155,32 @@ pub(super) async fn undo_if(
 ) -> Result<Decision, Failure> {
     blocking(move || {
         let user = UserRepository::discover(&path)?;
-        let lock = shared.decision_lock(user.id());
-        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = open(&shared, user)?;
-        let standing = taking::standing(&opened.journal)?;
-        if standing.last().is_some_and(|newest| !expected(newest)) {
-            let message = "another decision was made meanwhile; nothing was undone";
-            return Err(Failure::new(FailureKind::Unavailable, message).hint("try again"));
-        }
-        let workspace = |id: &EnvironmentId| shared.layout.environment(id).workspace();
-        let undone = taking::undo(&opened.user, &opened.journal, &workspace)?.decision;
-        if undone.kind == DecisionKind::Discard {
-            let id = &undone.environment;
-            let (from, to) = (shared.layout.trash(id), shared.layout.environment(id).directory);
-            reached(Step::UndoRecorded);
-            trash::forget_size(&from);
-            store::rename_synced(&from, &to)?;
-            reached(Step::UndoMoved);
-        }
-        Ok(undone)
+        shared.deciding.alone(user.id(), |journal| undo_alone(&shared, user.id(), journal, expected))
     })
     .await
+}
+
+fn undo_alone(
+    shared: &Shared,
+    repository: &RepositoryId,
+    journal: &Journal,
+    expected: impl FnOnce(&Decision) -> bool,
+) -> Result<Decision, Failure> {
+    if taking::standing(journal)?.last().is_some_and(|newest| !expected(newest)) {
+        let message = "another decision was made meanwhile; nothing was undone";
+        return Err(Failure::new(FailureKind::Unavailable, message).hint("try again"));
+    }
+    let workspace = |id: &EnvironmentId| shared.layout.environment(id).workspace();
+    let undone = taking::undo(repository, journal, &workspace)?.decision;
+    if undone.kind == DecisionKind::Discard {
+        let id = &undone.environment;
+        let (from, to) = (shared.layout.trash(id), shared.layout.environment(id).directory);
+        reached(Step::UndoRecorded);
+        trash::forget_size(&from);
+        store::rename_synced(&from, &to)?;
+        reached(Step::UndoMoved);
+    }
+    Ok(undone)
 }
 
 /// Lists an environment that came back from the trash, and tells the name it has now.
@@ -275,23 +285,14 @@ pub(super) fn settle_discards(shared: &Shared, repository: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Finishes or rolls back what a kill interrupted in a repository.
-pub(super) fn recover(shared: &Shared, record: &Record) -> Result<(), Failure> {
-    let user = UserRepository::discover(&record.environment.repository)?;
-    let opened = open(shared, user)?;
-    let workspace = |id: &EnvironmentId| shared.layout.environment(id).workspace();
-    taking::recover(&opened.user, &opened.journal, &workspace)
-}
-
 pub(super) fn request(
     opened: &Opened,
     record: &Record,
     head: CommitId,
 ) -> Result<TakeRequest, Failure> {
     let environment = &record.environment;
-    let newest = taking::decisions(&opened.journal)?.last().map_or(0, |decision| decision.id.0);
     Ok(TakeRequest {
-        id: DecisionId(newest + 1),
+        id: taking::next(&opened.journal)?,
         environment: environment.id.clone(),
         name: environment.name.clone(),
         base: environment.base.clone(),
@@ -315,10 +316,9 @@ pub(super) async fn decide(
     work: impl FnOnce(&Opened, &Record) -> Result<Decision, Failure> + Send + 'static,
 ) -> Result<Decision, Failure> {
     blocking(move || {
-        let lock = shared.decision_lock(&record.repository_id);
-        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let user = UserRepository::discover(&record.environment.repository)?;
-        work(&open(&shared, user)?, &record)
+        shared.deciding.alone(&record.repository_id, |_| {
+            work(&open(&shared, repository_of(&record)?)?, &record)
+        })
     })
     .await
 }

@@ -125,7 +125,7 @@ async fn note(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<Record, Failur
             Failure::new(FailureKind::NotFound, message).hint("list it with agentdeck trash")
         };
         let record = read(&task, &id).ok_or_else(gone)?;
-        let lock = task.decision_lock(&record.repository_id);
+        let lock = task.deciding.lock(&record.repository_id);
         // Whoever undoes the discard has it until the environment is out of the trash.
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         if !task.layout.trash(&id).exists() {

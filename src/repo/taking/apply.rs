@@ -30,7 +30,7 @@ pub fn apply(
     journal: &Journal,
     request: &TakeRequest,
 ) -> Result<Decision, Failure> {
-    journal.check_number(request.id)?;
+    journal.check_next(request.id)?;
     let site = Site::open(user, journal)?;
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;

@@ -2,7 +2,8 @@
 //!
 //! `decisions.jsonl` is the list: one line a decision made or undone, and a line is what makes it
 //! count. `<id>/` holds the record, the bytes of each path before, and the index before.
-//! `pending` names what is under way. Every file is on the disk before the next step relies on it.
+//! `pending` names what is under way, which is one thing at most: nothing begins before it has ended.
+//! Every file is on the disk before the next step relies on it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -28,7 +29,13 @@ pub struct Journal {
     /// Durable steps until the test's kill; below zero once it came.
     #[cfg(test)]
     pub(super) steps_left: std::sync::atomic::AtomicI32,
+    #[cfg(test)]
+    pub(super) at_step: std::sync::Mutex<Option<AtStep>>,
 }
+
+/// What a test does at each durable step, as the user or the disk would.
+#[cfg(test)]
+pub(super) type AtStep = Box<dyn FnMut() -> Result<(), Failure> + Send>;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,6 +73,8 @@ impl Journal {
             directory: directory.to_owned(),
             #[cfg(test)]
             steps_left: std::sync::atomic::AtomicI32::new(i32::MAX),
+            #[cfg(test)]
+            at_step: std::sync::Mutex::default(),
         })
     }
 
@@ -83,10 +92,13 @@ impl Journal {
 
     #[cfg(test)]
     pub(super) fn step(&self) -> Result<(), Failure> {
-        if self.steps_left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 0 {
-            return Ok(());
+        if self.steps_left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) <= 0 {
+            return Err(Failure::new(FailureKind::Internal, "stopped by the test"));
         }
-        Err(Failure::new(FailureKind::Internal, "stopped by the test"))
+        match &mut *self.at_step.lock().expect("no test panics in it") {
+            Some(act) => act(),
+            None => Ok(()),
+        }
     }
 
     /// Whether a test has stopped us: what would follow in a live process must not.
@@ -143,16 +155,39 @@ impl Journal {
         Ok(lines.collect::<Result<_, _>>().context("cannot read the list of decisions")?)
     }
 
-    /// Refuses a number that is not higher than every earlier one.
-    pub(super) fn check_number(&self, id: DecisionId) -> Result<(), Failure> {
-        let last = self.decisions()?.iter().map(|decision| decision.id).max();
-        if last.is_some_and(|last| id <= last) {
+    /// Refuses a decision while another is under way, and one whose number is not higher than every
+    /// earlier one.
+    pub(super) fn check_next(&self, id: DecisionId) -> Result<(), Failure> {
+        self.check_idle()?;
+        if id < self.next()? {
             return Err(Failure::new(
                 FailureKind::Internal,
                 format!("decision {id} exists already"),
             ));
         }
         Ok(())
+    }
+
+    /// Refuses while something is under way: its entry and its lock are needed to end it.
+    pub(super) fn check_idle(&self) -> Result<(), Failure> {
+        let Some(pending) = self.pending()? else { return Ok(()) };
+        let message = format!("decision {} of this repository was cut short", pending.id());
+        Err(Failure::new(FailureKind::Unavailable, message)
+            .hint("it is finished or taken back before anything else is decided; try again"))
+    }
+
+    /// The number of the next decision. Entries count that are on no list: one may hold the only
+    /// copy of what a path held before.
+    pub(super) fn next(&self) -> Result<DecisionId, Failure> {
+        let entries = fs::read_dir(&self.directory).context("cannot read the journal")?;
+        let mut last = 0;
+        for entry in entries {
+            let name = entry.context("cannot read the journal")?.file_name();
+            last = last.max(name.to_str().and_then(|name| name.parse().ok()).unwrap_or(0));
+        }
+        let decisions = self.decisions()?;
+        let listed = decisions.iter().map(|decision| decision.id.0).max().unwrap_or(0);
+        Ok(DecisionId(last.max(listed) + 1))
     }
 
     pub(super) fn append_made(&self, decision: &Decision) -> Result<(), Failure> {
@@ -208,7 +243,7 @@ impl Journal {
         }
     }
 
-    fn place(&self, id: DecisionId) -> PathBuf {
+    pub(super) fn place(&self, id: DecisionId) -> PathBuf {
         self.directory.join(id.to_string())
     }
 
@@ -219,7 +254,6 @@ impl Journal {
         files: impl IntoIterator<Item = Result<(String, Vec<u8>), Failure>>,
     ) -> Result<(), Failure> {
         let place = self.place(record.decision.id);
-        let _ = fs::remove_dir_all(&place);
         fs::create_dir(&place).context("cannot make a journal entry")?;
         for file in files {
             let (name, bytes) = file?;
@@ -268,8 +302,13 @@ impl Journal {
         let _ = fs::remove_dir_all(self.place(id));
     }
 
+    /// The file that names what is under way.
+    pub(super) fn pending_path(&self) -> PathBuf {
+        self.directory.join(PENDING)
+    }
+
     pub(super) fn pending(&self) -> Result<Option<Pending>, Failure> {
-        match fs::read(self.directory.join(PENDING)) {
+        match fs::read(self.pending_path()) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             other => {
                 let bytes = other.context("cannot read the journal")?;
@@ -279,17 +318,18 @@ impl Journal {
     }
 
     pub(super) fn begin(&self, pending: Pending) -> Result<(), Failure> {
+        self.check_idle()?;
         let bytes = serde_json::to_vec(&pending).context("cannot write the journal")?;
         let temporary = self.directory.join("pending.new");
         write_durably(&temporary, &bytes)?;
-        fs::rename(&temporary, self.directory.join(PENDING)).context("cannot write the journal")?;
+        fs::rename(&temporary, self.pending_path()).context("cannot write the journal")?;
         sync_directory(&self.directory).context("cannot write the journal")?;
         self.step()
     }
 
     pub(super) fn end(&self) -> Result<(), Failure> {
         let remove = || -> std::io::Result<()> {
-            fs::remove_file(self.directory.join(PENDING))?;
+            fs::remove_file(self.pending_path())?;
             sync_directory(&self.directory)
         };
         remove().context("cannot write the journal")?;

@@ -34,7 +34,7 @@ pub fn merge(
     message: &str,
     identity: &Identity,
 ) -> Result<Decision, Failure> {
-    journal.check_number(request.id)?;
+    journal.check_next(request.id)?;
     let site = Site::open(user, journal)?;
     refuse_in_progress(&site)?;
     let objects = store.reader().with_object_memory();

@@ -10,6 +10,10 @@
 //! wanted. Everything else in the working tree, and every other entry of the index, stays. An apply
 //! touches neither index nor branch. No hook, filter or merge driver is ever run.
 //!
+//! A repository has one journal, whatever the number of its worktrees, and in it one decision at a
+//! time: nothing begins while something is under way. What was cut short is ended first, by
+//! [`recover`], in the working tree where it was begun.
+//!
 //! A restore is carried out in the same way, in an environment's workspace, and stands in the same
 //! list of what can be undone.
 
@@ -86,7 +90,7 @@ pub fn record_discard(
     request: &TakeRequest,
 ) -> Result<Decision, Failure> {
     let decision = request.decision(DecisionKind::Discard, user);
-    journal.check_number(decision.id)?;
+    journal.check_next(decision.id)?;
     journal.append_made(&decision)?;
     Ok(decision)
 }
@@ -135,10 +139,15 @@ pub fn standing(journal: &Journal) -> Result<Vec<Decision>, Failure> {
     undo::standing(journal)
 }
 
+/// The number of the next decision.
+pub fn next(journal: &Journal) -> Result<DecisionId, Failure> {
+    journal.next()
+}
+
 /// Every decision of the repository, oldest first.
 pub fn decisions(journal: &Journal) -> Result<Vec<Decision>, Failure> {
     journal.decisions()
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -84,30 +84,33 @@ impl<'a> Site<'a> {
         objects: &gix::Repository,
         convert: &mut Convert<'_>,
     ) -> Result<Decision, Failure> {
-        let id = record.decision.id;
-        let lock = self.lock(id);
-        if let Err(failure) = self.prepare(record, &lock) {
+        let lock = self.lock(record.decision.id);
+        let ready = self
+            .prepare(record, &lock)
+            .and_then(|()| lock.take())
+            .and_then(|()| self.journal.step())
+            .and_then(|()| self.verify(record, &lock));
+        if let Err(failure) = ready {
             if !self.journal.stopped() {
-                self.journal.remove_entry(id);
+                self.abandon(record)?;
             }
             return Err(failure);
         }
-        let ready = lock.take().and_then(|()| self.journal.step());
-        let ready = ready.and_then(|()| self.verify(record, &lock));
-        let outcome = match ready {
-            Ok(()) => self.perform(record, &lock, objects, convert),
-            Err(failure) if self.journal.stopped() => return Err(failure),
-            Err(failure) => {
-                // Nothing was written yet.
-                recover::close(self, record)?;
-                self.journal.remove_entry(id);
-                return Err(failure);
-            }
-        };
-        if outcome.is_err() && !self.journal.stopped() {
-            recover::settle(self)?;
+        match self.perform(record, &lock, objects, convert) {
+            Ok(()) => Ok(record.decision.clone()),
+            Err(failure) if self.journal.stopped() => Err(failure),
+            Err(failure) => Err(recover::give_up(self, failure)),
         }
-        outcome.map(|()| record.decision.clone())
+    }
+
+    /// Ends what has not written anything yet.
+    fn abandon(&self, record: &Record) -> Result<(), Failure> {
+        let id = record.decision.id;
+        if self.journal.pending()? == Some(Pending::Doing(id)) {
+            recover::close(self, record)?;
+        }
+        self.journal.remove_entry(id);
+        Ok(())
     }
 
     fn prepare(&self, record: &Record, lock: &IndexLock) -> Result<(), Failure> {
@@ -121,8 +124,11 @@ impl<'a> Site<'a> {
                 return None;
             }
             Some(match self.tree.find(&step.path) {
+                Ok(found) if State::of(&found).as_ref() != Some(&step.before) => {
+                    Err(would_overwrite(vec![step.path.clone()]))
+                }
                 Ok(Found::File { content, .. }) => Ok((before(number), content)),
-                Ok(_) => Err(would_overwrite(vec![step.path.clone()])),
+                Ok(_) => unreachable!("only a file has the state of one"),
                 Err(failure) => Err(failure),
             })
         });

@@ -9,20 +9,72 @@ use super::journal::{Journal, Pending};
 use super::perform::{Site, before, temporary};
 use super::record::{Record, State, Step};
 use super::undo;
+use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::EnvironmentId;
+use crate::model::id::{EnvironmentId, RepositoryId};
 use crate::model::path::RepoPath;
 
-/// Finishes or rolls back what a kill interrupted. Harmless when nothing was.
-/// `workspace` says where an environment's files are.
+/// Finishes or rolls back what was interrupted in a repository, in the working tree where it was
+/// begun. Harmless when nothing was. `workspace` says where an environment's files are.
 pub fn recover(
-    user: &UserRepository,
+    repository: &RepositoryId,
     journal: &Journal,
     workspace: &dyn Fn(&EnvironmentId) -> PathBuf,
 ) -> Result<(), Failure> {
     let Some(pending) = journal.pending()? else { return Ok(()) };
-    let decision = journal.record(pending.id())?.decision;
-    settle(&Site::of_decision(user, journal, &decision, workspace)?)
+    let settled = journal.record(pending.id()).and_then(|Record { decision, .. }| {
+        let user = worktree_of(repository, &decision)?;
+        settle(&Site::of_decision(&user, journal, &decision, workspace)?)
+    });
+    settled.map_err(|failure| match journal.pending() {
+        Ok(None) => failure,
+        Ok(Some(_)) | Err(_) => unfinished(journal, failure),
+    })
+}
+
+/// The working tree that a decision is about. Others of the same repository have files, an index
+/// and a `HEAD` of their own.
+pub(super) fn worktree_of(
+    repository: &RepositoryId,
+    decision: &Decision,
+) -> Result<UserRepository, Failure> {
+    let user = UserRepository::discover(&decision.repository)?;
+    // The files of a restore are elsewhere.
+    let is_there =
+        decision.kind == DecisionKind::Restore || *user.root() == *decision.repository;
+    if is_there && user.id() == repository {
+        return Ok(user);
+    }
+    let message = format!(
+        "{}, where {} was taken, is no working tree of its repository any more",
+        decision.repository.display(),
+        decision.name
+    );
+    Err(Failure::new(FailureKind::NotFound, message).hint("bring it back to where it was"))
+}
+
+/// Says that nothing else can be decided, and the way out for whom it will never be finished.
+fn unfinished(journal: &Journal, failure: Failure) -> Failure {
+    let message = format!("what was cut short cannot be finished yet: {}", failure.message);
+    let hint = failure.hint.map_or_else(String::new, |hint| format!("{hint}; "));
+    let pending = journal.pending_path();
+    Failure::new(failure.kind, message)
+        .hint(format!("{hint}if it never can be, take it back by hand and remove {}", pending.display()))
+        .paths(failure.paths)
+}
+
+/// Puts back what a take that failed has written; gives why it failed, and what could not be put
+/// back yet.
+pub(super) fn give_up(site: &Site<'_>, mut failure: Failure) -> Failure {
+    match settle(site) {
+        Ok(()) => failure,
+        Err(trouble) => {
+            failure.message = format!("{}; {}", failure.message, trouble.message);
+            failure.hint = trouble.hint;
+            failure.paths.extend(trouble.paths);
+            failure
+        }
+    }
 }
 
 pub(super) fn settle(site: &Site<'_>) -> Result<(), Failure> {
@@ -44,7 +96,7 @@ pub(super) fn settle(site: &Site<'_>) -> Result<(), Failure> {
             if left.is_empty() {
                 site.journal.remove_entry(record.decision.id);
             }
-            report(left)
+            report(site, &record, left)
         }
         Pending::Undoing(_) if entry.is_some_and(|decision| decision.undone) => {
             close(site, &record)
@@ -137,7 +189,11 @@ fn restore(site: &Site<'_>, record: &Record, number: usize, step: &Step) -> Resu
 }
 
 /// Says which paths somebody else changed before we could put them back.
-pub(super) fn report(left: Vec<RepoPath>) -> Result<(), Failure> {
+pub(super) fn report(
+    site: &Site<'_>,
+    record: &Record,
+    left: Vec<RepoPath>,
+) -> Result<(), Failure> {
     if left.is_empty() {
         return Ok(());
     }
@@ -145,6 +201,9 @@ pub(super) fn report(left: Vec<RepoPath>) -> Result<(), Failure> {
         FailureKind::WouldOverwrite,
         "an interrupted take was rolled back, but for paths that were changed since",
     )
-    .hint("look at these paths; their earlier content is kept in the journal")
+    .hint(format!(
+        "look at these paths; what they held before is kept in {}",
+        site.journal.place(record.decision.id).display()
+    ))
     .paths(left))
 }

@@ -28,7 +28,7 @@ pub fn restore(
     request: &TakeRequest,
     workspace: &Path,
 ) -> Result<Decision, Failure> {
-    journal.check_number(request.id)?;
+    journal.check_next(request.id)?;
     let site = Site::of_workspace(user, journal, workspace)?;
     let objects = store.reader();
     let from = object::tree_of(&objects, &request.base)?;

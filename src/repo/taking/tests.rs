@@ -3,6 +3,7 @@
 mod crash;
 mod everyday;
 mod hostile;
+mod pending;
 mod portions;
 mod refusals;
 mod restoring;
@@ -12,12 +13,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gix::objs::tree::EntryKind;
 
 use super::*;
 use crate::model::failure::FailureKind;
+use crate::model::id::RepositoryId;
 use crate::model::path::RepoPath;
 use crate::model::repository::Identity;
 use crate::repo::oracle::{Files, Oracle, files, write_tree};
@@ -95,14 +97,14 @@ impl Case {
     }
 
     fn undo(&self) -> Result<Undone, Failure> {
-        undo(&self.user, &self.journal, &|_| self.workspace())
+        undo(self.user.id(), &self.journal, &|_| self.workspace())
     }
 
     fn recover(&self) -> Result<(), Failure> {
-        recover(&self.user, &self.journal, &|_| self.workspace())
+        recover(self.user.id(), &self.journal, &|_| self.workspace())
     }
 
-    fn workspace(&self) -> std::path::PathBuf {
+    fn workspace(&self) -> PathBuf {
         self.oracle.outside().join("workspace")
     }
 
@@ -207,6 +209,52 @@ fn look(directory: &Path, prefix: &str, files: &mut BTreeMap<String, (u32, Vec<u
             std::fs::read(entry.path()).expect("a file")
         };
         files.insert(name, (metadata.mode(), content));
+    }
+}
+
+/// A repository in which an apply was cut short, for tests of whoever ends it.
+pub(crate) struct CutShort {
+    case: Case,
+    before: Picture,
+}
+
+impl CutShort {
+    /// Stops the apply after some of its durable steps; `journal` is where its journal lies.
+    pub(crate) fn after(steps: i32, journal: impl Fn(&Path, &RepositoryId) -> PathBuf) -> Self {
+        let mut case = Case::new(&files(&[("a", "a\n"), ("b", "b\n"), ("c", "c\n")]));
+        let directory = journal(case.oracle.outside(), case.user.id());
+        case.journal = Journal::open(&directory).expect("a journal");
+        let before = case.picture();
+        let head = case.snapshot(&files(&[("a", "A\n"), ("b", "B\n"), ("c", "C\n")]));
+        case.journal.steps_left.store(steps, std::sync::atomic::Ordering::Relaxed);
+        case.apply(1, &head).expect_err("it was stopped");
+        Self { case, before }
+    }
+
+    pub(crate) fn outside(&self) -> &Path {
+        self.case.oracle.outside()
+    }
+
+    pub(crate) fn repository(&self) -> &RepositoryId {
+        self.case.user.id()
+    }
+
+    /// Applies something else.
+    pub(crate) fn apply(&self, journal: &Journal) -> Result<Decision, Failure> {
+        let other = files(&[("a", "a\n"), ("b", "b\n"), ("c", "other\n"), ("d", "d\n")]);
+        let request = self.case.request(next(journal)?.0, &self.case.snapshot(&other));
+        apply(&self.case.user, &self.case.store, journal, &request)
+    }
+
+    /// The files that git takes for changed.
+    pub(crate) fn status(&self) -> String {
+        self.case.status()
+    }
+
+    /// But for the index, which git itself brings up to date when it is asked for the status.
+    pub(crate) fn is_as_before(&self) -> bool {
+        let now = self.case.picture();
+        now.files == self.before.files && now.refs == self.before.refs
     }
 }
 

@@ -5,16 +5,15 @@ use std::path::PathBuf;
 
 use super::super::checkout::Found;
 use super::super::object;
-use super::super::user::UserRepository;
 use super::index::{Index, Known};
 use super::journal::{Journal, Pending};
 use super::lock::IndexLock;
 use super::perform::{Direction, Site};
 use super::record::{Move, Record, State, Step, digest};
-use super::recover::{close, put_back, report, settle};
+use super::recover::{close, put_back, report, settle, worktree_of};
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::EnvironmentId;
+use crate::model::id::{EnvironmentId, RepositoryId};
 use crate::model::path::RepoPath;
 
 /// A decision that no longer holds. For a discard the caller moves the environment back.
@@ -25,12 +24,14 @@ pub struct Undone {
 
 /// Undoes the newest decision that is not undone. Refuses, naming them, where paths or the branch
 /// moved since; then nothing is changed. A discard whose environment is gone for good is said once,
-/// by its name, and then passed over. `workspace` says where an environment's files are.
+/// by its name, and then passed over. What was taken into one worktree of the repository is taken
+/// out of that one, whichever asks. `workspace` says where an environment's files are.
 pub fn undo(
-    user: &UserRepository,
+    repository: &RepositoryId,
     journal: &Journal,
     workspace: &dyn Fn(&EnvironmentId) -> PathBuf,
 ) -> Result<Undone, Failure> {
+    journal.check_idle()?;
     let mut left = standing(journal)?;
     let mut decision = left.pop().ok_or_else(|| {
         Failure::new(FailureKind::NotFound, "there is nothing to undo in this repository")
@@ -42,7 +43,8 @@ pub fn undo(
     if decision.kind == DecisionKind::Discard {
         journal.append_undone(decision.id)?;
     } else {
-        let site = Site::of_decision(user, journal, &decision, workspace)?;
+        let user = worktree_of(repository, &decision)?;
+        let site = Site::of_decision(&user, journal, &decision, workspace)?;
         take_back(&site, &journal.record(decision.id)?)?;
     }
     decision.undone = true;
@@ -100,7 +102,8 @@ fn take_back(site: &Site<'_>, record: &Record) -> Result<(), Failure> {
     }
     site.journal.step()?;
     match finish(site, record) {
-        Err(failure) if !site.journal.stopped() => settle(site).and(Err(failure)),
+        // Its branch has moved, so it is gone on with.
+        Err(_) if !site.journal.stopped() && site.journal.pending()?.is_some() => settle(site),
         other => other,
     }
 }
@@ -130,7 +133,7 @@ fn finish(site: &Site<'_>, record: &Record) -> Result<(), Failure> {
     site.journal.append_undone(record.decision.id)?;
     site.journal.step()?;
     close(site, record)?;
-    report(left)
+    report(site, record, left)
 }
 
 fn verify(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<(), Failure> {

@@ -95,7 +95,7 @@ fn an_apply_brings_only_what_is_new_while_the_carried_work_stands() {
     assert_eq!(applied.paths, [RepoPath::new(*b"agents"), RepoPath::new(*b"changed")]);
     let changed = std::fs::read(fixture.oracle.root().join("changed")).expect("there");
     assert_eq!(changed, b"new\nand the agent's\n");
-    taking::undo(&fixture.user, &journal, &|_| fixture.workspace()).expect("undone");
+    taking::undo(fixture.user.id(), &journal, &|_| fixture.workspace()).expect("undone");
     assert_eq!(status(), before);
 
     // Changed since, it is the user's again, and in the way.

@@ -176,7 +176,7 @@ fn a_detached_head_moves_itself_and_a_worktree_its_own() {
     assert_eq!(case.oracle.git(["rev-parse", "side"]), commit.as_str());
     assert_eq!(case.oracle.git(["-C", "../side", "status", "--porcelain"]), "");
     assert_eq!(case.oracle.git(["rev-parse", "main"]), case.base.as_str());
-    undo(&side, &case.journal, &|_| case.workspace()).expect("undone");
+    case.undo().expect("undone");
     assert_eq!(case.oracle.git(["rev-parse", "side"]), case.base.as_str());
 }
 
