@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::config::file::Trash;
 use crate::model::id::{DecisionId, EnvironmentId, RepositoryId, Timestamp};
 
-/// Milliseconds of a day. So long the newest discard of a repository stays, whatever room it
-/// takes: somebody may be about to undo it.
+/// Milliseconds of a day. So long a discard stays, whatever room it takes, and the newest of a
+/// repository whatever is said of ages: somebody may be about to undo it.
 pub(super) const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// How far the clock may run away from the time that passed before it is said to have jumped.
@@ -60,7 +60,8 @@ pub(super) struct Kept {
     pub bytes: u64,
 }
 
-/// What is to be dropped of `entries`, which are in the order they were discarded.
+/// What is to be dropped of `entries`, which are in the order they were discarded. Those that stay
+/// whatever room they take are not counted: nothing older need go for their sake.
 pub(super) fn due(
     entries: &[Kept],
     keep: Trash,
@@ -74,16 +75,19 @@ pub(super) fn due(
         *last = entry.decision.max(*last);
     }
     let age = |entry: &Kept| now.0.saturating_sub(entry.at.0);
-    let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+    let is_young = |entry: &Kept| clock == Clock::Doubted || age(entry) < DAY;
+    let mut total: u64 =
+        entries.iter().filter(|entry| !is_young(entry)).map(|entry| entry.bytes).sum();
     let mut due = Vec::new();
     for entry in entries {
-        let young = clock == Clock::Doubted || age(entry) < DAY;
+        let young = is_young(entry);
         if young && newest.get(&entry.repository) == Some(&entry.decision) {
             continue;
         }
         let old = clock == Clock::Steady && age(entry) >= u64::from(keep.keep_days) * DAY;
-        if old || total > keep.max_size {
-            total -= entry.bytes;
+        let crowded = !young && total > keep.max_size;
+        if old || crowded {
+            total -= if young { 0 } else { entry.bytes };
             due.push(entry.id.clone());
         }
     }
@@ -137,16 +141,33 @@ mod tests {
     }
 
     #[test]
+    fn nothing_goes_for_room_within_a_day() {
+        let today: Vec<Kept> = (1..=5).map(|number| kept(number, "a", 0, 50)).collect();
+        assert_eq!(due(&today, keep(30, 100), NOW, Clock::Steady), []);
+        let tomorrow = Timestamp(NOW.0 + DAY);
+        let first: Vec<_> = (1..=3).map(id).collect();
+        assert_eq!(due(&today, keep(30, 100), tomorrow, Clock::Steady), first);
+    }
+
+    #[test]
+    fn what_stays_anyway_pushes_nothing_out() {
+        let giant = kept(4, "a", 0, 1000);
+        let entries = [kept(1, "a", 3, 30), kept(2, "b", 2, 30), kept(3, "a", 2, 30), giant];
+        assert_eq!(due(&entries, keep(30, 100), NOW, Clock::Steady), []);
+        assert_eq!(due(&entries, keep(30, 70), NOW, Clock::Steady), [id(1)]);
+    }
+
+    #[test]
     fn the_last_discard_stays_though_the_clock_was_set_back_before_it() {
         let entries = [kept(2, "a", 9, 5), kept(1, "a", 0, 5)];
-        assert_eq!(due(&entries, keep(30, 5), NOW, Clock::Doubted), [id(1)]);
+        assert_eq!(due(&entries, keep(0, 5), NOW, Clock::Doubted), []);
     }
 
     #[test]
     fn a_clock_that_is_in_doubt_makes_nothing_old() {
         let entries = [kept(1, "a", 400, 5), kept(2, "a", 400, 5)];
         assert_eq!(due(&entries, keep(30, 10), NOW, Clock::Doubted), []);
-        assert_eq!(due(&entries, keep(30, 9), NOW, Clock::Doubted), [id(1)], "but room is room");
+        assert_eq!(due(&entries, keep(30, 9), NOW, Clock::Doubted), [], "nor in the way");
     }
 
     #[test]
