@@ -12,7 +12,7 @@ use crate::model::packed;
 use crate::model::path::RepoPath;
 
 use super::aside::Kind;
-use super::checkout::{EXECUTABLE, Found, PLAIN, WorkingTree, check_name};
+use super::checkout::{EXECUTABLE, Expected, Found, PLAIN, WorkingTree, check_name};
 use super::status;
 use super::store::Store;
 use super::taking::record::State;
@@ -40,7 +40,7 @@ pub(super) fn bring(user: &UserRepository, workspace: &Path) -> Result<Carried, 
             Found::Directory => {
                 // A directory came where a file was, or it is a repository of its own.
                 if from.find(&join(&path, b".git"))? == Found::Absent {
-                    to.remove(&path)?;
+                    clear(&to, &path)?;
                     carried.insert(path.clone(), State::Absent);
                     for inner in from.files_below(&path)? {
                         found.push((inner.clone(), from.find(&inner)?));
@@ -49,7 +49,7 @@ pub(super) fn bring(user: &UserRepository, workspace: &Path) -> Result<Carried, 
             }
             // What goes makes room for what comes.
             Found::Absent => {
-                to.remove(&path)?;
+                clear(&to, &path)?;
                 carried.insert(path, State::Absent);
             }
             Found::Other => {}
@@ -70,17 +70,23 @@ pub(super) fn bring(user: &UserRepository, workspace: &Path) -> Result<Carried, 
     Ok(carried)
 }
 
+/// Nobody else is in a workspace that is being made.
+fn clear(to: &WorkingTree, path: &RepoPath) -> Result<(), Failure> {
+    to.remove(path, TEMPORARY, &Expected::Anything).map(drop)
+}
+
 fn put(to: &WorkingTree, path: &RepoPath, there: Found) -> Result<(), Failure> {
-    match there {
+    let put = match there {
         Found::File { permissions, content } => {
             let permissions = if permissions & 0o100 != 0 { EXECUTABLE } else { PLAIN };
-            to.put_file(path, &content, permissions, TEMPORARY)
+            to.put_file(path, &content, permissions, TEMPORARY, &Expected::Anything)
         }
-        Found::Link { target } => to.put_link(path, &target, TEMPORARY),
+        Found::Link { target } => to.put_link(path, &target, TEMPORARY, &Expected::Anything),
         Found::Absent | Found::Directory | Found::Other => {
             Err(Failure::new(FailureKind::Internal, format!("{path} is no file")))
         }
-    }
+    };
+    put.map(drop)
 }
 
 fn join(path: &RepoPath, name: &[u8]) -> RepoPath {

@@ -2,9 +2,11 @@
 //!
 //! Every step starts from an open descriptor and follows no link, so that neither a tree nor a
 //! program running beside us can lead a write out of the working tree. A file appears whole, by a
-//! rename in its own directory, and is on the disk before the rename.
+//! rename in its own directory, and is on the disk before the rename; what it takes the place of is
+//! what was expected there, or stays.
 
 mod names;
+mod place;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,7 +21,10 @@ use rustix::io::Errno;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
 
+use place::{Exchange, Place};
+
 pub(super) use names::{check_name, check_target};
+pub(super) use place::{Expected, Outcome};
 
 /// Permissions of a file we write, and of one that is executable: git knows no others.
 pub(super) const PLAIN: u32 = 0o644;
@@ -55,6 +60,7 @@ pub(super) struct WorkingTree {
     root: OwnedFd,
     /// Bytes of a file beyond which it is not read.
     limit: u64,
+    exchange: Exchange,
 }
 
 impl WorkingTree {
@@ -71,7 +77,7 @@ impl WorkingTree {
                 format!("cannot open the working tree {}: {error}", path.display()),
             )
         })?;
-        Ok(Self { path: path.to_owned(), root, limit })
+        Ok(Self { path: path.to_owned(), root, limit, exchange: Exchange::Possible })
     }
 
     /// The path for calls that only look at a file's dates and number.
@@ -90,34 +96,7 @@ impl WorkingTree {
 
     fn find_inner(&self, path: &RepoPath) -> Result<Found, Errno> {
         let (parent, name) = self.parent(path)?;
-        let stat = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        match FileType::from_raw_mode(stat.st_mode as RawMode) {
-            FileType::Directory => return Ok(Found::Directory),
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(&parent, name, Vec::new())?;
-                return Ok(Found::Link { target: target.into_bytes() });
-            }
-            FileType::RegularFile => {}
-            _ => return Ok(Found::Other),
-        }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&file)?;
-        if FileType::from_raw_mode(stat.st_mode as RawMode) != FileType::RegularFile {
-            return Ok(Found::Other);
-        }
-        let size = stat.st_size as u64;
-        if size > self.limit {
-            return Ok(Found::Other);
-        }
-        let mut content = Vec::new();
-        content.try_reserve(size as usize + 1).map_err(|_| Errno::NOMEM)?;
-        let mut reader = File::from(file).take(self.limit + 1);
-        reader.read_to_end(&mut content).map_err(|error| errno(&error))?;
-        if content.len() as u64 > self.limit {
-            return Ok(Found::Other);
-        }
-        Ok(Found::File { permissions: stat.st_mode & 0o7777, content })
+        find_at(&parent, name, self.limit)
     }
 
     /// The highest parent that exists and is not a directory, and whether it is a link.
@@ -180,16 +159,17 @@ impl WorkingTree {
         read().map_err(|error| trouble("list", path, error))
     }
 
-    /// Puts a file in place of whatever file or link stands there; missing directories are made.
-    /// `temporary` is the name it has, in the same directory, until it is whole.
+    /// Puts a file in place of the file or link that is expected there; missing directories are
+    /// made. `temporary` is the name it has, in the same directory, until it is whole.
     pub(super) fn put_file(
         &self,
         path: &RepoPath,
         content: &[u8],
         permissions: u32,
         temporary: &str,
-    ) -> Result<(), Failure> {
-        self.put(path, temporary, |parent| {
+        expected: &Expected<'_>,
+    ) -> Result<Outcome, Failure> {
+        self.put(path, temporary, expected, |parent| {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
             let mode = Mode::from_raw_mode(0o600);
             let file = rustix::fs::openat(parent, temporary, flags | OFlags::CLOEXEC, mode)?;
@@ -200,48 +180,57 @@ impl WorkingTree {
         })
     }
 
-    /// Puts a link in place of whatever file or link stands there.
+    /// Puts a link in place of the file or link that is expected there.
     pub(super) fn put_link(
         &self,
         path: &RepoPath,
         target: &[u8],
         temporary: &str,
-    ) -> Result<(), Failure> {
-        self.put(path, temporary, |parent| rustix::fs::symlinkat(target, parent, temporary))
+        expected: &Expected<'_>,
+    ) -> Result<Outcome, Failure> {
+        let make = |parent: &OwnedFd| rustix::fs::symlinkat(target, parent, temporary);
+        self.put(path, temporary, expected, make)
     }
 
     fn put(
         &self,
         path: &RepoPath,
         temporary: &str,
+        expected: &Expected<'_>,
         make: impl FnOnce(&OwnedFd) -> Result<(), Errno>,
-    ) -> Result<(), Failure> {
-        let inner = || -> Result<(), Errno> {
+    ) -> Result<Outcome, Failure> {
+        let inner = || -> Result<Outcome, Errno> {
             self.make_parents(path)?;
-            let (parent, name) = self.parent(path)?;
-            let made = make(&parent).and_then(|()| {
-                remove_empty(&parent, name)?;
-                rustix::fs::renameat(&parent, temporary, &parent, name)
-            });
-            if made.is_err() {
-                let _ = rustix::fs::unlinkat(&parent, temporary, AtFlags::empty());
+            let place = self.place(path, temporary)?;
+            let put = make(&place.parent).and_then(|()| place.put(expected));
+            if put.is_err() {
+                let _ = rustix::fs::unlinkat(&place.parent, temporary, AtFlags::empty());
             }
-            made?;
-            rustix::fs::fsync(&parent)
+            let put = put?;
+            rustix::fs::fsync(&place.parent)?;
+            Ok(put)
         };
         inner().map_err(|error| trouble("write", path, error))
     }
 
-    /// Removes a file or link if it is there, and the parents it leaves empty.
-    pub(super) fn remove(&self, path: &RepoPath) -> Result<(), Failure> {
-        let inner = || -> Result<(), Errno> {
-            let (parent, name) = self.parent(path)?;
-            rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
-            rustix::fs::fsync(&parent)
+    /// Removes the file or link that is expected at a path, and the parents it leaves empty. Where
+    /// nothing stands any more, it is removed already.
+    pub(super) fn remove(
+        &self,
+        path: &RepoPath,
+        temporary: &str,
+        expected: &Expected<'_>,
+    ) -> Result<Outcome, Failure> {
+        let inner = || -> Result<Outcome, Errno> {
+            let place = self.place(path, temporary)?;
+            let cleared = place.clear(expected)?;
+            rustix::fs::fsync(&place.parent)?;
+            Ok(cleared)
         };
         match inner() {
-            Ok(()) => {}
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Ok(Outcome::Done) => {}
+            Ok(Outcome::Kept) => return Ok(Outcome::Kept),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Outcome::Done),
             Err(error) => return Err(trouble("remove", path, error)),
         }
         let above: Vec<RepoPath> = parents(path).collect();
@@ -250,7 +239,7 @@ impl WorkingTree {
                 break;
             }
         }
-        Ok(())
+        Ok(Outcome::Done)
     }
 
     /// Removes a directory if it is empty; says whether it did.
@@ -273,11 +262,31 @@ impl WorkingTree {
         self.make_parents(&inside).map_err(|error| trouble("make", path, error))
     }
 
-    /// Removes what a killed write left beside a path.
-    pub(super) fn sweep(&self, path: &RepoPath, temporary: &str) {
-        if let Ok((parent, _)) = self.parent(path) {
-            let _ = rustix::fs::unlinkat(&parent, temporary, AtFlags::empty());
+    /// Ends what a killed write left beside a path: known content goes, other content goes back to
+    /// the path. Gives the path where it lies when something else stands there by now.
+    pub(super) fn tidy(
+        &self,
+        path: &RepoPath,
+        temporary: &str,
+        is_known: &dyn Fn(&Found) -> bool,
+    ) -> Result<Option<RepoPath>, Failure> {
+        let Ok(place) = self.place(path, temporary) else { return Ok(None) };
+        match place.tidy(is_known) {
+            Ok(Outcome::Done) => Ok(None),
+            Ok(Outcome::Kept) => {
+                let length = path.as_bytes().len() - place.name.len();
+                let directory = &path.as_bytes()[..length];
+                Ok(Some(RepoPath::new([directory, place.aside.as_bytes()].concat())))
+            }
+            Err(error) => Err(trouble("tidy", path, error)),
         }
+    }
+
+    fn place<'a>(&self, path: &'a RepoPath, temporary: &'a str) -> Result<Place<'a>, Errno> {
+        let (parent, name) = self.parent(path)?;
+        let aside = format!("{temporary}.aside");
+        let (limit, exchange) = (self.limit, self.exchange);
+        Ok(Place { parent, name, temporary, aside, limit, exchange })
     }
 
     fn make_parents(&self, path: &RepoPath) -> Result<(), Errno> {
@@ -309,6 +318,38 @@ impl WorkingTree {
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
         )
     }
+}
+
+/// What stands at a name of a directory, without following a link.
+fn find_at(parent: &OwnedFd, name: &[u8], limit: u64) -> Result<Found, Errno> {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(stat.st_mode as RawMode) {
+        FileType::Directory => return Ok(Found::Directory),
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
+            return Ok(Found::Link { target: target.into_bytes() });
+        }
+        FileType::RegularFile => {}
+        _ => return Ok(Found::Other),
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode as RawMode) != FileType::RegularFile {
+        return Ok(Found::Other);
+    }
+    let size = stat.st_size as u64;
+    if size > limit {
+        return Ok(Found::Other);
+    }
+    let mut content = Vec::new();
+    content.try_reserve(size as usize + 1).map_err(|_| Errno::NOMEM)?;
+    let mut reader = File::from(file).take(limit + 1);
+    reader.read_to_end(&mut content).map_err(|error| errno(&error))?;
+    if content.len() as u64 > limit {
+        return Ok(Found::Other);
+    }
+    Ok(Found::File { permissions: stat.st_mode & 0o7777, content })
 }
 
 /// An empty directory gives way to a file.

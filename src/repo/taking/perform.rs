@@ -6,7 +6,7 @@ use anyhow::Context;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target};
 
-use super::super::checkout::{Found, WorkingTree};
+use super::super::checkout::{Found, Outcome, WorkingTree};
 use super::super::object::{self, failed};
 use super::super::scan::TRACKED_FILE_LIMIT;
 use super::super::user::UserRepository;
@@ -175,38 +175,43 @@ impl<'a> Site<'a> {
         .hint("try again"))
     }
 
-    /// Removes first, so that a directory can take a file's place and the reverse.
+    /// Removes first, so that a directory can take a file's place and the reverse. Nothing gives
+    /// way but what [`Self::verify`] saw: editors know no lock.
     fn write(
         &self,
         record: &Record,
         objects: &gix::Repository,
         convert: &mut Convert<'_>,
     ) -> Result<(), Failure> {
-        let changed = |step: &&Step| step.before != step.after;
-        for step in record.steps.iter().filter(changed) {
+        let steps = record.steps.iter().enumerate();
+        let changed = steps.filter(|(_, step)| step.before != step.after);
+        for (number, step) in changed.clone() {
             if step.after == State::Absent {
-                self.tree.remove(&step.path)?;
+                let temporary = temporary(record.decision.id, number);
+                let removed =
+                    self.tree.remove(&step.path, &temporary, &step.before.expected())?;
+                refuse_kept(removed, step)?;
                 self.journal.step()?;
             }
         }
-        for (number, step) in record.steps.iter().enumerate() {
-            if step.before == step.after {
-                continue;
-            }
+        for (number, step) in changed {
             let temporary = temporary(record.decision.id, number);
-            match (&step.after, &step.new) {
+            let expected = step.before.expected();
+            let put = match (&step.after, &step.new) {
                 (State::File { permissions, .. }, Some(entry)) => {
                     let blob = objects
                         .find_object(object::id(&entry.id))
                         .map_err(failed("read a file to write"))?;
                     let content = convert(&step.path, blob.detach().data)?;
-                    self.tree.put_file(&step.path, &content, *permissions, &temporary)?;
+                    let tree = &self.tree;
+                    tree.put_file(&step.path, &content, *permissions, &temporary, &expected)?
                 }
                 (State::Link { target }, _) => {
-                    self.tree.put_link(&step.path, target, &temporary)?;
+                    self.tree.put_link(&step.path, target, &temporary, &expected)?
                 }
                 _ => continue,
-            }
+            };
+            refuse_kept(put, step)?;
             self.journal.step()?;
         }
         Ok(())
@@ -286,6 +291,14 @@ impl<'a> Site<'a> {
     pub(super) fn branch_name(&self) -> Result<String, Failure> {
         let name = self.repository.head_name().map_err(failed("read HEAD"))?;
         Ok(name.map_or_else(|| "HEAD".to_owned(), |name| name.as_bstr().to_string()))
+    }
+}
+
+/// What somebody saved between our look and our write stays, and the take does not go on.
+fn refuse_kept(outcome: Outcome, step: &Step) -> Result<(), Failure> {
+    match outcome {
+        Outcome::Done => Ok(()),
+        Outcome::Kept => Err(would_overwrite(vec![step.path.clone()])),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::checkout::Found;
+use super::super::checkout::{Expected, Found};
 use crate::model::decision::Decision;
 use crate::model::id::CommitId;
 use crate::model::path::RepoPath;
@@ -61,6 +61,23 @@ impl State {
             }
             Found::Directory | Found::Other => None,
         }
+    }
+
+    /// What alone may give way where this was seen.
+    pub(super) fn expected(&self) -> Expected<'_> {
+        match self {
+            Self::Absent => Expected::Nothing,
+            Self::File { .. } | Self::Link { .. } => {
+                Expected::Known(Box::new(|found| Self::of(found).as_ref() == Some(self)))
+            }
+        }
+    }
+}
+
+impl Step {
+    /// Whether a take or its undoing leaves this at the path, or finds it there.
+    pub(super) fn knows(&self, found: &Found) -> bool {
+        State::of(found).is_some_and(|state| state == self.before || state == self.after)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::checkout::{Found, parents};
+use super::super::checkout::{Found, Outcome, parents};
 use super::super::object;
 use super::super::user::UserRepository;
 use super::journal::{Journal, Pending};
@@ -66,7 +66,9 @@ fn unfinished(journal: &Journal, failure: Failure) -> Failure {
 /// Puts back what a take that failed has written; gives why it failed, and what could not be put
 /// back yet.
 pub(super) fn give_up(site: &Site<'_>, mut failure: Failure) -> Failure {
-    match settle(site) {
+    let theirs: &[RepoPath] =
+        if failure.kind == FailureKind::WouldOverwrite { &failure.paths } else { &[] };
+    match settle_but(site, theirs) {
         Ok(()) => failure,
         Err(trouble) => {
             failure.message = format!("{}; {}", failure.message, trouble.message);
@@ -78,20 +80,29 @@ pub(super) fn give_up(site: &Site<'_>, mut failure: Failure) -> Failure {
 }
 
 pub(super) fn settle(site: &Site<'_>) -> Result<(), Failure> {
+    settle_but(site, &[])
+}
+
+/// The same, where some paths are known to be others' work, which nothing of ours was put over.
+fn settle_but(site: &Site<'_>, theirs: &[RepoPath]) -> Result<(), Failure> {
     let Some(pending) = site.journal.pending()? else { return Ok(()) };
     let record = site.journal.record(pending.id())?;
+    let mut beside = Vec::new();
     for (number, step) in record.steps.iter().enumerate() {
-        site.tree.sweep(&step.path, &temporary(record.decision.id, number));
+        let temporary = temporary(record.decision.id, number);
+        beside.extend(site.tree.tidy(&step.path, &temporary, &|found| step.knows(found))?);
     }
     let decisions = site.journal.decisions()?;
     let entry = decisions.iter().find(|decision| decision.id == record.decision.id);
-    match pending {
+    let settled = match pending {
         Pending::Doing(_) if entry.is_some() => close(site, &record),
         Pending::Doing(_) if has_moved(site, &record)? => {
             site.conclude(&record, &site.lock(record.decision.id))
         }
         Pending::Doing(_) => {
-            let left = put_back(site, &record)?;
+            let mut left = put_back(site, &record)?;
+            left.retain(|path| !theirs.contains(path));
+            left.append(&mut beside);
             close(site, &record)?;
             if left.is_empty() {
                 site.journal.remove_entry(record.decision.id);
@@ -102,7 +113,8 @@ pub(super) fn settle(site: &Site<'_>) -> Result<(), Failure> {
             close(site, &record)
         }
         Pending::Undoing(_) => undo::resume(site, &record),
-    }
+    };
+    settled.and_then(|()| report(site, &record, beside))
 }
 
 /// Nothing is under way any more.
@@ -134,7 +146,10 @@ pub(super) fn put_back(site: &Site<'_>, record: &Record) -> Result<Vec<RepoPath>
         match State::of(&site.tree.find(&step.path)?) {
             Some(now) if now == step.before => {}
             Some(now) if now == step.after && step.before == State::Absent => {
-                site.tree.remove(&step.path)?;
+                if restore(site, record, number, step)? == Outcome::Kept {
+                    left.push(step.path.clone());
+                    continue;
+                }
                 make_missing(site, record, &step.path)?;
                 site.journal.step()?;
             }
@@ -156,7 +171,10 @@ pub(super) fn put_back(site: &Site<'_>, record: &Record) -> Result<Vec<RepoPath>
             left.push(step.path.clone());
             continue;
         }
-        restore(site, record, number, step)?;
+        if restore(site, record, number, step)? == Outcome::Kept {
+            left.push(step.path.clone());
+            continue;
+        }
         site.journal.step()?;
     }
     Ok(left)
@@ -172,18 +190,24 @@ fn make_missing(site: &Site<'_>, record: &Record, path: &RepoPath) -> Result<(),
     Ok(())
 }
 
-fn restore(site: &Site<'_>, record: &Record, number: usize, step: &Step) -> Result<(), Failure> {
+/// Puts one path back that is as we left it; what somebody saved there meanwhile stays.
+fn restore(
+    site: &Site<'_>,
+    record: &Record,
+    number: usize,
+    step: &Step,
+) -> Result<Outcome, Failure> {
     let id = record.decision.id;
-    let temporary = temporary(id, number);
+    let (temporary, expected) = (temporary(id, number), step.after.expected());
     match &step.before {
-        State::Absent => site.tree.remove(&step.path),
-        State::Link { target } => site.tree.put_link(&step.path, target, &temporary),
+        State::Absent => site.tree.remove(&step.path, &temporary, &expected),
+        State::Link { target } => site.tree.put_link(&step.path, target, &temporary, &expected),
         State::File { permissions, .. } => {
             let content = site.journal.read_file(id, &before(number))?.ok_or_else(|| {
                 let message = format!("the journal has lost what {} held before", step.path);
                 Failure::new(FailureKind::Internal, message).paths(vec![step.path.clone()])
             })?;
-            site.tree.put_file(&step.path, &content, *permissions, &temporary)
+            site.tree.put_file(&step.path, &content, *permissions, &temporary, &expected)
         }
     }
 }

@@ -7,6 +7,7 @@ mod pending;
 mod portions;
 mod refusals;
 mod restoring;
+mod saved;
 mod trees;
 
 use std::collections::BTreeMap;
