@@ -82,6 +82,14 @@ pub(super) fn decided(reply: Reply) -> Result<Decision, Failure> {
     }
 }
 
+/// Says where, when another worktree of the repository was written than the one we are in.
+fn elsewhere(context: &Context, decision: &Decision) -> String {
+    if context.directory.starts_with(&decision.repository) {
+        return String::new();
+    }
+    format!(" in {}", decision.repository.display())
+}
+
 /// Prints what was decided: JSON, or the paths with a sentence for people.
 pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failure> {
     let output = context.output;
@@ -94,9 +102,10 @@ pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failu
     let name = &decision.name;
     let count = files(decision.paths.len());
     let commit = decision.commit.as_ref().map_or("", |commit| commit.short());
+    let place = elsewhere(context, decision);
     output.say(&match (decision.undone, decision.kind) {
-        (true, DecisionKind::Apply) => format!("took the changes of {name} out again"),
-        (true, DecisionKind::Merge) => format!("took the merge of {name} back"),
+        (true, DecisionKind::Apply) => format!("took the changes of {name} out again{place}"),
+        (true, DecisionKind::Merge) => format!("took the merge of {name} back{place}"),
         (true, DecisionKind::Discard) => format!("{name} is back"),
         (true, DecisionKind::Restore) => format!("{name} is as before the restore: {count}"),
         (false, DecisionKind::Apply) => match &decision.portion {

@@ -84,8 +84,9 @@ mod tests {
     /// A deck's view of a repository in which an apply was cut short.
     fn cut_short(steps: i32) -> (CutShort, Deciding) {
         let home = |outside: &std::path::Path| Layout::new(&outside.join("home"));
-        let journal =
-            |outside: &std::path::Path, id: &RepositoryId| journal_directory(&home(outside).repository(id));
+        let journal = |outside: &std::path::Path, id: &RepositoryId| {
+            journal_directory(&home(outside).repository(id))
+        };
         let case = CutShort::after(steps, journal);
         let deciding = Deciding::new(home(case.outside()));
         (case, deciding)
@@ -98,8 +99,8 @@ mod tests {
             // A start that recovers, and a client that asks at once.
             std::thread::scope(|scope| {
                 let start = scope.spawn(|| deciding.alone(case.repository(), |_| Ok(())));
-                let asked =
-                    scope.spawn(|| deciding.alone(case.repository(), |journal| case.apply(journal)));
+                let asked = scope
+                    .spawn(|| deciding.alone(case.repository(), |journal| case.apply(journal)));
                 start.join().expect("no panic").expect("recovered");
                 asked.join().expect("no panic").expect("applied");
             });

@@ -155,7 +155,9 @@ pub(super) async fn undo_if(
 ) -> Result<Decision, Failure> {
     blocking(move || {
         let user = UserRepository::discover(&path)?;
-        shared.deciding.alone(user.id(), |journal| undo_alone(&shared, user.id(), journal, expected))
+        shared
+            .deciding
+            .alone(user.id(), |journal| undo_alone(&shared, user.id(), journal, expected))
     })
     .await
 }

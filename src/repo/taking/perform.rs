@@ -188,8 +188,7 @@ impl<'a> Site<'a> {
         for (number, step) in changed.clone() {
             if step.after == State::Absent {
                 let temporary = temporary(record.decision.id, number);
-                let removed =
-                    self.tree.remove(&step.path, &temporary, &step.before.expected())?;
+                let removed = self.tree.remove(&step.path, &temporary, &step.before.expected())?;
                 refuse_kept(removed, step)?;
                 self.journal.step()?;
             }

@@ -40,8 +40,7 @@ pub(super) fn worktree_of(
 ) -> Result<UserRepository, Failure> {
     let user = UserRepository::discover(&decision.repository)?;
     // The files of a restore are elsewhere.
-    let is_there =
-        decision.kind == DecisionKind::Restore || *user.root() == *decision.repository;
+    let is_there = decision.kind == DecisionKind::Restore || *user.root() == *decision.repository;
     if is_there && user.id() == repository {
         return Ok(user);
     }
@@ -59,7 +58,10 @@ fn unfinished(journal: &Journal, failure: Failure) -> Failure {
     let hint = failure.hint.map_or_else(String::new, |hint| format!("{hint}; "));
     let pending = journal.pending_path();
     Failure::new(failure.kind, message)
-        .hint(format!("{hint}if it never can be, take it back by hand and remove {}", pending.display()))
+        .hint(format!(
+            "{hint}if it never can be, take it back by hand and remove {}",
+            pending.display()
+        ))
         .paths(failure.paths)
 }
 
@@ -213,11 +215,7 @@ fn restore(
 }
 
 /// Says which paths somebody else changed before we could put them back.
-pub(super) fn report(
-    site: &Site<'_>,
-    record: &Record,
-    left: Vec<RepoPath>,
-) -> Result<(), Failure> {
+pub(super) fn report(site: &Site<'_>, record: &Record, left: Vec<RepoPath>) -> Result<(), Failure> {
     if left.is_empty() {
         return Ok(());
     }

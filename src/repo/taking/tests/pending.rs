@@ -115,9 +115,8 @@ fn in_a_worktree(case: Case) -> Case {
 /// Files, `HEAD` and status of that worktree.
 fn side_of(case: &Case) -> (Kept, String, String) {
     let files = kept(&case.oracle.outside().join("side"));
-    let git = |arguments: &[&str]| {
-        case.oracle.git([["-C", "../side"].as_slice(), arguments].concat())
-    };
+    let git =
+        |arguments: &[&str]| case.oracle.git([["-C", "../side"].as_slice(), arguments].concat());
     (files, git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain", "-uall"]))
 }
 
