@@ -39,6 +39,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::engine::native::child as native;
 use crate::model::failure::Failure;
 use arguments::{Arguments, Verb};
 use context::Context;
@@ -67,12 +68,17 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
     match words.as_slice() {
         ["shim", config] => Some(crate::shim::run(Path::new(config))),
+        ["shim", config, native::AHEAD] => Some(match native::take_name() {
+            Ok(()) => crate::shim::run(Path::new(config)),
+            // Nobody asked for the box.
+            Err(_) => ExitCode::FAILURE,
+        }),
         ["server", "run"] => Some(server::run()),
         ["shim-tool", tool @ ..] => Some(crate::shim::run_tool(tool)),
         [selftest::VERB] => Some(selftest::box_attack()),
         ["shim-hold"] => Some(crate::shim::hold()),
         ["shim-probe", _] => Some(crate::shim::probe()),
-        ["box"] => Some(crate::engine::native::child::run()),
+        ["box"] => Some(native::run()),
         _ => None,
     }
 }

@@ -70,6 +70,23 @@ impl BoxPlan {
     pub fn deck_directory(&self) -> &std::path::Path {
         self.directory.ancestors().nth(2).unwrap_or(&self.directory)
     }
+
+    /// The same plan with the environment's directory at another place.
+    #[must_use]
+    pub fn moved_to(&self, directory: &std::path::Path) -> Self {
+        let moved = |path: &PathBuf| match path.strip_prefix(&self.directory) {
+            Ok(rest) => directory.join(rest),
+            Err(_) => path.clone(),
+        };
+        Self {
+            directory: directory.to_owned(),
+            workspace: moved(&self.workspace),
+            git: moved(&self.git),
+            home: moved(&self.home),
+            run: moved(&self.run),
+            ..self.clone()
+        }
+    }
 }
 
 /// What of an environment's rails a box is compared with when it is read back.
@@ -218,6 +235,18 @@ pub trait Engine: Send + Sync {
     ) -> Result<(), Failure> {
         self.remove_orphan(deck, environment).await
     }
+
+    /// Puts a box together before anybody asks for it, as far as that goes: `plan` is what it will
+    /// be told, but for its name and the place of its directory. A `create` with the same id takes
+    /// it or ends it. What fails costs whoever asks the usual time, and no more.
+    async fn make_ahead(&self, _plan: &BoxPlan) {}
+
+    /// Says that what was made ahead for an environment is about to be asked for, so that what is to
+    /// be looked at for that is looked at meanwhile.
+    fn expect_ahead(&self, _environment: &EnvironmentId) {}
+
+    /// Ends what `make_ahead` made for an environment; then nothing holds its files.
+    async fn forget_ahead(&self, _environment: &EnvironmentId) {}
 
     /// Removes what was kept for boxes and is of no use to any that there is.
     async fn remove_unused(&self) -> Result<(), Failure> {

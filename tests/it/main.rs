@@ -16,6 +16,7 @@ mod history;
 mod honest;
 mod main_job;
 mod native;
+mod native_ahead;
 mod native_copies;
 mod native_images;
 mod network;

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags};
@@ -15,6 +16,7 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
+use super::cgroup::Group;
 use super::{kernel, process};
 use crate::model::failure::Failure;
 
@@ -34,6 +36,10 @@ pub(super) enum Bond {
     /// Work that is for nothing once nobody waits for it: whoever ends takes those below along.
     Bound,
 }
+
+/// Longest time for a first process to end that is told nothing more, and between two looks.
+const END_DEADLINE: Duration = Duration::from_secs(2);
+const END_LOOK: Duration = Duration::from_millis(1);
 
 /// The word that a step is done, through a pipe.
 const DONE: [u8; 1] = [1];
@@ -113,7 +119,7 @@ impl Born {
         told: &[u8],
         place: impl FnOnce(&First) -> anyhow::Result<()>,
     ) -> anyhow::Result<First> {
-        let begun = [&DONE[..], &(told.len() as u64).to_ne_bytes()[..], told].concat();
+        let begun = word_with(told);
         // One that has ended cannot be told; it says why below.
         let begun = self.words.write_all(&begun);
         // Its number may be another process's by now, which must not be put anywhere.
@@ -127,29 +133,70 @@ impl Born {
             let _ = rustix::process::kill_process(founder, Signal::KILL);
             anyhow::bail!("nobody waits for it any more");
         }
-        let mut failure = Vec::new();
-        self.said.read_to_end(&mut failure)?;
-        if failure.is_empty() {
-            placed?;
-            begun?;
-            told.transpose()?;
-            return Ok(self.first);
-        }
-        let failure = serde_json::from_slice::<Failure>(&failure);
+        let ended = Self::hear(&mut self.said);
         // Its own failure may only be that it was not placed.
         placed?;
+        ended?;
+        begun?;
+        told.transpose()?;
+        Ok(self.first)
+    }
+
+    /// Has the process begin, put everything of the box together but its name, and become the shim.
+    pub(super) fn build(&mut self, told: &[u8], group: &Group) -> anyhow::Result<()> {
+        self.words.write_all(&word_with(told))?;
+        group.place(self.first.pid)?;
+        self.words.write_all(&DONE)?;
+        Self::hear(&mut self.said)
+    }
+
+    /// Has the process, which is the shim by now, take its name and begin.
+    pub(super) fn name(mut self, name: &str) -> anyhow::Result<First> {
+        self.words.write_all(&word_with(name.as_bytes())).context("the box has ended")?;
+        Ok(self.first)
+    }
+
+    /// Ends the process, and waits until it has.
+    pub(super) fn end(self) {
+        let First { pid, start } = self.first;
+        drop(self.words);
+        let begun = Instant::now();
+        while process::start_time(pid) == Some(start) && begun.elapsed() < END_DEADLINE {
+            std::thread::sleep(END_LOOK);
+        }
+    }
+
+    /// Waits until the process says why it failed, or nothing more because it is another program.
+    fn hear(said: &mut File) -> anyhow::Result<()> {
+        let mut failure = Vec::new();
+        said.read_to_end(&mut failure)?;
+        if failure.is_empty() {
+            return Ok(());
+        }
+        let failure = serde_json::from_slice::<Failure>(&failure);
         Err(failure.context("the box's first process failed")?.into())
     }
 }
 
-/// Waits for the word to begin, and takes what is told with it. Only then has the process mounts of
-/// its own: a copy of the host's would keep what is unmounted there meanwhile.
-pub(super) fn wait_to_begin(words: &mut File) -> anyhow::Result<Vec<u8>> {
+/// The word to go on, with what is `told`.
+fn word_with(told: &[u8]) -> Vec<u8> {
+    [&DONE[..], &(told.len() as u64).to_ne_bytes()[..], told].concat()
+}
+
+/// Waits for the word to go on, and takes what is told with it.
+pub(super) fn wait_to_be_told(words: &mut File) -> anyhow::Result<Vec<u8>> {
     wait_for_word(words)?;
     let mut length = [0; 8];
     words.read_exact(&mut length)?;
     let mut told = vec![0; usize::try_from(u64::from_ne_bytes(length))?];
     words.read_exact(&mut told).context("the engine's child ended early")?;
+    Ok(told)
+}
+
+/// Waits for the word to begin, and takes what is told with it. Only then has the process mounts of
+/// its own: a copy of the host's would keep what is unmounted there meanwhile.
+pub(super) fn wait_to_begin(words: &mut File) -> anyhow::Result<Vec<u8>> {
+    let told = wait_to_be_told(words)?;
     // SAFETY: this process has one thread, and the flag parts it from no memory.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
         .map_err(|error| kernel::explain("cannot make a namespace for mounts", &error.into()))?;

@@ -21,7 +21,7 @@ const END_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The child that carries orders out. It is killed when this is dropped, and what it was about to
 /// make with it.
-struct Worker {
+pub(super) struct Worker {
     child: Child,
     /// Closed when the last order was given.
     input: Option<ChildStdin>,
@@ -43,14 +43,14 @@ impl Worker {
         Ok(Self { child, input, lines: BufReader::new(output).lines() })
     }
 
-    async fn tell(&mut self, order: &Order) -> anyhow::Result<()> {
+    pub(super) async fn tell(&mut self, order: &Order) -> anyhow::Result<()> {
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
         let input = self.input.as_mut().context("the child was given its last order")?;
         Ok(input.write_all(&line).await?)
     }
 
-    async fn answer(&mut self) -> anyhow::Result<Option<Answer>> {
+    pub(super) async fn answer(&mut self) -> anyhow::Result<Option<Answer>> {
         let line = self.lines.next_line().await?;
         Ok(line.map(|line| serde_json::from_str(&line)).transpose()?)
     }
@@ -77,7 +77,7 @@ impl Worker {
     }
 
     /// Has the last order carried out, and gives back what came of it.
-    async fn finish(
+    pub(super) async fn finish(
         mut self,
         order: &Order,
         told: impl FnMut(u64, u64) + Send,
@@ -90,6 +90,18 @@ impl Worker {
             self.child.wait().await?;
         }
         Ok(answer)
+    }
+
+    /// Has it end by itself, without a further order, and waits for that.
+    pub(super) async fn give_up(mut self) {
+        self.input = None;
+        let _ = self.child.wait().await;
+    }
+
+    /// The same without waiting: it ends by itself when nobody can tell it anything any more, and
+    /// is not killed before it has cleared away what it made.
+    pub(super) fn let_go(self) {
+        std::mem::forget(self.child);
     }
 
     /// Kills the child and waits for the end of all below it: until then they hold its output open.
@@ -130,6 +142,10 @@ impl Waiting {
     pub(super) fn fit_for(mut self, program: &Path) -> Option<Self> {
         let lives = matches!(self.worker.child.try_wait(), Ok(None));
         (lives && self.program == program).then_some(self)
+    }
+
+    pub(super) fn into_worker(self) -> Worker {
+        self.worker
     }
 
     pub(super) async fn become_box(self, order: &Order) -> Result<Answer, Failure> {
@@ -187,14 +203,14 @@ pub(super) async fn carry_out_until(
     Err(failure)
 }
 
-fn refused(answer: Answer) -> Result<Answer, Failure> {
+pub(super) fn refused(answer: Answer) -> Result<Answer, Failure> {
     match answer {
         Answer::Failed(failure) => Err(failure),
         answer => Ok(answer),
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     patience: Duration,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> Result<T, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! It is the *keeper* of what it makes: it reads an order, has a first process born, puts it where
 //! it is to be, and answers the engine. All of a box may be there before anybody knows which box it
-//! will be.
+//! will be, or the box be put together but for its name.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -14,10 +14,13 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitOptions};
 use serde::{Deserialize, Serialize};
 
-use super::birth::{Bond, Born, First, Pipe, bear, fork, report, settle, wait_to_begin, within};
+use super::birth::{
+    Bond, Born, First, Pipe, bear, fork, report, settle, wait_to_be_told, wait_to_begin, within,
+};
 use super::cgroup::Group;
 use super::mark::Mark;
 use super::order::{self, Answer, Order};
@@ -25,6 +28,9 @@ use super::saving::Saving;
 use super::{copying, kernel, layer, making, process, root};
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::Failure;
+
+/// Has a shim wait for its box's name first.
+pub const AHEAD: &str = "ahead";
 
 /// Reads an order from standard input, carries it out, and answers on standard output.
 pub fn run() -> ExitCode {
@@ -44,6 +50,7 @@ fn carry_out() -> anyhow::Result<Answer> {
     let inotify = kernel::inotify_share();
     match serde_json::from_str(&text).context("the order is malformed")? {
         Order::Wait => wait_for_order(),
+        Order::Build { .. } => anyhow::bail!("only a box in waiting is put together ahead"),
         Order::Isolate { plan, home_in_box, group } => {
             isolate(bear(Bond::Free, become_box)?, &plan, &home_in_box, &group)
         }
@@ -81,16 +88,40 @@ struct Errand<'a> {
     plan: Cow<'a, BoxPlan>,
     home_in_box: Cow<'a, Path>,
     inotify: [u64; 2],
+    /// Nobody has asked for it yet: its name comes later.
+    ahead: bool,
 }
 
 /// The life of a box's first process until it is the shim.
 fn become_box(words: &mut File) -> anyhow::Result<()> {
     let told = wait_to_begin(words)?;
-    let Errand { plan, home_in_box, inotify } = serde_json::from_slice(&told)?;
+    let Errand { plan, home_in_box, inotify, ahead } = serde_json::from_slice(&told)?;
     let layer = layer::prepare(&plan)?;
     let inotify = kernel::share_of(inotify);
     root::build(&plan, &home_in_box, &layer, &inotify, &mut || settle(words))?;
-    become_shim()
+    if ahead {
+        // It waits there for its name: starting takes the shim longer than all that is left then.
+        rustix::stdio::dup2_stdin(&*words)?;
+        return become_shim(&[AHEAD]);
+    }
+    become_shim(&[])
+}
+
+/// Waits, in the shim of a box that was made ahead, for the box's name. Fails where nobody asks for
+/// it any more.
+pub fn take_name() -> anyhow::Result<()> {
+    let mut words = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 0)?);
+    let nothing = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    let name = wait_to_be_told(&mut words)?;
+    root::take_name(std::str::from_utf8(&name)?)
+}
+
+/// What a first process is told of the box that it becomes.
+fn errand(plan: &BoxPlan, home_in_box: &Path, ahead: bool) -> anyhow::Result<Vec<u8>> {
+    let inotify = kernel::inotify_share().map(|(_, value)| value);
+    let (plan, home_in_box) = (Cow::Borrowed(plan), Cow::Borrowed(home_in_box));
+    Ok(serde_json::to_vec(&Errand { plan, home_in_box, inotify, ahead })?)
 }
 
 /// Has a first process that waits become the box of a plan.
@@ -104,12 +135,7 @@ fn isolate(
         return Ok(Answer::Gone);
     }
     let readying = make_ready(group)?;
-    let inotify = kernel::inotify_share().map(|(_, value)| value);
-    let told = serde_json::to_vec(&Errand {
-        plan: Cow::Borrowed(plan),
-        home_in_box: Cow::Borrowed(home_in_box),
-        inotify,
-    })?;
+    let told = errand(plan, home_in_box, false)?;
     // The mark may be that of a box that runs there.
     let marked = require_listener()
         .and_then(|()| layer::require_free(plan))
@@ -119,6 +145,32 @@ fn isolate(
     let _ = rustix::process::waitpid(Some(readying), WaitOptions::empty());
     let first = first?;
     Ok(Answer::Made { pid: first.pid, start: first.start })
+}
+
+/// Has a first process that waits put the box of a plan together, and then wait to be asked for.
+fn build_ahead(
+    mut born: Born,
+    plan: &BoxPlan,
+    home_in_box: &Path,
+    group: &Group,
+) -> anyhow::Result<Answer> {
+    let built = errand(plan, home_in_box, true).and_then(|told| born.build(&told, group));
+    let order = built.and_then(|()| Ok(Answer::Works.tell()?)).and_then(|()| read_order());
+    match order {
+        Ok(Some(Order::Isolate { plan, .. })) => {
+            let First { pid, start } = born.first;
+            anyhow::ensure!(process::start_time(pid) == Some(start), "it has ended meanwhile");
+            // Without the word the process ends.
+            require_listener().and_then(|()| Mark::make(&plan, group, pid, start))?;
+            let First { pid, start } = born.name(plan.name.as_str())?;
+            Ok(Answer::Made { pid, start })
+        }
+        other => {
+            born.end();
+            group.remove_blocking();
+            other.map(|_| Answer::Works)
+        }
+    }
 }
 
 /// Refuses to make a box for a server that has gone: the next one would not know to wait for it.
@@ -134,17 +186,27 @@ fn require_listener() -> anyhow::Result<()> {
 fn wait_for_order() -> anyhow::Result<Answer> {
     let born = bear(Bond::Free, become_box)?;
     Answer::Works.tell()?;
-    let mut text = Vec::new();
-    io::stdin().read_to_end(&mut text).context("cannot read the order")?;
-    if text.is_empty() {
+    match read_order()? {
         // Whoever wanted it has gone, and with this process it goes too.
-        return Ok(Answer::Works);
+        None => Ok(Answer::Works),
+        Some(Order::Isolate { plan, home_in_box, group }) => {
+            isolate(born, &plan, &home_in_box, &group)
+        }
+        Some(Order::Build { plan, home_in_box, group }) => {
+            build_ahead(born, &plan, &home_in_box, &group)
+        }
+        Some(_) => anyhow::bail!("a box in waiting can only become a box"),
     }
-    let order = serde_json::from_slice(&text).context("the order is malformed")?;
-    let Order::Isolate { plan, home_in_box, group } = order else {
-        anyhow::bail!("a box in waiting can only become a box");
-    };
-    isolate(born, &plan, &home_in_box, &group)
+}
+
+/// The next order; `None` when nobody is there to give one.
+fn read_order() -> anyhow::Result<Option<Order>> {
+    let mut text = String::new();
+    io::stdin().read_line(&mut text).context("cannot read the order")?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(&text).context("the order is malformed")
 }
 
 /// Starts a process that has the groups made ready while the box is built.
@@ -158,10 +220,11 @@ fn make_ready(group: &Group) -> io::Result<Pid> {
 }
 
 /// Replaces the first process by the shim, whose place in the box is `root::SHIM`.
-fn become_shim() -> anyhow::Result<()> {
+fn become_shim(words: &[&str]) -> anyhow::Result<()> {
     let mut shim = Command::new(root::SHIM);
     shim.arg("shim")
         .arg(Path::new(RUN_DIRECTORY).join(making::CONFIG))
+        .args(words)
         .env_clear()
         .current_dir("/");
     Err(shim.exec()).context("cannot start the shim")

@@ -78,8 +78,7 @@ async fn make_in(
     isolated: bool,
     waiting: Option<Waiting>,
 ) -> Result<BoxRecord, Failure> {
-    let processes = plan.limits.processes.or(Some(DEFAULT_PROCESSES));
-    group.limit(&Limits { processes, ..plan.limits.clone() })?;
+    bound(plan, group)?;
     write_config(plan, group, isolated)?;
     let plan_of_child = Box::new(plan.clone());
     let order = if isolated {
@@ -99,6 +98,17 @@ async fn make_in(
         answer => answer,
     };
     let Answer::Made { pid, start } = answer else { return Err(unexpected()) };
+    serve(plan, pid, start).await
+}
+
+/// Bounds a box that is about to begin.
+pub(super) fn bound(plan: &BoxPlan, group: &Group) -> anyhow::Result<()> {
+    let processes = plan.limits.processes.or(Some(DEFAULT_PROCESSES));
+    group.limit(&Limits { processes, ..plan.limits.clone() })
+}
+
+/// Waits until the shim of a box that was made serves; one that does not is killed.
+pub(super) async fn serve(plan: &BoxPlan, pid: u32, start: u64) -> Result<BoxRecord, Failure> {
     let record = mark::record_of(plan, pid, start)?;
     if let Err(failure) = wait_for_shim(plan, &record).await {
         kill(&record).await;
@@ -139,7 +149,7 @@ pub(super) fn refuse_impossible(plan: &BoxPlan) -> Result<(), Failure> {
 }
 
 /// Writes what the shim reads.
-fn write_config(plan: &BoxPlan, group: &Group, isolated: bool) -> anyhow::Result<()> {
+pub(super) fn write_config(plan: &BoxPlan, group: &Group, isolated: bool) -> anyhow::Result<()> {
     let inside = |path: &Path| path.to_string_lossy().into_owned();
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let (agent_user, agent_group) = if isolated { (0, 0) } else { own };

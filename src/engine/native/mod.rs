@@ -5,6 +5,7 @@
 
 pub mod child;
 
+mod ahead;
 mod birth;
 mod carrying;
 mod cgroup;
@@ -49,6 +50,7 @@ use crate::model::policy::{
     Capabilities, EngineKind, EngineReport, Isolation, IsolationRequest, LimitSupport, Limits,
     Usage,
 };
+use ahead::Built;
 use carrying::Waiting;
 use cgroup::{Controller, Group};
 use mark::Mark;
@@ -75,6 +77,8 @@ pub struct Native {
     watchers: watching::Watchers,
     /// What the next box is made by, once one was made.
     waiting: Arc<Mutex<Option<Waiting>>>,
+    /// The box that is there before it is asked for.
+    built: Mutex<Option<Built>>,
 }
 
 impl Native {
@@ -86,7 +90,8 @@ impl Native {
     /// The same, trying out the kernel with another copy of this program.
     pub fn with_program(home: &Path, program: &Path) -> Self {
         let (watchers, waiting) = (watching::Watchers::default(), Arc::default());
-        Self { home: home.to_owned(), program: program.to_owned(), watchers, waiting }
+        let (home, program) = (home.to_owned(), program.to_owned());
+        Self { home, program, watchers, waiting, built: Mutex::default() }
     }
 
     async fn make(
@@ -94,12 +99,22 @@ impl Native {
         plan: &BoxPlan,
         progress: Option<&ProgressSink>,
     ) -> Result<BoxRecord, Failure> {
+        if let Some(built) = self.take_built(&plan.environment)
+            && let Some(record) = built.become_box(plan).await
+        {
+            self.watchers.watch(&plan.deck, &record);
+            return Ok(record);
+        }
         let waiting = lock(&self.waiting).take();
         let made = making::make(plan, progress, waiting).await;
         self.make_ready(plan);
         let record = made?;
         self.watchers.watch(&plan.deck, &record);
         Ok(record)
+    }
+
+    fn take_built(&self, environment: &EnvironmentId) -> Option<Built> {
+        lock(&self.built).take_if(|built| built.is_of(environment))
     }
 
     /// Has the next box begun before it is asked for, a moment after this one's agent.
@@ -240,6 +255,44 @@ impl Engine for Native {
         match Mark::all(&self.home).into_iter().find(is_it) {
             Some(mark) => self.remove(&mark.record).await,
             None => Group::find(deck, environment.as_str()).remove().await,
+        }
+    }
+
+    async fn make_ahead(&self, plan: &BoxPlan) {
+        if !ahead::is_possible(plan) {
+            return;
+        }
+        let waiting = lock(&self.waiting).take().and_then(|waiting| waiting.fit_for(&plan.shim));
+        let made = async {
+            let waiting = match waiting {
+                Some(waiting) => waiting,
+                None => Waiting::start(&plan.shim).await?,
+            };
+            Built::make(plan.clone(), waiting).await
+        };
+        match made.await {
+            Ok(built) => {
+                let former = lock(&self.built).replace(built);
+                if let Some(former) = former {
+                    former.end().await;
+                }
+            }
+            // It fails again, and is told, when the box is asked for.
+            Err(failure) => tracing::info!("no box is made ahead: {failure}"),
+        }
+        // For an environment that is another than the one that was guessed.
+        self.make_ready(plan);
+    }
+
+    fn expect_ahead(&self, environment: &EnvironmentId) {
+        if let Some(built) = lock(&self.built).as_mut().filter(|it| it.is_of(environment)) {
+            built.look_again();
+        }
+    }
+
+    async fn forget_ahead(&self, environment: &EnvironmentId) {
+        if let Some(built) = self.take_built(environment) {
+            built.end().await;
         }
     }
 

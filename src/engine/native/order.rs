@@ -20,6 +20,9 @@ const PACE: Duration = Duration::from_millis(100);
 pub(super) enum Order {
     /// Get ready to make a box, and wait for the order to, which is all that may follow.
     Wait,
+    /// Put a box together that waits for its name, and for the order to make it, which is all that
+    /// may follow.
+    Build { plan: Box<BoxPlan>, home_in_box: PathBuf, group: Group },
     /// Make a box and become its first process.
     Isolate { plan: Box<BoxPlan>, home_in_box: PathBuf, group: Group },
     /// Start the shim as a plain process of the user.

@@ -12,7 +12,7 @@ use super::birth::Settle;
 use super::kernel::InotifyShare;
 use super::layer::{self, Base, Layer};
 use super::tree::{self, Access, Tree};
-use super::{kernel, tree::Access::ReadOnly, tree::Access::Writable};
+use super::{kernel, system_files, tree::Access::ReadOnly, tree::Access::Writable};
 use crate::engine::{BoxPlan, RUN_DIRECTORY};
 use crate::model::failure::{Failure, FailureKind};
 
@@ -90,6 +90,12 @@ pub(super) fn build(
         .context("cannot set the host name")?;
     kernel::raise_loopback().context("cannot bring the loopback interface up")?;
     tree.become_root().context("cannot change to the box's root")
+}
+
+/// Gives the box that this process has become its name, before any program runs in it.
+pub(super) fn take_name(name: &str) -> anyhow::Result<()> {
+    rustix::system::sethostname(name.as_bytes()).context("cannot set the host name")?;
+    system_files::take_name(Path::new("/etc"), name)
 }
 
 /// Puts the system of a box together as it is now, and opens its root. Nothing of it can be

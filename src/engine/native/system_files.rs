@@ -147,6 +147,14 @@ pub(super) fn write_own(layer: &Path, plan: &BoxPlan) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Gives a box, in which no program has run yet, its name.
+pub(super) fn take_name(etc: &Path, name: &str) -> anyhow::Result<()> {
+    for (file, text) in named(name) {
+        std::fs::write(etc.join(file), text).with_context(|| format!("cannot write {file}"))?;
+    }
+    Ok(())
+}
+
 /// The same in the new layer over an image, with what a box needs that no image can know.
 pub(super) fn write_into_image(layer: &Path, plan: &BoxPlan) -> anyhow::Result<()> {
     let etc = layer.join("upper/etc");

@@ -232,6 +232,16 @@ impl Group {
         }
         Ok(())
     }
+
+    /// The same, for a process that has no runtime.
+    pub(in crate::engine::native) fn remove_blocking(&self) {
+        let begun = std::time::Instant::now();
+        for part in &self.parts {
+            while part.remove().is_err() && begun.elapsed() < REMOVE_DEADLINE {
+                std::thread::sleep(REMOVE_RETRY);
+            }
+        }
+    }
 }
 
 impl Part {
