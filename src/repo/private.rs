@@ -5,7 +5,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,6 +14,7 @@ use gix::ObjectId;
 use gix::filter::plumbing::eol;
 use gix::index::State;
 use gix::objs::{FindExt, Kind, Write};
+use sha2::{Digest, Sha256};
 
 use crate::model::repository::Identity;
 
@@ -57,6 +59,61 @@ impl Private<'_> {
         self.copy_objects(repository).context("cannot copy the objects of the repository")
     }
 
+    /// Tells by a digest what a workspace with this git directory is made of.
+    pub fn origin(&self) -> anyhow::Result<String> {
+        let rules = self.user.rules()?;
+        let read = |name: &str| fs::read(self.user.git_dir().join(name)).unwrap_or_default();
+        let conversion = format!("{:?}{:?}", rules.attributes, rules.attributes_override);
+        let branch = self.branch.unwrap_or(FALLBACK_BRANCH);
+        let mut digest = Sha256::new();
+        for part in [
+            self.base.as_bytes(),
+            branch.as_bytes(),
+            self.config()?.as_bytes(),
+            conversion.as_bytes(),
+            &read("info/exclude"),
+            &read("info/attributes"),
+            &read("shallow"),
+            &self.objects_stamp()?,
+        ] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        let digits: Vec<String> =
+            digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(digits.concat())
+    }
+
+    /// Changes when an object, or a pack of them, comes or goes.
+    fn objects_stamp(&self) -> anyhow::Result<Vec<u8>> {
+        let mut stamp = Vec::new();
+        for store in self.stores()? {
+            let mut directories: Vec<PathBuf> =
+                object_directories(&store)?.into_iter().map(|(path, _)| path).collect();
+            directories.sort();
+            for directory in directories {
+                let found = fs::metadata(&directory)?;
+                stamp.extend(directory.as_os_str().as_bytes());
+                stamp.extend(found.mtime().to_le_bytes());
+                stamp.extend(found.mtime_nsec().to_le_bytes());
+            }
+        }
+        Ok(stamp)
+    }
+
+    /// The object directories of the user's repository, its own last.
+    fn stores(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let own = self.user.git_dir().join("objects");
+        let mut stores = gix::odb::alternate::resolve(own.clone(), &std::env::current_dir()?)?;
+        stores.push(own);
+        Ok(stores)
+    }
+
+    /// The bytes that the user's objects take.
+    pub fn weight(&self) -> anyhow::Result<u64> {
+        Ok(object_files(&self.stores()?)?.iter().map(|file| file.size).sum())
+    }
+
     fn config(&self) -> anyhow::Result<String> {
         let rules = self.user.rules()?;
         let sha256 = self.user.hash_kind() != gix::hash::Kind::Sha1;
@@ -84,10 +141,7 @@ impl Private<'_> {
     }
 
     fn copy_objects(&self, repository: &gix::Repository) -> anyhow::Result<()> {
-        let own = self.user.git_dir().join("objects");
-        let mut stores = gix::odb::alternate::resolve(own.clone(), &std::env::current_dir()?)?;
-        stores.push(own);
-        let files = object_files(&stores)?;
+        let files = object_files(&self.stores()?)?;
         let size: u64 = files.iter().map(|file| file.size).sum();
         if size > WHOLE_STORE_LIMIT {
             return self.write_shallow(repository);
@@ -163,20 +217,30 @@ struct ObjectFile {
     size: u64,
 }
 
+/// The directories of a store that hold objects, and whether it is the one for packs.
+fn object_directories(store: &Path) -> anyhow::Result<Vec<(PathBuf, bool)>> {
+    let mut found = Vec::new();
+    for directory in fs::read_dir(store)? {
+        let directory = directory?;
+        let name = directory.file_name();
+        let name = name.to_string_lossy();
+        let is_pack = name == "pack";
+        let is_loose = name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_pack || is_loose {
+            found.push((directory.path(), is_pack));
+        }
+    }
+    Ok(found)
+}
+
 /// The packs, their indexes and the loose objects of some stores.
 fn object_files(stores: &[PathBuf]) -> anyhow::Result<Vec<ObjectFile>> {
     let mut files = Vec::new();
     for store in stores {
-        for directory in fs::read_dir(store)? {
-            let directory = directory?;
-            let name = directory.file_name();
-            let name = name.to_string_lossy();
-            let is_pack = name == "pack";
-            let is_loose = name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if !is_pack && !is_loose {
-                continue;
-            }
-            for file in fs::read_dir(directory.path())? {
+        for (directory, is_pack) in object_directories(store)? {
+            let is_loose = !is_pack;
+            let parent = directory.file_name().unwrap_or_default().to_owned();
+            for file in fs::read_dir(&directory)? {
                 let file = file?;
                 let file_name = file.file_name();
                 let path = Path::new(&file_name);
@@ -187,7 +251,7 @@ fn object_files(stores: &[PathBuf]) -> anyhow::Result<Vec<ObjectFile>> {
                     None => is_loose && !file_name.to_string_lossy().starts_with("tmp_"),
                 };
                 if wanted {
-                    let relative = Path::new(&directory.file_name()).join(&file_name);
+                    let relative = Path::new(&parent).join(&file_name);
                     let size = file.metadata()?.len();
                     files.push(ObjectFile { path: file.path(), relative, size });
                 }

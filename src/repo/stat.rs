@@ -3,7 +3,7 @@
 //! Kept as a git index of ours per environment. An entry is trusted only while every field of the
 //! file's status is the same, the inode's change time included, which a program cannot set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -75,6 +75,24 @@ impl StatCache {
 /// Seeds the cache from the index of a workspace that was just checked out.
 pub(super) fn seed(store: &Store, environment: &EnvironmentId, state: State) -> anyhow::Result<()> {
     write(state, path(store, environment))
+}
+
+/// Keeps in a file of its own what `adopt` makes an environment's.
+pub(super) fn keep_apart(state: State, path: PathBuf) -> anyhow::Result<()> {
+    write(state, path)
+}
+
+/// Takes for an environment's what was kept apart.
+pub(super) fn adopt(store: &Store, environment: &EnvironmentId, kept: &Path) -> anyhow::Result<()> {
+    let path = path(store, environment);
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    match std::fs::rename(kept, path) {
+        // A kill came after it was taken; every file is read once more.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        taken => taken.context("cannot take up files that were made ahead"),
+    }
 }
 
 /// Forgets an environment's files.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use gix::ObjectId;
+use gix::index::State;
 
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, Timestamp};
@@ -39,6 +40,8 @@ pub enum Changes {
 pub struct Making<'a> {
     /// Is told files written and files in all.
     pub progress: &'a mut dyn FnMut(u64, u64),
+    /// What is remembered of files that `fill` made, where it did.
+    pub ahead: Option<&'a Path>,
     /// Called before the user's repository is touched, which no power cut may leave unexplained.
     pub may_pin: &'a mut dyn FnMut() -> Result<(), Failure>,
 }
@@ -55,6 +58,45 @@ pub fn lay_out(places: &Places<'_>) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Tells by a digest what `fill` would make: two that are the same hold the same files, and the
+/// same repository in the box.
+pub fn origin(user: &UserRepository, base: &CommitId) -> Result<String, Failure> {
+    let (_, branch) = user.head()?;
+    let (base, identity) = (object::id(base), user.identity());
+    let (branch, directory) = (branch.as_deref(), Path::new(""));
+    Ok(Private { user, base, branch, identity: &identity, directory }.origin()?)
+}
+
+/// Makes the files of an environment that is not there yet, and writes to `known` what is
+/// remembered of them. Returns the bytes that they take, the git directory left out.
+pub fn fill(
+    user: &UserRepository,
+    store: &Store,
+    base: &CommitId,
+    places: &Places<'_>,
+    known: &Path,
+) -> Result<u64, Failure> {
+    let (base, identity) = (object::id(base), user.identity());
+    let state = files(user, store, base, places, &identity, &mut |_, _| {})?;
+    let bytes = state.entries().iter().map(|entry| u64::from(entry.stat.size)).sum();
+    stat::keep_apart(state, known.to_owned())?;
+    Ok(bytes)
+}
+
+/// What `fill` would write at least: how many files, and the bytes of the objects that are copied.
+pub fn weight(
+    user: &UserRepository,
+    store: &Store,
+    base: &CommitId,
+) -> Result<(usize, u64), Failure> {
+    let repository = store.reader();
+    let tree = object::tree_of(&repository, base)?;
+    let index = repository.index_from_tree(&tree).context("cannot read the base")?;
+    let (base, identity, directory) = (object::id(base), user.identity(), Path::new(""));
+    let private = Private { user, base, branch: None, identity: &identity, directory };
+    Ok((index.entries().len(), private.weight()?))
 }
 
 /// Checks the base out, makes the private git directory and records the first snapshot, which
@@ -100,20 +142,12 @@ fn create_inner(
     // What an earlier attempt left when it was killed; an id is never used twice otherwise.
     forget(store, environment)?;
     let tree = object::tree_of(&repository, &object::name(base))?;
-    let (_, branch) = user.head()?;
-    let private =
-        Private { user, base, branch: branch.as_deref(), identity, directory: places.git };
-    // Copying the objects is input and output, writing the files is system calls: side by side.
-    let state = std::thread::scope(|scope| {
-        let objects = scope.spawn(|| private.create(&store.reader()));
-        let progress = &mut *making.progress;
-        let state = populate::populate(store, &repository, tree, places.workspace, progress);
-        let objects = objects.join().expect("copying objects does not panic");
-        state.and_then(|state| objects.map(|()| state))
-    })?;
-    private::write_index(places.git, state.clone())?;
-    stat::seed(store, environment, state)?;
-
+    if let Some(known) = making.ahead {
+        stat::adopt(store, environment, known)?;
+    } else {
+        let state = files(user, store, base, places, identity, making.progress)?;
+        stat::seed(store, environment, state)?;
+    }
     (making.may_pin)()?;
     pin::set(user, environment, base)?;
     refs::set(&repository, refs::base(environment), base, None)?;
@@ -136,6 +170,31 @@ fn create_inner(
     }
     let id = snapshot::commit(store, &repository, environment, first, Some(base), None, &message)?;
     Ok(snapshot::snapshot(id, first, None, message))
+}
+
+/// Checks the base out and makes the private git directory.
+fn files(
+    user: &UserRepository,
+    store: &Store,
+    base: ObjectId,
+    places: &Places<'_>,
+    identity: &Identity,
+    progress: &mut dyn FnMut(u64, u64),
+) -> anyhow::Result<State> {
+    let repository = store.reader();
+    let tree = object::tree_of(&repository, &object::name(base))?;
+    let (_, branch) = user.head()?;
+    let private =
+        Private { user, base, branch: branch.as_deref(), identity, directory: places.git };
+    // Copying the objects is input and output, writing the files is system calls: side by side.
+    let state = std::thread::scope(|scope| {
+        let objects = scope.spawn(|| private.create(&store.reader()));
+        let state = populate::populate(store, &repository, tree, places.workspace, progress);
+        let objects = objects.join().expect("copying objects does not panic");
+        state.and_then(|state| objects.map(|()| state))
+    })?;
+    private::write_index(places.git, state.clone())?;
+    Ok(state)
 }
 
 /// Makes the first snapshot of an environment survive a power loss.

@@ -1,5 +1,6 @@
 //! The rooms of this module together, on real repositories, measured against the git program.
 
+mod ahead;
 mod carry;
 mod hostile;
 mod pack;
@@ -60,7 +61,7 @@ impl Fixture {
             &Places { workspace: &places.join("workspace"), git: &places.join("git") },
             &user.identity(),
             Timestamp(1_700_000_000_000),
-            &mut Making { progress: &mut |_, _| {}, may_pin: &mut || Ok(()) },
+            &mut Making { progress: &mut |_, _| {}, ahead: None, may_pin: &mut || Ok(()) },
         )
         .expect("a workspace");
         Self { oracle, store, user, environment, base, first }
