@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use rustix::fs::IFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -63,14 +64,22 @@ impl Layout {
         self.home.join("removing")
     }
 
+    /// Where what may be an environment next is made; nothing of it is kept over a start.
+    pub fn ahead(&self) -> PathBuf {
+        self.home.join("ahead")
+    }
+
     pub fn repository(&self, id: &RepositoryId) -> PathBuf {
         self.home.join("repositories").join(&id.0)
     }
 
     /// Makes the directories that every home has, for the user alone.
     pub fn create(&self) -> io::Result<()> {
-        for name in ["environments", "trash", "removing", "repositories", "bin"] {
+        for name in ["environments", "trash", "removing", "ahead", "repositories", "bin"] {
             create_private(&self.home.join(name))?;
+        }
+        for parent in [self.environments(), self.ahead(), self.home.join("repositories")] {
+            spread(&parent);
         }
         Ok(())
     }
@@ -112,6 +121,11 @@ impl Places {
         self.directory.join("git")
     }
 
+    /// What is remembered of files that were made ahead. It is there until they are taken up.
+    pub fn made_ahead(&self) -> PathBuf {
+        self.directory.join("files.index")
+    }
+
     pub fn agent_home(&self) -> PathBuf {
         self.directory.join("home")
     }
@@ -146,6 +160,16 @@ impl Places {
             create_private(&directory)?;
         }
         Ok(())
+    }
+}
+
+/// Has the file system put what is in each directory below `parent` at a place of its own. Ext4 and
+/// its like else look for room for a file where others were removed a moment ago, among which they
+/// may take a millisecond for each new one. Others know no such wish, and need none.
+fn spread(parent: &Path) {
+    let Ok(opened) = File::open(parent) else { return };
+    if let Ok(flags) = rustix::fs::ioctl_getflags(&opened) {
+        let _ = rustix::fs::ioctl_setflags(&opened, flags | IFlags::TOPDIR);
     }
 }
 
