@@ -31,8 +31,10 @@ pub(super) async fn run(context: &Context, options: New) -> Result<(), Failure> 
     let detach = options.detach;
     let spec = spec(context, options)?;
     let (client, mut events) = context.connect().await?;
-    let repository = Some(context.directory.clone());
-    client.request(Request::FollowDeck { repository }).await?;
+    if !detach {
+        let repository = Some(context.directory.clone());
+        client.request(Request::FollowDeck { repository }).await?;
+    }
     let environment = create(&client, spec).await?;
     let environment =
         if detach { environment } else { wait(context, &mut events, environment).await? };
@@ -122,10 +124,12 @@ fn network(settings: &Settings, mode: Option<NetworkMode>, named: Vec<HostPort>)
 
 /// This terminal's size, so that the agent's first screen fits.
 pub(super) fn size() -> Size {
-    match crossterm::terminal::size() {
-        Ok((columns, rows)) if columns > 0 && rows > 0 => Size { columns, rows },
-        _ => Size::DEFAULT,
-    }
+    // Asked of the kernel alone: a library that asks other programs as well takes longer for that
+    // than everything else that a client does.
+    let streams = [rustix::stdio::stdout(), rustix::stdio::stdin(), rustix::stdio::stderr()];
+    let sizes = streams.into_iter().filter_map(|it| rustix::termios::tcgetwinsize(it).ok());
+    let found = sizes.map(|size| Size { columns: size.ws_col, rows: size.ws_row });
+    found.into_iter().find(|it| it.columns > 0 && it.rows > 0).unwrap_or(Size::DEFAULT)
 }
 
 async fn create(client: &Client, spec: EnvironmentSpec) -> Result<Environment, Failure> {
@@ -182,7 +186,9 @@ async fn agent_started(
     mut environment: Environment,
 ) -> Result<Environment, Failure> {
     let known = async {
-        while environment.session(SessionId::AGENT).is_none() {
+        let failed = |it: &Environment| matches!(it.state, EnvironmentState::Failed { .. });
+        let begun = |it: &Environment| it.session(SessionId::AGENT).is_some() && it.snapshots > 0;
+        while !begun(&environment) && !failed(&environment) {
             environment = changed(events, environment).await?;
         }
         Ok::<_, Failure>(environment)
