@@ -152,7 +152,7 @@ fn is_full(state: &EnvironmentState) -> bool {
 }
 
 /// Bytes that this user may still write below a directory.
-fn free(directory: &std::path::Path) -> io::Result<u64> {
+pub(super) fn free(directory: &std::path::Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(directory)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }

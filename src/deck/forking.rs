@@ -99,6 +99,7 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
         environment,
         record: None,
         workspace_made: false,
+        files_made: false,
         taken_up: false,
         wanted: true,
         agent_due: true,

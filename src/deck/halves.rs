@@ -14,9 +14,11 @@ use crate::model::screen::Size;
 use crate::repo::{self, Store, UserRepository};
 use crate::store::{self, Layout};
 
-/// Gives back the room of what was being removed when a server ended.
+/// Gives back the room of what was being removed when a server ended, and of what it had made
+/// before anybody asked.
 pub(super) fn sweep(layout: &Layout) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(layout.removing())? {
+    let left = std::fs::read_dir(layout.removing())?.chain(std::fs::read_dir(layout.ahead())?);
+    for entry in left {
         let path = entry?.path();
         if let Err(error) = crate::engine::remove_tree(&path) {
             tracing::warn!("{} could not be removed: {error}", path.display());

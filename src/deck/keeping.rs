@@ -90,6 +90,12 @@ impl Keeper {
         written
     }
 
+    /// Leaves the first record of an environment in a directory that is yet to become its own.
+    pub fn leave(&self, record: &Record, places: &Places) -> anyhow::Result<()> {
+        let unsynced = serde_json::to_vec(&Unsynced { boot: self.boot.clone(), record })?;
+        store::write_file_unsynced(&places.unsynced_record(), &unsynced)
+    }
+
     /// Waits until the disk has what was written of an environment so far.
     pub async fn durable(&self, id: &EnvironmentId) -> Result<(), Failure> {
         let Some(wanted) = self.records().get(id).map(|kept| kept.written) else { return Ok(()) };

@@ -13,6 +13,7 @@
 
 mod actor;
 mod adopting;
+mod ahead;
 mod deciding;
 mod disk;
 mod events;

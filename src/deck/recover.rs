@@ -193,6 +193,12 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     {
         shared.report(&id, Report::Note(format!("changes are not noticed: {failure}"))).await;
     }
+    if record.files_made
+        && !record.workspace_made
+        && !matches!(record.environment.state, EnvironmentState::Failed { .. })
+    {
+        tokio::spawn(making::finish_files(shared.clone(), record.clone()));
+    }
     if let EnvironmentState::Failed { .. } = record.environment.state {
         if let Err(failure) = halves::end_box(&shared, &record).await {
             tracing::warn!(%id, "what was made of its box could not be ended: {failure}");
@@ -343,7 +349,8 @@ async fn remove_orphans(shared: &Arc<Shared>, records: &[Record]) {
         for id in found {
             let kept = known.contains(&id)
                 || shared.layout.trash(&id).exists()
-                || shared.layout.environment(&id).is_recorded();
+                || shared.layout.environment(&id).is_recorded()
+                || shared.layout.ahead().join(id.as_str()).exists();
             if kept {
                 continue;
             }

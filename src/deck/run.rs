@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::ahead::{self, Source};
 use super::forking::{self, Forking};
 use super::hub::in_scope;
 use super::keeping::Keeper;
@@ -285,8 +286,9 @@ impl Run {
             None => self.new_name(repository)?,
         };
         self.state.check_name(repository, &name)?;
-        let record = making::record(&prepared, recover::new_id()?, name);
-        let environment = self.list(&record)?;
+        let (id, source) = self.shared.ahead.choose(&prepared.repository_id, &prepared.origin)?;
+        let record = making::record(&prepared, id, name, source);
+        let environment = self.list(&record, source)?;
         let Prepared { spec, profile, .. } = prepared;
         let size = spec.size.clamped();
         tokio::spawn(making::make(self.shared.clone(), record, profile, spec.variables, size));
@@ -296,15 +298,16 @@ impl Run {
     /// Lists a fork and begins to make it.
     fn fork(&mut self, forking: Forking) -> Result<Environment, Failure> {
         let record = forking::record(&self.state, &forking)?;
-        let environment = self.list(&record)?;
+        let environment = self.list(&record, Source::Nothing)?;
         tokio::spawn(forking::make(self.shared.clone(), record, forking));
         Ok(environment)
     }
 
     /// Makes the directory of a new environment and puts its record there before all else.
-    fn list(&mut self, record: &Record) -> Result<Environment, Failure> {
+    fn list(&mut self, record: &Record, source: Source) -> Result<Environment, Failure> {
         let id = &record.environment.id;
         let places = self.shared.layout.environment(id);
+        ahead::put_in_place(&self.shared, record, source)?;
         places.create().map_err(|error| making::disk(&places.directory, &error))?;
         reached(Step::DirectoryMade);
         if let Err(error) = self.shared.keeper.write(record) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::ahead::Ahead;
 use super::deciding::Deciding;
 use super::holding::Waiting;
 use super::hub::Hub;
@@ -40,6 +41,8 @@ type Variables = Vec<(String, String)>;
 pub(super) struct Shared {
     pub layout: Layout,
     pub keeper: Arc<Keeper>,
+    /// Files of environments that nobody has asked for yet.
+    pub ahead: Ahead,
     /// Tells this home's boxes from another's.
     pub deck: String,
     pub started: Timestamp,
@@ -111,6 +114,7 @@ impl Shared {
             deciding: Deciding::new(layout.clone()),
             layout,
             keeper,
+            ahead: Ahead::default(),
             deck,
             started: now(),
             hub: Hub::default(),

@@ -9,6 +9,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Create,
+    /// Of an environment whose files were there before.
+    CreateFromAhead,
     Fork,
     Discard,
     Undo,
@@ -22,6 +24,12 @@ pub enum Operation {
 pub enum Step {
     DirectoryMade,
     RecordWritten,
+    AheadBegun,
+    AheadMade,
+    AheadRecorded,
+    AheadTaken,
+    /// The agent is at work, and its environment has no snapshot yet.
+    AheadAtWork,
     HomeSeeded,
     CheckoutBegun,
     WorkspaceMade,
@@ -59,6 +67,11 @@ impl Step {
         match self {
             Self::DirectoryMade => "directory-made",
             Self::RecordWritten => "record-written",
+            Self::AheadBegun => "ahead-begun",
+            Self::AheadMade => "ahead-made",
+            Self::AheadRecorded => "ahead-recorded",
+            Self::AheadTaken => "ahead-taken",
+            Self::AheadAtWork => "ahead-at-work",
             Self::HomeSeeded => "home-seeded",
             Self::CheckoutBegun => "checkout-begun",
             Self::WorkspaceMade => "workspace-made",
@@ -93,7 +106,7 @@ impl Step {
 }
 
 /// Which operation passes which steps, in the order they come.
-pub const STEPS: [(Operation, &[Step]); 6] = [
+pub const STEPS: [(Operation, &[Step]); 7] = [
     (
         Operation::Create,
         &[
@@ -109,6 +122,16 @@ pub const STEPS: [(Operation, &[Step]); 6] = [
             Step::BoxAnswers,
             Step::Connected,
             Step::AgentStarted,
+        ],
+    ),
+    (
+        Operation::CreateFromAhead,
+        &[
+            Step::AheadBegun,
+            Step::AheadMade,
+            Step::AheadRecorded,
+            Step::AheadTaken,
+            Step::AheadAtWork,
         ],
     ),
     (

@@ -29,10 +29,16 @@ impl Ending {
 
     /// Runs a command against a server that ends itself at `step`, and waits until it has.
     fn run_until(&self, step: Step, arguments: &[&str]) {
+        self.run_until_after(step, || {}, arguments);
+    }
+
+    /// The same, with what is done before with that server.
+    fn run_until_after(&self, step: Step, before: impl FnOnce(), arguments: &[&str]) {
         self.test.agentdeck(&["server", "stop"]);
         let mut start = self.test.command(&["server", "start"]);
         assert!(start.env(END_AT, step.name()).output().expect("started").status.success());
         let server = self.test.server().expect("a server");
+        before();
         // Its client sees a server that dies, or a reply that came before.
         let _ = self.test.agentdeck(arguments);
         self.wait("the server ends itself", || {
@@ -221,6 +227,48 @@ fn a_restore_that_was_cut_short_at_any_step_is_whole() {
 #[test]
 fn a_making_that_was_cut_short_at_any_step_is_finished_or_taken_back() {
     making_is_finished_or_taken_back(&Ending::new(&[]), &steps(Operation::Create));
+}
+
+/// Making files before anybody asks, and taking them, at every step.
+#[test]
+fn a_making_from_files_made_ahead_is_whole_or_never_was_at_any_step() {
+    let ending = Ending::new(&[]);
+    let ahead = |file: &str| {
+        let places = ending.test.home.join("ahead").read_dir().into_iter().flatten().flatten();
+        places.filter(|place| place.path().join(file).exists()).count()
+    };
+    for step in &steps(Operation::CreateFromAhead) {
+        let before = ending.traces();
+        let make = |name| ["new", name, "--", "sh", "-c", "exec sleep 1000"];
+        let taken = [Step::AheadRecorded, Step::AheadTaken, Step::AheadAtWork].contains(step);
+        if taken {
+            let made = || {
+                let log = std::fs::read_to_string(ending.test.home.join("server.log"));
+                log.expect("a log").matches("files are made ahead").count()
+            };
+            let first = || {
+                let already = made();
+                ending.test.agentdeck(&make("first")).ok();
+                ending.wait("files are made ahead", || made() > already);
+                assert_eq!(ahead("files.index"), 1);
+            };
+            ending.run_until_after(*step, first, &make("half"));
+        } else {
+            ending.run_until(*step, &make("first"));
+        }
+        let there = ending.settled("half");
+        let listed = [Step::AheadTaken, Step::AheadAtWork].contains(step);
+        assert_eq!(there, listed, "{}", step.name());
+        assert_eq!(ahead("workspace"), 0, "a start removes them, after {}", step.name());
+        for name in ["first", "half"].into_iter().filter(|name| there || *name == "first") {
+            ending.is_whole(name, *step);
+            ending.test.script(name, "echo four >>price");
+            // The base is the first snapshot, whatever came before it.
+            ending.test.wait_for_snapshots(name, 2);
+            ending.test.agentdeck(&["discard", name, "--yes"]).ok();
+        }
+        ending.nothing_new(&before, *step);
+    }
 }
 
 #[test]

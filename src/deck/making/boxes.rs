@@ -50,10 +50,9 @@ fn tools(profile: &AgentProfile) -> Vec<PathBuf> {
 pub(super) async fn make_box(
     shared: &Arc<Shared>,
     record: &Record,
-    profile: &AgentProfile,
+    plan: &BoxPlan,
 ) -> Result<BoxRecord, Failure> {
     let id = &record.environment.id;
-    let plan = plan(shared, record, profile).await?;
     if shared.unsupervise(id).await {
         // Whoever watched the former box may have told its end of this one just now.
         let step = "starting".to_owned();
@@ -67,8 +66,8 @@ pub(super) async fn make_box(
         // The sink ends with this block, and with it the reporting.
         let sink = sink;
         match &record.record {
-            Some(former) => engine.start(&plan, former).await,
-            None => engine.create(&plan, &sink).await,
+            Some(former) => engine.start(plan, former).await,
+            None => engine.create(plan, &sink).await,
         }
     };
     let reporting = async {
@@ -140,6 +139,14 @@ impl Connected {
             require::end(shared, &self.record, &self.made).await;
         }
         read
+    }
+
+    /// Tells why the environment failed, and ends its box.
+    pub(super) async fn fail(&self, shared: &Arc<Shared>, failure: &Failure) {
+        let id = &self.record.environment.id;
+        shared.report(id, Report::Failed(failure.clone())).await;
+        let engine = shared.engine(self.record.environment.engine);
+        let _ = engine.stop(&self.made, Duration::ZERO).await;
     }
 
     /// Where nothing is required, tells what holds the box, which goes on whatever that is: its

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ahead;
 use super::forking;
 use super::holding;
 use super::recover;
@@ -48,10 +49,18 @@ pub(super) async fn make(
     let id = record.environment.id.clone();
     remember_variables(&shared, &id, &profile, variables).await;
     let made = async {
-        workspace::lay_out(&shared, &record, &profile).await?;
+        let laying_out = workspace::lay_out(&shared, &record, &profile);
+        let (laid_out, plan) = tokio::join!(laying_out, plan(&shared, &record, &profile));
+        laid_out?;
+        let plan = plan?;
+        if record.files_made && !record.workspace_made && !record.with_changes {
+            // The agent needs nothing more, and the first snapshot is the base whatever it does.
+            let made = make_box(&shared, &record, &plan).await?;
+            return set_to_work(&shared, &record, &profile, size, made, Files::There).await;
+        }
         // Both take their time, and the agent needs both.
         let (made, files) =
-            tokio::join!(make_box(&shared, &record, &profile), make_files(&shared, &record));
+            tokio::join!(make_box(&shared, &record, &plan), make_files(&shared, &record));
         let made = made?;
         let keeping = match files {
             Ok(keeping) => keeping,
@@ -61,7 +70,8 @@ pub(super) async fn make(
                 return Err(failure);
             }
         };
-        set_to_work(&shared, &record, &profile, size, made, keeping).await
+        let files = Files::Taken(keeping);
+        set_to_work(&shared, &record, &profile, size, made, files).await
     };
     if let Err(failure) = made.await {
         tracing::info!(environment = %id, "not made: {failure}");
@@ -78,7 +88,7 @@ async fn set_to_work(
     profile: &AgentProfile,
     size: Size,
     made: BoxRecord,
-    keeping: Option<workspace::Keeping>,
+    files: Files,
 ) -> Result<(), Failure> {
     let id = &record.environment.id;
     let begun = async {
@@ -92,8 +102,23 @@ async fn set_to_work(
         Err(failure) => {
             // Why it failed must be told before its watcher tells that its box ended.
             let (shared, id) = (shared.clone(), id.clone());
-            tokio::spawn(async move { settle_files(&shared, &id, keeping).await });
+            if let Files::Taken(keeping) = files {
+                tokio::spawn(async move { settle_files(&shared, &id, keeping).await });
+            }
             return Err(failure);
+        }
+    };
+    let keeping = match files {
+        Files::Taken(keeping) => keeping,
+        Files::There => {
+            reached(Step::AheadAtWork);
+            match make_files(shared, record).await {
+                Ok(keeping) => keeping,
+                Err(failure) => {
+                    connected.fail(shared, &failure).await;
+                    return Err(failure);
+                }
+            }
         }
     };
     let starting = async {
@@ -112,9 +137,33 @@ async fn set_to_work(
     };
     let settling = async {
         connected.note_isolation(shared).await;
+        let fresh = keeping.is_some();
         settle_files(shared, id, keeping).await;
+        if fresh {
+            ahead::make_next(shared, record);
+        }
     };
     tokio::join!(starting, settling).0
+}
+
+/// How far the files of an environment are when its box is there.
+enum Files {
+    /// Their first snapshot was taken; it may be on its way to the disk.
+    Taken(Option<workspace::Keeping>),
+    /// Only they themselves are there.
+    There,
+}
+
+/// Does for an environment whose agent was at work when a kill came what it has yet to have.
+pub(super) async fn finish_files(shared: Arc<Shared>, record: Record) {
+    let id = &record.environment.id;
+    match make_files(&shared, &record).await {
+        Ok(keeping) => settle_files(&shared, id, keeping).await,
+        Err(failure) => {
+            let note = format!("it has no snapshot, and changes are not noticed: {failure}");
+            shared.report(id, Report::Note(note)).await;
+        }
+    }
 }
 
 /// Checks the files out and begins to notice what changes in them.

@@ -1,5 +1,6 @@
 //! Reads what a new environment is asked to be, and refuses what cannot be.
 
+use super::super::ahead::Source;
 use super::super::shared::{Shared, now};
 use super::super::state::{RECORD_VERSION, Record, Reviewed};
 use crate::config::{file, profiles};
@@ -12,7 +13,7 @@ use crate::model::policy::{
 use crate::model::profile::AgentProfile;
 use crate::model::repository::RepositoryState;
 use crate::model::snapshot::Divergence;
-use crate::repo::UserRepository;
+use crate::repo::{self, UserRepository};
 
 /// A spec, checked against the repository it is for.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(in crate::deck) struct Prepared {
     pub state: RepositoryState,
     pub repository_id: RepositoryId,
     pub base: CommitId,
+    /// What its files are made from.
+    pub origin: String,
     pub profile: AgentProfile,
     pub engine: EngineKind,
     pub image: Option<ImageSource>,
@@ -60,6 +63,7 @@ pub(in crate::deck) fn prepare(
     crate::egress::check(&spec.network)?;
     let image = image(engine, spec.image.as_ref(), settings.image)?;
     let repository_id = user.id().clone();
+    let origin = repo::workspace::origin(&user, &base)?;
     let runtime = spec.runtime.clone().or(settings.runtime);
     let limits = spec.limits.clone().or(&settings.limits);
     // What the user's file requires cannot be given up on the command line.
@@ -72,6 +76,7 @@ pub(in crate::deck) fn prepare(
         state,
         repository_id,
         base,
+        origin,
         profile,
         engine,
         image,
@@ -133,6 +138,7 @@ pub(in crate::deck) fn record(
     prepared: &Prepared,
     id: EnvironmentId,
     name: EnvironmentName,
+    source: Source,
 ) -> Record {
     let at = now();
     let spec = &prepared.spec;
@@ -173,6 +179,7 @@ pub(in crate::deck) fn record(
         isolation_request: spec.isolation,
         record: None,
         workspace_made: false,
+        files_made: source == Source::Ahead,
         variable_names: spec.variables.iter().map(|variable| variable.name.clone()).collect(),
         taken_up: false,
         wanted: true,

@@ -33,7 +33,7 @@ pub(super) async fn lay_out(
         places.create().map_err(|error| disk(&places.directory, &error))?;
         seed(&places.agent_home(), &seeds, &record, &variables)?;
         reached(Step::HomeSeeded);
-        if record.workspace_made {
+        if record.workspace_made || record.files_made {
             return Ok(());
         }
         let (workspace, git) = (places.workspace(), places.git());
@@ -69,6 +69,7 @@ pub(super) async fn make_workspace(
         let store = Store::open_among(&directory, &user, &task.unsynced)?;
         let (workspace, git) = (places.workspace(), places.git());
         let target = repo::workspace::Places { workspace: &workspace, git: &git };
+        let made_ahead = places.made_ahead();
         let environment = &task_record.environment;
         let created = repo::workspace::create(
             &user,
@@ -85,13 +86,16 @@ pub(super) async fn make_workspace(
                     let _ = reports.try_send((done, total));
                     reached(Step::CheckoutBegun);
                 },
+                ahead: task_record.files_made.then_some(made_ahead.as_path()),
                 may_pin: &mut || runtime.block_on(task.keeper.durable(&environment.id)),
             },
         );
         match created {
             Ok(snapshot) => Ok((store, snapshot)),
             Err(mut failure) => {
-                for half_made in [&workspace, &git] {
+                // Where they were there before, an agent may have worked in them.
+                let own = [&workspace, &git].into_iter().filter(|_| !task_record.files_made);
+                for half_made in own {
                     // What failed is told; this only gives the room back.
                     let _ = remove_half_made(half_made);
                 }

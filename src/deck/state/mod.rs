@@ -37,8 +37,12 @@ pub struct Record {
     /// The box, once there is one.
     #[allow(clippy::struct_field_names, reason = "the engine's record within the deck's")]
     pub record: Option<BoxRecord>,
-    /// Whether the workspace was made whole.
+    /// Whether the workspace was made whole and its first snapshot taken.
     pub workspace_made: bool,
+    /// Its files were there before the environment was: they are never made anew, and its agent
+    /// may be at work before the first snapshot, which is the base.
+    #[serde(default)]
+    pub files_made: bool,
     /// Names of the variables that its programs were given; their values are never written.
     #[serde(default)]
     pub variable_names: Vec<String>,

@@ -44,6 +44,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         isolation_request: IsolationRequest::Required,
         record: None,
         workspace_made: false,
+        files_made: false,
         variable_names: Vec::new(),
         taken_up: false,
         wanted: true,

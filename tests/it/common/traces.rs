@@ -49,6 +49,9 @@ impl Traces {
         files(home, &mut lines);
         refs(home, repository, &mut lines);
         halves(home, HALVES, &mut lines);
+        // What is made before anybody asks is nobody's yet, and goes with the server.
+        let ahead = names(&home.join("ahead"));
+        lines.retain(|line| !ahead.iter().any(|id| line.contains(id)));
         Self(lines)
     }
 
@@ -67,7 +70,7 @@ impl Traces {
 /// files. The server itself is no orphan.
 fn processes(home: &Path, lines: &mut BTreeSet<String>) {
     let own = std::fs::read_link("/proc/self/ns/mnt").expect("a namespace");
-    let prefixes = ["environments", "trash", "removing"].map(|place| home.join(place));
+    let prefixes = ["environments", "trash", "removing", "ahead"].map(|place| home.join(place));
     let home = home.to_str().expect("text");
     for pid in processes::all() {
         let of = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
