@@ -88,6 +88,12 @@ impl Layout {
     pub fn environment_ids(&self) -> io::Result<Vec<EnvironmentId>> {
         ids_in(&self.environments())
     }
+
+    /// The repositories that anything is kept of.
+    pub fn repository_ids(&self) -> io::Result<Vec<RepositoryId>> {
+        let entries = fs::read_dir(self.home.join("repositories"))?.flatten();
+        Ok(entries.filter_map(|it| it.file_name().into_string().ok()).map(RepositoryId).collect())
+    }
 }
 
 fn ids_in(directory: &Path) -> io::Result<Vec<EnvironmentId>> {

@@ -22,7 +22,7 @@ use crate::model::profile::AgentProfile;
 use crate::model::screen::Size;
 use crate::model::snapshot::Snapshot;
 use crate::proto::Target;
-use crate::repo::{self, Store, UserRepository};
+use crate::repo::{self, UserRepository};
 use crate::store::Places;
 
 /// What a fork is asked to be.
@@ -222,12 +222,10 @@ async fn copy_files(shared: &Arc<Shared>, source: &Record, record: &Record) -> R
     let places = |record: &Record| shared.layout.environment(&record.environment.id);
     let (from, to) = (places(source), places(record));
     let older = note.snapshot.clone();
-    let directory = shared.layout.repository(&record.repository_id);
     let (reports, mut progress) = mpsc::channel::<(u64, u64)>(1);
-    let task = record.clone();
+    let (shared_too, task) = (shared.clone(), record.clone());
     let work = blocking(move || {
-        let user = UserRepository::discover(&task.environment.repository)?;
-        let store = Store::open(&directory, &user)?;
+        let (store, _) = shared_too.store(&task)?;
         // A full channel means that a newer number is on its way anyway.
         let mut tell = |done, total| {
             let _ = reports.try_send((done, total));

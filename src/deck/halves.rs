@@ -11,7 +11,7 @@ use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
-use crate::repo::{self, Store, UserRepository};
+use crate::repo::{self, UserRepository};
 use crate::store::{self, Layout};
 
 /// Gives back the room of what was being removed when a server ended, and of what it had made
@@ -63,7 +63,7 @@ async fn take_back(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure>
     let environment = id.clone();
     blocking(move || {
         let user = UserRepository::discover(&record.environment.repository)?;
-        let store = Store::open(&task.layout.repository(&record.repository_id), &user)?;
+        let store = task.store_of(&user)?;
         repo::workspace::unpin(&user, &store, &environment)?;
         let from = task.layout.environment(&environment).directory;
         store::rename_synced(&from, &task.layout.removing().join(environment.as_str()))?;

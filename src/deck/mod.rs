@@ -41,6 +41,7 @@ mod shared;
 mod shells;
 mod state;
 mod step;
+mod stores;
 mod taking;
 mod terminal;
 mod trash;

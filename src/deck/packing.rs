@@ -1,25 +1,78 @@
-//! Packs stores in the background, one thread for each that needs it.
+//! Packs stores in the background and makes them whole, one thread for each that needs it.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::shared::Shared;
+use super::shared::{Shared, blocking};
 use super::state::Record;
-use crate::repo;
+use crate::model::id::RepositoryId;
+use crate::repo::pack;
+
+/// Before stores are first looked at: a start has more urgent things to do.
+const FIRST: Duration = Duration::from_mins(1);
+/// Between two looks. Until a store is whole, its snapshots need what the user's git may prune: that
+/// takes days, unless the user asks for it.
+const PACE: Duration = Duration::from_mins(10);
 
 /// Packs the store of an environment's repository if it is time to. What fails is not tried again
 /// by this server: without git there is nothing to try, and loose objects work as well.
 pub(super) fn consider(shared: &Arc<Shared>, record: &Record) {
     let id = record.repository_id.clone();
-    let directory = shared.layout.repository(&id);
-    if !repo::pack::is_due(&directory) || !shared.begin_packing(&id) {
+    if pack::is_due(&shared.layout.repository(&id)) {
+        begin(shared, id, |shared, id, directory| {
+            pack::run(directory)?;
+            shared.stores.end_packing(id);
+            Ok(())
+        });
+    }
+}
+
+/// Copies, when nobody waits for anything, what the stores need of the users' repositories: bases
+/// are only pinned there, and a user may rewrite or remove what is pinned.
+pub(super) async fn tend(shared: Arc<Shared>) {
+    let mut pace = FIRST;
+    loop {
+        tokio::time::sleep(pace).await;
+        pace = PACE;
+        let task = shared.clone();
+        let looked = blocking(move || {
+            for id in task.layout.repository_ids().map_err(anyhow::Error::from)? {
+                // One of which nothing is kept yet cannot be opened.
+                if let Ok(false) = pack::is_whole(&task.layout.repository(&id)) {
+                    begin(&task, id, complete);
+                }
+            }
+            Ok(())
+        });
+        if let Err(failure) = looked.await {
+            tracing::warn!("stores were not looked at: {failure}");
+        }
+    }
+}
+
+/// Makes a store whole, or as whole as can be had now.
+fn complete(shared: &Shared, id: &RepositoryId, directory: &Path) -> anyhow::Result<()> {
+    let completed = pack::complete(directory);
+    // What fails here fails for want of something of the user's; packing needs nothing of it.
+    shared.stores.end_packing(id);
+    completed
+}
+
+type Work = fn(&Shared, &RepositoryId, &Path) -> anyhow::Result<()>;
+
+fn begin(shared: &Arc<Shared>, id: RepositoryId, work: Work) {
+    if !shared.stores.begin_packing(&id) {
         return;
     }
     let shared = shared.clone();
     // A thread of its own: its priority is lowered and cannot be raised again.
     let packing = std::thread::Builder::new().name("pack".to_owned());
-    let spawned = packing.spawn(move || match repo::pack::run(&directory) {
-        Ok(()) => shared.end_packing(&id),
-        Err(error) => tracing::warn!("{}: {error:#}", directory.display()),
+    let spawned = packing.spawn(move || {
+        let directory = shared.layout.repository(&id);
+        if let Err(error) = work(&shared, &id, &directory) {
+            tracing::warn!("{}: {error:#}", directory.display());
+        }
     });
     if let Err(error) = spawned {
         tracing::warn!("snapshots are not packed: {error}");

@@ -12,7 +12,7 @@ use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::prediction::Prediction;
 use crate::repo::predict::{Contender, Predictor};
-use crate::repo::{self, Store, UserRepository};
+use crate::repo::{self, UserRepository};
 
 /// Between two looks at the user's branch, which costs the reading of two small files.
 const LOOK: Duration = Duration::from_millis(600);
@@ -95,14 +95,14 @@ async fn round(
         known.user.insert(user).clone()
     };
     views.sort_by_key(|view| std::cmp::Reverse(view.last_snapshot.or(Some(view.created))));
-    let (layout, judged) = (shared.layout.repository(user.id()), known.judged.clone());
+    let (task, judged) = (shared.clone(), known.judged.clone());
     let predictor = known.predictor.clone();
     let outcome = blocking(move || {
         let (branch, _) = user.head()?;
         if !moved && judged.as_ref().is_some_and(|judged| judged.branch == branch) {
             return Ok(None);
         }
-        let store = Store::open(&layout, &user)?;
+        let store = task.store_of(&user)?;
         let mut contenders = Vec::with_capacity(views.len());
         for (place, view) in views.iter().enumerate() {
             // One that has just been listed has nothing yet.

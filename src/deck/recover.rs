@@ -16,6 +16,7 @@ use super::making::{self, FirstLook, watch};
 use super::shared::Shared;
 use super::state::{RECORD_VERSION, Record, Report};
 use super::step;
+use super::stores;
 use super::taking;
 use super::terminal::Terminal;
 use crate::engine::{Asked, BoxRecord, BoxState};
@@ -187,6 +188,9 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     let id = record.environment.id.clone();
     if halves::is_half_made(&record) {
         return halves::take_up(&shared, record).await;
+    }
+    if record.workspace_made {
+        stores::pin_again(&shared, &record).await;
     }
     if record.workspace_made
         && let Err(failure) = watch(&shared, &record, FirstLook::AtOnce).await

@@ -15,7 +15,8 @@ use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
     Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, jobs, naming,
-    network, ports, predicting, queries, recover, restoring, saving, shells, taking, trash, usage,
+    network, packing, ports, predicting, queries, recover, restoring, saving, shells, taking,
+    trash, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -67,6 +68,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     tokio::spawn(predicting::follow(shared.clone()));
     tokio::spawn(disk::guard(shared.clone()));
     tokio::spawn(trash::tend(shared.clone()));
+    tokio::spawn(packing::tend(shared.clone()));
     Ok(Deck { messages, shared })
 }
 

@@ -18,6 +18,7 @@ use super::link::{Link, does_not_run, unlinked};
 use super::network::Gates;
 use super::state::{Record, Report};
 use super::step;
+use super::stores::Stores;
 use super::terminal::Terminal;
 use super::{Message, stopping};
 use crate::egress::Gateway;
@@ -28,7 +29,6 @@ use crate::model::id::{EnvironmentId, RepositoryId, SessionId, Timestamp};
 use crate::model::policy::EngineKind;
 use crate::model::repository::Identity;
 use crate::proto::Target;
-use crate::repo::Unsynced;
 use crate::repo::diff::Counts;
 use crate::shim::config::RelayConfig;
 use crate::shim::turns;
@@ -56,12 +56,12 @@ pub(super) struct Shared {
     pub deciding: Deciding,
     /// Held while what snapshots are called is changed.
     pub marks: Mutex<()>,
+    pub stores: Stores,
     /// Told when any environment's newest snapshot is another, or is gone.
     pub snapshots_moved: Notify,
     /// Lines between contents that were compared before.
     pub counts: Counts,
     /// Objects of snapshots that the disk may not have.
-    pub unsynced: Unsynced,
     /// Boxes that stood still when their agent was to be started.
     pub waiting: Waiting,
     /// Told when something was discarded.
@@ -89,8 +89,6 @@ struct Tables {
     nudges: HashMap<EnvironmentId, Arc<Notify>>,
     /// Boxes that this server has spoken with.
     connected: HashSet<EnvironmentId>,
-    /// Stores that are being packed, or could not be.
-    packing: HashSet<RepositoryId>,
     /// Keys that people typed into any session of an environment.
     inputs: HashMap<EnvironmentId, u64>,
 }
@@ -125,9 +123,9 @@ impl Shared {
             watcher,
             messages,
             marks: Mutex::default(),
+            stores: Stores::default(),
             snapshots_moved: Notify::new(),
             counts: Counts::default(),
-            unsynced: Unsynced::default(),
             waiting: Waiting::default(),
             trashed: Notify::new(),
             linked: Notify::new(),
@@ -383,8 +381,12 @@ impl Shared {
         self.tables().snapshotters.get(environment).cloned()
     }
 
-    pub fn set_snapshotter(&self, environment: &EnvironmentId, snapshotter: Arc<Snapshotter>) {
-        self.tables().snapshotters.insert(environment.clone(), snapshotter);
+    /// Puts the job in that takes an environment's snapshots; `false` where it has one.
+    pub fn set_snapshotter(&self, environment: &EnvironmentId, job: &Arc<Snapshotter>) -> bool {
+        let mut tables = self.tables();
+        let is_first = !tables.snapshotters.contains_key(environment);
+        tables.snapshotters.entry(environment.clone()).or_insert_with(|| job.clone());
+        is_first
     }
 
     /// Takes note that a person worked in an environment.
@@ -395,15 +397,6 @@ impl Shared {
     /// How often [`Self::typed`] was told of an environment.
     pub fn inputs(&self, environment: &EnvironmentId) -> u64 {
         self.tables().inputs.get(environment).copied().unwrap_or_default()
-    }
-
-    /// Claims a store for being packed; `false` where that is not to be done now.
-    pub fn begin_packing(&self, repository: &RepositoryId) -> bool {
-        self.tables().packing.insert(repository.clone())
-    }
-
-    pub fn end_packing(&self, repository: &RepositoryId) {
-        self.tables().packing.remove(repository);
     }
 
     /// An id for a new session, higher than `highest` and every one given out before.

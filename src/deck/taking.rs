@@ -327,7 +327,7 @@ pub(super) async fn decide(
 
 fn open(shared: &Shared, user: UserRepository) -> Result<Opened, Failure> {
     let directory = shared.layout.repository(user.id());
-    let store = Store::open_among(&directory, &user, &shared.unsynced)?;
+    let store = shared.store_of(&user)?;
     let journal = Journal::open(&journal_directory(&directory))?;
     Ok(Opened { user, store, journal })
 }

@@ -29,20 +29,20 @@ pub(super) fn paths(
     let root = walk::open_root(workspace)
         .with_context(|| format!("cannot open the workspace {}", workspace.display()))?;
     let tree = repository.find_tree(previous.tree)?.decode()?.into_owned();
-    let mut scan = Scan::new(store, repository, previous.base_tree, None);
+    let mut scan = Scan::new(store, repository, (previous.base_tree, previous.tree), None);
     scan.enter(root.as_fd(), b"");
     let mut edit = Edit {
         scan,
         editor: Editor::new(tree, &repository.objects, store.hash_kind()),
         levels: vec![Level { path: Vec::new(), directory: root, ignored: false }],
     };
-    let mut settled: Option<Vec<u8>> = None;
+    let mut settled: Vec<Vec<u8>> = Vec::new();
     for path in paths {
         let path = path.as_bytes();
-        if settled.as_deref().is_some_and(|directory| is_beneath(path, directory)) {
+        if settled.last().is_some_and(|directory| is_beneath(path, directory)) {
             continue;
         }
-        settled = edit.path(path)?;
+        settled.extend(edit.path(path)?);
     }
     let tree = edit.editor.write(|tree| store.write_tree(tree))?;
     let (_, skipped) = edit.scan.into_cache();
@@ -51,7 +51,9 @@ pub(super) fn paths(
         .iter()
         .filter(|old| {
             let old = old.path.as_bytes();
-            !paths.iter().any(|path| old == path.as_bytes() || is_beneath(old, path.as_bytes()))
+            let told_again = |path: &[u8]| old == path || is_beneath(old, path);
+            !paths.iter().any(|path| told_again(path.as_bytes()))
+                && !settled.iter().any(|path| told_again(path))
         })
         .cloned()
         .collect();
@@ -107,6 +109,11 @@ impl Edit<'_, '_> {
                 }
                 Err(error) => return Err(error.into()),
             };
+            // A submodule is taken as a whole, as a walk does.
+            let is_repository = walk::look(directory.as_fd(), b".git").is_ok();
+            if is_repository && self.scan.gitlink(&path).is_some() {
+                return Ok(depth);
+            }
             let ignored = parent.ignored || self.scan.rules.is_ignored(&path, true);
             self.scan.enter(directory.as_fd(), &path);
             self.levels.push(Level { path: path.clone(), directory, ignored });
@@ -131,7 +138,7 @@ impl Edit<'_, '_> {
                 match walk::open_directory(directory.as_fd(), name) {
                     Ok(inner) => self.scan.directory(&inner, path, ignored)?,
                     Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => None,
-                    Err(error) => return Err(error.into()),
+                    Err(error) => self.scan.unreadable(path, error),
                 }
             }
             Ok(found) => {
@@ -139,7 +146,7 @@ impl Edit<'_, '_> {
                 self.scan.file(directory, name, path, found, ignored)?
             }
             Err(Errno::NOENT) => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => self.scan.unreadable(path, error),
         };
         let names = || path.split(|byte| *byte == b'/').map(BStr::new);
         self.editor.remove(names())?;

@@ -26,6 +26,8 @@ mod checkout;
 mod convert;
 mod edit;
 mod forms;
+mod heads;
+mod heal;
 mod lines;
 mod merge;
 mod message;
@@ -43,10 +45,10 @@ mod status;
 mod store;
 #[cfg(test)]
 mod tests;
-mod unsynced;
+mod upkeep;
 mod user;
 mod walk;
 
 pub use store::Store;
-pub use unsynced::Unsynced;
+pub use upkeep::Upkeep;
 pub use user::UserRepository;

@@ -37,6 +37,26 @@ pub(super) fn set(
     patiently(user, environment, PATIENCE, "pin the base in your repository", set)
 }
 
+/// Sets a pin that was moved or removed by somebody else; whether the base is there to be pinned.
+pub(super) fn set_again(
+    user: &UserRepository,
+    environment: &EnvironmentId,
+    base: ObjectId,
+) -> Result<bool, Failure> {
+    let name = refs::pin(environment);
+    let reader = user.reader();
+    if !reader.has_object(base) {
+        return Ok(false);
+    }
+    let now = refs::read(&reader, &name)?;
+    if now == Some(base) {
+        return Ok(true);
+    }
+    let set = |repository: &gix::Repository| refs::set(repository, name.clone(), base, now);
+    patiently(user, environment, PATIENCE, "pin the base in your repository", set)?;
+    Ok(true)
+}
+
 /// Removes an environment's pin. One that is gone already is no failure.
 pub(super) fn remove(user: &UserRepository, environment: &EnvironmentId) -> Result<(), Failure> {
     remove_within(user, environment, PATIENCE)
@@ -154,6 +174,23 @@ mod tests {
         remove(&user, &environment).expect("removed");
         assert_eq!(pins(&oracle), 0);
         assert!(!user.git_dir().join("refs/agentdeck").exists());
+    }
+
+    #[test]
+    fn a_pin_that_the_user_rewrote_or_removed_is_set_again() {
+        let (oracle, user, base) = case();
+        let environment = EnvironmentId::from_random([6; 8]);
+        set(&user, &environment, base).expect("pinned");
+        let pin = format!("refs/agentdeck/pin/{environment}");
+        let other = oracle.commit(&files(&[("price", "two")]), &[]);
+        for change in [vec!["update-ref", &pin, other.as_str()], vec!["update-ref", "-d", &pin]] {
+            oracle.git(change);
+            assert!(set_again(&user, &environment, base).expect("set"));
+            assert_eq!(oracle.git(["rev-parse", &pin]), base.to_string());
+        }
+        let nowhere = ObjectId::from_hex(&[b'1'; 40]).expect("an id");
+        assert!(!set_again(&user, &environment, nowhere).expect("looked"));
+        assert_eq!(oracle.git(["rev-parse", &pin]), base.to_string());
     }
 
     #[test]

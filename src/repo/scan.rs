@@ -39,6 +39,8 @@ pub(super) struct Scan<'s> {
     store: &'s Store,
     repository: &'s gix::Repository,
     base: BaseTree<'s>,
+    /// The last snapshot, which has what cannot be read any more.
+    last: BaseTree<'s>,
     pub rules: Rules,
     cache: Option<StatCache>,
     pub skipped: Vec<Skipped>,
@@ -59,13 +61,14 @@ impl<'s> Scan<'s> {
     pub fn new(
         store: &'s Store,
         repository: &'s gix::Repository,
-        base: ObjectId,
+        (base, last): (ObjectId, ObjectId),
         cache: Option<StatCache>,
     ) -> Self {
         Self {
             store,
             repository,
             base: BaseTree::new(repository, base),
+            last: BaseTree::new(repository, last),
             rules: Rules::new(&store.rules),
             cache,
             skipped: Vec::new(),
@@ -108,6 +111,7 @@ impl<'s> Scan<'s> {
         let mut names = walk::names(place.directory)?;
         if !place.path.is_empty() && names.iter().any(|name| name == b".git") {
             if let Some(gitlink) = self.gitlink(place.path) {
+                self.skip(place.path, "the files of a submodule");
                 return Ok(Some(gitlink));
             }
             self.skip(&join(place.path, b".git"), "the inside of a nested repository");
@@ -141,7 +145,7 @@ impl<'s> Scan<'s> {
     }
 
     /// A submodule of the base stays what it was: its files are another repository's.
-    fn gitlink(&mut self, path: &[u8]) -> Option<(EntryMode, ObjectId)> {
+    pub fn gitlink(&mut self, path: &[u8]) -> Option<(EntryMode, ObjectId)> {
         self.base.entry(path).filter(|(mode, _)| mode.is_commit())
     }
 
@@ -175,7 +179,7 @@ impl<'s> Scan<'s> {
         }
         if depth >= DEPTH_LIMIT {
             self.skip(&path, "nested too deeply");
-            return Ok(self.base.entry(&path));
+            return Ok(self.kept(&path));
         }
         match walk::open_directory(place.directory, name) {
             Ok(directory) => {
@@ -248,14 +252,14 @@ impl<'s> Scan<'s> {
     ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
         let mut content = walk::read_file(place.directory, name, FILE_LIMIT);
         if matches!(content, Ok(Content::TooLarge)) {
-            let Some(base) = self.base.entry(path) else {
+            if self.base.entry(path).is_none() {
                 self.skip(path, "larger than 10 MB");
-                return Ok(None);
-            };
+                return Ok(self.kept(path));
+            }
             content = walk::read_file(place.directory, name, TRACKED_FILE_LIMIT);
             if matches!(content, Ok(Content::TooLarge)) {
                 self.skip(path, "larger than 256 MB");
-                return Ok(Some(base));
+                return Ok(self.kept(path));
             }
         }
         match content {
@@ -296,10 +300,15 @@ impl<'s> Scan<'s> {
         store.write_blob(&converted)
     }
 
-    /// What cannot be read keeps the state the base has for it.
-    fn unreadable(&mut self, path: &[u8], error: Errno) -> Option<(EntryMode, ObjectId)> {
+    /// What cannot be read stays as it was when it could be.
+    pub fn unreadable(&mut self, path: &[u8], error: Errno) -> Option<(EntryMode, ObjectId)> {
         self.skip(path, &format!("cannot be read: {error}"));
-        self.base.entry(path)
+        self.kept(path)
+    }
+
+    /// What the last snapshot has, or the base where nothing was taken yet.
+    fn kept(&mut self, path: &[u8]) -> Option<(EntryMode, ObjectId)> {
+        self.last.entry(path).or_else(|| self.base.entry(path))
     }
 
     pub fn skip(&mut self, path: &[u8], reason: &str) {

@@ -5,6 +5,7 @@
 //! tracked is what the base has, everything else is subject to the workspace's ignore rules.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Context;
@@ -20,6 +21,7 @@ use crate::model::snapshot::{Author, ChangeCount, OutputMark, Skipped, Snapshot,
 use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE};
 use super::diff::{self, Counts, Renames};
 use super::edit;
+use super::heads;
 use super::left_out;
 use super::message::Message;
 use super::scan::Scan;
@@ -74,6 +76,18 @@ pub fn take(
     touched: &Touched,
     occasion: &Occasion,
 ) -> Result<Option<Snapshot>, Failure> {
+    // Something of the last one may be what cannot be read: whoever opens the store next looks.
+    take_inner(store, environment, workspace, touched, occasion)
+        .inspect_err(|_| store.upkeep().doubt())
+}
+
+fn take_inner(
+    store: &Store,
+    environment: &EnvironmentId,
+    workspace: &Path,
+    touched: &Touched,
+    occasion: &Occasion,
+) -> Result<Option<Snapshot>, Failure> {
     let repository = store.reader();
     let previous = previous(store, &repository, environment)?;
     let taken = if touched.needs_everything() {
@@ -85,8 +99,7 @@ pub fn take(
     left_out::keep(store, environment, &previous.skipped, &taken.skipped)?;
     if taken.tree == previous.tree {
         if occasion.cause.is_milestone() {
-            store.sync()?;
-            store.sync_ref(&refs::snapshot(environment))?;
+            keep(store, environment)?;
         }
         return Ok(None);
     }
@@ -165,8 +178,8 @@ fn everything(
 ) -> anyhow::Result<Taken> {
     let root = walk::open_root(workspace)
         .with_context(|| format!("cannot open the workspace {}", workspace.display()))?;
-    let cache = Some(StatCache::open(store, environment));
-    let mut scan = Scan::new(store, repository, previous.base_tree, cache);
+    let cache = Some(StatCache::of(store, environment, root.as_fd()));
+    let mut scan = Scan::new(store, repository, (previous.base_tree, previous.tree), cache);
     let found = scan.directory(&root, b"", false)?;
     let tree = match found {
         Some((_, id)) => id,
@@ -188,7 +201,8 @@ pub(super) fn count(
 ) -> Result<ChangeCount, Failure> {
     let mut total = ChangeCount::default();
     for change in diff::changes(repository, from, to, Renames::Find)? {
-        let (added, removed) = counts.of(repository, &change)?;
+        // A file that was lost with an earlier snapshot must not end the taking of new ones.
+        let (added, removed) = counts.of(repository, &change).unwrap_or_default();
         total.added += added;
         total.removed += removed;
         total.files += 1;
@@ -226,10 +240,18 @@ pub(super) fn commit(
         store.sync()?;
     }
     refs::set(repository, refs::snapshot(environment), id, expected)?;
+    heads::add(store, environment, expected, id);
     if milestone {
-        store.sync_ref(&refs::snapshot(environment))?;
+        keep(store, environment)?;
     }
     Ok(id)
+}
+
+/// Makes the newest snapshot survive a power loss, with all that it refers to.
+pub(super) fn keep(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
+    store.sync()?;
+    store.sync_refs(&[refs::snapshot(environment)])?;
+    heads::sync(store, environment)
 }
 
 pub(super) fn snapshot(

@@ -3,8 +3,9 @@
 //! Kept as a git index of ours per environment. An entry is trusted only while every field of the
 //! file's status is the same, the inode's change time included, which a program cannot set.
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use gix::ObjectId;
@@ -16,9 +17,13 @@ use crate::model::id::EnvironmentId;
 
 use super::store::Store;
 
-/// Clocks of file systems tick up to this coarsely; a file changed this shortly before it was read
-/// may change again without its status telling.
-const RACY_NANOSECONDS: u64 = 50_000_000;
+/// A file changed this shortly before it was read may change again without its status telling: a
+/// program that has it mapped writes into a page that is dirty already. The kernel cleans a page
+/// after half a minute, and looks for such every five seconds.
+const RACY: Duration = Duration::from_secs(40);
+
+/// How the kernel names a file system that is in memory (statfs(2)).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
 
 /// Remembered files of one environment.
 pub(super) struct StatCache {
@@ -27,6 +32,9 @@ pub(super) struct StatCache {
     fresh: State,
     /// When this walk began, in nanoseconds since the epoch.
     started: u64,
+    /// The files are on a file system that never cleans a page, so that a write through a mapping
+    /// never shows.
+    in_memory: bool,
 }
 
 impl StatCache {
@@ -37,11 +45,22 @@ impl StatCache {
             File::at(&path, store.hash_kind(), true, gix::index::decode::Options::default())
                 .map_or_else(|_| State::new(store.hash_kind()), |file| file.into_parts().0);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { path, known, fresh: State::new(store.hash_kind()), started: since.as_nanos() as u64 }
+        let started = since.as_nanos() as u64;
+        Self { path, known, fresh: State::new(store.hash_kind()), started, in_memory: false }
+    }
+
+    /// The same, for files beneath an open directory.
+    pub fn of(store: &Store, environment: &EnvironmentId, root: BorrowedFd<'_>) -> Self {
+        let found = rustix::fs::fstatfs(root);
+        let in_memory = found.is_ok_and(|found| found.f_type == TMPFS_MAGIC);
+        Self { in_memory, ..Self::open(store, environment) }
     }
 
     /// The blob of a file whose status has not changed.
     pub fn unchanged(&self, path: &[u8], stat: &Stat) -> Option<ObjectId> {
+        if self.in_memory {
+            return None;
+        }
         let entry = self.known.entry_by_path(BStr::new(path))?;
         (entry.stat == *stat).then_some(entry.id)
     }
@@ -49,6 +68,11 @@ impl StatCache {
     /// The blob a path had when it was last read.
     pub fn last_blob(&self, path: &[u8]) -> Option<ObjectId> {
         self.known.entry_by_path(BStr::new(path)).map(|entry| entry.id)
+    }
+
+    /// Every blob that is known.
+    pub fn blobs(&self) -> impl Iterator<Item = ObjectId> {
+        self.known.entries().iter().map(|entry| entry.id)
     }
 
     /// Keeps a file that was not read because it is unchanged.
@@ -60,7 +84,7 @@ impl StatCache {
     /// Keeps a file that was just read, unless it changed so recently that it may change unseen.
     pub fn remember(&mut self, path: &[u8], stat: Stat, id: ObjectId) {
         let changed = u64::from(stat.ctime.secs) * 1_000_000_000 + u64::from(stat.ctime.nsecs);
-        if changed + RACY_NANOSECONDS < self.started {
+        if changed + RACY.as_nanos() as u64 <= self.started {
             self.keep(path, stat, id);
         }
     }
@@ -111,4 +135,33 @@ fn write(state: State, path: PathBuf) -> anyhow::Result<()> {
     }
     let options = gix::index::write::Options { skip_hash: true, ..Default::default() };
     File::from_state(state, path).write(options).context("cannot keep the state of files")
+}
+
+#[cfg(test)]
+mod tests {
+    use gix::index::entry::stat::Time;
+
+    use super::*;
+
+    /// A cache that was begun now and is told of a file that changed so long before.
+    fn remembers(ago: Duration) -> bool {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (hash, started) = (gix::hash::Kind::Sha1, Duration::from_secs(1_700_000_000));
+        let (known, fresh) = (State::new(hash), State::new(hash));
+        let (path, in_memory) = (directory.path().join("stat"), false);
+        let started_nanoseconds = started.as_nanos() as u64;
+        let mut cache = StatCache { path, known, fresh, started: started_nanoseconds, in_memory };
+        let changed = started.checked_sub(ago).expect("later than the epoch");
+        let ctime = Time { secs: changed.as_secs() as u32, nsecs: changed.subsec_nanos() };
+        let stat = Stat { ctime, size: 5, ..Stat::default() };
+        cache.remember(b"mapped", stat, ObjectId::null(hash));
+        cache.fresh.entry_by_path(BStr::new("mapped")).is_some()
+    }
+
+    #[test]
+    fn what_changed_within_the_time_that_a_page_stays_dirty_is_read_again() {
+        for (seconds, expected) in [(0, false), (1, false), (30, false), (41, true), (3600, true)] {
+            assert_eq!(remembers(Duration::from_secs(seconds)), expected, "{seconds} s ago");
+        }
+    }
 }

@@ -4,10 +4,7 @@
 //! loose objects and never asks an alternate first: an object the user's repository could prune
 //! would otherwise be counted as kept. Objects reach the disk at milestones, by [`Store::sync`].
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,14 +13,12 @@ use anyhow::Context;
 use gix::ObjectId;
 use gix::objs::{Commit, Kind, Tree, Write};
 
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 
+use super::heal;
 use super::rules::UserRules;
-use super::unsynced::{Due, Unsynced, Waiting};
+use super::upkeep::{Pending, Upkeep, lock};
 use super::user::UserRepository;
-
-/// Above this many new objects one `syncfs` costs less than an `fsync` for each.
-const SYNC_EACH_LIMIT: usize = 64;
 
 /// Decoded objects a reader keeps, in bytes: enough for the trees of a large repository.
 const READER_CACHE_BYTES: usize = 16 << 20;
@@ -33,8 +28,9 @@ pub struct Store {
     directory: PathBuf,
     repository: gix::ThreadSafeRepository,
     own: gix::odb::loose::Store,
-    /// Objects written since they were last made durable.
-    unsynced: Arc<Waiting>,
+    upkeep: Arc<Upkeep>,
+    /// What was written by this value, whether or not others had written it before.
+    written: Pending,
     pub(super) rules: UserRules,
 }
 
@@ -42,38 +38,65 @@ impl Store {
     /// Opens the store in `directory` (`repositories/<id>` of our state directory), made when
     /// missing, as `directory/snapshots.git`.
     pub fn open(directory: &Path, user: &UserRepository) -> Result<Self, Failure> {
-        Self::open_among(directory, user, &Unsynced::default())
+        Self::open_with(directory, Some(user), Arc::default())
     }
 
-    /// The same for whoever writes beside others, and knows what of theirs the disk may not have.
-    pub fn open_among(
+    /// The same with what is known of the store since it was opened last.
+    ///
+    /// Where the user's repository is away, a store that was made before is opened all the same:
+    /// it reads what is its own, by the user's rules as they were last known.
+    pub fn open_with(
         directory: &Path,
-        user: &UserRepository,
-        unsynced: &Unsynced,
+        user: Option<&UserRepository>,
+        upkeep: Arc<Upkeep>,
     ) -> Result<Self, Failure> {
-        Ok(Self::open_inner(directory, user, unsynced).with_context(|| {
+        if user.is_none() && !directory.join("snapshots.git/HEAD").exists() {
+            let message = format!("there are no snapshots in {}", directory.display());
+            return Err(Failure::new(FailureKind::NotFound, message));
+        }
+        Ok(Self::open_inner(directory, user, upkeep).with_context(|| {
             format!("cannot open the snapshot store in {}", directory.display())
         })?)
     }
 
     fn open_inner(
         directory: &Path,
-        user: &UserRepository,
-        unsynced: &Unsynced,
+        user: Option<&UserRepository>,
+        upkeep: Arc<Upkeep>,
     ) -> anyhow::Result<Self> {
         let bare = directory.join("snapshots.git");
-        let was_there = bare.join("HEAD").exists();
-        fs::create_dir_all(directory)?;
-        create_bare(&bare, user)?;
+        if let Some(user) = user {
+            if !bare.join("HEAD").exists() {
+                // What was never there has nothing that is not on the disk.
+                upkeep.unsynced.clear();
+            }
+            fs::create_dir_all(directory)?;
+            create_bare(&bare, user)?;
+        }
         let repository = gix::open::Options::isolated().open_path_as_is(true).open(&bare)?;
         let hash = repository.to_thread_local().object_hash();
-        Ok(Self {
+        let rules = match (user, lock(&upkeep.rules).clone()) {
+            (Some(user), _) => user.rules()?,
+            (None, Some(known)) => known,
+            // Those of the repository itself are unknown; the user's own are not.
+            (None, None) => {
+                let options = gix::open::Options::default().open_path_as_is(true);
+                UserRules::read(&options.open(&bare)?.to_thread_local())?
+            }
+        };
+        if user.is_some() {
+            *lock(&upkeep.rules) = Some(rules.clone());
+        }
+        let store = Self {
             directory: directory.to_owned(),
             own: gix::odb::loose::Store::at(bare.join("objects"), hash),
             repository,
-            unsynced: unsynced.of(&bare, was_there),
-            rules: user.rules()?,
-        })
+            upkeep,
+            written: Pending::none(),
+            rules,
+        };
+        heal::look(&store, &store.upkeep);
+        Ok(store)
     }
 
     /// A handle that reads our objects and, through the alternate, the user's. Cheap; one a thread.
@@ -112,45 +135,57 @@ impl Store {
 
     fn write(&self, kind: Kind, bytes: &[u8]) -> anyhow::Result<ObjectId> {
         let id = gix::objs::compute_hash(self.hash_kind(), kind, bytes)?;
-        if !self.own.contains(&id) {
-            self.unsynced.note(id);
-            self.own.write_buf_with_known_id(kind, bytes, id).context("cannot store an object")?;
+        if !self.is_stored(&id) {
+            // Noted before it is there to be found by others.
+            self.upkeep.unsynced.add(id);
+            // Whoever packs may remove the directory that a file is just being put into.
+            let write = || self.own.write_buf_with_known_id(kind, bytes, id);
+            write().or_else(|_| write()).context("cannot store an object")?;
         }
+        self.written.add(id);
         Ok(id)
+    }
+
+    /// Whether an object has a file of its own here. What a power cut left empty is none.
+    fn is_stored(&self, id: &ObjectId) -> bool {
+        fs::metadata(self.own.object_path(id)).is_ok_and(|found| found.len() > 0)
+    }
+
+    /// What is known of the store beyond this opening of it.
+    pub(super) fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
+    /// Our own objects that are not packed.
+    pub(super) fn loose(&self) -> &gix::odb::loose::Store {
+        &self.own
+    }
+
+    /// Our own git directory.
+    pub(super) fn git_dir(&self) -> &Path {
+        self.repository.path()
     }
 
     /// Makes every object written so far survive a power loss, whoever wrote it.
     pub(super) fn sync(&self) -> anyhow::Result<()> {
-        self.unsynced.bring(|due| self.sync_what_is(due))
+        self.upkeep.sync(&self.own)
     }
 
-    fn sync_what_is(&self, due: &Due) -> anyhow::Result<()> {
-        if due.everything || due.objects.len() > SYNC_EACH_LIMIT {
-            let objects = fs::File::open(self.own.path())?;
-            return Ok(rustix::fs::syncfs(objects.as_fd())?);
-        }
-        let mut directories = BTreeSet::new();
-        for id in &due.objects {
-            let path = self.own.object_path(id);
-            match fs::File::open(&path) {
-                // It was packed meanwhile, and packs are synced before they count.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                file => file?.sync_all()?,
-            }
-            directories.extend(path.parent().map(Path::to_owned));
-        }
-        for directory in directories {
-            fs::File::open(directory)?.sync_all()?;
-        }
-        Ok(())
+    /// The same for those that this value wrote or would have written: enough for a snapshot that
+    /// builds on no other.
+    pub(super) fn sync_written(&self) -> anyhow::Result<()> {
+        self.written.sync(&self.own)
     }
 
-    /// Makes a ref of ours survive a power loss, after [`Store::sync`] did so for its objects.
-    pub(super) fn sync_ref(&self, name: &gix::refs::FullName) -> anyhow::Result<()> {
-        let path = self.repository.path().join(name.as_bstr().to_string());
-        fs::File::open(&path)?.sync_all()?;
-        if let Some(directory) = path.parent() {
-            fs::File::open(directory)?.sync_all()?;
+    /// Makes refs of one environment survive a power loss, after [`Store::sync`] did so for what
+    /// they lead to.
+    pub(super) fn sync_refs(&self, names: &[gix::refs::FullName]) -> anyhow::Result<()> {
+        let paths = names.iter().map(|name| self.git_dir().join(name.as_bstr().to_string()));
+        let paths: Vec<PathBuf> = paths.collect();
+        // Their directories may be as new as they are.
+        let directories = paths.first().into_iter().flat_map(|it| it.ancestors().skip(1).take(3));
+        for path in paths.iter().map(PathBuf::as_path).chain(directories) {
+            fs::File::open(path)?.sync_all()?;
         }
         Ok(())
     }
@@ -214,8 +249,8 @@ mod tests {
     fn a_store_brings_to_the_disk_what_another_has_written() {
         let (oracle, user) = user();
         let directory = oracle.outside().join("shared");
-        let unsynced = Unsynced::default();
-        let open = || Store::open_among(&directory, &user, &unsynced).expect("a store");
+        let upkeep = Arc::new(Upkeep::default());
+        let open = || Store::open_with(&directory, Some(&user), upkeep.clone()).expect("a store");
         let (writer, other) = (open(), open());
         let id = writer.write_blob(b"seen by both").expect("written");
         hide(&writer, id);
@@ -233,10 +268,9 @@ mod tests {
     fn what_an_earlier_server_wrote_may_all_be_missing_on_the_disk() {
         let (oracle, user) = user();
         let directory = oracle.outside().join("shared");
-        let open = |unsynced| Store::open_among(&directory, &user, unsynced);
-        let (earlier, unsynced) = (Unsynced::default(), Unsynced::default());
-        drop(open(&earlier).expect("made"));
-        let store = open(&unsynced).expect("found");
+        let open = || Store::open_with(&directory, Some(&user), Arc::default());
+        drop(open().expect("made"));
+        let store = open().expect("found");
         let (objects, aside) = (store.own.path().to_owned(), directory.join("aside"));
         fs::rename(&objects, &aside).expect("moved");
         store.sync().expect_err("all of it is brought to the disk");

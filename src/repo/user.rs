@@ -20,7 +20,7 @@ use super::{divergence, object, status};
 const FALLBACK_NAME: &str = "agentdeck";
 const FALLBACK_EMAIL: &str = "agentdeck@localhost";
 
-/// A repository of the user with a working tree and at least one commit.
+/// A repository of the user with a working tree.
 pub struct UserRepository {
     repository: gix::ThreadSafeRepository,
     root: PathBuf,
@@ -30,7 +30,8 @@ pub struct UserRepository {
 
 impl UserRepository {
     /// Finds the repository around `path`. What cannot serve is refused by name: no repository, a
-    /// bare one, one without a commit, one of another user, one with an unknown ref format.
+    /// bare one, one of another user, one with an unknown ref format. One where `HEAD` leads to no
+    /// commit is found: only who needs the commit ([`UserRepository::head`]) has to do without.
     pub fn discover(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let path = path.canonicalize().map_err(|error| {
@@ -54,9 +55,7 @@ impl UserRepository {
             .with_context(|| format!("cannot open the repository {}", root.display()))?;
         let local = repository.to_thread_local();
         let common = local.common_dir().canonicalize().context("cannot find the git directory")?;
-        let user = Self { repository, root, id: identify(&common), git_dir: common };
-        user.head()?;
-        Ok(user)
+        Ok(Self { repository, root, id: identify(&common), git_dir: common })
     }
 
     /// The working tree's root.

@@ -17,7 +17,9 @@ use super::message::Message;
 use super::private::Private;
 use super::store::Store;
 use super::user::UserRepository;
-use super::{carry, history, left_out, object, pin, populate, private, refs, snapshot, stat};
+use super::{
+    carry, heads, history, left_out, object, pin, populate, private, refs, snapshot, stat,
+};
 
 /// Where the two directories of an environment are made. Neither may hold anything yet.
 #[derive(Clone, Copy, Debug)]
@@ -197,13 +199,21 @@ fn files(
     Ok(state)
 }
 
-/// Makes the first snapshot of an environment survive a power loss.
+/// Makes the first snapshot of an environment survive a power loss. `store` is what it was made
+/// with: all that the snapshot refers to was written through it, or is the user's.
 pub fn keep(store: &Store, environment: &EnvironmentId) -> Result<(), Failure> {
+    store.sync_written()?;
+    keep_refs(store, environment)
+}
+
+/// The same where somebody else may have made it.
+pub fn keep_again(store: &Store, environment: &EnvironmentId) -> Result<(), Failure> {
     store.sync()?;
-    for name in [refs::base(environment), refs::snapshot(environment)] {
-        store.sync_ref(&name)?;
-    }
-    Ok(())
+    keep_refs(store, environment)
+}
+
+fn keep_refs(store: &Store, environment: &EnvironmentId) -> Result<(), Failure> {
+    Ok(store.sync_refs(&[refs::base(environment), refs::snapshot(environment)])?)
 }
 
 /// Gives a new environment the history of another up to `snapshot`: both have one base, and the
@@ -231,7 +241,8 @@ pub fn fork_history(
     // Snapshots of the source that were taken between milestones.
     store.sync()?;
     refs::set(&repository, refs::snapshot(environment), object::id(snapshot), None)?;
-    store.sync_ref(&refs::snapshot(environment))?;
+    heads::add(store, environment, None, object::id(snapshot));
+    keep_again(store, environment)?;
     carry::remember(store, environment, &carry::read(store, source)?)?;
     end.number = history::number_of(&repository, object::id(snapshot))?;
     Ok(end)
@@ -262,6 +273,22 @@ pub fn unpin(
     Ok(forget(store, environment)?)
 }
 
+/// Pins an environment's base again where the user's git moved or removed the pin.
+///
+/// Fails where the base itself is gone, from the user's repository and from the store.
+pub fn pin_again(
+    user: &UserRepository,
+    store: &Store,
+    environment: &EnvironmentId,
+) -> Result<(), Failure> {
+    let base = history::base(store, environment)?;
+    if pin::set_again(user, environment, object::id(&base))? {
+        return Ok(());
+    }
+    // A whole store has a copy.
+    object::tree_of(&store.reader(), &base).map(drop)
+}
+
 /// Removes everything the store knows under an environment's name.
 fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
     let repository = store.reader();
@@ -273,5 +300,6 @@ fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
     stat::forget(store, environment);
     carry::forget(store, environment);
     left_out::forget(store, environment);
+    heads::forget(store, environment);
     Ok(())
 }

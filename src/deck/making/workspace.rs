@@ -16,7 +16,7 @@ use crate::model::profile::{AgentProfile, Seed};
 use crate::model::snapshot::Divergence;
 use crate::repo::snapshot::Touched;
 use crate::repo::workspace::Changes;
-use crate::repo::{self, Store, UserRepository};
+use crate::repo::{self, UserRepository};
 use crate::store;
 
 /// Makes the directories that a box is shown and seeds its home; the files may follow while the
@@ -65,8 +65,7 @@ pub(super) async fn make_workspace(
     let work = blocking(move || {
         let user = UserRepository::discover(&task_record.environment.repository)?;
         let identity = user.identity();
-        let directory = task.layout.repository(user.id());
-        let store = Store::open_among(&directory, &user, &task.unsynced)?;
+        let store = task.store_of(&user)?;
         let (workspace, git) = (places.workspace(), places.git());
         let target = repo::workspace::Places { workspace: &workspace, git: &git };
         let made_ahead = places.made_ahead();
@@ -133,10 +132,8 @@ pub(in crate::deck) fn keep_snapshot(shared: &Arc<Shared>, record: &Record) -> K
     let (task, record) = (shared.clone(), record.clone());
     tokio::spawn(blocking(move || {
         let _hold = hold;
-        let user = UserRepository::discover(&record.environment.repository)?;
-        let directory = task.layout.repository(&record.repository_id);
-        let store = Store::open_among(&directory, &user, &task.unsynced)?;
-        repo::workspace::keep(&store, &record.environment.id)
+        let (store, _) = task.store(&record)?;
+        repo::workspace::keep_again(&store, &record.environment.id)
     }))
 }
 
@@ -187,19 +184,17 @@ pub(in crate::deck) async fn watch(
     look: FirstLook,
 ) -> Result<(), Failure> {
     let id = &record.environment.id;
-    if shared.snapshotter(id).is_none() {
-        let snapshotter = Snapshotter::start(shared.clone(), record.clone());
-        if look == FirstLook::AtOnce {
-            snapshotter.touched(Touched::Everything, true);
-        }
-        shared.set_snapshotter(id, snapshotter);
+    let snapshotter = Snapshotter::start(shared.clone(), record.clone());
+    if shared.set_snapshotter(id, &snapshotter) && look == FirstLook::AtOnce {
+        snapshotter.touched(Touched::Everything, true);
     }
+    // Where there was one, the other ends with this.
+    drop(snapshotter);
     let (task, record) = (shared.clone(), record.clone());
     blocking(move || {
         let id = &record.environment.id;
         let places = task.layout.environment(id);
-        let user = UserRepository::discover(&record.environment.repository)?;
-        let store = Store::open(&task.layout.repository(&record.repository_id), &user)?;
+        let (store, _) = task.store(&record)?;
         let workspace = places.workspace();
         let ignored = repo::ignored::directories(&store, id, &workspace)?;
         task.watcher.watch_except(id, &workspace, &places.git(), Arc::new(ignored));

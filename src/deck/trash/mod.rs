@@ -23,7 +23,7 @@ use crate::model::id::{DecisionId, EnvironmentId, RepositoryId, Timestamp};
 use crate::model::trash::Discarded;
 use crate::proto::{Reply, Request};
 use crate::repo::taking::{self, Discard, Journal};
-use crate::repo::{self, Store, UserRepository};
+use crate::repo::{self, UserRepository};
 use crate::store;
 use policy::{Clock, Kept, Watch};
 
@@ -159,7 +159,7 @@ fn unpin(shared: &Shared, record: &Record) -> Result<(), Failure> {
     if *user.id() != record.repository_id {
         return Ok(());
     }
-    let store = Store::open(&shared.layout.repository(&record.repository_id), &user)?;
+    let store = shared.store_of(&user)?;
     repo::workspace::unpin(&user, &store, &environment.id)
 }
 

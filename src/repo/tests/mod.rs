@@ -3,7 +3,9 @@
 mod ahead;
 mod carry;
 mod hostile;
+mod left;
 mod pack;
+mod power;
 mod property;
 mod take;
 mod user;

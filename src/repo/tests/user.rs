@@ -4,7 +4,7 @@ use crate::model::repository::Identity;
 use crate::repo::divergence;
 
 fn failure(path: &Path) -> crate::model::failure::Failure {
-    UserRepository::discover(path).err().expect("it is refused")
+    UserRepository::discover(path).and_then(|user| user.state()).expect_err("it is refused")
 }
 
 #[test]

@@ -1,0 +1,86 @@
+//! The stores of snapshots while a server runs: opened for each piece of work, with what is known of
+//! each from one opening to the next. A store is ours, and is there when the user's repository is
+//! away, cannot be read or has nothing checked out.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Message;
+use super::shared::{Shared, blocking};
+use super::state::{Record, Report};
+use crate::model::failure::Failure;
+use crate::model::id::RepositoryId;
+use crate::repo::{self, Store, Upkeep, UserRepository};
+
+#[derive(Default)]
+pub(super) struct Stores {
+    upkeep: Mutex<HashMap<RepositoryId, Arc<Upkeep>>>,
+    /// Stores that are being packed, or could not be.
+    packing: Mutex<HashSet<RepositoryId>>,
+}
+
+impl Stores {
+    fn upkeep(&self, repository: &RepositoryId) -> Arc<Upkeep> {
+        lock(&self.upkeep).entry(repository.clone()).or_default().clone()
+    }
+
+    /// Claims a store for being packed; `false` where that is not to be done now.
+    pub fn begin_packing(&self, repository: &RepositoryId) -> bool {
+        lock(&self.packing).insert(repository.clone())
+    }
+
+    pub fn end_packing(&self, repository: &RepositoryId) {
+        lock(&self.packing).remove(repository);
+    }
+}
+
+impl Shared {
+    /// Opens the store of a repository of the user. Blocking.
+    pub fn store_of(&self, user: &UserRepository) -> Result<Store, Failure> {
+        self.open(user.id(), Some(user))
+    }
+
+    /// Opens the store that has an environment's snapshots, and the user's repository where it is
+    /// to be had. Blocking.
+    pub fn store(&self, record: &Record) -> Result<(Store, Option<UserRepository>), Failure> {
+        let path = &record.environment.repository;
+        let user = UserRepository::discover(path)
+            .inspect_err(|failure| tracing::debug!("{}: {failure}", path.display()))
+            .ok()
+            .filter(|user| *user.id() == record.repository_id);
+        Ok((self.open(&record.repository_id, user.as_ref())?, user))
+    }
+
+    fn open(&self, id: &RepositoryId, user: Option<&UserRepository>) -> Result<Store, Failure> {
+        let upkeep = self.stores.upkeep(id);
+        let store = Store::open_with(&self.layout.repository(id), user, upkeep.clone());
+        for damage in upkeep.take_damage() {
+            tracing::warn!(environment = %damage.environment, "{}", damage.message);
+            let report = Report::Note(damage.message);
+            let message = Message::Report { environment: damage.environment, report };
+            // The loop ends only when the server does; then nobody is left to tell.
+            let _ = self.messages.blocking_send(message);
+        }
+        store
+    }
+}
+
+/// Pins an environment's base in the user's repository where that is no longer done: whoever
+/// rewrites the history there rewrites our ref as well.
+pub(super) async fn pin_again(shared: &Arc<Shared>, record: &Record) {
+    let (task, pinned) = (shared.clone(), record.clone());
+    let pinned = blocking(move || {
+        let (store, user) = task.store(&pinned)?;
+        // Where it is away, so is whoever would prune it.
+        let Some(user) = user else { return Ok(()) };
+        repo::workspace::pin_again(&user, &store, &pinned.environment.id)
+    });
+    if let Err(failure) = pinned.await {
+        let note = format!("its base is not kept from being pruned: {failure}");
+        shared.report(&record.environment.id, Report::Note(note)).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

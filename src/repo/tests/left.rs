@@ -1,0 +1,66 @@
+//! What a snapshot cannot take: it says so, and keeps what it had.
+
+use super::*;
+use crate::model::snapshot::Skipped;
+use crate::repo::left_out;
+use crate::repo::scan::TRACKED_FILE_LIMIT;
+
+fn left_out(fixture: &Fixture) -> Vec<Skipped> {
+    let now = left_out::now(&fixture.store, &fixture.environment).expect("read");
+    now.unwrap_or_default()
+}
+
+fn skipped(path: &str, reason: &str) -> Vec<Skipped> {
+    vec![Skipped { path: RepoPath::new(path.as_bytes()), reason: reason.to_owned() }]
+}
+
+fn grow(fixture: &Fixture, path: &str, size: u64) {
+    let file = std::fs::File::create(fixture.workspace().join(path)).expect("opened");
+    file.set_len(size).expect("grown");
+}
+
+#[test]
+fn a_submodule_is_one_thing_however_it_is_looked_at() {
+    let oracle = Oracle::new();
+    write(&oracle.root(), "f", b"base\n");
+    oracle.git(["add", "-A"]);
+    let link = format!("160000,{},lib/sub", "1".repeat(40));
+    oracle.git(["update-index", "--add", "--cacheinfo", &link]);
+    oracle.git(["commit", "-q", "-m", "base"]);
+    let fixture = Fixture::over(oracle);
+    let workspace = fixture.workspace();
+    write(&workspace, "lib/sub/.git", b"gitdir: elsewhere\n");
+    write(&workspace, "lib/sub/src/edited", b"work in another repository\n");
+    write(&workspace, "f", b"changed\n");
+    let listed = || fixture.oracle.git(["ls-tree", "-r", "--name-only", "HEAD"]);
+    let expected: Vec<String> = listed().lines().map(str::to_owned).collect();
+
+    let hinted = fixture.take_paths(&["f", "lib/sub/src/edited"]).expect("a change");
+    assert_eq!(fixture.listing(&hinted), expected);
+    assert_eq!(left_out(&fixture), skipped("lib/sub", "the files of a submodule"));
+    assert_eq!(fixture.take(&Touched::Everything), None, "a walk finds the same");
+    assert_eq!(left_out(&fixture), skipped("lib/sub", "the files of a submodule"));
+    write(&workspace, "lib/sub/src/edited", b"more\n");
+    assert_eq!(fixture.take_paths(&["lib/sub/src/edited", "lib/sub/src"]), None);
+    assert_eq!(left_out(&fixture), skipped("lib/sub", "the files of a submodule"));
+}
+
+#[test]
+fn what_can_no_longer_be_taken_stays_as_it_was_taken_last() {
+    let fixture = Fixture::new(|root| write(root, "tracked", b"base\n"));
+    let workspace = fixture.workspace();
+    write(&workspace, "tracked", b"edited\n");
+    write(&workspace, "made", b"made\n");
+    let before = fixture.take_paths(&["tracked", "made"]).expect("a change");
+    grow(&fixture, "tracked", TRACKED_FILE_LIMIT + 1);
+    grow(&fixture, "made", (10 << 20) + 1);
+    write(&workspace, "other", b"other\n");
+    let after = fixture.take(&Touched::Everything).expect("a change");
+    assert_eq!(after.change.files, 1, "the other one alone");
+    assert_eq!(fixture.listing(&after).len(), fixture.listing(&before).len() + 1);
+    let mut named: Vec<_> = after.skipped.iter().map(|it| it.path.to_string()).collect();
+    named.sort();
+    assert_eq!(named, ["made", "tracked"]);
+    assert_eq!(fixture.take_paths(&["tracked", "made"]), None, "hints tell the same");
+    assert_eq!(fixture.take(&Touched::Everything), None);
+}
