@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::exec;
 use super::moments::{self, Sight};
@@ -13,14 +14,20 @@ use super::state::{Record, Report};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::snapshot::{Author, Divergence, OutputMark, Snapshot, SnapshotCause};
+use crate::repo;
 use crate::repo::snapshot::{Occasion, Touched};
-use crate::repo::{self, Store, UserRepository};
 use crate::watch::{self, Notice};
 
 /// Counting commits starts git in the box; a box under load is slow, a wedged one is left alone.
 const COUNT_DEADLINE: Duration = Duration::from_secs(20);
 /// A count is a few digits.
 const COUNT_BYTES: usize = 64;
+
+/// A snapshot that could not be taken is tried again after this, and after twice as long each time
+/// that it fails again: a lock goes in seconds, a full disk in minutes.
+const RETRY: Duration = Duration::from_secs(5);
+/// At most this long, for a repository that is away for the day.
+const RETRY_LIMIT: Duration = Duration::from_mins(5);
 
 /// What changed this long before a batch of notices ended with a command is put down to the
 /// command: a batch waits at most a second, and the job a little.
@@ -80,6 +87,7 @@ impl Snapshotter {
         let still = Arc::default();
         let handle = Arc::new(Self { pending: Mutex::default(), wake: wake.clone(), still });
         let job = Job {
+            behind: record.environment.divergence.behind,
             shared,
             record,
             handle: Arc::downgrade(&handle),
@@ -90,6 +98,7 @@ impl Snapshotter {
             output: None,
             ran: false,
             sequence: None,
+            retry: None,
         };
         tokio::spawn(job.run());
         handle
@@ -182,6 +191,10 @@ struct Job {
     ran: bool,
     /// The change of the agent's screen that was kept last.
     sequence: Option<u64>,
+    /// Commits on the user's branch since the base, as last counted.
+    behind: u32,
+    /// When to try again, where the last snapshot could not be taken.
+    retry: Option<Duration>,
 }
 
 /// What one round of git work gave.
@@ -196,11 +209,18 @@ struct Taken {
 impl Job {
     async fn run(mut self) {
         loop {
-            self.wake.notified().await;
+            match self.retry {
+                Some(pause) => drop(timeout(pause, self.wake.notified()).await),
+                None => self.wake.notified().await,
+            }
             let Some(handle) = self.handle.upgrade() else { return };
             let still = handle.stand_still().await;
-            let pending = handle.take();
+            let mut pending = handle.take();
             drop(handle);
+            if self.retry.is_some() {
+                // What the failed one was told of is no longer known.
+                pending.touched = Some(Touched::Everything);
+            }
             self.round(pending).await;
             drop(still);
         }
@@ -219,6 +239,14 @@ impl Job {
         let occasion = self.occasion(cause, &sight);
         self.ran = sight.runs;
         let result = self.take(touched, occasion, &sight, recount).await;
+        self.retry = match (&result, self.retry) {
+            (Ok(_), _) => None,
+            (Err(_), None) => Some(RETRY),
+            (Err(_), Some(pause)) => Some((pause * 2).min(RETRY_LIMIT)),
+        };
+        if let Ok(Taken { divergence: Some(divergence), .. }) = &result {
+            self.behind = divergence.behind;
+        }
         if let Ok(Taken { snapshot: Some(_), .. }) = &result {
             self.inputs = sight.inputs;
             self.output = sight.output;
@@ -256,15 +284,13 @@ impl Job {
         recount: bool,
     ) -> Result<Taken, Failure> {
         let (shared, record) = (self.shared.clone(), self.record.clone());
-        let (ahead, count) = (self.ahead, self.count);
+        let (ahead, behind, count) = (self.ahead, self.behind, self.count);
         let first = count.is_none();
         let screen = sight.screen.clone();
         let same = screen.as_ref().is_some_and(|screen| Some(screen.sequence) == self.sequence);
         blocking(move || {
             let environment = &record.environment;
-            let user = UserRepository::discover(&environment.repository)?;
-            let directory = shared.layout.repository(&record.repository_id);
-            let store = Store::open_among(&directory, &user, &shared.unsynced)?;
+            let (store, user) = shared.store(&record)?;
             let places = shared.layout.environment(&environment.id);
             let (id, workspace) = (&environment.id, places.workspace());
             let snapshot = repo::snapshot::take(&store, id, &workspace, &touched, &occasion)?;
@@ -280,8 +306,10 @@ impl Job {
             };
             let divergence = if first || recount || snapshot.is_some() {
                 let change = repo::divergence::since_base(&store, id, &shared.counts)?;
-                let behind = repo::divergence::behind(&user, &environment.base)?;
-                Some(Divergence { change, ahead, behind })
+                // Where the user's branch cannot be read, it is where it was.
+                let counted =
+                    user.and_then(|user| repo::divergence::behind(&user, &environment.base).ok());
+                Some(Divergence { change, ahead, behind: counted.unwrap_or(behind) })
             } else {
                 None
             };

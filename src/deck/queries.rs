@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deciding;
 use super::exec;
+use super::jobs::Snapshotter;
+use super::making::{self, FirstLook};
 use super::moments;
 use super::naming;
 use super::ports;
@@ -161,11 +164,26 @@ async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<C
 
 /// The snapshot that holds the workspace as it is now.
 pub(super) async fn head(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
-    let id = &record.environment.id;
-    match shared.snapshotter(id) {
+    match snapshotter(shared, record).await {
         Some(snapshotter) => snapshotter.now(SnapshotCause::Decision).await,
         None => newest(shared, record).await,
     }
+}
+
+/// Who takes an environment's snapshots; `None` where there is no workspace yet.
+///
+/// A server that has just started may not have come to the environment. What the last one knew is
+/// not what is there now: the agent went on.
+pub(super) async fn snapshotter(shared: &Arc<Shared>, record: &Record) -> Option<Arc<Snapshotter>> {
+    let id = &record.environment.id;
+    if shared.snapshotter(id).is_none() && record.workspace_made {
+        // A snapshot of what is half restored would be of nothing that ever was. What cannot be
+        // ended is told by whoever takes the environment up.
+        let _ = deciding::settle(shared, &record.repository_id).await;
+        // That changes are not noticed is told by whoever takes the environment up.
+        let _ = making::watch(shared, record, FirstLook::Later).await;
+    }
+    shared.snapshotter(id)
 }
 
 /// The newest snapshot there is.
@@ -339,9 +357,8 @@ pub(super) async fn with_store<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let task = shared.clone();
     blocking(move || {
-        let user = UserRepository::discover(&record.environment.repository)?;
-        let directory = task.layout.repository(&record.repository_id);
-        work(&Store::open_among(&directory, &user, &task.unsynced)?, &record)
+        let (store, _) = task.store(&record)?;
+        work(&store, &record)
     })
     .await
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::deciding;
 use super::holding;
 use super::naming;
+use super::queries;
 use super::shared::Shared;
 use super::state::Record;
 use super::step::{Step, reached, wait_at};
@@ -86,7 +87,7 @@ where
     Work: Future<Output = Result<Decision, Failure>>,
 {
     let environment = &record.environment;
-    let snapshotter = shared.snapshotter(&environment.id).ok_or_else(|| {
+    let snapshotter = queries::snapshotter(shared, record).await.ok_or_else(|| {
         let message = format!("{} has no workspace yet", environment.name);
         Failure::new(FailureKind::Invalid, message)
             .hint(format!("agentdeck start {}", environment.name))

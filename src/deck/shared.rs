@@ -25,7 +25,7 @@ use crate::egress::Gateway;
 use crate::engine::{BoxPlan, Engine};
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{EnvironmentId, RepositoryId, SessionId, Timestamp};
+use crate::model::id::{EnvironmentId, SessionId, Timestamp};
 use crate::model::policy::EngineKind;
 use crate::model::repository::Identity;
 use crate::proto::Target;

@@ -306,7 +306,9 @@ pub(super) fn request(
 
 /// The base with all that the user has taken from an environment; `None` when nothing was.
 pub(super) fn taken(shared: &Shared, record: &Record) -> Result<Option<CommitId>, Failure> {
-    let user = UserRepository::discover(&record.environment.repository)?;
+    let user = repository_of(record).and_then(|user| user.head().map(|_| user));
+    // What was taken is not to be seen where the repository is away or its branch is unborn.
+    let Ok(user) = user else { return Ok(None) };
     let opened = open(shared, user)?;
     taking::taken(&opened.user, &opened.store, &opened.journal, &record.environment.id)
 }

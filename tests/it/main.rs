@@ -14,6 +14,7 @@ mod forks;
 mod halves;
 mod history;
 mod honest;
+mod kept;
 mod main_job;
 mod native;
 mod native_ahead;
