@@ -114,11 +114,14 @@ fn no_terminal(error: io::Error) -> Failure {
         .hint("agentdeck needs a terminal; in scripts use its verbs with --json")
 }
 
+/// The events of a connection. Its end may be met more than once, by whoever takes what is ready
+/// and by whoever waits for it.
 fn told(events: Events) -> Told {
-    Box::pin(stream::unfold(events, async |mut events| {
+    let events = stream::unfold(events, async |mut events| {
         let event = events.next().await?;
         Some((event, events))
-    }))
+    });
+    Box::pin(events.fuse())
 }
 
 impl Loop {
@@ -316,4 +319,28 @@ async fn ready<Items: Stream + Unpin>(stream: &mut Items) -> Option<Option<Items
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::conn::{Receiver, Sender};
+    use crate::proto::{ClientMessage, ServerMessage, VERSION};
+
+    #[tokio::test]
+    async fn the_end_of_a_connection_can_be_met_twice() {
+        let (near, far) = tokio::io::duplex(4096);
+        let server = async {
+            let (reader, writer) = tokio::io::split(far);
+            let hello: Option<ClientMessage> = Receiver::new(reader).receive().await.expect("read");
+            assert!(hello.is_some());
+            let welcome = ServerMessage::Welcome { version: VERSION, pid: 1 };
+            Sender::new(writer).send(&welcome).await.expect("sent");
+        };
+        let (connected, ()) = tokio::join!(Client::from_stream(near), server);
+        let (_client, events) = connected.expect("connected");
+        let mut told = told(events);
+        assert_eq!(told.next().await, None);
+        assert_eq!(ready(&mut told).await, Some(None));
+    }
 }
