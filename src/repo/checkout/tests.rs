@@ -140,7 +140,8 @@ fn names(root: &Path) -> Vec<String> {
 
 #[test]
 fn what_is_saved_between_the_look_and_the_write_stays() {
-    let users: [(&str, fn(&Path)); 4] = [
+    type Save = fn(&Path);
+    let users: [(&str, Save); 4] = [
         ("saved", |root| save(root, "f", "the user's")),
         ("written in place", |root| std::fs::write(root.join("f"), "the user's").expect("written")),
         ("made a link", |root| {

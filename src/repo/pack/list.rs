@@ -94,7 +94,7 @@ impl Listing {
         }
         if wanted == Wanted::Everything {
             for pack in owned.packs().filter(|pack| !pack.kept) {
-                for id in pack.ids()? {
+                for id in pack.ids() {
                     walk.visit(id, b"")?;
                 }
             }

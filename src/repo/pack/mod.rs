@@ -105,7 +105,7 @@ fn copy_foreign(bare: &Path, owned: &Owned, mut listing: Listing) -> anyhow::Res
     let together = kept.len() >= PACKS_LIMIT;
     if together {
         for pack in &kept {
-            listing.add_foreign(&pack.ids()?)?;
+            listing.add_foreign(&pack.ids())?;
         }
     }
     let packed = pack(bare, &listing.foreign_file, AS_IT_IS, owned.hash)?;
@@ -178,7 +178,7 @@ fn remove_packed<'o>(
         let _ = fs::remove_dir(fan);
     }
     for pack in former {
-        if pack.path == packed.path || !pack.ids()?.iter().all(|id| packed.contains(id)) {
+        if pack.path == packed.path || !pack.ids().iter().all(|id| packed.contains(id)) {
             continue;
         }
         // Without its index a pack is no pack.

@@ -77,7 +77,7 @@ impl Pack {
         self.index.object_hash()
     }
 
-    pub fn ids(&self) -> anyhow::Result<Vec<ObjectId>> {
-        Ok(self.index.iter().map(|entry| entry.oid).collect())
+    pub fn ids(&self) -> Vec<ObjectId> {
+        self.index.iter().map(|entry| entry.oid).collect()
     }
 }

@@ -30,10 +30,10 @@ impl Fixture {
     /// Opens the store as another server does, after the machine was started again.
     fn restarted(&self) -> (Store, Vec<Damage>) {
         let _ = fs::remove_file(self.store_path().join("boot"));
-        self.opened(Arc::default())
+        self.opened(&Arc::default())
     }
 
-    fn opened(&self, upkeep: Arc<Upkeep>) -> (Store, Vec<Damage>) {
+    fn opened(&self, upkeep: &Arc<Upkeep>) -> (Store, Vec<Damage>) {
         let store = Store::open_with(&self.store_path(), Some(&self.user), upkeep.clone());
         (store.expect("a store"), upkeep.take_damage())
     }
@@ -131,12 +131,12 @@ fn a_ref_that_a_power_cut_emptied_leads_to_the_newest_snapshot_again() {
 fn what_cannot_be_read_is_looked_at_by_the_next_opening() {
     let fixture = taken(2);
     let upkeep = Arc::new(Upkeep::default());
-    let (store, damage) = fixture.opened(upkeep.clone());
+    let (store, damage) = fixture.opened(&upkeep);
     assert_eq!(damage, []);
     fixture.tear(fixture.newest_objects()[0], b"");
     let failed = fixture.take_as(&store, &Touched::Everything, SnapshotCause::Change);
     failed.expect_err("the last one cannot be read");
-    let (store, damage) = fixture.opened(upkeep);
+    let (store, damage) = fixture.opened(&upkeep);
     assert_eq!(damage.len(), 1);
     fixture.whole(&store);
     assert_eq!(fixture.contents(&store), ["base\n", "content 0\n", "content 1\n"]);
@@ -168,7 +168,7 @@ fn nothing_is_judged_while_the_base_cannot_be_read() {
 fn a_milestone_brings_to_the_disk_what_every_opening_wrote() {
     let fixture = taken(0);
     let upkeep = Arc::new(Upkeep::default());
-    let (first, _) = fixture.opened(upkeep.clone());
+    let (first, _) = fixture.opened(&upkeep);
     assert_eq!(upkeep.unsynced.names(), None, "what earlier servers left is not known");
     let milestone = |store: &Store| {
         fixture.take_as(store, &Touched::Everything, SnapshotCause::Decision).expect("taken")
@@ -181,7 +181,7 @@ fn a_milestone_brings_to_the_disk_what_every_opening_wrote() {
     quiet.expect("taken").expect("a change");
     let written = fixture.newest_objects().into_iter().collect();
     assert_eq!(upkeep.unsynced.names(), Some(written));
-    let (second, _) = fixture.opened(upkeep.clone());
+    let (second, _) = fixture.opened(&upkeep);
     assert_eq!(milestone(&second), None, "nothing changed since");
     assert_eq!(upkeep.unsynced.names().map(|names| names.len()), Some(0));
 }
