@@ -44,6 +44,13 @@ impl Refresh {
         idle
     }
 
+    /// Something was done here that an answer on its way does not know of.
+    pub(super) fn outdate(&mut self) {
+        if *self == Self::Asked {
+            *self = Self::AskedAndStale;
+        }
+    }
+
     /// The answer came; whether to ask once more.
     pub(super) fn answered(&mut self) -> bool {
         let stale = *self == Self::AskedAndStale;

@@ -383,6 +383,7 @@ impl App {
         match action {
             Action::Review => {
                 if let Some(request) = view.review() {
+                    view.refresh.outdate();
                     self.send(request, Tag::Quiet);
                 }
             }

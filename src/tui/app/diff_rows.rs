@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::model::diff::{DiffContent, DiffLine, FileDiff, LARGEST, LineKind};
 
-use super::super::widget::line_shown;
+use super::super::widget::{line_shown, line_with_blanks};
 use crate::model::policy::show_bytes;
 
 /// One row of a file's diff, text already safe to show.
@@ -159,11 +159,11 @@ fn unified(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<DiffRo
             _ => rest.iter().take_while(|line| line.kind != LineKind::Context).count(),
         };
         let (block, after) = rest.split_at(block);
-        let mut places: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
+        let mut places: [Vec<(usize, &DiffLine)>; 2] = [Vec::new(), Vec::new()];
         for line in block {
             let (has_old, has_new) = (line.kind != LineKind::Added, line.kind != LineKind::Removed);
             if has_old != has_new {
-                places[usize::from(has_new)].push(rows.len());
+                places[usize::from(has_new)].push((rows.len(), line));
             }
             let (text, hidden) = line_shown(&line.text);
             rows.push(DiffRow::Line {
@@ -181,10 +181,14 @@ fn unified(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<DiffRo
             }
         }
         let [removed, added] = places;
-        for (one, other) in removed.into_iter().zip(added) {
-            for (at, against) in [(one, other), (other, one)] {
-                if let DiffRow::Line { partner, .. } = &mut rows[at] {
+        for ((one, old), (other, new)) in removed.into_iter().zip(added) {
+            let alike = look_alike(old, new);
+            for (at, against, line) in [(one, other, old), (other, one, new)] {
+                if let DiffRow::Line { partner, text, hidden, .. } = &mut rows[at] {
                     *partner = Some(against);
+                    if alike {
+                        (*text, *hidden) = line_with_blanks(&line.text);
+                    }
                 }
             }
         }
@@ -192,19 +196,29 @@ fn unified(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<DiffRo
     }
 }
 
+/// Whether two lines differ in blanks that cannot be told apart on a screen.
+fn look_alike(old: &DiffLine, new: &DiffLine) -> bool {
+    fn visible(line: &DiffLine) -> impl Iterator<Item = &u8> {
+        line.text.iter().filter(|byte| !byte.is_ascii_whitespace())
+    }
+    let shown = |line: &DiffLine| line_shown(&line.text).0;
+    visible(old).eq(visible(new)) && shown(old).trim_end() == shown(new).trim_end()
+}
+
 /// Lines that were removed stand beside those that were added in their place.
 fn side_by_side(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<DiffRow>) {
     let mut rest = lines;
-    let side = |line: &DiffLine, number: &mut u32, changed| {
+    let side = |line: &DiffLine, number: &mut u32, changed, alike: bool| {
         *number += 1;
-        let (text, hidden) = line_shown(&line.text);
+        let show = if alike { line_with_blanks } else { line_shown };
+        let (text, hidden) = show(&line.text);
         PairSide { number: *number - 1, changed, text, hidden }
     };
     while let Some(first) = rest.first() {
         if first.kind == LineKind::Context {
             rows.push(DiffRow::Pair {
-                old: Some(side(first, &mut old, false)),
-                new: Some(side(first, &mut new, false)),
+                old: Some(side(first, &mut old, false, false)),
+                new: Some(side(first, &mut new, false, false)),
             });
             rest = &rest[1..];
             continue;
@@ -218,9 +232,10 @@ fn side_by_side(mut old: u32, mut new: u32, lines: &[DiffLine], rows: &mut Vec<D
             if pair == (None, None) {
                 break;
             }
+            let alike = pair.0.zip(pair.1).is_some_and(|(old, new)| look_alike(old, new));
             rows.push(DiffRow::Pair {
-                old: pair.0.map(|line| side(line, &mut old, true)),
-                new: pair.1.map(|line| side(line, &mut new, true)),
+                old: pair.0.map(|line| side(line, &mut old, true, alike)),
+                new: pair.1.map(|line| side(line, &mut new, true, alike)),
             });
         }
         rest = after;

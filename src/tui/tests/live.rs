@@ -258,3 +258,17 @@ fn the_map_lists_those_that_do_not_fit_where_there_is_no_room_for_a_table() {
     let row = shown.lines().find(|line| line.contains("1 brave-otter")).expect("it is there");
     assert!(row.trim_end_matches('│').trim_end().ends_with("clean   3"), "{row}");
 }
+
+#[test]
+fn lines_that_differ_in_blanks_alone_show_them() {
+    let mut file = sample::diff().files.remove(0);
+    let DiffContent::Text(hunks) = &mut file.content else { panic!("it has lines") };
+    hunks[0].lines[1].text = b"    let cart = 1;".to_vec();
+    hunks[0].lines[2].text = b"\tlet cart = 1; ".to_vec();
+    let app = opened(SMALL, file);
+    let shown = picture(&app);
+    assert!(
+        shown.contains("−    let cart = 1;") && shown.contains("+→   let cart = 1;·"),
+        "{shown}"
+    );
+}

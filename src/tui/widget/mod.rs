@@ -9,5 +9,5 @@ pub(crate) use field::Field;
 pub(crate) use frame::{Frame, Weight, inside};
 pub(crate) use source::{Source, source_line};
 pub(crate) use text::{
-    age, clear, fit, fit_end, foreign, left_and_right, line_shown, line_text, put,
+    age, clear, fit, fit_end, foreign, left_and_right, line_shown, line_text, line_with_blanks, put,
 };

@@ -24,21 +24,46 @@ pub(crate) fn line_text(bytes: &[u8]) -> String {
     line_shown(bytes).0
 }
 
+/// Whether blanks are seen as such.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blanks {
+    Blank,
+    Marked,
+}
+
+/// As [`line_shown`], tabs and blanks at the end marked: for lines that nothing else tells apart.
+pub(crate) fn line_with_blanks(bytes: &[u8]) -> (String, Vec<Range<usize>>) {
+    shown(bytes, Blanks::Marked)
+}
+
 /// The same, with the places of what stands for characters that cannot be seen: a line that spells
 /// such a place out in letters is another one.
 pub(crate) fn line_shown(bytes: &[u8]) -> (String, Vec<Range<usize>>) {
+    shown(bytes, Blanks::Blank)
+}
+
+fn shown(bytes: &[u8], blanks: Blanks) -> (String, Vec<Range<usize>>) {
     // The end of a line as some systems have it hides nothing.
     let (bytes, end) = match bytes.strip_suffix(b"\r") {
         Some(rest) => (rest, "\\r"),
         None => (bytes, ""),
     };
     let mut text = String::with_capacity(bytes.len() + end.len());
+    let trailing = bytes.len() - bytes.trim_ascii_end().len();
+    let bytes = if blanks == Blanks::Marked { &bytes[..bytes.len() - trailing] } else { bytes };
     let (mut hidden, mut column) = (Vec::new(), 0);
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             let start = text.len();
             match character {
-                '\t' => text.extend(std::iter::repeat_n(' ', TAB - column % TAB)),
+                '\t' => {
+                    let columns = TAB - column % TAB;
+                    column += columns;
+                    let marked = blanks == Blanks::Marked;
+                    text.push(if marked { '→' } else { ' ' });
+                    text.extend(std::iter::repeat_n(' ', columns - 1));
+                    continue;
+                }
                 character if hides_or_steers(character) => {
                     text.extend(character.escape_unicode());
                     hidden.push(start..text.len());
@@ -58,6 +83,9 @@ pub(crate) fn line_shown(bytes: &[u8]) -> (String, Vec<Range<usize>>) {
             hidden.push(start..text.len());
             column += text.len() - start;
         }
+    }
+    if blanks == Blanks::Marked {
+        text.extend(std::iter::repeat_n('·', trailing));
     }
     text.push_str(end);
     (text, hidden)
@@ -161,6 +189,12 @@ mod tests {
         let place = text.find("\\u").expect("it is spelt out");
         assert_eq!(text, "é   x\\u{200b}y \\u{200b}");
         assert_eq!(hidden, [place..place + "\\u{200b}".len()]);
+    }
+
+    #[test]
+    fn blanks_are_marked_where_nothing_else_tells_two_lines_apart() {
+        assert_eq!(line_with_blanks(b"\ta b \t").0, "→   a b··");
+        assert_eq!(line_with_blanks(b"    a b").0, "    a b");
     }
 
     #[test]
