@@ -272,3 +272,22 @@ fn lines_that_differ_in_blanks_alone_show_them() {
         "{shown}"
     );
 }
+
+#[test]
+fn a_pair_that_is_not_judged_is_not_said_to_have_nothing_in_common() {
+    let mut app = sample::deck(Size { columns: 120, rows: 40 });
+    sample::predict(&mut app);
+    app.environments[1].prediction = None;
+    type_keys(&mut app, "M");
+    let shown = picture(&app);
+    let row = shown.lines().find(|line| line.contains("2 calm-heron")).expect("it is there");
+    assert!(row.contains("…       ?     ?  ·  ·  ·"), "{row}");
+}
+
+#[test]
+fn an_answer_that_does_not_know_of_a_review_is_asked_for_again() {
+    let mut app = opened(SMALL, file(9, &[10]));
+    type_keys(&mut app, "r");
+    let asked = tell(&mut app, Tag::Refresh, outline(9));
+    assert_eq!(asked.iter().find_map(reads), Some((&DiffSide::Newest, Detail::Counted)));
+}

@@ -218,12 +218,14 @@ fn lane(app: &App, environment: &Environment, width: u16, oldest: Timestamp) -> 
 fn pairs(app: &App, environment: &Environment) -> Vec<Span<'static>> {
     let theme = app.settings.theme;
     let known = environment.prediction.as_ref().map_or(&[][..], |found| &found.siblings);
+    let changed = |environment: &Environment| environment.divergence.change.files > 0;
     let sign = |other: &Environment| {
         let sibling = known.iter().find(|sibling| sibling.environment == other.id);
         match sibling.map(|sibling| &sibling.fit) {
             _ if other.id == environment.id => (" ", theme.quiet()),
             Some(fit) if fit.conflicts > 0 => ("≠", theme.caution()),
             Some(fit) if fit.overlap > 0 => ("+", theme.good()),
+            None if changed(environment) && changed(other) => ("?", theme.quiet()),
             _ => ("·", theme.quiet()),
         }
     };
