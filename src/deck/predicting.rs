@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::shared::{Shared, blocking};
 use super::state::Report;
@@ -16,6 +16,8 @@ use crate::repo::{self, UserRepository};
 
 /// Between two looks at the user's branch, which costs the reading of two small files.
 const LOOK: Duration = Duration::from_millis(600);
+/// What could not be judged is left alone this long, unless a snapshot is taken.
+const REST: Duration = Duration::from_secs(5);
 /// Snapshots of several environments often come together.
 const GATHER: Duration = Duration::from_millis(50);
 /// Environments of a repository that are compared with each other: pairs grow with the square.
@@ -28,6 +30,8 @@ struct Known {
     predictor: Arc<Mutex<Predictor>>,
     judged: Option<Judged>,
     user: Option<Arc<UserRepository>>,
+    /// Until when it rests after a failure.
+    rests: Option<Instant>,
 }
 
 /// What a judgement depends on.
@@ -61,8 +65,12 @@ pub(super) async fn follow(shared: Arc<Shared>) {
         known.retain(|repository, _| repositories.contains_key(repository));
         for (repository, views) in repositories {
             let entry = known.entry(repository.clone()).or_default();
+            if !moved && entry.rests.is_some_and(|until| Instant::now() < until) {
+                continue;
+            }
             match round(&shared, &repository, views, (entry, moved)).await {
                 Ok(found) => {
+                    entry.rests = None;
                     for Found { environment, behind, prediction } in found {
                         let prediction = Box::new(prediction);
                         let report = Report::Predicted { behind, prediction };
@@ -72,6 +80,7 @@ pub(super) async fn follow(shared: Arc<Shared>) {
                 // The repository may be away, or in the middle of something of git's own.
                 Err(failure) => {
                     entry.user = None;
+                    entry.rests = Some(Instant::now() + REST);
                     tracing::debug!(repository = %repository.display(), "not judged: {failure}");
                 }
             }
