@@ -163,7 +163,7 @@ fn characters_that_hide_are_marked_where_they_are() {
         .content()
         .iter()
         .filter(|cell| cell.modifier.contains(ratatui::style::Modifier::REVERSED))
-        .map(|cell| cell.symbol())
+        .map(ratatui::buffer::Cell::symbol)
         .collect();
     assert_eq!(marked, "\\u{202e}");
 }

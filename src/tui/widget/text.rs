@@ -188,7 +188,7 @@ mod tests {
         let (text, hidden) = line_shown("é\tx\u{200b}y \\u{200b}".as_bytes());
         let place = text.find("\\u").expect("it is spelt out");
         assert_eq!(text, "é   x\\u{200b}y \\u{200b}");
-        assert_eq!(hidden, [place..place + "\\u{200b}".len()]);
+        assert_eq!(hidden, vec![Range { start: place, end: place + "\\u{200b}".len() }]);
     }
 
     #[test]
