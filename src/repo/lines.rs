@@ -1,7 +1,7 @@
 //! Which lines of two texts belong together, and the hunks that follow from it.
 //!
-//! Knows bytes only: the algorithm is git's histogram with the indent heuristic, a line includes its
-//! newline, and a text is what git takes for one.
+//! Knows bytes only: the algorithm is git's histogram with the indent heuristic, for long texts Myers',
+//! a line includes its newline, and a text is what git takes for one.
 
 use std::ops::Range;
 
@@ -11,6 +11,10 @@ use crate::model::diff::{DiffLine, Hunk, LineKind};
 
 /// Lines of unchanged text shown around a change, as git has it.
 const CONTEXT: u32 = 3;
+
+/// Lines of both texts above which histograms are not used: they cost a pass over what is left for
+/// every stretch that differs, half a minute where every third of 100,000 lines does.
+const MANY: usize = 20_000;
 
 /// How far git looks for a NUL byte before it takes a file for text.
 const BINARY_PROBE: usize = 8000;
@@ -32,7 +36,9 @@ pub(super) struct Span {
 impl Changes {
     pub(super) fn between(old: &[u8], new: &[u8]) -> Self {
         let input = InternedInput::new(old, new);
-        let diff = diff_with_slider_heuristics(Algorithm::Histogram, &input);
+        let many = input.before.len() + input.after.len() > MANY;
+        let algorithm = if many { Algorithm::Myers } else { Algorithm::Histogram };
+        let diff = diff_with_slider_heuristics(algorithm, &input);
         Self {
             old_lines: input.before.len() as u32,
             new_lines: input.after.len() as u32,
@@ -183,6 +189,21 @@ mod tests {
         );
         assert_eq!(shape(old, &old.replace("3\n", "x\n").replace("10\n", "y\n")).len(), 1);
         assert_eq!(shape(old, &old.replacen("2\n", "x\n", 1).replace("10\n", "y\n")).len(), 2);
+    }
+
+    #[test]
+    fn long_texts_with_many_changes_are_compared_line_by_line() {
+        let text = |changed: &str| -> String {
+            let line = |number: usize| match number % 3 {
+                0 => format!("{number},a line{changed}\n"),
+                _ => format!("{number},a line\n"),
+            };
+            (0..MANY).map(line).collect()
+        };
+        let (old, new) = (text(""), text(" changed"));
+        let changes = Changes::between(old.as_bytes(), new.as_bytes());
+        let lines = MANY.div_ceil(3) as u64;
+        assert_eq!((changes.added(), changes.removed()), (lines, lines));
     }
 
     #[test]
