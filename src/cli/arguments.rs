@@ -12,7 +12,7 @@ use crate::model::policy::{
     Aspect, EngineKind, HostPort, ImageSource, NetworkMode, parse_bytes, parse_processors,
 };
 
-pub(super) use taking::{Apply, Merge};
+pub(super) use taking::{Apply, Merge, PullRequest, Resolve};
 
 /// Mission control for many coding agents: live panes, isolated environments, snapshots you can undo.
 ///
@@ -58,8 +58,12 @@ pub(super) enum Verb {
     Compare(Compare),
     /// Write an environment's changes, or some of them, into your working tree
     Apply(Apply),
-    /// Make a merge commit of an environment's changes on your branch
+    /// Bring an environment's changes onto your branch: a merge commit, or --squash, or --rebase
     Merge(Merge),
+    /// Merge your branch in an environment's box, and open a shell there where it conflicts
+    Resolve(Resolve),
+    /// Push an environment's work as a branch, and open a pull request where gh or glab is there
+    Pr(PullRequest),
     /// Throw an environment away; undo brings it back
     Discard(Discard),
     /// Take back the last apply, merge, restore or discard in this repository

@@ -7,7 +7,7 @@ use super::arguments::{Apply, Merge, Restore};
 use super::context::{Context, unexpected};
 use super::output::files;
 use crate::client::Client;
-use crate::model::decision::{Decision, DecisionKind, Portion};
+use crate::model::decision::{Decision, DecisionKind, MergeStyle, Portion};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
 use crate::proto::{Reply, Request};
@@ -58,8 +58,35 @@ fn inside(root: &Path, path: &Path) -> Result<RepoPath, Failure> {
 
 pub(super) async fn merge(context: &Context, options: Merge) -> Result<(), Failure> {
     let client = context.client().await?;
-    let request = |target| Request::Merge { target, message: options.message.clone() };
-    report(context, &decided(context.ask(&client, &options.name, request).await?)?)
+    let style = match (options.squash, options.rebase) {
+        (true, _) => MergeStyle::Squash,
+        (_, true) => MergeStyle::Rebase,
+        _ => MergeStyle::Commit,
+    };
+    let mut message = options.message.clone();
+    if options.edit {
+        let draft = match message {
+            Some(message) => message,
+            None => draft(context, &client, &options.name, style).await?,
+        };
+        message = Some(super::edit::message(&options.name, style, &draft).await?);
+    }
+    let request = |target| Request::Merge { target, style, message: message.clone() };
+    let decision = decided(context.ask(&client, &options.name, request).await?)?;
+    report(context, &decision)
+}
+
+pub(super) async fn draft(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    style: MergeStyle,
+) -> Result<String, Failure> {
+    match context.ask(client, name, |target| Request::DraftMerge { target }).await? {
+        Reply::MergeDraft(draft) if style == MergeStyle::Rebase => Ok(draft.rest),
+        Reply::MergeDraft(draft) => Ok(draft.message),
+        other => Err(unexpected(&other)),
+    }
 }
 
 pub(super) async fn restore(context: &Context, options: &Restore) -> Result<(), Failure> {
@@ -114,7 +141,11 @@ pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failu
             }
             _ => format!("applied {name} to your working tree: {count}"),
         },
-        (false, DecisionKind::Merge) => format!("merged {name} as {commit}"),
+        (false, DecisionKind::Merge) => match decision.style {
+            MergeStyle::Commit => format!("merged {name} as {commit}"),
+            MergeStyle::Squash => format!("merged {name} as one commit, {commit}"),
+            MergeStyle::Rebase => format!("rebased {name} onto your branch, now at {commit}"),
+        },
         (false, DecisionKind::Discard) => format!("discarded {name}"),
         (false, DecisionKind::Restore) => {
             let snapshot = decision.snapshot.as_ref().map_or("", |snapshot| snapshot.short());
@@ -122,6 +153,10 @@ pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failu
         }
     });
     if !decision.undone {
+        if let (Some(words), Some(first)) = (decision.skipped_hooks(), decision.hooks.first()) {
+            output.say(&words);
+            output.next(&format!("{} runs it in the box", decision.run_in_box(first)));
+        }
         output.next("agentdeck undo takes it back");
     }
     Ok(())

@@ -14,6 +14,7 @@ mod demo;
 mod diff;
 mod discard;
 mod doctor;
+mod edit;
 mod exec;
 mod fork;
 mod forward;
@@ -27,6 +28,8 @@ mod network;
 mod new;
 mod output;
 mod ports;
+mod pr;
+mod resolve;
 mod sample;
 mod save;
 mod selftest;
@@ -120,6 +123,8 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Compare(options) => done(compare::run(&context, &options).await),
         Verb::Apply(options) => done(decide::apply(&context, &options).await),
         Verb::Merge(options) => done(decide::merge(&context, options).await),
+        Verb::Resolve(options) => done(resolve::run(&context, options).await),
+        Verb::Pr(options) => done(pr::run(&context, options).await),
         Verb::Discard(options) => done(discard::run(&context, &options).await),
         Verb::Undo => done(decide::undo(&context).await),
         Verb::Trash(options) => done(trash::run(&context, &options).await),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::deciding;
-use super::exec;
 use super::jobs::Snapshotter;
 use super::making::{self, FirstLook};
 use super::moments;
@@ -21,7 +20,7 @@ use crate::model::diff::{Detail, Diff};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
-use crate::model::path::{RepoPath, printable};
+use crate::model::path::RepoPath;
 use crate::model::policy::{Capabilities, EngineKind, EngineReport};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::Screen;
@@ -29,10 +28,6 @@ use crate::model::snapshot::{Skipped, Snapshot, SnapshotCause};
 use crate::proto::{DiffSide, Freshness, Inspection, Reply, Request, ServerStatus, Target};
 use crate::repo::{self, Store, UserRepository};
 
-/// Reading the agent's commit messages starts git in the box.
-const MESSAGES_DEADLINE: Duration = Duration::from_secs(10);
-/// What a merge message may quote of the agent's own, in bytes.
-const MESSAGES_BYTES: usize = 16 << 10;
 /// What a box uses is a courtesy that must not hold up the rest.
 const USAGE_DEADLINE: Duration = Duration::from_secs(3);
 /// Probing talks to a daemon that may be stalled.
@@ -263,21 +258,6 @@ pub(super) async fn compare_file(
         repo::compare::file(store, &base, &attempts, &path)
     });
     Ok(Reply::AlignedFile(aligned.await?))
-}
-
-/// The message for the agent's work: its own messages where it made commits, made printable.
-pub(super) async fn draft_message(shared: &Arc<Shared>, record: &Record) -> String {
-    let environment = &record.environment;
-    let range = format!("{}..HEAD", environment.base);
-    let command = ["git", "log", "--reverse", "--format=%B", &range];
-    let messages = exec::capture(shared, record, &command, MESSAGES_BYTES, MESSAGES_DEADLINE).await;
-    let messages = messages.unwrap_or_default();
-    let lines = messages.split(|byte| *byte == b'\n').map(printable);
-    let body = lines.collect::<Vec<_>>().join("\n");
-    match body.trim() {
-        "" => format!("Changes by {}", environment.agent),
-        messages => messages.to_owned(),
-    }
 }
 
 pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Inspection, Failure> {

@@ -14,9 +14,9 @@ use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
-    Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, jobs, naming,
-    network, packing, ports, predicting, queries, recover, restoring, saving, shells, taking,
-    trash, usage,
+    Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, holding, jobs, merging,
+    naming, network, packing, ports, predicting, queries, recover, resolving, restoring, saving,
+    shells, taking, trash, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -476,8 +476,8 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
         Request::Apply { target, portion, snapshot } => {
             taking::apply(shared, target, portion, snapshot).await.map(decided)
         }
-        Request::Merge { target, message } => {
-            taking::merge(shared, target, message).await.map(decided)
+        Request::Merge { target, style, message } => {
+            merging::merge(shared, target, style, message).await.map(decided)
         }
         Request::RestoreEnvironment { target, snapshot } => {
             restoring::restore(shared, target, &snapshot).await.map(decided)
@@ -489,10 +489,11 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
         Request::ListDecisions { repository } => {
             taking::decisions(shared, repository).await.map(Reply::Decisions)
         }
-        Request::DraftMergeMessage { target } => {
-            let record: Record = shared.resolve(target).await?;
-            Ok(Reply::MergeMessage(queries::draft_message(shared, &record).await))
+        Request::Resolve { target } => resolving::resolve(shared, target).await,
+        Request::Offer { target, style, message } => {
+            merging::offer(shared, target, style, message).await
         }
+        Request::DraftMerge { target } => merging::draft(shared, target).await,
         other => trash::answer(shared, other).await,
     }
 }

@@ -12,12 +12,12 @@ use super::Message;
 use super::deciding::{repository_of, settled};
 use super::keeping;
 use super::making::FirstLook;
-use super::queries::{draft_message, head};
-use super::restoring;
+use super::queries::head;
 use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report, being_made};
 use super::step::{Step, reached};
 use super::trash;
+use super::{resolving, restoring};
 use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
@@ -52,32 +52,15 @@ pub(super) async fn apply(
         Some(snapshot) => snapshot,
         None => head(shared, &record).await?,
     };
+    let base = resolving::base(shared, &record, &head).await?;
+    let hinted = resolving::hinted(&record);
     let decided = decide(shared.clone(), record, move |opened, record| {
         // Only what is a snapshot: a client may name anything.
         history::one(&opened.store, &head)?;
-        let request = TakeRequest { portion, ..request(opened, record, head)? };
+        let request = TakeRequest { portion, base, ..request(opened, record, head)? };
         taking::apply(&opened.user, &opened.store, &opened.journal, &request)
     });
-    Ok(publish(shared, decided.await?))
-}
-
-pub(super) async fn merge(
-    shared: &Arc<Shared>,
-    target: Target,
-    message: Option<String>,
-) -> Result<Decision, Failure> {
-    let record = settled(shared, target).await?;
-    let head = head(shared, &record).await?;
-    let message = match message {
-        Some(message) => message,
-        None => draft_message(shared, &record).await,
-    };
-    let decided = decide(shared.clone(), record, move |opened, record| {
-        let request = request(opened, record, head)?;
-        let identity = opened.user.identity();
-        taking::merge(&opened.user, &opened.store, &opened.journal, &request, &message, &identity)
-    });
-    Ok(publish(shared, decided.await?))
+    Ok(publish(shared, decided.await.map_err(hinted)?))
 }
 
 /// Stops the box, takes a last snapshot, and moves everything of the environment into the trash.
@@ -327,7 +310,7 @@ pub(super) async fn decide(
     .await
 }
 
-fn open(shared: &Shared, user: UserRepository) -> Result<Opened, Failure> {
+pub(super) fn open(shared: &Shared, user: UserRepository) -> Result<Opened, Failure> {
     let directory = shared.layout.repository(user.id());
     let store = shared.store_of(&user)?;
     let journal = Journal::open(&journal_directory(&directory))?;

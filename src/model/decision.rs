@@ -27,6 +27,79 @@ pub struct Decision {
     /// How much of it was taken by an apply.
     #[serde(default)]
     pub portion: Portion,
+    /// What of a merge the branch shows.
+    #[serde(default)]
+    pub style: MergeStyle,
+    /// Hooks of the repository that git would have run for a merge; we run none.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
+}
+
+/// A hook that did not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    pub name: String,
+    /// From the working tree's root where it lies beneath it.
+    pub path: PathBuf,
+}
+
+impl Decision {
+    /// How to run a hook that did not run where it can do no harm, as commands.
+    pub fn run_in_box(&self, hook: &Hook) -> String {
+        let (name, path) = (&self.name, hook.path.display());
+        if hook.path.is_relative() && !hook.path.starts_with(".git") {
+            // The box has it, as the agent left it.
+            return format!("agentdeck exec {name} -- ./{path}");
+        }
+        let there = format!("/tmp/{}", hook.name);
+        format!("agentdeck cp {path} {name}:{there} && agentdeck exec {name} -- {there}")
+    }
+
+    /// The hooks that did not run, in words; `None` where there are none.
+    pub fn skipped_hooks(&self) -> Option<String> {
+        let names: Vec<&str> = self.hooks.iter().map(|hook| hook.name.as_str()).collect();
+        match names.as_slice() {
+            [] => None,
+            [one] => Some(format!("1 hook did not run: {one}")),
+            names => Some(format!("{} hooks did not run: {}", names.len(), names.join(", "))),
+        }
+    }
+}
+
+/// What a merge leaves on the branch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MergeStyle {
+    /// A commit of both sides.
+    #[default]
+    Commit,
+    /// One commit of its own.
+    Squash,
+    /// The agent's own commits one after the other, and one of what it did not commit.
+    Rebase,
+}
+
+impl MergeStyle {
+    pub const ALL: [Self; 3] = [Self::Commit, Self::Squash, Self::Rebase];
+
+    /// For people: what is made.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Commit => "merge commit",
+            Self::Squash => "squash",
+            Self::Rebase => "rebase",
+        }
+    }
+}
+
+/// What a merge would say if nothing else is said, before it is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeDraft {
+    pub message: String,
+    /// The first lines of the agent's own commits, oldest first.
+    pub commits: Vec<String>,
+    /// For a rebase: the message of what the agent did not commit.
+    pub rest: String,
 }
 
 /// How much of an environment's work is taken.

@@ -48,6 +48,8 @@ pub enum SnapshotCause {
     Decision,
     /// A person asked for it.
     Manual,
+    /// The workspace before the user's branch was merged there.
+    BeforeMerge,
     /// The workspace before it was taken back to an earlier snapshot.
     BeforeRestore,
     /// The workspace after that, or after it was undone.
@@ -55,13 +57,14 @@ pub enum SnapshotCause {
 }
 
 impl SnapshotCause {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Base,
         Self::Change,
         Self::Command,
         Self::Takeover,
         Self::Decision,
         Self::Manual,
+        Self::BeforeMerge,
         Self::BeforeRestore,
         Self::Restore,
     ];
@@ -75,6 +78,7 @@ impl SnapshotCause {
             Self::Takeover => "takeover",
             Self::Decision => "decision",
             Self::Manual => "manual",
+            Self::BeforeMerge => "before-merge",
             Self::BeforeRestore => "before-restore",
             Self::Restore => "restore",
         }

@@ -1,5 +1,6 @@
 //! What clients and the server say to each other. `wire` alone knows how it looks as bytes.
 
+mod answer;
 pub mod conn;
 pub mod wire;
 
@@ -8,12 +9,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::model::comparison::{AlignedFile, Comparison};
-use crate::model::decision::{Decision, Portion};
+use crate::model::decision::{Decision, MergeDraft, MergeStyle, Portion};
 use crate::model::destination::HostPort;
 use crate::model::diff::{Detail, Diff, FileDiff, FileSide, Reach, ReviewMark, Whitespace};
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::failure::Failure;
-use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
+use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId};
 use crate::model::input::Input;
 use crate::model::listener::Listener;
 use crate::model::path::RepoPath;
@@ -22,6 +23,8 @@ use crate::model::repository::RepositoryState;
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::model::snapshot::{Skipped, Snapshot};
 use crate::model::trash::Discarded;
+
+pub use answer::{Inspection, Resolution, ServerStatus};
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const VERSION: u32 = 4;
@@ -291,14 +294,28 @@ pub enum Request {
         /// Left out, the workspace as it is now; for what was seen, the one that was seen.
         snapshot: Option<CommitId>,
     },
-    /// Makes a merge commit on the user's current branch; answered with `Decided`.
+    /// Brings the environment's work onto the user's current branch; answered with `Decided`.
     Merge {
         target: Target,
+        style: MergeStyle,
         message: Option<String>,
     },
-    /// The message a merge would have if none is given, made from the agent's own commits.
-    DraftMergeMessage {
+    /// What a merge would say if nothing is given, made from the agent's own commits; answered with
+    /// `MergeDraft`.
+    DraftMerge {
         target: Target,
+    },
+    /// Merges the user's branch in the environment's box; answered with `Resolution`.
+    Resolve {
+        target: Target,
+    },
+    /// Puts the environment's work into the user's repository as commits on its base that nothing
+    /// refers to, to be pushed; answered with `Offered`.
+    Offer {
+        target: Target,
+        /// `Rebase` keeps the agent's own commits, `Squash` makes one.
+        style: MergeStyle,
+        message: Option<String>,
     },
     Discard {
         target: Target,
@@ -393,38 +410,15 @@ pub enum Reply {
     Decisions(Vec<Decision>),
     Trash(Vec<Discarded>),
     Usage(Vec<(EnvironmentId, Usage)>),
-    MergeMessage(String),
+    MergeDraft(Box<MergeDraft>),
+    Resolution(Box<Resolution>),
+    Offered {
+        commit: CommitId,
+        message: String,
+    },
     RepositoryState(RepositoryState),
     Engines(Vec<EngineReport>),
     ServerStatus(ServerStatus),
-}
-
-/// Everything the deck knows of one environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inspection {
-    pub environment: Environment,
-    pub workspace: PathBuf,
-    pub state_directory: PathBuf,
-    /// The host's process id of the box's first process.
-    pub init_pid: Option<u32>,
-    /// What the box uses at this moment.
-    pub usage: Option<Usage>,
-    pub shim_version: Option<u32>,
-    /// The ports that its programs listen on.
-    #[serde(default)]
-    pub listeners: Vec<Listener>,
-    /// How changes are noticed: `watching` or why it is polling.
-    pub watch: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerStatus {
-    pub pid: u32,
-    pub version: String,
-    pub home: PathBuf,
-    pub started: Timestamp,
-    pub environments: u32,
-    pub clients: u32,
 }
 
 /// What happened, told to every client that follows it.

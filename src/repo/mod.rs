@@ -12,6 +12,7 @@ pub mod divergence;
 pub mod history;
 pub mod ignored;
 pub mod left_out;
+pub mod onto;
 pub mod pack;
 pub mod predict;
 pub mod snapshot;

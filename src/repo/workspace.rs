@@ -18,7 +18,7 @@ use super::private::Private;
 use super::store::Store;
 use super::user::UserRepository;
 use super::{
-    carry, heads, history, left_out, object, pin, populate, private, refs, snapshot, stat,
+    carry, heads, history, left_out, object, onto, pin, populate, private, refs, snapshot, stat,
 };
 
 /// Where the two directories of an environment are made. Neither may hold anything yet.
@@ -299,6 +299,7 @@ fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
     }
     stat::forget(store, environment);
     carry::forget(store, environment);
+    onto::forget(store, environment);
     left_out::forget(store, environment);
     heads::forget(store, environment);
     Ok(())

@@ -31,6 +31,7 @@ mod ports;
 mod second_layer;
 mod selftest;
 mod survival;
+mod taking;
 mod tidy;
 mod trash;
 mod tui;

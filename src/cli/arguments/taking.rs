@@ -28,7 +28,53 @@ fn parse_hunk(text: &str) -> Result<(u32, u32), String> {
 pub(in crate::cli) struct Merge {
     /// The environment's name, or its id
     pub name: String,
-    /// The commit's message; made from the agent's own commits when left out
+    /// One commit instead of a merge commit
+    #[arg(long, conflicts_with = "rebase")]
+    pub squash: bool,
+    /// The agent's own commits on top of your branch, and one of what it did not commit
+    #[arg(long)]
+    pub rebase: bool,
+    /// The commit's message, of --rebase for what was not committed; made from the agent's own
+    /// commits when left out
     #[arg(short, long)]
     pub message: Option<String>,
+    /// Edit the message first, with $GIT_EDITOR, $VISUAL or $EDITOR; an empty one cancels
+    #[arg(short, long)]
+    pub edit: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PullRequest {
+    /// The environment's name, or its id
+    pub name: String,
+    /// Where to push; your branch's own remote when left out
+    #[arg(long)]
+    pub remote: Option<String>,
+    /// The branch's name there; agentdeck/NAME when left out
+    #[arg(long)]
+    pub branch: Option<String>,
+    /// One commit, without the agent's own ones
+    #[arg(long)]
+    pub squash: bool,
+    /// Replace what the branch has
+    #[arg(long)]
+    pub force: bool,
+    /// What it is about; made from the agent's own commits when left out
+    #[arg(short, long)]
+    pub message: Option<String>,
+    /// Edit that first; an empty one cancels
+    #[arg(short, long)]
+    pub edit: bool,
+    /// Push only
+    #[arg(long)]
+    pub push_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Resolve {
+    /// The environment's name, or its id
+    pub name: String,
+    /// Open no shell
+    #[arg(long)]
+    pub no_shell: bool,
 }

@@ -10,7 +10,7 @@ use super::cast::Cast;
 use super::running::Side;
 use super::verdict::{Control, Shown};
 use crate::cli::sample;
-use crate::model::decision::Portion;
+use crate::model::decision::{MergeStyle, Portion};
 use crate::model::diff::Detail;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{DiffSide, Reply, Request, Target};
@@ -98,7 +98,9 @@ async fn verbs(cast: &Cast<'_>) -> Result<String, Failure> {
     diff.write_unified(&mut patch);
     let mut told = String::from_utf8_lossy(&patch).into_owned();
     let apply = Request::Apply { target: target(), portion: Portion::All, snapshot: None };
-    for request in [apply, Request::Merge { target: target(), message: None }] {
+    for request in
+        [apply, Request::Merge { target: target(), style: MergeStyle::Commit, message: None }]
+    {
         match client.request(request).await {
             Ok(Reply::Decided(decision)) => {
                 told.push_str(&format!("{decision:?}"));

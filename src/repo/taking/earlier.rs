@@ -7,6 +7,7 @@ use gix::bstr::BStr;
 use gix::objs::tree::{Editor, EntryKind};
 
 use super::super::checkout::{Found, WorkingTree};
+use super::super::diff::{self, Renames};
 use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
@@ -23,6 +24,8 @@ use crate::model::snapshot::{Snapshot, SnapshotCause};
 /// What applies and merges of one environment have brought to the user.
 #[derive(Default)]
 pub(super) struct Earlier {
+    /// The snapshot of the newest merge that the branch holds.
+    merged: Option<CommitId>,
     /// The base with all that was taken, as a snapshot or a tree; `None` when nothing was.
     pub(super) taken: Option<CommitId>,
     /// What applies that no merge followed have left in the working tree.
@@ -53,7 +56,8 @@ impl Earlier {
                 }
                 DecisionKind::Merge if decision.commit.as_ref().is_some_and(holds) => {
                     earlier.states.clear();
-                    earlier.taken = decision.snapshot;
+                    earlier.taken.clone_from(&decision.snapshot);
+                    earlier.merged = decision.snapshot;
                 }
                 DecisionKind::Merge | DecisionKind::Discard | DecisionKind::Restore => {}
             }
@@ -136,15 +140,39 @@ impl Earlier {
         user: &mut Users<'_, '_, '_>,
         base: ObjectId,
     ) -> Result<Ground, Failure> {
-        let Some(taken) = &self.taken else {
-            return Ok(Ground { ancestor: base, ours: user.head });
-        };
-        let taken = object::tree_of(user.objects, taken)?;
         let changed = self.changed_since(user.tree)?;
-        let gone = user.without_held(base, taken, &changed)?;
-        let ancestor = as_in(user.store, taken, base, &gone)?;
         let standing = self.states.keys().filter(|path| !changed.contains(*path));
-        Ok(Ground { ancestor, ours: user.overlay(standing)? })
+        let standing: BTreeSet<RepoPath> = standing.cloned().collect();
+        let ancestor = self.without_gone(user, base, &standing)?;
+        Ok(Ground { ancestor, ours: user.overlay(&standing)? })
+    }
+
+    /// The base with all that was taken and `HEAD` holds, which is what a merge starts from.
+    pub(super) fn committed(
+        &self,
+        user: &mut Users<'_, '_, '_>,
+        base: ObjectId,
+    ) -> Result<ObjectId, Failure> {
+        self.without_gone(user, base, &BTreeSet::new())
+    }
+
+    /// What was taken, but for paths that neither stand in the working tree nor are in `HEAD`.
+    fn without_gone(
+        &self,
+        user: &mut Users<'_, '_, '_>,
+        base: ObjectId,
+        standing: &BTreeSet<RepoPath>,
+    ) -> Result<ObjectId, Failure> {
+        let tree = |commit: &CommitId| object::tree_of(user.objects, commit);
+        // A merge is on the branch for good, whatever was made of it there since.
+        let base = self.merged.as_ref().map_or(Ok(base), tree)?;
+        let taken = self.taken.as_ref().map_or(Ok(base), tree)?;
+        let mut paths: BTreeSet<RepoPath> = self.states.keys().cloned().collect();
+        let changes = diff::changes(user.objects, base, taken, Renames::Ignore)?;
+        paths.extend(changes.into_iter().map(|change| change.path));
+        paths.retain(|path| !standing.contains(path));
+        let gone = user.without_held(base, taken, &paths)?;
+        as_in(user.store, taken, base, &gone)
     }
 }
 
@@ -218,10 +246,7 @@ impl Users<'_, '_, '_> {
     }
 
     /// The user's tree with what stands at these paths of the working tree.
-    fn overlay<'p>(
-        &mut self,
-        paths: impl Iterator<Item = &'p RepoPath>,
-    ) -> Result<ObjectId, Failure> {
+    fn overlay(&mut self, paths: &BTreeSet<RepoPath>) -> Result<ObjectId, Failure> {
         let objects = self.objects;
         let mut editor = objects.edit_tree(self.head).map_err(failed("edit a tree"))?;
         for path in paths {

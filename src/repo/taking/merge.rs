@@ -1,7 +1,9 @@
-//! Making a merge commit of an environment's work on the user's branch.
+//! Bringing an environment's work onto the user's branch: a merge commit, one commit, or several.
 
 use gix::ObjectId;
 
+use super::super::checkout::check_name;
+use super::super::diff::{self, Renames};
 use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
@@ -9,30 +11,44 @@ use super::super::store::Store;
 use super::super::user::UserRepository;
 use super::TakeRequest;
 use super::apply::nothing_to_take;
-use super::earlier::{Earlier, holds};
+use super::earlier::{Earlier, Users, holds};
+use super::hooks;
 use super::index::staged_otherwise;
 use super::journal::Journal;
 use super::objects::{Transfer, commit, signature};
 use super::perform::Site;
 use super::plan::{Planner, would_overwrite};
+use super::rebase::{self, Growing};
 use super::record::{Move, Record, Step, digest};
 use super::sound::check_tree;
-use crate::model::decision::{Decision, DecisionKind};
+use crate::model::decision::{Decision, DecisionKind, MergeStyle};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::path::RepoPath;
 use crate::model::repository::Identity;
 
-/// Merges `head` into the branch that is checked out: its parents are the user's `HEAD` and one
-/// commit, with the message, that stands for the environment's work. That commit's parent is the
-/// base, or the commit of an earlier merge of the same environment that the branch still holds.
+/// How a merge is made.
+#[derive(Clone, Debug)]
+pub struct Merging {
+    pub style: MergeStyle,
+    /// Of the one commit that is the user's; of a rebase, of what the agent did not commit.
+    pub message: String,
+    pub identity: Identity,
+    /// For a rebase: the agent's own commits as git prints them.
+    pub commits: Vec<u8>,
+}
+
+/// Merges `head` into the branch that is checked out.
+///
+/// A merge commit has as its parents the user's `HEAD` and one commit, with the message, that
+/// stands for the environment's work. That commit's parent is the base, or the commit of an earlier
+/// merge of the same environment that the branch still holds.
 pub fn merge(
     user: &UserRepository,
     store: &Store,
     journal: &Journal,
     request: &TakeRequest,
-    message: &str,
-    identity: &Identity,
+    merging: &Merging,
 ) -> Result<Decision, Failure> {
     journal.check_next(request.id)?;
     let site = Site::open(user, journal)?;
@@ -40,52 +56,194 @@ pub fn merge(
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;
     let head_tree = object::tree_of(&objects, &head)?;
-    let parent = work_parent(&objects, journal, request, &head)?;
-    let ancestor = common_ancestor(&objects, &head, &parent)?;
     let theirs = object::tree_of(&objects, &request.head)?;
-    check_tree(&objects, theirs, Some(object::tree_of(&objects, &parent)?))?;
+    let parent = work_parent(&objects, journal, request, &head)?;
+    let parent_tree = object::tree_of(&objects, &parent)?;
+    check_tree(&objects, theirs, Some(parent_tree))?;
     let mut forms = Forms::new(user, &site.repository, head_tree)?;
-    let sides = Sides { ancestor: ancestor.1, ours: head_tree, theirs };
-    let result = merge::trees(&objects, &mut forms, sides)?;
-    if result == head_tree {
+    let earlier = Earlier::of(&objects, journal, &request.environment, &head)?;
+    let mut users =
+        Users { store, objects: &objects, forms: &mut forms, tree: &site.tree, head: head_tree };
+    let ancestor = ancestor(&mut users, &earlier, request, &head)?;
+    let sides = Sides { ancestor, ours: head_tree, theirs };
+    let making = Making { objects: &objects, journal, request, merging, head: &head };
+    let grown = match merging.style {
+        MergeStyle::Commit => making.merge_commit(&mut forms, sides, &parent)?,
+        MergeStyle::Squash => making.one_commit(&mut forms, sides)?,
+        MergeStyle::Rebase => making.line(&mut forms, sides)?,
+    };
+    if grown.tree == head_tree {
         return Err(nothing_to_take(request));
     }
-    let earlier = Earlier::of(&objects, journal, &request.environment, &head)?;
     let mut planner = Planner {
         tree: &site.tree,
         objects: &objects,
         forms: &mut forms,
         earlier: &earlier.states,
     };
-    let plan = planner.plan(head_tree, result)?;
+    let plan = planner.plan(head_tree, grown.tree)?;
     let index = check_index(&site, request, &plan.steps)?;
-
-    let who = signature(identity, request.at);
-    let (message, subject) = messages(message, request);
-    let work = commit(&objects, theirs, &[object::id(&parent)], &message, &who)?;
-    let merged = commit(&objects, result, &[object::id(&head), work], &subject, &who)?;
-    let mut transfer = Transfer::new(&objects, user.git_dir());
-    let held = [head_tree, object::tree_of(&objects, &parent)?];
-    transfer.copy_tree(theirs, &held)?;
-    transfer.copy_tree(result, &held)?;
-    transfer.copy(work)?;
-    transfer.copy(merged)?;
-    transfer.finish()?;
+    grown.transfer(&objects, user, &[head_tree, parent_tree])?;
 
     let mut decision = request.decision(DecisionKind::Merge, user);
-    decision.commit = Some(object::name(merged));
+    decision.style = merging.style;
+    decision.hooks = hooks::skipped(user, merging.style);
+    decision.commit = Some(object::name(grown.tip));
     let written = plan.steps.iter().filter(|step| step.before != step.after);
     decision.paths = written.map(|step| step.path.clone()).collect();
     let branch = Move {
         name: site.branch_name()?,
         old: head,
-        new: object::name(merged),
-        work: object::name(work),
+        new: object::name(grown.tip),
+        work: object::name(grown.work),
+        style: merging.style,
+        agents: grown.agents,
         index,
     };
-    let record =
-        Record { decision, steps: plan.steps, made: plan.made, branch: Some(branch), taken: None };
+    let (steps, made) = (plan.steps, plan.made);
+    let record = Record { decision, steps, made, branch: Some(branch), taken: None };
     site.carry_out(&record, &objects, &mut |path, blob| forms.worktree_form(path, blob))
+}
+
+/// Puts an environment's work into the user's repository as commits on top of its base, the agent's
+/// own ones first, for a branch elsewhere. Nothing of the user's refers to them.
+pub fn offer(
+    user: &UserRepository,
+    store: &Store,
+    journal: &Journal,
+    request: &TakeRequest,
+    merging: &Merging,
+) -> Result<CommitId, Failure> {
+    let repository = user.reader();
+    let objects = store.reader().with_object_memory();
+    let base = object::tree_of(&objects, &request.base)?;
+    let theirs = object::tree_of(&objects, &request.head)?;
+    check_tree(&objects, theirs, Some(base))?;
+    let mut forms = Forms::new(user, &repository, base)?;
+    let sides = Sides { ancestor: base, ours: base, theirs };
+    let making = Making { objects: &objects, journal, request, merging, head: &request.base };
+    let grown = making.line(&mut forms, sides)?;
+    if grown.made.is_empty() {
+        return Err(nothing_to_take(request));
+    }
+    for change in diff::changes(&objects, base, theirs, Renames::Ignore)? {
+        if let Some(side) = change.new {
+            check_name(&change.path, side.mode)?;
+        }
+    }
+    grown.transfer(&objects, user, &[base, base])?;
+    Ok(object::name(grown.tip))
+}
+
+/// Commits in memory, for the branch to move to.
+struct Grown {
+    tip: ObjectId,
+    tree: ObjectId,
+    work: ObjectId,
+    /// Each new commit with its tree, parents first.
+    made: Vec<(ObjectId, ObjectId)>,
+    agents: Option<CommitId>,
+}
+
+impl Grown {
+    /// Brings all of it into the user's repository, but for what stands at the same place in trees
+    /// that are there.
+    fn transfer(
+        &self,
+        objects: &gix::Repository,
+        user: &UserRepository,
+        held: &[ObjectId],
+    ) -> Result<(), Failure> {
+        let mut transfer = Transfer::new(objects, user.git_dir());
+        let mut held = held.to_vec();
+        for (commit, tree) in &self.made {
+            transfer.copy_tree(*tree, &held)?;
+            transfer.copy(*commit)?;
+            if let Some(last) = held.get_mut(2) {
+                *last = *tree;
+            } else {
+                held.push(*tree);
+            }
+        }
+        transfer.finish()
+    }
+}
+
+struct Making<'a> {
+    objects: &'a gix::Repository,
+    journal: &'a Journal,
+    request: &'a TakeRequest,
+    merging: &'a Merging,
+    head: &'a CommitId,
+}
+
+impl Making<'_> {
+    fn who(&self) -> gix::actor::Signature {
+        signature(&self.merging.identity, self.request.at)
+    }
+
+    fn merge_commit(
+        &self,
+        forms: &mut Forms<'_>,
+        sides: Sides,
+        parent: &CommitId,
+    ) -> Result<Grown, Failure> {
+        let tree = merge::trees(self.objects, forms, sides)?;
+        let (message, subject) = messages(&self.merging.message, self.request);
+        let (who, theirs) = (self.who(), sides.theirs);
+        let work = commit(self.objects, theirs, &[object::id(parent)], &message, &who)?;
+        let parents = [object::id(self.head), work];
+        let tip = commit(self.objects, tree, &parents, &subject, &who)?;
+        Ok(Grown { tip, tree, work, made: vec![(work, theirs), (tip, tree)], agents: None })
+    }
+
+    fn one_commit(&self, forms: &mut Forms<'_>, sides: Sides) -> Result<Grown, Failure> {
+        let tree = merge::trees(self.objects, forms, sides)?;
+        let (message, _) = messages(&self.merging.message, self.request);
+        let tip = commit(self.objects, tree, &[object::id(self.head)], &message, &self.who())?;
+        Ok(Grown { tip, tree, work: tip, made: vec![(tip, tree)], agents: None })
+    }
+
+    /// The agent's commits that were not brought over before, then the rest as one.
+    fn line(&self, forms: &mut Forms<'_>, sides: Sides) -> Result<Grown, Failure> {
+        let commits = rebase::read(self.objects, &self.merging.commits)?;
+        let last = self.brought_before()?;
+        let who = self.who();
+        let mut branch = Growing {
+            objects: self.objects,
+            forms,
+            committer: &who,
+            tip: object::id(self.head),
+            tree: sides.ours,
+            made: Vec::new(),
+        };
+        let new = rebase::after(&commits, last.as_ref());
+        for theirs in new {
+            branch.bring(theirs)?;
+        }
+        // What the agent committed last is what the rest is a change of.
+        let from = new.last().map_or(sides.ancestor, |last| last.tree);
+        let (message, _) = messages(&self.merging.message, self.request);
+        branch.commit((from, sides.theirs), &message, who.clone())?;
+        let Growing { tip, tree, made, .. } = branch;
+        let agents = commits.last().map(|last| object::name(last.id)).or(last);
+        Ok(Grown { tip, tree, work: tip, made, agents })
+    }
+
+    /// The agent's commit that an earlier rebase ended with, while the branch holds it.
+    fn brought_before(&self) -> Result<Option<CommitId>, Failure> {
+        for decision in self.journal.decisions()?.into_iter().rev() {
+            let same = decision.environment == self.request.environment && !decision.undone;
+            if !same || decision.style != MergeStyle::Rebase {
+                continue;
+            }
+            let Some(branch) = self.journal.record(decision.id)?.branch else { continue };
+            if holds(self.objects, self.head, &branch.new)? {
+                return Ok(branch.agents);
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The message of the work's commit and that of the merge.
@@ -126,32 +284,35 @@ fn work_parent(
             continue;
         }
         let Some(branch) = journal.record(decision.id)?.branch else { continue };
-        if holds(objects, head, &branch.work)? {
+        if branch.style == MergeStyle::Commit && holds(objects, head, &branch.work)? {
             return Ok(branch.work);
         }
     }
     Ok(request.base.clone())
 }
 
-/// Where the branch and the work parted, and its tree.
-fn common_ancestor(
-    objects: &gix::Repository,
+/// What the work is compared with: the base with all of it that the branch has already, or where the
+/// branch does not go on from the base, the commit at which both parted.
+fn ancestor(
+    users: &mut Users<'_, '_, '_>,
+    earlier: &Earlier,
+    request: &TakeRequest,
     head: &CommitId,
-    parent: &CommitId,
-) -> Result<(CommitId, ObjectId), Failure> {
-    let found = objects
-        .merge_base(object::id(head), object::id(parent))
+) -> Result<ObjectId, Failure> {
+    let found = users
+        .objects
+        .merge_base(object::id(head), object::id(&request.base))
         .map_err(failed("read the branch's history"))?;
-    let Some(base) = found else {
+    let Some(parted) = found else {
         return Err(Failure::new(
             FailureKind::Refused,
-            format!("your branch has no commit in common with the base {}", parent.short()),
+            format!("your branch has no commit in common with the base {}", request.base.short()),
         )
         .hint("switch to the branch the environment was made from, or apply instead"));
     };
-    let base = object::name(base.detach());
-    let tree = object::tree_of(objects, &base)?;
-    Ok((base, tree))
+    let parted = object::name(parted.detach());
+    let tree = object::tree_of(users.objects, &parted)?;
+    if parted == request.base { earlier.committed(users, tree) } else { Ok(tree) }
 }
 
 /// Refuses where something else is staged; gives the digest of the index that was looked at.

@@ -19,6 +19,7 @@
 
 mod apply;
 mod earlier;
+mod hooks;
 mod index;
 mod journal;
 mod lock;
@@ -27,6 +28,7 @@ mod objects;
 mod perform;
 mod plan;
 mod portion;
+mod rebase;
 pub(super) mod record;
 mod recover;
 mod restore;
@@ -35,13 +37,13 @@ mod undo;
 
 pub use apply::apply;
 pub use journal::Journal;
-pub use merge::merge;
+pub use merge::{Merging, merge, offer};
 pub use portion::{mark, mark_hunks};
 pub use recover::recover;
 pub use restore::restore;
 pub use undo::{Undone, undo};
 
-use crate::model::decision::{Decision, DecisionKind, Portion};
+use crate::model::decision::{Decision, DecisionKind, MergeStyle, Portion};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Timestamp};
 
@@ -78,6 +80,8 @@ impl TakeRequest {
             paths: Vec::new(),
             undone: false,
             portion: self.portion.clone(),
+            style: MergeStyle::Commit,
+            hooks: Vec::new(),
         }
     }
 }

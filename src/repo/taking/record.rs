@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::checkout::{Expected, Found};
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, MergeStyle};
 use crate::model::id::CommitId;
 use crate::model::path::RepoPath;
 
@@ -88,8 +88,14 @@ pub(super) struct Move {
     pub(super) name: String,
     pub(super) old: CommitId,
     pub(super) new: CommitId,
-    /// The commit that stands for the environment's work, the second parent of `new`.
+    /// The commit that stands for the environment's work, the second parent of `new`; without such a
+    /// one, `new` itself.
     pub(super) work: CommitId,
+    #[serde(default)]
+    pub(super) style: MergeStyle,
+    /// The newest of the agent's own commits that a rebase brought over.
+    #[serde(default)]
+    pub(super) agents: Option<CommitId>,
     /// Digest of the index file before.
     pub(super) index: [u8; 32],
 }

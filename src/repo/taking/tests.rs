@@ -8,6 +8,7 @@ mod portions;
 mod refusals;
 mod restoring;
 mod saved;
+mod styles;
 mod trees;
 
 use std::collections::BTreeMap;
@@ -93,8 +94,19 @@ impl Case {
     }
 
     fn merge(&self, id: u64, head: &CommitId) -> Result<Decision, Failure> {
-        let request = self.request(id, head);
-        merge(&self.user, &self.store, &self.journal, &request, "Add it\n\nAll of it.", &identity())
+        self.merge_as(id, head, MergeStyle::Commit, Vec::new())
+    }
+
+    fn merge_as(
+        &self,
+        id: u64,
+        head: &CommitId,
+        style: MergeStyle,
+        commits: Vec<u8>,
+    ) -> Result<Decision, Failure> {
+        let message = "Add it\n\nAll of it.".to_owned();
+        let merging = Merging { style, message, identity: identity(), commits };
+        merge(&self.user, &self.store, &self.journal, &self.request(id, head), &merging)
     }
 
     fn undo(&self) -> Result<Undone, Failure> {

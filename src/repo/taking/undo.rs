@@ -11,7 +11,7 @@ use super::lock::IndexLock;
 use super::perform::{Direction, Site};
 use super::record::{Move, Record, State, Step, digest};
 use super::recover::{close, put_back, report, settle, worktree_of};
-use crate::model::decision::{Decision, DecisionKind};
+use crate::model::decision::{Decision, DecisionKind, MergeStyle};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, RepositoryId};
 use crate::model::path::RepoPath;
@@ -166,10 +166,13 @@ fn verify_branch(site: &Site<'_>, branch: &Move) -> Result<(), Failure> {
     }
     if site.read_ref(&branch.name)? != object::id(&branch.new) {
         let message = format!("{short} has moved since the merge {}", branch.new.short());
-        return Err(Failure::new(FailureKind::WouldOverwrite, message).hint(format!(
-            "take the merge back by a commit: git revert -m 1 {}",
-            branch.new.short()
-        )));
+        let (old, new) = (branch.old.short(), branch.new.short());
+        let revert = match branch.style {
+            MergeStyle::Commit => format!("take the merge back by a commit: git revert -m 1 {new}"),
+            MergeStyle::Squash => format!("take it back by a commit: git revert {new}"),
+            MergeStyle::Rebase => format!("take it back by commits: git revert {old}..{new}"),
+        };
+        return Err(Failure::new(FailureKind::WouldOverwrite, message).hint(revert));
     }
     Ok(())
 }

@@ -59,7 +59,11 @@ impl App {
             }
             Action::Merge => {
                 self.say(format!("drafting a message for {name} …"));
-                self.send(Request::DraftMergeMessage { target }, Tag::MergeMessage(id));
+                self.send(Request::DraftMerge { target }, Tag::MergeDraft(id));
+            }
+            Action::Resolve => {
+                self.say(format!("merging your branch in {name}'s box …"));
+                self.send(Request::Resolve { target }, Tag::Resolve(id));
             }
             Action::Discard => {
                 let change = environment.divergence.change;
@@ -193,7 +197,7 @@ impl App {
         self.scroll_session(&pane, lines, tile.inner.height);
     }
 
-    fn shell(&mut self, id: EnvironmentId) {
+    pub(super) fn shell(&mut self, id: EnvironmentId) {
         let size = self.session_size();
         let variables = self.agent_variables(&id);
         let request = Request::StartShell { target: Target::Id(id.clone()), size, variables };

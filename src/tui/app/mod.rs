@@ -16,6 +16,7 @@ mod gone;
 mod history;
 mod keys;
 mod map;
+mod merge_form;
 mod mouse;
 mod overlay;
 mod place;
@@ -52,7 +53,8 @@ pub(crate) use form::{Choice, FormField, NewForm};
 pub(crate) use gone::Gone;
 pub(crate) use history::{HistoryView, Moment};
 pub(crate) use map::{MapView, map_page};
-pub(crate) use overlay::{Confirm, Filter, MergeForm, NameForm, Overlay};
+pub(crate) use merge_form::MergeForm;
+pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
 pub(crate) use place::Place;
 pub(crate) use search::Search;
 
@@ -100,7 +102,8 @@ pub(crate) enum Tag {
     Scrollback(PaneKey),
     Decide,
     Undo,
-    MergeMessage(EnvironmentId),
+    MergeDraft(EnvironmentId),
+    Resolve(EnvironmentId),
     View(u64),
     /// What an environment's diff says nothing about.
     LeftOut(u64),

@@ -9,7 +9,7 @@ use super::super::action::{Entry, Scope, entries};
 use super::super::keymap::keys_name;
 use super::super::widget::Field;
 use super::comments::MessageOutcome;
-use super::{App, CommentForm, MessageForm, NewForm, Tag};
+use super::{App, CommentForm, MergeForm, MessageForm, NewForm, Tag};
 
 #[derive(Debug)]
 pub(crate) enum Overlay {
@@ -87,32 +87,6 @@ impl Confirm {
         change: ChangeCount,
     ) -> Self {
         Self { environment, name, change, act: false }
-    }
-}
-
-/// The message of a merge: the first line is edited, the rest is kept.
-#[derive(Debug)]
-pub(crate) struct MergeForm {
-    pub(crate) environment: EnvironmentId,
-    pub(crate) name: String,
-    pub(crate) subject: Field,
-    pub(crate) rest: Vec<String>,
-}
-
-impl MergeForm {
-    pub(crate) fn new(environment: EnvironmentId, name: String, draft: &str) -> Self {
-        let mut lines = draft.trim_end().lines().map(super::super::widget::foreign);
-        let subject = Field::new(lines.next().unwrap_or_default());
-        Self { environment, name, subject, rest: lines.collect() }
-    }
-
-    fn message(&self) -> String {
-        let mut message = self.subject.text().trim().to_owned();
-        for line in &self.rest {
-            message.push('\n');
-            message.push_str(line);
-        }
-        message
     }
 }
 
@@ -293,15 +267,11 @@ fn name_input(form: &mut NameForm, input: &Input) -> Outcome {
 }
 
 fn merge_input(form: &mut MergeForm, input: &Input) -> Outcome {
-    if !is(input, KeyCode::Enter) {
-        form.subject.take(input);
+    if !form.take(input) {
         return Outcome::Stay;
     }
-    if form.subject.text().trim().is_empty() {
-        return Outcome::Stay;
+    match form.request() {
+        Some((request, doing)) => Outcome::Send(request, Tag::Decide, doing),
+        None => Outcome::Stay,
     }
-    let target = Target::Id(form.environment.clone());
-    let text = format!("merging {} …", form.name);
-    let message = Some(form.message());
-    Outcome::Send(Request::Merge { target, message }, Tag::Decide, text)
 }

@@ -41,11 +41,14 @@ impl App {
                     self.dirty = true;
                 }
             }
-            (Tag::MergeMessage(environment), Reply::MergeMessage(draft)) => {
+            (Tag::MergeDraft(environment), Reply::MergeDraft(draft)) => {
                 self.message = None;
                 let name = self.name(&environment);
-                self.overlay = Some(Overlay::Merge(MergeForm::new(environment, name, &draft)));
+                self.overlay = Some(Overlay::Merge(MergeForm::new(environment, name, *draft)));
                 self.dirty = true;
+            }
+            (Tag::Resolve(environment), Reply::Resolution(resolution)) => {
+                self.resolved(environment, &resolution);
             }
             (Tag::Listed, Reply::Environments(listed)) => self.keep_listed(&listed),
             (Tag::Decide, Reply::Decided(decision)) => self.say_decided(&decision),
@@ -82,10 +85,7 @@ impl App {
         let files = files(paths.len());
         let text = match decision.kind {
             DecisionKind::Apply => super::taking::applied(decision, &files),
-            DecisionKind::Merge => {
-                let commit = decision.commit.as_ref().map(|id| format!(" as {}", id.short()));
-                format!("merged {name}{}: {files}", commit.unwrap_or_default())
-            }
+            DecisionKind::Merge => super::taking::merged(decision, &files),
             DecisionKind::Discard => format!("discarded {name}"),
             DecisionKind::Restore => {
                 let snapshot = decision.snapshot.as_ref().map_or("", |snapshot| snapshot.short());

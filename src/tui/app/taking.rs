@@ -3,10 +3,10 @@
 use super::super::action::Action;
 use super::compare::Refresh;
 use super::{App, DiffView, Tag, View};
-use crate::model::decision::{Decision, Portion};
+use crate::model::decision::{Decision, MergeStyle, Portion};
 use crate::model::diff::{Detail, DiffContent, Whitespace};
 use crate::model::id::EnvironmentId;
-use crate::proto::{DiffSide, Request, Target};
+use crate::proto::{DiffSide, Request, Resolution, Target};
 
 impl DiffView {
     /// What would be taken of the chosen file: the hunk the reader is in, or all of it.
@@ -80,6 +80,24 @@ impl App {
         self.send(request, Tag::View(ticket));
     }
 
+    /// The user's branch was merged in a box: where it conflicts, a shell opens there.
+    pub(super) fn resolved(&mut self, environment: EnvironmentId, resolution: &Resolution) {
+        let name = self.name(&environment);
+        let branch = super::super::widget::foreign(&resolution.branch);
+        let mut paths = resolution.conflicts.iter();
+        let Some(first) = paths.next() else {
+            let text = format!("{branch} is merged in {name}'s box: nothing conflicts");
+            return self.say_with_hint(text, "m merges");
+        };
+        let more = match paths.count() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        let text = format!("{branch} conflicts in {name}'s box: {first}{more}");
+        self.say_with_hint(text, "resolve and git commit here, then m merges");
+        self.shell(environment);
+    }
+
     /// Has diffs of an environment say anew what of it was taken.
     pub(super) fn mark_taken(&mut self, environment: &EnvironmentId) {
         let mut asked = Vec::new();
@@ -108,5 +126,17 @@ pub(super) fn applied(decision: &Decision, files: &str) -> String {
         Portion::All | Portion::Paths(_) => {
             format!("applied {name}: {files} in your working tree")
         }
+    }
+}
+
+/// What was merged, in words, with what git would have run besides.
+pub(super) fn merged(decision: &Decision, files: &str) -> String {
+    let name = &decision.name;
+    let commit = decision.commit.as_ref().map(|id| id.short().to_owned()).unwrap_or_default();
+    let hooks = decision.skipped_hooks().map_or_else(String::new, |words| format!(" · {words}"));
+    match decision.style {
+        MergeStyle::Commit => format!("merged {name} as {commit}: {files}{hooks}"),
+        MergeStyle::Squash => format!("merged {name} as one commit {commit}: {files}{hooks}"),
+        MergeStyle::Rebase => format!("rebased {name} up to {commit}: {files}{hooks}"),
     }
 }

@@ -35,7 +35,8 @@ fn help_at_80_by_24() {
     │ Space           mark                Mark or unmark for comparing             │
     │ c               compare             Compare the marked environments, two to f│
     │ a               apply               Write the changes into your working tree │
-    │ m               merge               Make a merge commit on your current branc│
+    │ m               merge               Bring the work onto your branch: a merge │
+    │ B               resolve             Merge your branch in the box; a shell the│
     │ D               discard             Throw the environment away; asks, and can│
     │ u               undo                Take back the last apply, merge, restore │
     │ s               shell               Open a shell in the same environment     │
@@ -45,7 +46,6 @@ fn help_at_80_by_24() {
     │ Shift+Tab       previous session    Previous session here, or the previous en│
     │ !               next attention      Go to the next that rang, ended or failed│
     │ i               inspect             Show everything known of the environment │
-    │ M               map                 Show how environments stand to your branc│
     └──────────────────────────────────────────────────────────────────────────────┘
      Enter take over  n new  d diff  v history  Space mark  ? help  q leave
     ");
@@ -65,18 +65,19 @@ fn help_at_120_by_40() {
     │   │ Space           mark                Mark or unmark for comparing                                             │   │
     │● U│ c               compare             Compare the marked environments, two to four                             │   │
     │  └│ a               apply               Write the changes into your working tree                                 │   │
-    │   │ m               merge               Make a merge commit on your current branch                               │   │
-    │Do │ D               discard             Throw the environment away; asks, and can be undone                      │   │
-    │❯ 1│ u               undo                Take back the last apply, merge, restore or discard                      │   │
-    │  2│ s               shell               Open a shell in the same environment                                     │   │
+    │   │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │   │
+    │Do │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │   │
+    │❯ 1│ D               discard             Throw the environment away; asks, and can be undone                      │   │
+    │  2│ u               undo                Take back the last apply, merge, restore or discard                      │   │
+    │   │ s               shell               Open a shell in the same environment                                     │   │
     │   │ X               close shell         End the shell that is shown; never the agent                             │   │
     │   │ z               zoom                Show one environment large, or all again                                 │   │
     │   │ Tab             next session        Next session here, or the next environment                               │   │
-    │   │ Shift+Tab       previous session    Previous session here, or the previous environment                       │   │
-    └ +4│ !               next attention      Go to the next that rang, ended or failed                                │───┘
-    ┌ 3 │ i               inspect             Show everything known of the environment                                 │───┐
-    │$ a│ M               map                 Show how environments stand to your branch and to each other             │   │
-    │App│ b               denied requests     Show what the gateway blocked, and open it                               │   │
+    └ +4│ Shift+Tab       previous session    Previous session here, or the previous environment                       │───┘
+    ┌ 3 │ !               next attention      Go to the next that rang, ended or failed                                │───┐
+    │$ a│ i               inspect             Show everything known of the environment                                 │   │
+    │App│ M               map                 Show how environments stand to your branch and to each other             │   │
+    │   │ b               denied requests     Show what the gateway blocked, and open it                               │   │
     │   │ S               start               Start a stopped environment again                                        │   │
     │   │ x               stop                Stop the environment; its work stays                                     │   │
     │   │ p               pause               Have every program stand still, or go on                                 │   │
@@ -91,7 +92,6 @@ fn help_at_120_by_40() {
     │   │ Ctrl+D          half page down      Half a page down                                                         │   │
     │   │ Ctrl+U          half page up        Half a page up                                                           │   │
     │   │ PageDown        page down           A page down; in the deck, of scrollback                                  │   │
-    │   │ PageUp          page up             A page up; in the deck, of scrollback                                    │   │
     └ +1└──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘───┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  ? help  q leave
     ");
@@ -117,7 +117,8 @@ fn help_at_200_by_60() {
     │  2. No                                    │ Space           mark                Mark or unmark for comparing                                             │                                           │
     │                                           │ c               compare             Compare the marked environments, two to four                             │                                           │
     │                                           │ a               apply               Write the changes into your working tree                                 │                                           │
-    │                                           │ m               merge               Make a merge commit on your current branch                               │                                           │
+    │                                           │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │                                           │
+    │                                           │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │                                           │
     │                                           │ D               discard             Throw the environment away; asks, and can be undone                      │                                           │
     │                                           │ u               undo                Take back the last apply, merge, restore or discard                      │                                           │
     │                                           │ s               shell               Open a shell in the same environment                                     │                                           │
@@ -128,12 +129,12 @@ fn help_at_200_by_60() {
     │                                           │ !               next attention      Go to the next that rang, ended or failed                                │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
     │                                           │ M               map                 Show how environments stand to your branch and to each other             │                                           │
-    │                                           │ b               denied requests     Show what the gateway blocked, and open it                               │                                           │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────│ S               start               Start a stopped environment again                                        │───────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ x               stop                Stop the environment; its work stays                                     │· stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                          │ p               pause               Have every program stand still, or go on                                 │                                           │
-    │main.c:3:1: error: expected ';'            │ f               fork                Make an environment that begins where this one stands, or at this snapsho│t again                                    │
-    │make: *** [Makefile:2: shop] Error 1       │ j ↓             down                Down                                                                     │                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ b               denied requests     Show what the gateway blocked, and open it                               │───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ S               start               Start a stopped environment again                                        │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ x               stop                Stop the environment; its work stays                                     │                                           │
+    │main.c:3:1: error: expected ';'            │ p               pause               Have every program stand still, or go on                                 │t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ f               fork                Make an environment that begins where this one stands, or at this snapsho│                                           │
+    │                                           │ j ↓             down                Down                                                                     │                                           │
     │                                           │ k ↑             up                  Up                                                                       │                                           │
     │                                           │ h ←             left                Left, or the previous file, column or snapshot                           │                                           │
     │                                           │ l →             right               Right, or the next file, column or snapshot                              │                                           │
@@ -152,7 +153,6 @@ fn help_at_200_by_60() {
     │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
     │                                           │ R               restart server      Start a server that was stopped, or replace an older one                 │                                           │
     │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
-    │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │

@@ -2,12 +2,15 @@
 
 use super::super::app::{App, DiffView, Effect, Happening, Tag, View};
 use super::sample;
-use super::{LARGE, MIDDLE, NOW, Request, SMALL, Size, picture, requests, type_keys};
-use crate::model::decision::{Decision, DecisionKind, Portion};
+use super::{
+    Input, Key, KeyCode, LARGE, MIDDLE, Modifiers, NOW, Request, SMALL, Size, TINY, key, picture,
+    requests, type_keys,
+};
+use crate::model::decision::{Decision, DecisionKind, Hook, MergeDraft, MergeStyle, Portion};
 use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, Taken};
 use crate::model::id::{DecisionId, EnvironmentName};
 use crate::model::path::RepoPath;
-use crate::proto::{DiffSide, Event, Reply, Target};
+use crate::proto::{DiffSide, Event, Reply, Resolution, Target};
 
 fn outline() -> Diff {
     let mut diff = sample::diff();
@@ -60,6 +63,8 @@ fn taken(portion: Portion) -> Decision {
         paths: vec![RepoPath::new("src/api/checkout.rs")],
         undone: false,
         portion,
+        style: MergeStyle::Commit,
+        hooks: Vec::new(),
     }
 }
 
@@ -145,4 +150,130 @@ fn only_what_is_new_since_something_was_taken_is_shown_on_demand() {
     let asked = requests(type_keys(&mut app, "T"));
     assert!(asked.iter().any(of(DiffSide::Base)), "{asked:?}");
     assert!(picture(&app).contains("brave-otter since its base"));
+}
+
+/// A deck whose first environment is about to be merged.
+fn merging(size: Size) -> App {
+    let mut app = sample::deck(size);
+    let target = Target::Id(sample::id(1));
+    assert_eq!(requests(type_keys(&mut app, "m")), [Request::DraftMerge { target }]);
+    let draft = MergeDraft {
+        message: "limit checkout\n\n- limit checkout\n- test it\n".to_owned(),
+        commits: vec!["limit checkout".to_owned(), "test it".to_owned()],
+        rest: "Changes by claude".to_owned(),
+    };
+    let reply = Ok(Reply::MergeDraft(Box::new(draft)));
+    app.happen(Happening::Reply(Tag::MergeDraft(sample::id(1)), reply), NOW);
+    app
+}
+
+fn asked_to_merge(app: &mut App) -> (MergeStyle, String) {
+    let asked = requests(app.happen(key(KeyCode::Enter), NOW));
+    match asked.as_slice() {
+        [Request::Merge { style, message: Some(message), .. }] => (*style, message.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_merge_shows_its_message_before_it_is_made_and_takes_it_as_it_was_edited() {
+    let mut app = merging(MIDDLE);
+    assert!(picture(&app).contains("Merge brave-otter into main"));
+    let control = |letter| {
+        let modifiers = Modifiers(Modifiers::CONTROL);
+        Happening::Input(Input::Key(Key { code: KeyCode::Char(letter), modifiers }))
+    };
+    // The first line is added to, broken in two, and what was broken is joined again.
+    type_keys(&mut app, "s and more");
+    app.happen(control('j'), NOW);
+    type_keys(&mut app, "x");
+    app.happen(key(KeyCode::Backspace), NOW);
+    app.happen(key(KeyCode::Backspace), NOW);
+    type_keys(&mut app, "!");
+    app.happen(key(KeyCode::Down), NOW);
+    app.happen(key(KeyCode::Down), NOW);
+    app.happen(Happening::Input(Input::Paste(", once\nfor all".to_owned())), NOW);
+    let expected = "limit checkouts and more!\n\n- limit checkout, once\nfor all\n- test it";
+    assert_eq!(asked_to_merge(&mut app), (MergeStyle::Commit, expected.to_owned()));
+}
+
+#[test]
+fn the_style_is_chosen_with_its_own_draft_unless_the_message_was_changed() {
+    let mut app = merging(MIDDLE);
+    app.happen(key(KeyCode::Tab), NOW);
+    assert!(picture(&app).contains("▸squash"), "{}", picture(&app));
+    app.happen(key(KeyCode::Tab), NOW);
+    let seen = picture(&app);
+    assert!(seen.contains("▸rebase") && seen.contains("the agent's 2 commits"), "{seen}");
+    assert_eq!(asked_to_merge(&mut app), (MergeStyle::Rebase, "Changes by claude".to_owned()));
+    let mut app = merging(MIDDLE);
+    type_keys(&mut app, "s");
+    app.happen(key(KeyCode::Tab), NOW);
+    let (style, message) = asked_to_merge(&mut app);
+    assert_eq!(style, MergeStyle::Squash);
+    assert!(message.starts_with("limit checkouts\n"), "{message}");
+}
+
+#[test]
+fn a_merge_without_a_message_is_not_made() {
+    let mut app = merging(MIDDLE);
+    for _ in 0..60 {
+        app.happen(key(KeyCode::Down), NOW);
+        app.happen(key(KeyCode::End), NOW);
+        app.happen(key(KeyCode::Backspace), NOW);
+    }
+    assert_eq!(requests(app.happen(key(KeyCode::Enter), NOW)), []);
+    assert!(picture(&app).contains("Merge brave-otter"), "it is still open");
+}
+
+#[test]
+fn the_merge_fits_every_screen() {
+    for size in [TINY, SMALL, MIDDLE, LARGE] {
+        let app = merging(size);
+        let seen = picture(&app);
+        if size != TINY {
+            for words in ["▸merge commit", "limit checkout", "Tab style", "Ctrl+j new line"] {
+                assert!(seen.contains(words), "{words}: {seen}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_conflict_leads_into_a_shell_in_the_box() {
+    let mut app = sample::deck(MIDDLE);
+    let target = Target::Id(sample::id(1));
+    assert_eq!(requests(type_keys(&mut app, "B")), [Request::Resolve { target }]);
+    let resolution = |conflicts: &[&str]| Resolution {
+        branch: "main".to_owned(),
+        commit: sample::commit(1),
+        snapshot: sample::commit(2),
+        conflicts: conflicts.iter().map(|path| RepoPath::new(path.as_bytes())).collect(),
+    };
+    let mut answer = |conflicts| {
+        let reply = Reply::Resolution(Box::new(resolution(conflicts)));
+        let effects = app.happen(Happening::Reply(Tag::Resolve(sample::id(1)), Ok(reply)), NOW);
+        (requests(effects), picture(&app))
+    };
+    let (asked, seen) = answer(&[]);
+    assert!(asked.is_empty() && seen.contains("nothing conflicts"), "{asked:?} {seen}");
+    let (asked, seen) = answer(&["a b", "c"]);
+    assert!(seen.contains("main conflicts in brave-otter's box: a b and 1 more"), "{seen}");
+    assert!(matches!(asked.as_slice(), [Request::StartShell { .. }]), "{asked:?}");
+}
+
+#[test]
+fn hooks_that_did_not_run_are_named_with_the_merge() {
+    let mut app = sample::deck(LARGE);
+    let hook = |name: &str| Hook { name: name.to_owned(), path: name.into() };
+    let decision = Decision {
+        kind: DecisionKind::Merge,
+        commit: Some(sample::commit(3)),
+        style: MergeStyle::Squash,
+        hooks: vec![hook("pre-commit"), hook("commit-msg")],
+        ..taken(Portion::All)
+    };
+    app.happen(Happening::Reply(Tag::Decide, Ok(Reply::Decided(Box::new(decision)))), NOW);
+    let seen = picture(&app);
+    assert!(seen.contains("2 hooks did not run: pre-commit, commit-msg"), "{seen}");
 }

@@ -8,7 +8,7 @@ use super::{
     Input, Key, KeyCode, MIDDLE, Modifiers, NOW, SMALL, Size, TINY, Timestamp, answer, control,
     key, picture, requests, type_keys,
 };
-use crate::model::decision::{Decision, DecisionKind, Portion};
+use crate::model::decision::{Decision, DecisionKind, MergeStyle, Portion};
 use crate::model::diff::Detail;
 use crate::model::environment::{SessionKind, SessionState};
 use crate::model::failure::{Failure, FailureKind};
@@ -172,21 +172,6 @@ fn discarding_asks_and_keeping_is_what_enter_does() {
 }
 
 #[test]
-fn a_merge_shows_its_message_before_it_is_made() {
-    let mut app = sample::deck(MIDDLE);
-    let target = Target::Id(sample::id(1));
-    let drafted = requests(type_keys(&mut app, "m"));
-    assert_eq!(drafted, [Request::DraftMergeMessage { target: target.clone() }]);
-    let reply = Reply::MergeMessage("limit checkout\n\n- add limiter\n".to_owned());
-    app.happen(Happening::Reply(Tag::MergeMessage(sample::id(1)), Ok(reply)), NOW);
-    assert!(picture(&app).contains("Merge brave-otter into main"));
-    type_keys(&mut app, "s");
-    let merged = requests(app.happen(key(KeyCode::Enter), NOW));
-    let message = Some("limit checkouts\n\n- add limiter".to_owned());
-    assert_eq!(merged, [Request::Merge { target, message }]);
-}
-
-#[test]
 fn a_refusal_names_its_paths_and_stays_until_it_was_readable() {
     let mut app = sample::deck(MIDDLE);
     type_keys(&mut app, "a");
@@ -226,6 +211,8 @@ fn an_undo_says_what_it_undid() {
         paths: vec![RepoPath::new("a"), RepoPath::new("b")],
         undone: true,
         portion: Portion::All,
+        style: MergeStyle::Commit,
+        hooks: Vec::new(),
     };
     app.happen(Happening::Reply(Tag::Undo, Ok(Reply::Decided(Box::new(decision)))), NOW);
     assert!(picture(&app).contains("undid the apply of brave-otter: 2 files as before"));

@@ -6,7 +6,12 @@ use ratatui::text::{Line, Span};
 
 use super::super::app::{App, Confirm, MergeForm, NameForm};
 use super::super::layout::centered;
+use super::super::theme::Theme;
 use super::super::widget::{Frame, clear, fit, put};
+use crate::model::decision::MergeStyle;
+
+/// Lines of a merge's message on the screen; it scrolls beyond.
+const MOST_SHOWN: usize = 14;
 
 pub(super) fn welcome(app: &App, body: Rect, buffer: &mut Buffer) {
     let theme = app.settings.theme;
@@ -101,7 +106,7 @@ pub(super) fn merge(
     buffer: &mut Buffer,
 ) -> Option<Position> {
     let theme = app.settings.theme;
-    let shown = form.rest.len().min(12) as u16;
+    let shown = form.lines.len().clamp(3, MOST_SHOWN) as u16;
     let area = centered(body, 84, shown + 6);
     clear(buffer, area);
     let branch = app.repository.as_ref().and_then(|state| state.branch.as_deref());
@@ -110,22 +115,55 @@ pub(super) fn merge(
     let mut frame = Frame::new(theme.accent(), title);
     frame.corner = Line::styled(" Esc cancels ", theme.quiet());
     let inner = frame.draw(buffer, area);
-    if inner.height < 2 || inner.width < 4 {
+    if inner.height < 4 || inner.width < 4 {
         return None;
     }
-    let width = usize::from(inner.width.saturating_sub(4));
-    let (text, column) = form.subject.window(width);
-    let y = inner.y + u16::from(inner.height > 2);
-    let subject = Rect { x: inner.x + 2, y, width: inner.width - 2, height: 1 };
-    put(buffer, subject, Line::styled(text.to_owned(), theme.strong()));
-    let rest = form.rest.iter().take(usize::from(shown));
-    for (line, y) in rest.zip(subject.y + 1..inner.bottom() - 1) {
-        put(buffer, Rect { y, ..subject }, Line::styled(fit(line, width), theme.quiet()));
+    put(buffer, Rect { height: 1, ..inner }, merge_styles(theme, form));
+    let text = Rect {
+        x: inner.x + 2,
+        y: inner.y + 2,
+        width: inner.width - 2,
+        height: inner.height.saturating_sub(4).max(1),
+    };
+    let width = usize::from(text.width.saturating_sub(2));
+    let first = (form.row + 1).saturating_sub(usize::from(text.height));
+    let mut cursor = None;
+    for ((row, line), y) in form.lines.iter().enumerate().skip(first).zip(text.y..text.bottom()) {
+        let tone = if row == 0 { theme.strong() } else { theme.text() };
+        let (window, column) = line.window(width);
+        let (window, column) = if row == form.row { (window, column) } else { (line.text(), 0) };
+        put(buffer, Rect { y, height: 1, ..text }, Line::styled(fit(window, width), tone));
+        if row == form.row {
+            cursor = Some(Position::new(text.x + column as u16, y));
+        }
     }
     let keys = Line::from(vec![
         Span::styled("  Enter", theme.accent()),
-        Span::styled(" merges with this message", theme.quiet()),
+        Span::styled(" merges  ", theme.quiet()),
+        Span::styled("Tab", theme.accent()),
+        Span::styled(" style  ", theme.quiet()),
+        Span::styled("Ctrl+j", theme.accent()),
+        Span::styled(" new line", theme.quiet()),
     ]);
     put(buffer, Rect { y: inner.bottom() - 1, height: 1, ..inner }, keys);
-    Some(Position::new(subject.x + column as u16, subject.y))
+    cursor
+}
+
+/// The styles beside each other, the chosen one marked, and what it makes.
+fn merge_styles(theme: Theme, form: &MergeForm) -> Line<'static> {
+    let mut spans = vec![Span::raw(" ")];
+    for style in MergeStyle::ALL {
+        let (mark, tone) =
+            if style == form.style { ("▸", theme.strong()) } else { (" ", theme.quiet()) };
+        spans.push(Span::styled(format!("{mark}{}  ", style.word()), tone));
+    }
+    let makes = match (form.style, form.commits) {
+        (MergeStyle::Commit, _) => "a commit of both sides".to_owned(),
+        (MergeStyle::Squash, _) => "one commit".to_owned(),
+        (MergeStyle::Rebase, 0) => "one commit; the agent made none".to_owned(),
+        (MergeStyle::Rebase, 1) => "the agent's commit, then the rest".to_owned(),
+        (MergeStyle::Rebase, count) => format!("the agent's {count} commits, then the rest"),
+    };
+    spans.push(Span::styled(makes, theme.quiet()));
+    Line::from(spans)
 }

@@ -67,6 +67,22 @@ impl Field {
         true
     }
 
+    /// Whether the cursor is before all text.
+    pub(crate) fn at_start(&self) -> bool {
+        self.cursor == 0
+    }
+
+    /// What is behind the cursor, as a field of its own with the cursor at its start.
+    pub(crate) fn split_off(&mut self) -> Self {
+        Self { text: self.text.split_off(self.cursor), cursor: 0 }
+    }
+
+    /// Puts another field's text at the end and the cursor between both.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.cursor = self.text.len();
+        self.text.push_str(&other.text);
+    }
+
     fn insert(&mut self, character: char) {
         if !hides_or_steers(character) && self.text.len() < MOST_BYTES {
             self.text.insert(self.cursor, character);

@@ -171,7 +171,9 @@ fn a_detached_head_moves_itself_and_a_worktree_its_own() {
     case.oracle.git(["worktree", "add", "-q", "../side", "-b", "side"]);
     let side = UserRepository::discover(&case.oracle.outside().join("side")).expect("a worktree");
     let request = case.request(2, &case.snapshot(&head()));
-    let decision = merge(&side, &case.store, &case.journal, &request, "m", &identity());
+    let (style, message) = (MergeStyle::Commit, "m".to_owned());
+    let merging = Merging { style, message, identity: identity(), commits: Vec::new() };
+    let decision = merge(&side, &case.store, &case.journal, &request, &merging);
     let commit = decision.expect("a merge").commit.expect("a commit");
     assert_eq!(case.oracle.git(["rev-parse", "side"]), commit.as_str());
     assert_eq!(case.oracle.git(["-C", "../side", "status", "--porcelain"]), "");

@@ -1,0 +1,166 @@
+//! Merges: what the agent's own git, in its box, is asked for, and the decision itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::deciding::{repository_of, settled};
+use super::exec;
+use super::queries::head;
+use super::resolving;
+use super::shared::{Shared, blocking};
+use super::state::Record;
+use super::taking::{decide, open, publish, request};
+use crate::model::decision::{Decision, MergeDraft, MergeStyle};
+use crate::model::failure::Failure;
+use crate::model::id::CommitId;
+use crate::model::path::printable;
+use crate::proto::{Reply, Target};
+use crate::repo::taking::{self, Merging, TakeRequest};
+
+/// Reading the agent's commit messages starts git in the box.
+const MESSAGES_DEADLINE: Duration = Duration::from_secs(10);
+/// What a merge message may quote of the agent's own, in bytes.
+const MESSAGES_BYTES: usize = 16 << 10;
+/// Reading the agent's commits takes as long as git takes to find what is new in them.
+const COMMITS_DEADLINE: Duration = Duration::from_mins(1);
+/// What an agent's commits may hold that its base does not, in bytes: they are read into memory.
+const COMMITS_BYTES: usize = 128 << 20;
+
+/// Every object that the agent's commits add, as git prints it.
+const PRINT_COMMITS: &str = "list=$(git rev-list --objects --no-object-names --topo-order --reverse \
+                             \"$1..HEAD\") && [ -n \"$list\" ] || exit; \
+                             printf '%s\\n' \"$list\" | git cat-file --batch";
+
+pub(super) async fn merge(
+    shared: &Arc<Shared>,
+    target: Target,
+    style: MergeStyle,
+    message: Option<String>,
+) -> Result<Decision, Failure> {
+    let record = settled(shared, target).await?;
+    let head = head(shared, &record).await?;
+    let base = resolving::base(shared, &record, &head).await?;
+    let message = match message {
+        Some(message) => message,
+        None => {
+            let draft = draft_of(shared, &record, &base).await;
+            if style == MergeStyle::Rebase { draft.rest } else { draft.message }
+        }
+    };
+    let commits = match style {
+        MergeStyle::Rebase => commits(shared, &record, &base).await?,
+        MergeStyle::Commit | MergeStyle::Squash => Vec::new(),
+    };
+    let hinted = resolving::hinted(&record);
+    let decided = decide(shared.clone(), record, move |opened, record| {
+        let request = TakeRequest { base, ..request(opened, record, head)? };
+        let merging = Merging { style, message, identity: opened.user.identity(), commits };
+        taking::merge(&opened.user, &opened.store, &opened.journal, &request, &merging)
+    });
+    Ok(publish(shared, decided.await.map_err(hinted)?))
+}
+
+/// Commits of the work on its base, for a branch elsewhere, and what they say together.
+pub(super) async fn offer(
+    shared: &Arc<Shared>,
+    target: Target,
+    style: MergeStyle,
+    message: Option<String>,
+) -> Result<Reply, Failure> {
+    let record = settled(shared, target).await?;
+    let head = head(shared, &record).await?;
+    let base = resolving::base(shared, &record, &head).await?;
+    let draft = draft_of(shared, &record, &base).await;
+    let commits = match style {
+        MergeStyle::Rebase if !draft.commits.is_empty() => commits(shared, &record, &base).await?,
+        _ => Vec::new(),
+    };
+    let own = if commits.is_empty() { &draft.message } else { &draft.rest };
+    let merging_message = message.clone().unwrap_or_else(|| own.clone());
+    let message = message.unwrap_or(draft.message);
+    let task = shared.clone();
+    let commit = blocking(move || {
+        task.deciding.alone(&record.repository_id, |_| {
+            let opened = open(&task, repository_of(&record)?)?;
+            let request = TakeRequest { base, ..request(&opened, &record, head)? };
+            let identity = opened.user.identity();
+            let merging = Merging { style, message: merging_message, identity, commits };
+            taking::offer(&opened.user, &opened.store, &opened.journal, &request, &merging)
+        })
+    });
+    Ok(Reply::Offered { commit: commit.await?, message })
+}
+
+/// The objects of the agent's own commits. Without them a rebase would be a squash.
+async fn commits(
+    shared: &Arc<Shared>,
+    record: &Record,
+    base: &CommitId,
+) -> Result<Vec<u8>, Failure> {
+    let environment = &record.environment;
+    let command = ["sh", "-c", PRINT_COMMITS, "sh", base.as_str()];
+    let printed = exec::capture(shared, record, &command, COMMITS_BYTES, COMMITS_DEADLINE).await;
+    printed.map_err(|mut failure| {
+        failure.message =
+            format!("the commits of {}'s agent cannot be read: {failure}", environment.name);
+        let name = &environment.name;
+        failure.hint = Some(format!("start its box, agentdeck start {name}, or take --squash"));
+        failure
+    })
+}
+
+/// What a merge would say.
+pub(super) async fn draft(shared: &Arc<Shared>, target: Target) -> Result<Reply, Failure> {
+    let record = shared.resolve(target).await?;
+    let head = head(shared, &record).await?;
+    let base = resolving::base(shared, &record, &head).await?;
+    Ok(Reply::MergeDraft(Box::new(draft_of(shared, &record, &base).await)))
+}
+
+/// From the agent's own commits, as far as its box can be asked.
+async fn draft_of(shared: &Arc<Shared>, record: &Record, base: &CommitId) -> MergeDraft {
+    let environment = &record.environment;
+    let range = format!("{base}..HEAD");
+    let command = ["git", "log", "--reverse", "--no-merges", "-z", "--format=%B", &range];
+    let messages = exec::capture(shared, record, &command, MESSAGES_BYTES, MESSAGES_DEADLINE).await;
+    drafted(&messages.unwrap_or_default(), &format!("Changes by {}", environment.agent))
+}
+
+/// One commit's message as it is; of several the first line of each.
+fn drafted(messages: &[u8], otherwise: &str) -> MergeDraft {
+    let text = |message: &[u8]| -> String {
+        let lines = message.split(|byte| *byte == b'\n').map(printable);
+        lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+    };
+    let mut messages: Vec<String> = messages.split(|byte| *byte == 0).map(text).collect();
+    messages.retain(|message| !message.is_empty());
+    let subject = |message: &String| message.lines().next().unwrap_or_default().to_owned();
+    let commits: Vec<String> = messages.iter().map(subject).collect();
+    let message = match messages.as_slice() {
+        [] => otherwise.to_owned(),
+        [one] => one.clone(),
+        _ => {
+            let list: Vec<String> = commits.iter().map(|subject| format!("- {subject}")).collect();
+            format!("{}\n\n{}", commits[0], list.join("\n"))
+        }
+    };
+    MergeDraft { message, commits, rest: otherwise.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_is_the_one_commits_message_or_the_first_lines_of_all() {
+        let none = drafted(b"", "Changes by sh");
+        assert_eq!((none.message.as_str(), none.commits.len()), ("Changes by sh", 0));
+        let one = drafted(b"add a\n\nbecause\x1b[31m\n\0", "Changes by sh");
+        assert!(one.message.starts_with("add a\n\nbecause"), "{}", one.message);
+        assert!(!one.message.contains('\x1b'));
+        let two = drafted(b"add a\n\nbecause\n\0fix a\n", "Changes by sh");
+        assert_eq!(two.message, "add a\n\n- add a\n- fix a");
+        assert_eq!(two.commits, ["add a", "fix a"]);
+        assert_eq!(two.rest, "Changes by sh");
+    }
+}

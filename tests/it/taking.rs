@@ -1,0 +1,231 @@
+//! Taking through the binary: files, styles of a merge, and a branch for others to look at.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::common::home::{TestHome, make};
+
+/// An agent that waits for ever.
+const WAIT: &str = "exec sleep 1000000";
+
+/// Two commits and something that is not committed.
+const COMMITS: &str = "echo four >>price; git commit -qam 'add four'; \
+                       mkdir a; echo new >a/new; git add a; git commit -qm 'add new'; \
+                       echo '# rest' >>till/open";
+
+fn worked(script: &str) -> TestHome {
+    let test = TestHome::new();
+    make(&test, "one", &[], WAIT);
+    test.script("one", script);
+    test
+}
+
+/// A program in a directory of its own, to be found before others.
+fn program(test: &TestHome, name: &str, script: &str) -> PathBuf {
+    let directory = test.path().join("programs");
+    std::fs::create_dir_all(&directory).expect("made");
+    let path = directory.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+    directory
+}
+
+#[test]
+fn files_are_taken_by_their_paths_from_where_the_user_stands() {
+    let test = worked(COMMITS);
+    let till = test.repository.join("till");
+    let taken = test.agentdeck_in(&till, &["apply", "one", "open", "../a", "--json"]).json();
+    assert_eq!(taken["paths"], serde_json::json!(["a/new", "till/open"]));
+    assert_eq!(test.git(&["status", "--porcelain", "-uall"]), " M till/open\n?? a/new\n");
+    let rest = test.agentdeck(&["diff", "one", "--from", "taken", "--stat"]).ok();
+    assert!(rest.contains("price") && !rest.contains("open"), "{rest}");
+    test.agentdeck(&["apply", "one", "till"]).fails(1, &["nothing new at till"]);
+    test.agentdeck(&["apply", "one", "../outside"]).fails(1, &["outside the repository"]);
+    test.agentdeck(&["apply", "one", "price", "--hunk", "1,4"]).ok();
+    assert_eq!(test.agentdeck(&["diff", "one", "--from", "taken"]).ok(), "");
+    for _ in 0..2 {
+        test.agentdeck(&["undo"]).ok();
+    }
+    assert_eq!(test.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_squash_has_the_message_that_the_user_edited_and_an_emptied_one_cancels() {
+    let test = worked(COMMITS);
+    let draft = test.path().join("draft");
+    let keeping =
+        format!("cp \"$1\" {}; printf 'edited\\n\\nbody\\n# no\\n' >\"$1\"", draft.display());
+    let editor = program(&test, "editor", &keeping).join("editor");
+    let emptying = program(&test, "emptying", ": >\"$1\"").join("emptying");
+    let merge = |editor: &Path| {
+        let mut command = test.command(&["merge", "one", "--squash", "--edit"]);
+        command.env("EDITOR", editor).output().expect("it runs")
+    };
+    let before = test.git(&["rev-parse", "main"]);
+    let cancelled = merge(&emptying);
+    assert!(!cancelled.status.success());
+    assert!(String::from_utf8_lossy(&cancelled.stderr).contains("the message is empty"));
+    assert_eq!(test.git(&["rev-parse", "main"]), before);
+    assert!(merge(&editor).status.success());
+    let draft = std::fs::read_to_string(draft).expect("a draft");
+    assert!(draft.starts_with("add four\n\n- add four\n- add new\n"), "{draft}");
+    assert_eq!(
+        test.git(&["log", "-1", "--format=%B|%P"]).trim(),
+        format!("edited\n\nbody\n|{}", before.trim())
+    );
+    assert_eq!(test.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_rebase_keeps_the_commits_that_the_agent_made_in_its_box() {
+    let test = worked(COMMITS);
+    std::fs::write(test.repository.join("mine"), "mine\n").expect("written");
+    test.git(&["add", "mine"]);
+    test.git(&["commit", "-qm", "mine"]);
+    let hooks = test.repository.join(".git/hooks");
+    std::fs::create_dir_all(&hooks).expect("made");
+    std::fs::write(hooks.join("commit-msg"), "#!/bin/sh\nexit 1\n").expect("written");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(hooks.join("commit-msg"), mode).expect("set");
+    let rebased = test.agentdeck(&["merge", "one", "--rebase", "-m", "the rest", "--json"]).json();
+    assert_eq!(rebased["hooks"][0]["path"], ".git/hooks/commit-msg");
+    let log = test.git(&["log", "--reverse", "--format=%s"]);
+    assert_eq!(log, "a shop\nmine\nadd four\nadd new\nthe rest\n");
+    assert_eq!(test.git(&["status", "--porcelain"]), "");
+    test.agentdeck(&["undo"]).ok();
+    assert_eq!(test.git(&["log", "-1", "--format=%s"]), "mine\n");
+}
+
+#[test]
+fn a_branch_is_pushed_without_hooks_and_a_pull_request_is_opened() {
+    let test = worked(COMMITS);
+    let remote = test.path().join("remote.git");
+    test.git(&["init", "-q", "--bare", remote.to_str().expect("text")]);
+    test.git(&["remote", "add", "origin", remote.to_str().expect("text")]);
+    test.git(&["push", "-q", "origin", "main"]);
+    let ran = test.path().join("hook-ran");
+    let hook = test.repository.join(".git/hooks/pre-push");
+    std::fs::create_dir_all(hook.parent().expect("a parent")).expect("made");
+    std::fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", ran.display())).expect("written");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("set");
+    // The control: a push of the user's own runs it.
+    test.git(&["push", "-q", "origin", "main:control"]);
+    assert!(ran.exists());
+    std::fs::remove_file(&ran).expect("removed");
+
+    let told = test.path().join("told");
+    let script = format!("printf '%s\\n' \"$@\" >{}; echo https://forge/1", told.display());
+    let programs = program(&test, "gh", &script);
+    let before = test.picture();
+    let pr = |arguments: &[&str]| {
+        let path = std::env::var("PATH").expect("a PATH");
+        let path = format!("{}:{path}", programs.display());
+        test.command(&[&["pr", "one"], arguments].concat())
+            .env("PATH", path)
+            .output()
+            .expect("runs")
+    };
+    let opened = pr(&["-m", "About it\n\nAt length."]);
+    let words = String::from_utf8_lossy(&opened.stderr).into_owned();
+    assert!(opened.status.success(), "{words}");
+    assert_eq!(opened.stdout, b"https://forge/1\n");
+    assert!(words.contains("1 hook did not run: pre-push"), "{words}");
+    assert!(!ran.exists());
+    let told = std::fs::read_to_string(told).expect("gh was asked");
+    assert_eq!(
+        told,
+        "pr\ncreate\n--head=agentdeck/one\n--title=About it\n--body=At length.\n--base=main\n"
+    );
+    let log = test.git_in(&remote, &["log", "--reverse", "--format=%s|%an", "agentdeck/one"]);
+    assert_eq!(log, "a shop|Ada\nadd four|Ada\nadd new|Ada\nAbout it|Ada\n");
+    assert_eq!(test.git_in(&remote, &["show", "agentdeck/one:a/new"]), "new\n");
+    // No branch of the user's points to it, and no file changed.
+    let own = |mut picture: std::collections::BTreeMap<String, Vec<u8>>| {
+        picture.remove("refs");
+        picture
+    };
+    TestHome::assert_same(&own(before), &own(test.picture()));
+    let branches = test.git(&["for-each-ref", "--format=%(refname)", "refs/heads"]);
+    assert_eq!(branches, "refs/heads/main\n");
+
+    let refused = pr(&["--squash"]);
+    assert!(!refused.status.success(), "another history is not overwritten");
+    let squashed = pr(&["--squash", "--branch", "alone", "--push-only", "--json"]);
+    assert!(squashed.status.success(), "{}", String::from_utf8_lossy(&squashed.stderr));
+    let count = test.git_in(&remote, &["rev-list", "--count", "main..alone"]);
+    assert_eq!(count, "1\n");
+}
+
+/// Both sides changed one line of `price`; the user changed `till/open` too.
+fn conflicting() -> TestHome {
+    let test = worked("printf 'agent\\ntwo\\nthree\\n' >price; echo new >new");
+    std::fs::write(test.repository.join("price"), "user\ntwo\nthree\n").expect("written");
+    std::fs::write(test.repository.join("till/open"), "#!/bin/sh\necho mine\n").expect("written");
+    test.git(&["commit", "-qam", "the user's"]);
+    test.agentdeck(&["merge", "one"]).fails(1, &["price", "agentdeck resolve one"]);
+    test
+}
+
+#[test]
+fn a_conflict_is_resolved_in_the_box_and_taken_then() {
+    let test = conflicting();
+    let before = test.picture_without_pins();
+    let resolution = test.agentdeck(&["resolve", "one", "--json"]).json();
+    assert_eq!(resolution["conflicts"], serde_json::json!(["price"]));
+    TestHome::assert_same(&before, &test.picture_without_pins());
+    // As git leaves a merge to a developer.
+    let marked = test.script("one", "cat price");
+    assert!(marked.starts_with("<<<<<<< HEAD\nagent\n=======\nuser\n>>>>>>> "), "{marked}");
+    assert_eq!(test.script("one", "git status --porcelain | grep ^UU"), "UU price\n");
+    assert_eq!(test.script("one", "git ls-files -u | wc -l").trim(), "3");
+    test.agentdeck(&["merge", "one"]).fails(1, &["not committed yet"]);
+    test.agentdeck(&["resolve", "one"]).fails(1, &["a merge is under way there"]);
+    let log = test.agentdeck(&["log", "one", "--json"]).json();
+    let known = |it: &serde_json::Value| it["id"] == resolution["snapshot"];
+    assert!(log.as_array().expect("a list").iter().any(known), "{log:#}");
+    test.script("one", "printf 'both\\ntwo\\nthree\\n' >price; git commit -qam resolved");
+    let merged = test.agentdeck(&["merge", "one", "--squash", "--json"]).json();
+    assert_eq!(merged["paths"], serde_json::json!(["new", "price"]));
+    assert_eq!(test.git(&["show", "main:price"]), "both\ntwo\nthree\n");
+    assert_eq!(test.git(&["show", "main:till/open"]), "#!/bin/sh\necho mine\n");
+    assert_eq!(test.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_merge_in_the_box_that_was_taken_back_never_takes_the_users_work_back() {
+    let test = conflicting();
+    let snapshot = test.agentdeck(&["resolve", "one", "--json"]).json()["snapshot"].clone();
+    test.script("one", "git merge --abort");
+    test.agentdeck(&["merge", "one"]).fails(1, &["price", "agentdeck resolve one"]);
+    // Resolved, but then the files are as before, while the box's git still has the merge.
+    test.agentdeck(&["resolve", "one", "--no-shell"]).ok();
+    test.script("one", "printf 'both\\ntwo\\nthree\\n' >price; git commit -qam resolved");
+    test.agentdeck(&["restore", "one", snapshot.as_str().expect("an id")]).ok();
+    test.agentdeck(&["merge", "one"]).fails(1, &["price"]);
+    assert_eq!(test.git(&["show", "main:till/open"]), "#!/bin/sh\necho mine\n");
+    test.agentdeck(&["undo"]).ok();
+}
+
+#[test]
+fn a_box_that_only_says_it_has_the_users_commit_does_not_take_their_work_back() {
+    let test = conflicting();
+    test.agentdeck(&["resolve", "one", "--no-shell"]).ok();
+    test.script("one", "printf 'both\\ntwo\\nthree\\n' >price; git commit -qam resolved");
+    // The user's own file as it was, while the commit is still in the history.
+    test.script("one", "git checkout -q HEAD~1 -- till/open");
+    test.agentdeck(&["merge", "one"]).fails(1, &["price"]);
+    assert_eq!(test.git(&["show", "main:till/open"]), "#!/bin/sh\necho mine\n");
+}
+
+#[test]
+fn a_branch_that_fits_is_merged_in_the_box_without_a_question() {
+    let test = worked(COMMITS);
+    std::fs::write(test.repository.join("mine"), "mine\n").expect("written");
+    test.git(&["add", "mine"]);
+    test.git(&["commit", "-qm", "mine"]);
+    let resolution = test.agentdeck(&["resolve", "one", "--json"]).json();
+    assert_eq!(resolution["conflicts"], serde_json::json!([]));
+    assert_eq!(test.script("one", "cat mine; git status --porcelain"), "mine\n");
+    let merged = test.agentdeck(&["merge", "one", "--squash", "--json"]).json();
+    assert_eq!(merged["paths"], serde_json::json!(["a/new", "price", "till/open"]));
+}
