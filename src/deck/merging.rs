@@ -40,12 +40,11 @@ pub(super) async fn merge(
     let record = settled(shared, target).await?;
     let head = head(shared, &record).await?;
     let base = resolving::base(shared, &record, &head).await?;
-    let message = match message {
-        Some(message) => message,
-        None => {
-            let draft = draft_of(shared, &record, &base).await;
-            if style == MergeStyle::Rebase { draft.rest } else { draft.message }
-        }
+    let message = if let Some(message) = message {
+        message
+    } else {
+        let draft = draft_of(shared, &record, &base).await;
+        if style == MergeStyle::Rebase { draft.rest } else { draft.message }
     };
     let commits = match style {
         MergeStyle::Rebase => commits(shared, &record, &base).await?,

@@ -57,7 +57,7 @@ pub(super) async fn apply(
     let decided = decide(shared.clone(), record, move |opened, record| {
         // Only what is a snapshot: a client may name anything.
         history::one(&opened.store, &head)?;
-        let request = TakeRequest { portion, base, ..request(opened, record, head)? };
+        let request = TakeRequest { base, portion, ..request(opened, record, head)? };
         taking::apply(&opened.user, &opened.store, &opened.journal, &request)
     });
     Ok(publish(shared, decided.await.map_err(hinted)?))

@@ -38,7 +38,7 @@ pub(in crate::cli) struct Merge {
     /// commits when left out
     #[arg(short, long)]
     pub message: Option<String>,
-    /// Edit the message first, with $GIT_EDITOR, $VISUAL or $EDITOR; an empty one cancels
+    /// Edit the message first, with the editor that git would open; an empty one cancels
     #[arg(short, long)]
     pub edit: bool,
 }

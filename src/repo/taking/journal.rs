@@ -40,7 +40,7 @@ pub(super) type AtStep = Box<dyn FnMut() -> Result<(), Failure> + Send>;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line {
-    Made(Decision),
+    Made(Box<Decision>),
     Undone(DecisionId),
     /// What a discard threw away is gone for good.
     Dropped(DecisionId),
@@ -117,7 +117,7 @@ impl Journal {
         let mut decisions: Vec<Decision> = Vec::new();
         for line in self.lines()? {
             match line {
-                Line::Made(decision) => decisions.push(decision),
+                Line::Made(decision) => decisions.push(*decision),
                 Line::Dropped(_) | Line::Passed(_) => {}
                 Line::Undone(id) => {
                     for decision in decisions.iter_mut().filter(|decision| decision.id == id) {
@@ -191,7 +191,7 @@ impl Journal {
     }
 
     pub(super) fn append_made(&self, decision: &Decision) -> Result<(), Failure> {
-        self.append(&Line::Made(decision.clone()))
+        self.append(&Line::Made(Box::new(decision.clone())))
     }
 
     pub(super) fn append_undone(&self, id: DecisionId) -> Result<(), Failure> {
