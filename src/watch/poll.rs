@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Ignored;
-use super::watched::relative;
+use super::watched::{DEPTH_LIMIT, relative};
 
 /// Time between two looks while files change, and the longest while they do not.
 const SHORTEST: Duration = Duration::from_secs(2);
@@ -33,9 +33,9 @@ impl Poll {
     pub fn look(&mut self, directories: [&Path; 2], ignored: &Ignored, now: Instant) -> bool {
         let mut hasher = DefaultHasher::new();
         let [workspace, git] = directories;
-        fingerprint(workspace, workspace, ignored, &mut hasher);
+        fingerprint(workspace, workspace, ignored, DEPTH_LIMIT, &mut hasher);
         let heads: Ignored = std::sync::Arc::new(|path: &[u8]| !b"refs/heads".starts_with(path));
-        fingerprint(git, git, &heads, &mut hasher);
+        fingerprint(git, git, &heads, DEPTH_LIMIT, &mut hasher);
         let changed = std::mem::replace(&mut self.fingerprint, hasher.finish()) != self.fingerprint;
         self.interval = if changed { SHORTEST } else { (self.interval * 2).min(LONGEST) };
         self.next = now + self.interval;
@@ -44,7 +44,13 @@ impl Poll {
 }
 
 /// Hashes names and times of everything in a directory; contents are not read.
-fn fingerprint(root: &Path, directory: &Path, ignored: &Ignored, hasher: &mut DefaultHasher) {
+fn fingerprint(
+    root: &Path,
+    directory: &Path,
+    ignored: &Ignored,
+    depth: usize,
+    hasher: &mut DefaultHasher,
+) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     let mut entries: Vec<_> = entries.flatten().collect();
     entries.sort_by_key(std::fs::DirEntry::file_name);
@@ -54,8 +60,8 @@ fn fingerprint(root: &Path, directory: &Path, ignored: &Ignored, hasher: &mut De
         let path = entry.path();
         path.as_os_str().as_bytes().hash(hasher);
         if found.is_dir() {
-            if relative(root, &path).is_some_and(|path| !ignored(&path)) {
-                fingerprint(root, &path, ignored, hasher);
+            if depth > 0 && relative(root, &path).is_some_and(|path| !ignored(&path)) {
+                fingerprint(root, &path, ignored, depth - 1, hasher);
             }
         } else {
             (found.ino(), found.size(), found.mtime(), found.mtime_nsec()).hash(hasher);

@@ -12,7 +12,7 @@ use super::poll::Poll;
 const RECONCILE_EVERY: Duration = Duration::from_mins(5);
 
 /// Nested deeper than this, directories are not watched; snapshots do not take them either.
-const DEPTH_LIMIT: usize = 128;
+pub(super) const DEPTH_LIMIT: usize = 128;
 
 pub(super) struct Watched {
     pub workspace: PathBuf,
