@@ -10,12 +10,13 @@ use std::os::unix::ffi::OsStrExt;
 
 use gix::ObjectId;
 use gix::attrs::StateRef;
-use gix::bstr::BStr;
+use gix::bstr::{BStr, ByteSlice as _};
 use gix::filter::plumbing::pipeline::convert::{ToGitOutcome, ToWorktreeOutcome, to_worktree};
 use gix::filter::plumbing::{Pipeline, pipeline};
 use gix::worktree::stack::state::attributes::Source;
 use sha2::{Digest, Sha256};
 
+use super::merge::text::Manner;
 use super::object::failed;
 use super::user::UserRepository;
 use crate::model::failure::{Failure, FailureKind};
@@ -61,12 +62,6 @@ impl<'r> Forms<'r> {
         Ok(Self { repository, stack, selected, pipeline, index })
     }
 
-    /// The attribute stack on its own, for a merge.
-    pub(super) fn stack(&self) -> Result<gix::worktree::Stack, Failure> {
-        let stack = self.repository.attributes_only(&self.index, Source::IdMapping);
-        Ok(stack.map_err(failed("read the attributes of your commit"))?.detach())
-    }
-
     /// Refuses a path whose content only a driver of the user's can make.
     pub(super) fn check_filter(&mut self, path: &RepoPath) -> Result<(), Failure> {
         match self.attribute(path, "filter")? {
@@ -85,19 +80,34 @@ impl<'r> Forms<'r> {
         }
     }
 
+    /// How git would merge a path by itself.
+    pub(super) fn manner(&mut self, path: &RepoPath) -> Result<Manner, Failure> {
+        Ok(match self.state(path, "merge")? {
+            Some(StateRef::Unset) => Manner::Whole,
+            Some(StateRef::Value(value)) => match value.as_bstr().as_bytes() {
+                b"binary" => Manner::Whole,
+                b"union" => Manner::Union,
+                _ => Manner::Lines,
+            },
+            _ => Manner::Lines,
+        })
+    }
+
     fn attribute(&mut self, path: &RepoPath, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(match self.state(path, name)? {
+            Some(StateRef::Value(value)) => Some(value.as_bstr().to_vec()),
+            _ => None,
+        })
+    }
+
+    fn state(&mut self, path: &RepoPath, name: &str) -> Result<Option<StateRef<'_>>, Failure> {
         let place = BStr::new(path.as_bytes());
         let platform =
             self.stack.at_entry(place, None).map_err(failed("look up a path's attributes"))?;
         platform.matching_attributes(&mut self.selected);
-        let value = self.selected.iter_selected().find_map(|found| {
-            let wanted = found.assignment.name.as_str() == name;
-            match found.assignment.state {
-                StateRef::Value(value) if wanted => Some(value.as_bstr().to_vec()),
-                _ => None,
-            }
-        });
-        Ok(value)
+        let mut found = self.selected.iter_selected();
+        let found = found.find(|found| found.assignment.name.as_str() == name);
+        Ok(found.map(|found| found.assignment.state))
     }
 
     /// What git would write into the working tree for a blob.

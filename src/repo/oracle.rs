@@ -87,6 +87,21 @@ impl Oracle {
         child.wait_with_output().expect("git ends")
     }
 
+    /// Fails unless every object of the repository is there and as git would have it.
+    pub(super) fn check_objects(&self) {
+        self.check_objects_in(&self.root().join(".git"));
+    }
+
+    pub(super) fn check_objects_in(&self, git_dir: &Path) {
+        let git_dir = git_dir.to_str().expect("a plain path");
+        let output = self
+            .command(["--git-dir", git_dir, "fsck", "--strict", "--no-dangling", "--no-progress"])
+            .output()
+            .expect("git runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{git_dir} is damaged: {said}");
+    }
+
     /// Stores a tree of these files.
     pub(super) fn tree(&self, files: &Files) -> CommitId {
         super::object::name(write_tree(&self.open(), files))
@@ -94,13 +109,31 @@ impl Oracle {
 
     /// Commits a tree with these parents.
     pub(super) fn commit(&self, files: &Files, parents: &[&CommitId]) -> CommitId {
-        let tree = self.tree(files);
-        let mut arguments = vec!["commit-tree", tree.as_str(), "-m", "work"];
-        for parent in parents {
-            arguments.extend(["-p", parent.as_str()]);
-        }
-        CommitId::parse(&self.git(arguments)).expect("a commit")
+        commit_in(&self.open(), files, parents)
     }
+}
+
+/// Commits a tree of these files in any repository.
+pub(super) fn commit_in(
+    repository: &gix::Repository,
+    files: &Files,
+    parents: &[&CommitId],
+) -> CommitId {
+    let who = gix::actor::Signature {
+        name: "Ada".into(),
+        email: "ada@example.org".into(),
+        time: gix::date::Time::new(1_700_000_000, 0),
+    };
+    let commit = gix::objs::Commit {
+        tree: write_tree(repository, files),
+        parents: parents.iter().map(|parent| super::object::id(parent)).collect(),
+        author: who.clone(),
+        committer: who,
+        encoding: None,
+        message: "work\n".into(),
+        extra_headers: Vec::new(),
+    };
+    super::object::name(repository.write_object(&commit).expect("a commit").detach())
 }
 
 /// Stores a tree in any repository.

@@ -11,7 +11,7 @@ use gix::ObjectId;
 
 use super::diff::{self, Renames};
 use super::forms::Forms;
-use super::merge::{Merger, Sides};
+use super::merge::{self, Sides};
 use super::object;
 use super::store::Store;
 use super::user::UserRepository;
@@ -78,7 +78,7 @@ impl Predictor {
             user,
             repository: &repository,
             attributes: branch_tree,
-            merger: None,
+            forms: None,
             used: HashSet::new(),
         };
         let mut predictions = vec![Prediction::default(); contenders.len()];
@@ -116,7 +116,8 @@ struct Round<'p, 'r> {
     user: &'r UserRepository,
     repository: &'r gix::Repository,
     attributes: ObjectId,
-    merger: Option<Merger<'r>>,
+    /// Made once something has to be merged.
+    forms: Option<Forms<'r>>,
     used: HashSet<Trees>,
 }
 
@@ -161,12 +162,11 @@ impl Round<'_, '_> {
     }
 
     fn merge(&mut self, sides: Sides) -> Result<BTreeSet<RepoPath>, Failure> {
-        if self.merger.is_none() {
-            let forms = Forms::new(self.user, self.repository, self.attributes)?;
-            self.merger = Some(Merger::new(self.repository, &forms)?);
-        }
-        let merger = self.merger.as_mut().expect("it was made above");
-        Ok(merger.merge(sides)?.conflicted())
+        let forms = match &mut self.forms {
+            Some(forms) => forms,
+            empty => empty.insert(Forms::new(self.user, self.repository, self.attributes)?),
+        };
+        merge::conflicts(self.repository, forms, sides)
     }
 
     fn touched(&mut self, from: ObjectId, to: ObjectId) -> Result<Arc<Touched>, Failure> {
