@@ -8,6 +8,9 @@ use super::super::object::failed;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::printable;
 
+/// Trees within trees; a snapshot's walk ends long before.
+const DEPTH_LIMIT: usize = 512;
+
 /// Refuses a tree with an entry whose name is no single name, or that has a name twice. Such a tree
 /// reads differently for every reader. What stands at the same place in `held` is not looked at.
 pub(super) fn check_tree(
@@ -15,6 +18,21 @@ pub(super) fn check_tree(
     tree: ObjectId,
     held: Option<ObjectId>,
 ) -> Result<(), Failure> {
+    check_below(objects, tree, held, DEPTH_LIMIT)
+}
+
+fn check_below(
+    objects: &gix::Repository,
+    tree: ObjectId,
+    held: Option<ObjectId>,
+    depth: usize,
+) -> Result<(), Failure> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(Failure::new(
+            FailureKind::Refused,
+            "directories of the snapshot are nested too deeply",
+        ));
+    };
     if held == Some(tree) {
         return Ok(());
     }
@@ -39,5 +57,5 @@ pub(super) fn check_tree(
             below.push((entry.object_id(), beside.map(|other| other.object_id())));
         }
     }
-    below.into_iter().try_for_each(|(tree, held)| check_tree(objects, tree, held))
+    below.into_iter().try_for_each(|(tree, held)| check_below(objects, tree, held, depth))
 }

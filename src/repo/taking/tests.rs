@@ -35,6 +35,21 @@ struct Case {
     store: Store,
     journal: Journal,
     base: CommitId,
+    /// Whether a test put a tree into the store that git finds fault with.
+    hostile: bool,
+}
+
+impl Drop for Case {
+    /// What was taken, and what it was taken from, is sound after every test.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.oracle.check_objects();
+        if !self.hostile {
+            self.oracle.check_objects_in(&self.oracle.outside().join("state/snapshots.git"));
+        }
+    }
 }
 
 /// Everything of the user's that a take may change: files with their modes, the index, the refs.
@@ -54,7 +69,7 @@ impl Case {
         let state = oracle.outside().join("state");
         let store = Store::open(&state, &user).expect("a store");
         let journal = Journal::open(&state.join("journal")).expect("a journal");
-        Self { oracle, user, store, journal, base }
+        Self { oracle, user, store, journal, base, hostile: false }
     }
 
     /// A snapshot of these files, in our store only.

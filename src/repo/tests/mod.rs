@@ -9,6 +9,7 @@ mod power;
 mod property;
 mod take;
 mod user;
+mod vectors;
 mod workspace;
 
 use std::collections::BTreeSet;

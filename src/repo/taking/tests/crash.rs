@@ -22,7 +22,7 @@ fn everywhere(
     check: impl Fn(&Case, &Picture, i32),
 ) {
     for stop in 0..MOST_STEPS {
-        let case = Case::new(&base());
+        let mut case = Case::new(&base());
         case.write("mine", "untracked\n");
         prepare(&case);
         let before = case.picture();
@@ -32,7 +32,7 @@ fn everywhere(
         case.journal.steps_left.store(i32::MAX, Relaxed);
         // A new process opens the same journal.
         let again = Journal::open(&case.oracle.outside().join("state/journal")).expect("a journal");
-        let case = Case { journal: again, ..case };
+        case.journal = again;
         case.recover().expect("recovered");
         case.recover().expect("recovered again");
         assert!(!case.oracle.root().join(".git/index.lock").exists(), "stopped after {stop}");

@@ -14,10 +14,14 @@ enum Evil<'a> {
     Twice(&'a [u8], &'a [u8]),
     Submodule(&'a [u8]),
     Mode(&'a [u8], u16),
+    /// An entry as bytes, before the object's id.
+    Raw(&'a [u8]),
+    /// A file below as many directories.
+    Deep(usize),
 }
 
 fn corpus() -> Vec<Evil<'static>> {
-    use Evil::{Below, File, Link, Mode, Submodule, Twice};
+    use Evil::{Below, Deep, File, Link, Mode, Raw, Submodule, Twice};
     vec![
         File(b".git"),
         File(b".GIT"),
@@ -63,6 +67,41 @@ fn corpus() -> Vec<Evil<'static>> {
         Submodule(b".git"),
         Mode(b"setuid", 0o104_755),
         Mode(b"odd", 0o100_777),
+        // Characters that HFS+ takes out of a name.
+        File(b".git\xe2\x80\x8c"),
+        File(b".gi\xe2\x80\x8ft"),
+        File(b"\xef\xbb\xbf.git"),
+        File(b".git\xe2\x80\xae"),
+        File(b".G\xe2\x80\xaaI\xe2\x81\xafT"),
+        Below(b".git\xe2\x80\x8c", b"config"),
+        Below(b"sub", b".g\xe2\x80\x8eit"),
+        // Forms that NTFS takes for the same name.
+        File(b".git..."),
+        File(b".git . ."),
+        File(b".git::$DATA"),
+        File(b"git~1."),
+        File(b"GIT~1::$INDEX_ALLOCATION"),
+        File(b".git\\hooks\\post-merge"),
+        File(b"sub\\git~1\\config"),
+        Below(b"sub", b".git "),
+        Below(b"sub", b"GIT~1"),
+        Below(b"sub", b".git::$INDEX_ALLOCATION"),
+        // Links in the place of a file that git itself reads.
+        Link(b".GitModules", b"x"),
+        Link(b"gitmod~1", b"x"),
+        Link(b".gitmodules::$DATA", b"x"),
+        Link(b".gitmodules .", b"x"),
+        Link(b"l", b"sub/./../../outside"),
+        Link(b"l", b"\\\\host\\share"),
+        Link(b"l", &[b'a'; 5000]),
+        Twice(b"x", b".git"),
+        Raw(b"100644 a\0b"),
+        Raw(b"060000 device\0"),
+        Raw(b"010000 pipe\0"),
+        Raw(b"140000 socket\0"),
+        Raw(b"040000 blob\0"),
+        File(&[b'n'; 256]),
+        Deep(2100),
     ]
 }
 
@@ -90,6 +129,14 @@ fn write(case: &Case, evil: &Evil<'_>) -> gix::ObjectId {
         Evil::Submodule(name) => {
             entries.push(entry(EntryKind::Commit, name, object::id(&case.base)));
         }
+        Evil::Raw(bytes) => return raw(&case.store, &entries, bytes, file),
+        Evil::Deep(depth) => {
+            let mut below = tree(vec![entry(EntryKind::Blob, b"x", file)]);
+            for _ in 0..*depth {
+                below = tree(vec![entry(EntryKind::Tree, b"d", below)]);
+            }
+            entries.push(entry(EntryKind::Tree, b"deep", below));
+        }
         Evil::Mode(name, mode) => {
             let mode = EntryMode::try_from(u32::from(*mode)).unwrap_or(EntryKind::Blob.into());
             entries.push(Entry { mode, filename: (*name).into(), oid: file });
@@ -99,13 +146,28 @@ fn write(case: &Case, evil: &Evil<'_>) -> gix::ObjectId {
     tree(entries)
 }
 
+/// A tree of these entries and of one that no writer of trees would write.
+fn raw(store: &Store, entries: &[Entry], bytes: &[u8], id: gix::ObjectId) -> gix::ObjectId {
+    let mut text = Vec::new();
+    for entry in entries {
+        text.extend_from_slice(format!("{:o} ", entry.mode.value()).as_bytes());
+        text.extend_from_slice(&entry.filename);
+        text.push(0);
+        text.extend_from_slice(entry.oid.as_bytes());
+    }
+    text.extend_from_slice(bytes);
+    text.extend_from_slice(id.as_bytes());
+    store.reader().objects.write_buf(gix::objs::Kind::Tree, &text).expect("written")
+}
+
 #[test]
 fn no_hostile_tree_changes_anything_outside_or_in_a_git_directory() {
     let corpus = corpus();
-    assert!(corpus.len() >= 30);
+    assert!(corpus.len() >= 60);
     for (number, evil) in corpus.iter().enumerate() {
         for merges in [false, true] {
-            let case = Case::new(&files(&[("a", "a\n"), ("x", "x\n")]));
+            let mut case = Case::new(&files(&[("a", "a\n"), ("x", "x\n")]));
+            case.hostile = true;
             let outside = case.oracle.outside().join("outside");
             std::fs::create_dir(&outside).expect("a directory");
             case.oracle.git(["config", "core.protectNTFS", "true"]);

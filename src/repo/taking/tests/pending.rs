@@ -105,11 +105,12 @@ fn what_a_path_held_before_stays_when_the_next_decision_is_made() {
 }
 
 /// A linked worktree beside the main one, in which the case takes from now on.
-fn in_a_worktree(case: Case) -> Case {
+fn in_a_worktree(mut case: Case) -> Case {
     case.oracle.git(["worktree", "add", "-q", "../side", "-b", "side"]);
     let side = UserRepository::discover(&case.oracle.outside().join("side")).expect("a worktree");
     assert_eq!(side.id(), case.user.id());
-    Case { user: side, ..case }
+    case.user = side;
+    case
 }
 
 /// Files, `HEAD` and status of that worktree.

@@ -145,7 +145,7 @@ fn drivers_of_the_user_are_refused_by_name_and_never_run() {
 
 #[test]
 fn no_hook_of_the_repository_runs() {
-    let case = Case::new(&base());
+    let mut case = Case::new(&base());
     let fired = case.oracle.outside().join("fired");
     let hooks = [
         "post-merge",
@@ -170,7 +170,7 @@ fn no_hook_of_the_repository_runs() {
     case.commit_all();
     case.oracle.git(["config", "core.hooksPath", "hooks"]);
     let base = CommitId::parse(&case.oracle.git(["rev-parse", "HEAD"])).expect("a commit");
-    let case = Case { base, ..case };
+    case.base = base;
     let mut work = head();
     for hook in hooks {
         let (path, text) =
