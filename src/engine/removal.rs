@@ -32,7 +32,7 @@ pub fn remove_tree(directory: &Path) -> io::Result<()> {
     removal.empty(&root, 0)?;
     // Emptying these may move more of them up.
     while let Some(name) = first_directory(&root)? {
-        let inner = removal.enter(root.as_fd(), &name)?;
+        let inner = Removal::enter(root.as_fd(), &name)?;
         removal.empty(&inner, 0)?;
         rustix::fs::unlinkat(&root, name.as_slice(), AtFlags::REMOVEDIR)?;
     }
@@ -58,7 +58,7 @@ impl Removal<'_> {
                     removed => removed?,
                 }
             } else if depth < DEPTH {
-                let inner = self.enter(directory.as_fd(), &name)?;
+                let inner = Self::enter(directory.as_fd(), &name)?;
                 self.empty(&inner, depth + 1)?;
                 drop(inner);
                 match rustix::fs::unlinkat(directory, name.as_slice(), AtFlags::REMOVEDIR) {
@@ -91,7 +91,7 @@ impl Removal<'_> {
     }
 
     /// Opens a directory for emptying, shut or not, on the same file system and through no link.
-    fn enter(&self, directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    fn enter(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let open = || rustix::fs::openat2(directory, name, DIRECTORY, Mode::empty(), resolve);
         match open() {

@@ -88,6 +88,7 @@ impl Merge<'_, '_> {
         Ok(())
     }
 
+    #[expect(clippy::option_option, reason = "no agreement is not the same as nothing there")]
     fn settle(&mut self, path: &RepoPath, new: Option<Option<Side>>) {
         match new {
             Some(new) => drop(self.merged.edits.insert(path.clone(), new)),
@@ -96,6 +97,7 @@ impl Merge<'_, '_> {
     }
 
     /// What both sides come to together; `None` where they do not fit.
+    #[expect(clippy::option_option, reason = "no agreement is not the same as nothing there")]
     fn both(
         &mut self,
         path: &RepoPath,

@@ -98,7 +98,7 @@ impl Court {
             theirs: tree(&written.theirs),
         };
         let mut forms = Forms::new(&self.user, &reader, sides.ours).expect("attributes");
-        let merged = trees(&memory, &mut forms, sides);
+        let merged = trees(&memory, &mut forms, sides).map(|tree| tree.to_string());
         let contenders =
             [contender(written, &written.ours, 1), contender(written, &written.theirs, 2)];
         let found = Predictor::default().predict(&self.user, &self.store, &contenders);
@@ -107,7 +107,7 @@ impl Court {
             return Verdict::PredictedOtherwise;
         }
         match (merged, expected) {
-            (Ok(tree), Some(expected)) if tree.to_string() == *expected => Verdict::SameTree,
+            (Ok(tree), Some(expected)) if tree == *expected => Verdict::SameTree,
             (Ok(_), Some(_)) => Verdict::OtherTree,
             (Ok(_), None) => Verdict::GitConflicts,
             (Err(failure), _) if failure.kind != FailureKind::Conflict => Verdict::OtherFailure,

@@ -62,29 +62,29 @@ impl Change {
 
     fn apply(&self, files: &mut Files) {
         match self {
-            Self::Replace { file, line, with } => edit(files, file, |lines| {
+            Self::Replace { file, line, with } => edit(files, *file, |lines| {
                 if !lines.is_empty() {
                     let at = line.index(lines.len());
                     lines[at].clone_from(with);
                 }
             }),
-            Self::Insert { file, line, with } => edit(files, file, |lines| {
+            Self::Insert { file, line, with } => edit(files, *file, |lines| {
                 lines.insert(line.index(lines.len() + 1), with.clone());
             }),
-            Self::Cut { file, line, count } => edit(files, file, |lines| {
+            Self::Cut { file, line, count } => edit(files, *file, |lines| {
                 let from = line.index(lines.len() + 1);
                 let to = (from + count).min(lines.len());
                 lines.drain(from..to);
             }),
-            Self::Append { file, with } => edit(files, file, |lines| lines.push(with.clone())),
+            Self::Append { file, with } => edit(files, *file, |lines| lines.push(with.clone())),
             Self::Rename { file, to } => {
-                if let Some(path) = pick(files, file) {
+                if let Some(path) = pick(files, *file) {
                     let entry = files.remove(&path).expect("picked");
                     put(files, to.as_bytes(), entry);
                 }
             }
             Self::RenameDirectory { file, to } => {
-                let Some(path) = pick(files, file) else { return };
+                let Some(path) = pick(files, *file) else { return };
                 let Some(slash) = path.iter().position(|byte| *byte == b'/') else { return };
                 let prefix = path[..=slash].to_vec();
                 let inside: Vec<Vec<u8>> =
@@ -99,7 +99,7 @@ impl Change {
                 }
             }
             Self::Delete { file } => {
-                if let Some(path) = pick(files, file) {
+                if let Some(path) = pick(files, *file) {
                     files.remove(&path);
                 }
             }
@@ -107,7 +107,7 @@ impl Change {
                 put(files, name.as_bytes(), (EntryKind::Blob, content.clone()));
             }
             Self::Executable { file } => {
-                if let Some(entry) = pick(files, file).and_then(|path| files.get_mut(&path)) {
+                if let Some(entry) = pick(files, *file).and_then(|path| files.get_mut(&path)) {
                     entry.0 = match entry.0 {
                         EntryKind::Blob => EntryKind::BlobExecutable,
                         EntryKind::BlobExecutable => EntryKind::Blob,
@@ -116,30 +116,30 @@ impl Change {
                 }
             }
             Self::Link { file, target } => {
-                if let Some(entry) = pick(files, file).and_then(|path| files.get_mut(&path)) {
+                if let Some(entry) = pick(files, *file).and_then(|path| files.get_mut(&path)) {
                     *entry = (EntryKind::Link, target.as_bytes().to_vec());
                 }
             }
             Self::Binary { file, byte } => {
-                if let Some(entry) = pick(files, file).and_then(|path| files.get_mut(&path))
+                if let Some(entry) = pick(files, *file).and_then(|path| files.get_mut(&path))
                     && entry.0 != EntryKind::Link
                 {
                     entry.1.extend([0, *byte]);
                 }
             }
             Self::IntoDirectory { file } => {
-                if let Some(path) = pick(files, file) {
+                if let Some(path) = pick(files, *file) {
                     let entry = files.remove(&path).expect("picked");
                     put(files, &[&path, b"/inner".as_slice()].concat(), entry);
                 }
             }
             Self::IntoFile { file, content } => {
-                let Some(path) = pick(files, file) else { return };
+                let Some(path) = pick(files, *file) else { return };
                 let Some(slash) = path.iter().position(|byte| *byte == b'/') else { return };
                 put(files, &path[..slash], (EntryKind::Blob, content.clone()));
             }
             Self::Copy { file, to } => {
-                if let Some(entry) = pick(files, file).and_then(|path| files.get(&path)).cloned() {
+                if let Some(entry) = pick(files, *file).and_then(|path| files.get(&path)).cloned() {
                     put(files, to.as_bytes(), entry);
                 }
             }
@@ -147,7 +147,7 @@ impl Change {
     }
 }
 
-fn pick(files: &Files, index: &Index) -> Option<Vec<u8>> {
+fn pick(files: &Files, index: Index) -> Option<Vec<u8>> {
     (!files.is_empty()).then(|| files.keys().nth(index.index(files.len())).expect("there").clone())
 }
 
@@ -161,7 +161,7 @@ fn put(files: &mut Files, path: &[u8], entry: (EntryKind, Vec<u8>)) {
 }
 
 /// Changes the lines of a text.
-fn edit(files: &mut Files, file: &Index, change: impl FnOnce(&mut Vec<String>)) {
+fn edit(files: &mut Files, file: Index, change: impl FnOnce(&mut Vec<String>)) {
     let Some(entry) = pick(files, file).and_then(|path| files.get_mut(&path)) else { return };
     if entry.0 == EntryKind::Link || entry.1.contains(&0) {
         return;
@@ -239,8 +239,12 @@ fn case() -> impl Strategy<Value = Case> {
             put(&mut base, name.as_bytes(), (EntryKind::Blob, content));
         }
         let (mut ours, mut theirs) = (base.clone(), base.clone());
-        one.iter().for_each(|change| change.apply(&mut ours));
-        other.iter().for_each(|change| change.apply(&mut theirs));
+        for change in &one {
+            change.apply(&mut ours);
+        }
+        for change in &other {
+            change.apply(&mut theirs);
+        }
         Case { base, ours, theirs, changes: (one, other) }
     })
 }
