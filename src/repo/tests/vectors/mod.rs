@@ -12,11 +12,11 @@ use table::{Plant, Vector, vectors};
 
 use super::*;
 use crate::model::comparison::Attempt;
-use crate::model::decision::Portion;
+use crate::model::decision::{MergeStyle, Portion};
 use crate::model::diff::{Detail, Reach, Whitespace};
 use crate::model::id::{DecisionId, EnvironmentName};
 use crate::repo::predict::{Contender, Predictor};
-use crate::repo::taking::{self, Journal, TakeRequest};
+use crate::repo::taking::{self, Journal, Merging, TakeRequest};
 use crate::repo::{compare, copy, diff, divergence, history, ignored, left_out, pack};
 
 /// Seconds after which a control is ended: what it should have run ran by then.
@@ -134,8 +134,9 @@ impl Range {
         let request = self.request(&head.id);
         let Fixture { store, user, .. } = &self.fixture;
         let workspace = |_: &EnvironmentId| self.fixture.workspace();
-        taking::merge(user, store, &self.journal, &request, "work", &user.identity())
-            .expect("merged");
+        let (style, message) = (MergeStyle::Commit, "work".to_owned());
+        let merging = Merging { style, message, identity: user.identity(), commits: Vec::new() };
+        taking::merge(user, store, &self.journal, &request, &merging).expect("merged");
         taking::undo(user.id(), &self.journal, &workspace).expect("undone");
         let mut request = self.request(&first.id);
         request.base = head.id.clone();
@@ -207,6 +208,9 @@ impl Site {
             .env("TERM", "xterm")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            // What tidies up would go on in the background, where it is in the next one's way.
+            .envs([("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "gc.autoDetach")])
+            .env("GIT_CONFIG_VALUE_0", "false")
             .envs([("GIT_AUTHOR_NAME", "Eve"), ("GIT_AUTHOR_EMAIL", "eve@example.org")])
             .envs([("GIT_COMMITTER_NAME", "Eve"), ("GIT_COMMITTER_EMAIL", "eve@example.org")])
             .env_remove("GIT_DIR")
