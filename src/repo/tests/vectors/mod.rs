@@ -21,6 +21,8 @@ use crate::repo::{compare, copy, diff, divergence, history, ignored, left_out, p
 
 /// Seconds after which a control is ended: what it should have run ran by then.
 const DEADLINE: &str = "20";
+/// How often it is looked whether a control has fired.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// An environment, and a program that says that it ran.
 struct Range {
@@ -199,6 +201,10 @@ impl Site {
 
     /// Git in a repository that the agent made, with nothing of the user's.
     fn git(&self, arguments: &[&str]) -> bool {
+        self.command(arguments).status().expect("git runs").success()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let filled: Vec<String> = arguments.iter().map(|argument| self.filled(argument)).collect();
         let mut command = Command::new("timeout");
         command.arg(DEADLINE).arg("git").args(filled).current_dir(&self.at);
@@ -217,7 +223,7 @@ impl Site {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        command.status().expect("git runs").success()
+        command
     }
 
     /// A repository of the agent's with two branches that can be merged, and files to change.
@@ -270,7 +276,17 @@ impl Site {
     /// Whether git, unprotected, runs what was planted.
     fn fires(&self, vector: &Vector) -> bool {
         for arguments in vector.control {
-            self.git(arguments);
+            let mut control = self.command(arguments).spawn().expect("git runs");
+            // Some wait for ever for what the payload does not say.
+            while control.try_wait().expect("waited for").is_none() {
+                if self.canary().exists() {
+                    let pid = rustix::process::Pid::from_child(&control);
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                    control.wait().expect("waited for");
+                    break;
+                }
+                std::thread::sleep(LOOK);
+            }
         }
         self.canary().exists()
     }

@@ -22,7 +22,7 @@ use Plant::{Config, File, Git, GitDirectoryMovesTo, Hook};
 /// Brings changed and new files before git.
 const ADD: &[&[&str]] = &[&["add", "-A"]];
 const STATUS: &[&[&str]] = &[&["status"]];
-const COMMIT: &[&[&str]] = &[&["add", "-A"], &["commit", "-m", "more"]];
+const COMMIT: &[&[&str]] = &[&["add", "-A"], &["commit", "--allow-empty", "-m", "more"]];
 const MERGE: &[&[&str]] = &[&["merge", "-m", "both", "other"]];
 const DIFF: &[&[&str]] = &[&["diff", "HEAD~1", "HEAD"]];
 /// A repository beside this one, into which it pushes.
