@@ -208,7 +208,9 @@ impl Bare {
         command.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_agentdeck"), "shim"]);
         let process = command.arg(path("run/shim.json")).spawn().expect("unshare");
         let mut bare = Self { process, directory };
-        while !bare.directory.path().join("run/shim.sock").exists() {
+        let socket = bare.directory.path().join("run/shim.sock");
+        // It stands there before it can be connected to.
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             if bare.process.try_wait().expect("asked").is_some() {
                 return None;
             }

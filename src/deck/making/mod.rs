@@ -30,7 +30,7 @@ use crate::proto::Target;
 use crate::repo::snapshot::Touched;
 use agent::{Begun, Tried, install_agent, start_agent, try_agent};
 use boxes::{connect, make_box};
-use workspace::make_workspace;
+use workspace::make_files;
 
 pub(super) use boxes::plan;
 pub(super) use require::check as check_required;
@@ -164,18 +164,6 @@ pub(super) async fn finish_files(shared: Arc<Shared>, record: Record) {
             shared.report(id, Report::Note(note)).await;
         }
     }
-}
-
-/// Checks the files out and begins to notice what changes in them.
-async fn make_files(
-    shared: &Arc<Shared>,
-    record: &Record,
-) -> Result<Option<workspace::Keeping>, Failure> {
-    let keeping = make_workspace(shared, record).await?;
-    // Nobody has changed anything yet in files that were just written.
-    let look = if keeping.is_some() { FirstLook::Later } else { FirstLook::AtOnce };
-    workspace::watch(shared, record, look).await?;
-    Ok(keeping)
 }
 
 /// Does for new files what may come after the agent's start: the first snapshot survives a power

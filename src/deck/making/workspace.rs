@@ -48,12 +48,14 @@ pub(super) async fn lay_out(
 /// The first snapshot, on its way to the disk.
 pub(in crate::deck) type Keeping = JoinHandle<Result<(), Failure>>;
 
-/// Checks the base out and takes the first snapshot, unless that was done before.
-pub(super) async fn make_workspace(
+/// Checks the base out, takes the first snapshot and notices changes from there on. Nothing but
+/// the last where the first two were done before.
+pub(super) async fn make_files(
     shared: &Arc<Shared>,
     record: &Record,
 ) -> Result<Option<Keeping>, Failure> {
     if record.workspace_made {
+        watch(shared, record, FirstLook::AtOnce).await?;
         return Ok(None);
     }
     let id = record.environment.id.clone();
@@ -115,15 +117,19 @@ pub(super) async fn make_workspace(
     // The record speaks of refs and objects, which must be on the disk before it is.
     let hold = shared.keeper.hold(&id);
     shared.report(&id, Report::WorkspaceMade).await;
+    // Whoever is told of the first snapshot may change something at once.
+    let watched = watch(shared, record, FirstLook::Later).await;
     let divergence = Divergence::default();
     let snapshot = Box::new(snapshot);
     shared.report(&id, Report::SnapshotTaken { snapshot, count: 1, divergence }).await;
     shared.settled(&id).await;
     reached(Step::WorkspaceRecorded);
-    Ok(Some(tokio::spawn(blocking(move || {
+    let keeping = tokio::spawn(blocking(move || {
         let _hold = hold;
         repo::workspace::keep(&store, &id)
-    }))))
+    }));
+    watched?;
+    Ok(Some(keeping))
 }
 
 /// Brings the first snapshot to the disk, and only then the record, which speaks of it.

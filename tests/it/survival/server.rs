@@ -102,7 +102,7 @@ async fn a_full_screen_program_is_whole_after_its_ring_lapped_without_a_server()
             workspace: inspection["workspace"].as_str().expect("a path").into(),
         };
         let mut watching = Watching::new(&deck, &agent).await;
-        watching.see_text(if moment == "early" { "size 24 80" } else { "before" }).await;
+        watching.see_text(if moment == "early" { "size 40 120" } else { "before" }).await;
         drop(watching);
 
         deck.kill_server();
@@ -111,7 +111,7 @@ async fn a_full_screen_program_is_whole_after_its_ring_lapped_without_a_server()
 
         let mut watching = Watching::new(&deck, &agent).await;
         watching.see("the program's own screen", |screen| screen.modes.alternate_screen).await;
-        watching.see("nothing else", |screen| rest_is_empty(screen, "size 24 80")).await;
+        watching.see("nothing else", |screen| rest_is_empty(screen, "size 40 120")).await;
         assert!(watching.screen.modes.bracketed_paste);
         let notes = deck.json(&["inspect", moment])["environment"]["notes"].to_string();
         assert!(notes.contains("output was lost"), "{notes}");
