@@ -13,7 +13,7 @@ use super::super::step::{Step, reached};
 use super::disk;
 use crate::model::failure::Failure;
 use crate::model::profile::{AgentProfile, Seed};
-use crate::model::snapshot::Divergence;
+use crate::model::snapshot::{Divergence, Snapshot};
 use crate::repo::snapshot::Touched;
 use crate::repo::workspace::Changes;
 use crate::repo::{self, UserRepository};
@@ -114,6 +114,17 @@ pub(super) async fn make_files(
     let (made, ()) = tokio::join!(work, reporting);
     let (store, snapshot) = made?;
     reached(Step::WorkspaceMade);
+    tell_made(shared, record, store, snapshot).await
+}
+
+/// Records files and first snapshot, and notices changes from there on.
+async fn tell_made(
+    shared: &Arc<Shared>,
+    record: &Record,
+    store: repo::Store,
+    snapshot: Snapshot,
+) -> Result<Option<Keeping>, Failure> {
+    let id = record.environment.id.clone();
     // The record speaks of refs and objects, which must be on the disk before it is.
     let hold = shared.keeper.hold(&id);
     shared.report(&id, Report::WorkspaceMade).await;
