@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::arguments::{Apply, Merge, Restore};
 use super::context::{Context, unexpected};
+use super::lacking;
 use super::output::files;
 use crate::client::Client;
 use crate::model::decision::{Decision, DecisionKind, MergeStyle, Portion};
@@ -15,8 +16,11 @@ use crate::proto::{Reply, Request};
 pub(super) async fn apply(context: &Context, options: &Apply) -> Result<(), Failure> {
     let client = context.client().await?;
     let portion = portion(context, &client, options).await?;
-    let request = |target| Request::Apply { target, portion: portion.clone(), snapshot: None };
-    report(context, &decided(context.ask(&client, &options.name, request).await?)?)
+    let request = |target, known| {
+        let (portion, snapshot) = (portion.clone(), None);
+        Request::Apply { target, portion, snapshot, known }
+    };
+    lacking::take(context, &client, &options.name, request).await
 }
 
 /// What of the environment is named; paths are told from this directory, as git has it.
@@ -71,9 +75,11 @@ pub(super) async fn merge(context: &Context, options: Merge) -> Result<(), Failu
         };
         message = Some(super::edit::message(&options.name, style, &draft).await?);
     }
-    let request = |target| Request::Merge { target, style, message: message.clone() };
-    let decision = decided(context.ask(&client, &options.name, request).await?)?;
-    report(context, &decision)
+    let request = |target, known| {
+        let message = message.clone();
+        Request::Merge { target, style, message, known }
+    };
+    lacking::take(context, &client, &options.name, request).await
 }
 
 pub(super) async fn draft(

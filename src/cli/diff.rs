@@ -2,8 +2,8 @@
 
 use super::arguments::Diff;
 use super::context::{Context, unexpected};
-use super::mark;
-use super::output::{Sanitiser, lines};
+use super::output::Sanitiser;
+use super::{lacking, mark};
 use crate::client::Client;
 use crate::model::diff::Detail;
 use crate::model::failure::Failure;
@@ -12,8 +12,6 @@ use crate::proto::{DiffSide, Reply, Request};
 
 /// The width of `--stat` in a pipe, as git has it.
 const STAT_WIDTH: usize = 80;
-/// Files named that are in no snapshot; `--json` has them all.
-const NAMED: usize = 10;
 
 pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure> {
     let output = context.output;
@@ -55,9 +53,7 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
             output.say(&format!("! {}: {}", file.path, why.join(" · ")));
         }
     }
-    for skipped in left_out.iter().filter(|skipped| !skipped.is_ignored()).take(NAMED) {
-        output.say(&format!("left out {}: {}", skipped.path, lines(&skipped.reason)));
-    }
+    lacking::name_all(output, &left_out);
     if diff.files.is_empty() {
         output.say("no changes");
     } else {

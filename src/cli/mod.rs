@@ -19,6 +19,7 @@ mod exec;
 mod fork;
 mod forward;
 mod inspect;
+mod lacking;
 mod lifecycle;
 mod limits;
 mod log;

@@ -13,10 +13,11 @@ use tokio::process::Command;
 use super::arguments::PullRequest;
 use super::context::{Context, unexpected};
 use super::output::lines;
-use super::{decide, edit};
+use super::{decide, edit, lacking};
 use crate::model::decision::MergeStyle;
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::snapshot::Skipped;
 use crate::proto::{Reply, Request};
 
 /// Given to every git: no hook of the repository, wherever its configuration has them.
@@ -30,6 +31,8 @@ struct Pushed {
     commit: String,
     /// What the forge's program printed: the address of the pull request.
     request: Option<String>,
+    /// What the commits lack.
+    left_out: Vec<Skipped>,
 }
 
 pub(super) async fn run(context: &Context, options: PullRequest) -> Result<(), Failure> {
@@ -55,10 +58,14 @@ pub(super) async fn run(context: &Context, options: PullRequest) -> Result<(), F
         message = Some(edit::text(&title, &draft).await?);
     }
     let request = |target| Request::Offer { target, style, message: message.clone() };
-    let (commit, message) = match context.ask(&client, &options.name, request).await? {
-        Reply::Offered { commit, message } => (commit, message),
+    let (commit, message, left_out) = match context.ask(&client, &options.name, request).await? {
+        Reply::Offered { commit, message, left_out } => (commit, message, left_out),
         other => return Err(unexpected(&other)),
     };
+    if !lacking::agreed(context, &options.name, &left_out).await {
+        context.output.say("nothing was pushed");
+        return Ok(());
+    }
     git.push(&remote, &branch, commit.as_str(), options.force).await?;
     context.output.say(&format!("pushed {} to {remote} as {branch}", environment.name));
     if git.has_hook("pre-push").await {
@@ -72,7 +79,8 @@ pub(super) async fn run(context: &Context, options: PullRequest) -> Result<(), F
         }
         None => None,
     };
-    let pushed = Pushed { remote, branch, commit: commit.as_str().to_owned(), request };
+    let commit = commit.as_str().to_owned();
+    let pushed = Pushed { remote, branch, commit, request, left_out };
     if context.output.json {
         return context.output.value(&pushed);
     }

@@ -9,11 +9,12 @@ use super::queries::head;
 use super::resolving;
 use super::shared::{Shared, blocking};
 use super::state::Record;
-use super::taking::{decide, open, publish, request};
-use crate::model::decision::{Decision, MergeDraft, MergeStyle};
+use super::taking::{decide, is_news, left_out, open, publish, request};
+use crate::model::decision::{MergeDraft, MergeStyle, Portion};
 use crate::model::failure::Failure;
 use crate::model::id::CommitId;
 use crate::model::path::printable;
+use crate::model::snapshot::Skipped;
 use crate::proto::{Reply, Target};
 use crate::repo::taking::{self, Merging, TakeRequest};
 
@@ -35,10 +36,14 @@ pub(super) async fn merge(
     shared: &Arc<Shared>,
     target: Target,
     style: MergeStyle,
-    message: Option<String>,
-) -> Result<Decision, Failure> {
+    (message, known): (Option<String>, Option<Vec<Skipped>>),
+) -> Result<Reply, Failure> {
     let record = settled(shared, target).await?;
     let head = head(shared, &record).await?;
+    let left_out = left_out(shared, &record, &head, &Portion::All).await?;
+    if is_news(&left_out, known.as_deref()) {
+        return Ok(Reply::LeftOut(left_out));
+    }
     let base = resolving::base(shared, &record, &head).await?;
     let message = if let Some(message) = message {
         message
@@ -52,11 +57,11 @@ pub(super) async fn merge(
     };
     let hinted = resolving::hinted(&record);
     let decided = decide(shared.clone(), record, move |opened, record| {
-        let request = TakeRequest { base, ..request(opened, record, head)? };
+        let request = TakeRequest { base, left_out, ..request(opened, record, head)? };
         let merging = Merging { style, message, identity: opened.user.identity(), commits };
         taking::merge(&opened.user, &opened.store, &opened.journal, &request, &merging)
     });
-    Ok(publish(shared, decided.await.map_err(hinted)?))
+    Ok(Reply::Decided(Box::new(publish(shared, decided.await.map_err(hinted)?))))
 }
 
 /// Commits of the work on its base, for a branch elsewhere, and what they say together.
@@ -68,6 +73,7 @@ pub(super) async fn offer(
 ) -> Result<Reply, Failure> {
     let record = settled(shared, target).await?;
     let head = head(shared, &record).await?;
+    let left_out = left_out(shared, &record, &head, &Portion::All).await?;
     let base = resolving::base(shared, &record, &head).await?;
     let draft = draft_of(shared, &record, &base).await;
     let commits = match style {
@@ -87,7 +93,7 @@ pub(super) async fn offer(
             taking::offer(&opened.user, &opened.store, &opened.journal, &request, &merging)
         })
     });
-    Ok(Reply::Offered { commit: commit.await?, message })
+    Ok(Reply::Offered { commit: commit.await?, message, left_out })
 }
 
 /// The objects of the agent's own commits. Without them a rebase would be a squash.
@@ -112,8 +118,10 @@ async fn commits(
 pub(super) async fn draft(shared: &Arc<Shared>, target: Target) -> Result<Reply, Failure> {
     let record = shared.resolve(target).await?;
     let head = head(shared, &record).await?;
+    let left_out = left_out(shared, &record, &head, &Portion::All).await?;
     let base = resolving::base(shared, &record, &head).await?;
-    Ok(Reply::MergeDraft(Box::new(draft_of(shared, &record, &base).await)))
+    let draft = draft_of(shared, &record, &base).await;
+    Ok(Reply::MergeDraft(Box::new(MergeDraft { left_out, ..draft })))
 }
 
 /// From the agent's own commits, as far as its box can be asked.
@@ -143,7 +151,7 @@ fn drafted(messages: &[u8], otherwise: &str) -> MergeDraft {
             format!("{}\n\n{}", commits[0], list.join("\n"))
         }
     };
-    MergeDraft { message, commits, rest: otherwise.to_owned() }
+    MergeDraft { message, commits, rest: otherwise.to_owned(), left_out: Vec::new() }
 }
 
 #[cfg(test)]

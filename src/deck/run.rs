@@ -473,11 +473,11 @@ async fn look_back(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
 async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
     let decided = |decision| Reply::Decided(Box::new(decision));
     match request {
-        Request::Apply { target, portion, snapshot } => {
-            taking::apply(shared, target, portion, snapshot).await.map(decided)
+        Request::Apply { target, portion, snapshot, known } => {
+            taking::apply(shared, target, portion, (snapshot, known)).await
         }
-        Request::Merge { target, style, message } => {
-            merging::merge(shared, target, style, message).await.map(decided)
+        Request::Merge { target, style, message, known } => {
+            merging::merge(shared, target, style, (message, known)).await
         }
         Request::RestoreEnvironment { target, snapshot } => {
             restoring::restore(shared, target, &snapshot).await.map(decided)

@@ -12,7 +12,7 @@ use super::Message;
 use super::deciding::{repository_of, settled};
 use super::keeping;
 use super::making::FirstLook;
-use super::queries::head;
+use super::queries::{head, with_store};
 use super::shared::{Shared, blocking, now};
 use super::state::{Record, Report, being_made};
 use super::step::{Step, reached};
@@ -22,9 +22,10 @@ use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
-use crate::proto::Target;
+use crate::model::snapshot::Skipped;
+use crate::proto::{Reply, Target};
 use crate::repo::taking::{self, Journal, TakeRequest};
-use crate::repo::{Store, UserRepository, history};
+use crate::repo::{Store, UserRepository, history, left_out};
 use crate::store;
 
 /// What programs get to end by themselves before a box is killed.
@@ -40,27 +41,51 @@ pub(super) struct Opened {
     pub journal: Journal,
 }
 
-/// Applies a portion of a snapshot, or of the workspace as it is now.
+/// Applies a portion of a snapshot, or of the workspace as it is now. Where that lacks something
+/// which is not `known` to whoever asks, it is told and nothing is done.
 pub(super) async fn apply(
     shared: &Arc<Shared>,
     target: Target,
     portion: Portion,
-    snapshot: Option<CommitId>,
-) -> Result<Decision, Failure> {
+    (snapshot, known): (Option<CommitId>, Option<Vec<Skipped>>),
+) -> Result<Reply, Failure> {
     let record = settled(shared, target).await?;
     let head = match snapshot {
         Some(snapshot) => snapshot,
         None => head(shared, &record).await?,
     };
+    let left_out = left_out(shared, &record, &head, &portion).await?;
+    if is_news(&left_out, known.as_deref()) {
+        return Ok(Reply::LeftOut(left_out));
+    }
     let base = resolving::base(shared, &record, &head).await?;
     let hinted = resolving::hinted(&record);
     let decided = decide(shared.clone(), record, move |opened, record| {
         // Only what is a snapshot: a client may name anything.
         history::one(&opened.store, &head)?;
-        let request = TakeRequest { base, portion, ..request(opened, record, head)? };
+        let request = TakeRequest { base, portion, left_out, ..request(opened, record, head)? };
         taking::apply(&opened.user, &opened.store, &opened.journal, &request)
     });
-    Ok(publish(shared, decided.await.map_err(hinted)?))
+    Ok(Reply::Decided(Box::new(publish(shared, decided.await.map_err(hinted)?))))
+}
+
+/// What a take of a portion of a snapshot lacks of what is in the environment.
+pub(super) async fn left_out(
+    shared: &Arc<Shared>,
+    record: &Record,
+    snapshot: &CommitId,
+    portion: &Portion,
+) -> Result<Vec<Skipped>, Failure> {
+    let (snapshot, portion) = (snapshot.clone(), portion.clone());
+    with_store(shared, record.clone(), move |store, record| {
+        left_out::of_portion(store, &record.environment.id, &snapshot, &portion)
+    })
+    .await
+}
+
+/// Whether something is left out that somebody who wants to know does not know of.
+pub(super) fn is_news(left_out: &[Skipped], known: Option<&[Skipped]>) -> bool {
+    known.is_some_and(|known| left_out.iter().any(|skipped| !known.contains(skipped)))
 }
 
 /// Stops the box, takes a last snapshot, and moves everything of the environment into the trash.
@@ -284,6 +309,7 @@ pub(super) fn request(
         head,
         at: now(),
         portion: Portion::All,
+        left_out: Vec::new(),
     })
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Timestamp};
 use super::path::RepoPath;
+use super::snapshot::Skipped;
 
 /// A decision that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,10 @@ pub struct Decision {
     /// Hooks of the repository that git would have run for a merge; we run none.
     #[serde(default)]
     pub hooks: Vec<Hook>,
+    /// What was taken of is not all there is in the environment: it lacks these, or has them as
+    /// they could be read last.
+    #[serde(default)]
+    pub left_out: Vec<Skipped>,
 }
 
 /// A hook that did not run.
@@ -100,6 +105,9 @@ pub struct MergeDraft {
     pub commits: Vec<String>,
     /// For a rebase: the message of what the agent did not commit.
     pub rest: String,
+    /// What the merge would lack.
+    #[serde(default)]
+    pub left_out: Vec<Skipped>,
 }
 
 /// How much of an environment's work is taken.
@@ -115,6 +123,18 @@ pub enum Portion {
     Hunk { path: RepoPath, start: u32, lines: u32 },
 }
 
+impl Portion {
+    /// Whether what lies at a path, or below it, would be taken.
+    pub fn covers(&self, path: &RepoPath) -> bool {
+        let meets = |named: &RepoPath| path.is_within(named) || named.is_within(path);
+        match self {
+            Self::All => true,
+            Self::Paths(paths) => paths.iter().any(meets),
+            Self::Hunk { path, .. } => meets(path),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecisionKind {
@@ -122,4 +142,23 @@ pub enum DecisionKind {
     Merge,
     Discard,
     Restore,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portion_covers_what_is_at_below_and_above_its_paths() {
+        let covered = |named: &str, path: &str| {
+            let portion = Portion::Paths(vec![RepoPath::new(named.as_bytes())]);
+            portion.covers(&RepoPath::new(path.as_bytes()))
+        };
+        assert!(covered("a", "a") && covered("a", "a/b") && covered("a/b", "a"));
+        assert!(covered("", "a"), "the root is above everything");
+        assert!(!covered("a", "ab") && !covered("ab", "a") && !covered("a/b", "a/c"));
+        let hunk = Portion::Hunk { path: RepoPath::new("a"), start: 1, lines: 1 };
+        assert!(hunk.covers(&RepoPath::new("a")) && !hunk.covers(&RepoPath::new("b")));
+        assert!(Portion::All.covers(&RepoPath::new("a")));
+    }
 }

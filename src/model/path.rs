@@ -23,6 +23,14 @@ impl RepoPath {
     pub fn file_name(&self) -> &[u8] {
         self.0.rsplit(|byte| *byte == b'/').next().unwrap_or(&self.0)
     }
+
+    /// Whether this is `directory` or lies below it; everything lies below the root, which is
+    /// empty.
+    pub fn is_within(&self, directory: &Self) -> bool {
+        let rest = self.0.strip_prefix(directory.as_bytes());
+        directory.0.is_empty()
+            || rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
+    }
 }
 
 impl fmt::Display for RepoPath {

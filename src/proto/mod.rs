@@ -287,18 +287,25 @@ pub enum Request {
         freshness: Freshness,
         path: RepoPath,
     },
-    /// Writes the environment's changes into the user's working tree; answered with `Decided`.
+    /// Writes the environment's changes into the user's working tree; answered with `Decided`, or
+    /// with `LeftOut`.
     Apply {
         target: Target,
         portion: Portion,
         /// Left out, the workspace as it is now; for what was seen, the one that was seen.
         snapshot: Option<CommitId>,
+        /// What a person knows to be lacking. Where something else is, nothing is done, and the
+        /// answer is `LeftOut` with all of it. Without a person, the decision tells.
+        #[serde(default)]
+        known: Option<Vec<Skipped>>,
     },
-    /// Brings the environment's work onto the user's current branch; answered with `Decided`.
+    /// Brings the environment's work onto the user's current branch; answered as `Apply` is.
     Merge {
         target: Target,
         style: MergeStyle,
         message: Option<String>,
+        #[serde(default)]
+        known: Option<Vec<Skipped>>,
     },
     /// What a merge would say if nothing is given, made from the agent's own commits; answered with
     /// `MergeDraft`.
@@ -415,6 +422,9 @@ pub enum Reply {
     Offered {
         commit: CommitId,
         message: String,
+        /// What the commits lack.
+        #[serde(default)]
+        left_out: Vec<Skipped>,
     },
     RepositoryState(RepositoryState),
     Engines(Vec<EngineReport>),

@@ -1,11 +1,14 @@
 //! What the newest snapshot leaves out, as it is now: files that are ignored, special or too large
 //! come and go without a new tree, and a snapshot's own list is of its moment.
 
-use crate::model::id::EnvironmentId;
+use crate::model::decision::Portion;
+use crate::model::failure::Failure;
+use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::packed;
 use crate::model::snapshot::Skipped;
 
 use super::aside::Kind;
+use super::history;
 use super::store::Store;
 
 const FILE: Kind = Kind("left-out");
@@ -15,6 +18,24 @@ pub fn now(store: &Store, environment: &EnvironmentId) -> anyhow::Result<Option<
     let bytes = FILE.read(store, environment)?;
     // It is written again by the next snapshot that differs; half a file is as none.
     Ok(bytes.and_then(|bytes| packed::unpack(&bytes).ok()))
+}
+
+/// What a person who takes a portion of a snapshot does not get, and would look for: what is ignored
+/// is not of it. Of the newest snapshot, as it is now.
+pub fn of_portion(
+    store: &Store,
+    environment: &EnvironmentId,
+    snapshot: &CommitId,
+    portion: &Portion,
+) -> Result<Vec<Skipped>, Failure> {
+    let newest = history::head(store, environment)? == *snapshot;
+    let now = if newest { now(store, environment)? } else { None };
+    let mut left_out = match now {
+        Some(now) => now,
+        None => history::one(store, snapshot)?.skipped,
+    };
+    left_out.retain(|skipped| !skipped.is_ignored() && portion.covers(&skipped.path));
+    Ok(left_out)
 }
 
 /// Keeps what is left out, where it is not what was known before.

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::common::home::{TestHome, make};
+use crate::common::pty::Pty;
 
 /// An agent that waits for ever.
 const WAIT: &str = "exec sleep 1000000";
@@ -228,4 +229,50 @@ fn a_branch_that_fits_is_merged_in_the_box_without_a_question() {
     assert_eq!(test.script("one", "cat mine; git status --porcelain"), "mine\n");
     let merged = test.agentdeck(&["merge", "one", "--squash", "--json"]).json();
     assert_eq!(merged["paths"], serde_json::json!(["a/new", "price", "till/open"]));
+}
+
+/// Beside a change, a file that no snapshot takes.
+const WITHOUT: &str = "echo four >>price; truncate -s 20M large; echo x >note.log";
+
+#[test]
+fn what_a_take_lacks_is_told_to_a_script_with_it() {
+    let test = worked(WITHOUT);
+    let taken = test.agentdeck(&["apply", "one", "--json"]).json();
+    assert_eq!(taken["paths"], serde_json::json!(["note.log", "price"]));
+    let lacks = taken["left_out"].as_array().expect("a list");
+    assert_eq!(lacks.len(), 1, "{taken}");
+    assert_eq!(lacks[0]["path"], "large");
+    test.agentdeck(&["undo"]).ok();
+    let said = test.agentdeck(&["apply", "one", "price"]);
+    assert!(!said.stderr.contains("large"), "it is not of what was asked for: {said:#?}");
+    test.agentdeck(&["undo"]).ok();
+    let said = test.agentdeck(&["merge", "one"]);
+    assert!(said.stderr.contains("left out large: larger than"), "{said:#?}");
+    assert!(test.git(&["show", "--stat", "HEAD"]).contains("price"));
+}
+
+#[test]
+fn what_a_take_lacks_is_told_to_a_person_before_it() {
+    let test = worked(WITHOUT);
+    let before = test.git(&["rev-parse", "HEAD"]);
+    for verb in ["apply", "merge"] {
+        let mut asked = Pty::open(&test, &[verb, "one"], 80, 24);
+        let seen = asked.wait_for_text("take the rest of one? [Y/n]");
+        assert!(seen.contains("left out large: larger than"), "{seen}");
+        asked.send("n\r");
+        asked.wait_for_text("nothing was taken");
+        assert_eq!(asked.wait_for_end(), 0);
+        assert_eq!(test.git(&["status", "--porcelain"]), "");
+    }
+    let mut asked = Pty::open(&test, &["merge", "one"], 80, 24);
+    asked.wait_for_text("take the rest of one? [Y/n]");
+    asked.send("\r");
+    asked.wait_for_text("merged one as");
+    assert_eq!(asked.wait_for_end(), 0);
+    assert_ne!(test.git(&["rev-parse", "HEAD"]), before);
+    // Where nothing is lacking, nobody is asked.
+    test.script("one", "rm large; echo five >>price");
+    let mut asked = Pty::open(&test, &["apply", "one"], 80, 24);
+    asked.wait_for_text("applied one");
+    assert_eq!(asked.wait_for_end(), 0);
 }

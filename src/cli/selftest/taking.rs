@@ -97,10 +97,12 @@ async fn verbs(cast: &Cast<'_>) -> Result<String, Failure> {
     let mut patch = Vec::new();
     diff.write_unified(&mut patch);
     let mut told = String::from_utf8_lossy(&patch).into_owned();
-    let apply = Request::Apply { target: target(), portion: Portion::All, snapshot: None };
-    for request in
-        [apply, Request::Merge { target: target(), style: MergeStyle::Commit, message: None }]
-    {
+    let (portion, snapshot, known) = (Portion::All, None, None);
+    let apply = Request::Apply { target: target(), portion, snapshot, known };
+    for request in [
+        apply,
+        Request::Merge { target: target(), style: MergeStyle::Commit, message: None, known: None },
+    ] {
         match client.request(request).await {
             Ok(Reply::Decided(decision)) => {
                 told.push_str(&format!("{decision:?}"));
@@ -174,6 +176,7 @@ pub(super) async fn workspace_links(cast: &Cast<'_>) -> Result<(Control, Shown),
         target: Target::Id(cast.attacker.id.clone()),
         portion: Portion::All,
         snapshot: None,
+        known: None,
     };
     let first = client.request(apply()).await.is_ok();
     clear(cast, &["way"]).await?;

@@ -46,6 +46,7 @@ pub use undo::{Undone, undo};
 use crate::model::decision::{Decision, DecisionKind, MergeStyle, Portion};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Timestamp};
+use crate::model::snapshot::Skipped;
 
 use super::store::Store;
 use super::user::UserRepository;
@@ -64,6 +65,8 @@ pub struct TakeRequest {
     pub at: Timestamp,
     /// How much of it; only an apply takes less than all.
     pub portion: Portion,
+    /// What of that the snapshot lacks.
+    pub left_out: Vec<Skipped>,
 }
 
 impl TakeRequest {
@@ -82,6 +85,7 @@ impl TakeRequest {
             portion: self.portion.clone(),
             style: MergeStyle::Commit,
             hooks: Vec::new(),
+            left_out: self.left_out.clone(),
         }
     }
 }

@@ -65,13 +65,8 @@ pub(super) fn with_portion(
 }
 
 fn is_at_or_below(change: &Change, path: &RepoPath) -> bool {
-    let inside = |of: &RepoPath| {
-        let rest = of.as_bytes().strip_prefix(path.as_bytes());
-        rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
-    };
-    path.as_bytes().is_empty()
-        || inside(&change.path)
-        || change.old_path.as_ref().is_some_and(inside)
+    let inside = |of: &RepoPath| of.is_within(path);
+    inside(&change.path) || change.old_path.as_ref().is_some_and(inside)
 }
 
 fn nothing_at(request: &TakeRequest, path: &RepoPath) -> Failure {

@@ -96,6 +96,7 @@ impl Case {
             head: head.clone(),
             at: Timestamp(1_700_000_000_000),
             portion: Portion::All,
+            left_out: Vec::new(),
         }
     }
 

@@ -86,6 +86,7 @@ fn an_apply_brings_only_what_is_new_while_the_carried_work_stands() {
         head: taken.id,
         at: Timestamp(5),
         portion: crate::model::decision::Portion::All,
+        left_out: Vec::new(),
     };
     let status = || fixture.oracle.git(["status", "--porcelain", "-uall"]);
     let before = status();

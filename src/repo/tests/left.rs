@@ -1,6 +1,7 @@
 //! What a snapshot cannot take: it says so, and keeps what it had.
 
 use super::*;
+use crate::model::decision::Portion;
 use crate::model::snapshot::Skipped;
 use crate::repo::left_out;
 use crate::repo::scan::TRACKED_FILE_LIMIT;
@@ -43,6 +44,37 @@ fn a_submodule_is_one_thing_however_it_is_looked_at() {
     write(&workspace, "lib/sub/src/edited", b"more\n");
     assert_eq!(fixture.take_paths(&["lib/sub/src/edited", "lib/sub/src"]), None);
     assert_eq!(left_out(&fixture), skipped("lib/sub", "the files of a submodule"));
+}
+
+#[test]
+fn a_take_is_told_what_of_its_portion_the_snapshot_lacks() {
+    let fixture = Fixture::new(|root| {
+        write(root, ".gitignore", b"*.log\n");
+        write(root, "d/f", b"base\n");
+    });
+    let workspace = fixture.workspace();
+    let lacks = |snapshot: &CommitId, portion: Portion| {
+        let Fixture { store, environment, .. } = &fixture;
+        let lacks = left_out::of_portion(store, environment, snapshot, &portion).expect("read");
+        lacks.iter().map(|it| it.path.to_string()).collect::<Vec<_>>()
+    };
+    write(&workspace, "cache.log", b"x");
+    grow(&fixture, "d/large", (10 << 20) + 1);
+    write(&workspace, "d/f", b"one\n");
+    let first = fixture.take(&Touched::Everything).expect("a change").id;
+    let paths = |path: &str| Portion::Paths(vec![RepoPath::new(path.as_bytes())]);
+    assert_eq!(lacks(&first, Portion::All), ["d/large"], "what is ignored is nobody's surprise");
+    assert_eq!(lacks(&first, paths("d")), ["d/large"]);
+    assert!(lacks(&first, paths("d/f")).is_empty());
+
+    std::fs::remove_file(workspace.join("d/large")).expect("removed");
+    assert_eq!(fixture.take(&Touched::Everything), None, "no file of a snapshot changed");
+    assert!(lacks(&first, Portion::All).is_empty(), "of the newest it is known how it is now");
+    grow(&fixture, "huge", (10 << 20) + 1);
+    write(&workspace, "d/f", b"two\n");
+    let second = fixture.take(&Touched::Everything).expect("a change").id;
+    assert_eq!(lacks(&second, Portion::All), ["huge"]);
+    assert_eq!(lacks(&first, Portion::All), ["d/large"], "of an earlier one, as it was then");
 }
 
 #[test]

@@ -54,8 +54,8 @@ impl App {
             Action::Denied => self.open_denied(),
             Action::Apply => {
                 self.say(format!("applying {name} to your working tree …"));
-                let (portion, snapshot) = (Portion::All, None);
-                self.send(Request::Apply { target, portion, snapshot }, Tag::Decide);
+                let (portion, known) = (Portion::All, Some(Vec::new()));
+                self.take(Request::Apply { target, portion, snapshot: None, known });
             }
             Action::Merge => {
                 self.say(format!("drafting a message for {name} …"));

@@ -191,6 +191,11 @@ impl App {
         tag.is_courtesy() || matches!(tag, Tag::Typed | Tag::Keyboard(_))
     }
 
+    /// Whether a keyboard was held when the server went, and not given back since.
+    pub(super) fn gone_held(&self) -> bool {
+        self.gone.as_ref().is_some_and(|gone| gone.held.is_some())
+    }
+
     /// Starts a server that was stopped, or replaces an older one.
     pub(super) fn restart_server(&mut self) {
         match &mut self.gone {

@@ -3,9 +3,11 @@
 use crate::model::decision::{MergeDraft, MergeStyle};
 use crate::model::id::EnvironmentId;
 use crate::model::input::{Input, Key, KeyCode, Modifiers};
+use crate::model::snapshot::Skipped;
 use crate::proto::{Request, Target};
 
 use super::super::widget::{Field, foreign};
+use super::lacking::first_of;
 
 /// Longest message, in lines; what is pasted beyond it is cut.
 const MOST_LINES: usize = 200;
@@ -21,6 +23,9 @@ pub(crate) struct MergeForm {
     pub(crate) row: usize,
     /// How many commits the agent made.
     pub(crate) commits: usize,
+    /// What the merge lacks, in words and to be said back.
+    pub(crate) lacks: Option<String>,
+    left_out: Vec<Skipped>,
     /// The drafts of a merge and of what a rebase adds, while the user has changed neither.
     drafts: Option<(String, String)>,
 }
@@ -34,6 +39,8 @@ impl MergeForm {
             lines: Vec::new(),
             row: 0,
             commits: draft.commits.len(),
+            lacks: first_of(&draft.left_out),
+            left_out: draft.left_out,
             drafts: Some((draft.message, draft.rest)),
         };
         form.fill();
@@ -61,7 +68,9 @@ impl MergeForm {
     pub(super) fn request(&self) -> Option<(Request, String)> {
         let message = Some(self.message()).filter(|message| !message.is_empty())?;
         let target = Target::Id(self.environment.clone());
-        let request = Request::Merge { target, style: self.style, message: Some(message) };
+        let known = Some(self.left_out.clone());
+        let (style, message) = (self.style, Some(message));
+        let request = Request::Merge { target, style, message, known };
         let doing = if self.style == MergeStyle::Rebase { "rebasing" } else { "merging" };
         Some((request, format!("{doing} {} …", self.name)))
     }

@@ -15,6 +15,7 @@ mod form;
 mod gone;
 mod history;
 mod keys;
+mod lacking;
 mod map;
 mod merge_form;
 mod mouse;
@@ -52,6 +53,7 @@ pub(crate) use file::{FileRow, FileView, agreement_words, all_agree};
 pub(crate) use form::{Choice, FormField, NewForm};
 pub(crate) use gone::Gone;
 pub(crate) use history::{HistoryView, Moment};
+pub(crate) use lacking::Lacking;
 pub(crate) use map::{MapView, map_page};
 pub(crate) use merge_form::MergeForm;
 pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
@@ -101,6 +103,8 @@ pub(crate) enum Tag {
     Keyboard(PaneKey),
     Scrollback(PaneKey),
     Decide,
+    /// A take, to be asked for again once it is known what it lacks.
+    Take(Box<Request>),
     Undo,
     MergeDraft(EnvironmentId),
     Resolve(EnvironmentId),
@@ -393,11 +397,6 @@ impl App {
             Some(View::Denied(_)) => Scope::Denied,
             Some(View::Map(_)) => Scope::Map,
         }
-    }
-
-    /// Whether a keyboard was held when the server went, and not given back since.
-    fn gone_held(&self) -> bool {
-        self.gone.as_ref().is_some_and(|gone| gone.held.is_some())
     }
 
     pub(crate) fn selected_index(&self) -> usize {

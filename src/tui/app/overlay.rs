@@ -9,6 +9,7 @@ use super::super::action::{Entry, Scope, entries};
 use super::super::keymap::keys_name;
 use super::super::widget::Field;
 use super::comments::MessageOutcome;
+use super::lacking::Lacking;
 use super::{App, CommentForm, MergeForm, MessageForm, NewForm, Tag};
 
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) enum Overlay {
     Help(Filter),
     Palette(Filter),
     Confirm(Confirm),
+    Lacking(Lacking),
     Merge(MergeForm),
     Name(NameForm),
     New(Box<NewForm>),
@@ -128,6 +130,7 @@ impl App {
             Overlay::Help(filter) => help_input(filter, input),
             Overlay::Palette(filter) => palette_input(filter, input),
             Overlay::Confirm(confirm) => confirm_input(confirm, input),
+            Overlay::Lacking(lacking) => lacking_input(lacking, input),
             Overlay::Merge(form) => merge_input(form, input),
             Overlay::Name(form) => name_input(form, input),
             Overlay::New(form) => self.form_input(form, input),
@@ -225,24 +228,42 @@ fn palette_input(filter: &mut Filter, input: &Input) -> Outcome {
     }
 }
 
-fn confirm_input(confirm: &mut Confirm, input: &Input) -> Outcome {
-    let Input::Key(key) = input else { return Outcome::Stay };
-    let acts = match key.code {
-        KeyCode::Char('y') => true,
-        KeyCode::Enter => confirm.act,
-        KeyCode::Char('n' | 'q') => return Outcome::Close,
+/// What a question with two buttons is answered with; `None` while it is not.
+fn answered(act: &mut bool, input: &Input) -> Option<bool> {
+    let Input::Key(key) = input else { return None };
+    match key.code {
+        KeyCode::Char('y') => Some(true),
+        KeyCode::Enter => Some(*act),
+        KeyCode::Char('n' | 'q') => Some(false),
         KeyCode::Left
         | KeyCode::Right
         | KeyCode::Tab
         | KeyCode::BackTab
         | KeyCode::Char('h' | 'l') => {
-            confirm.act = !confirm.act;
-            return Outcome::Stay;
+            *act = !*act;
+            None
         }
-        _ => return Outcome::Stay,
-    };
-    if !acts {
-        return Outcome::Close;
+        _ => None,
+    }
+}
+
+fn lacking_input(lacking: &mut Lacking, input: &Input) -> Outcome {
+    match answered(&mut lacking.act, input) {
+        None => Outcome::Stay,
+        Some(false) => Outcome::Close,
+        Some(true) => {
+            let request = lacking.request();
+            let tag = Tag::Take(Box::new(request.clone()));
+            Outcome::Send(request, tag, format!("taking the rest of {} …", lacking.name))
+        }
+    }
+}
+
+fn confirm_input(confirm: &mut Confirm, input: &Input) -> Outcome {
+    match answered(&mut confirm.act, input) {
+        None => return Outcome::Stay,
+        Some(false) => return Outcome::Close,
+        Some(true) => {}
     }
     let target = Target::Id(confirm.environment.clone());
     let text = format!("discarding {} …", confirm.name);
@@ -271,7 +292,10 @@ fn merge_input(form: &mut MergeForm, input: &Input) -> Outcome {
         return Outcome::Stay;
     }
     match form.request() {
-        Some((request, doing)) => Outcome::Send(request, Tag::Decide, doing),
+        Some((request, doing)) => {
+            let tag = Tag::Take(Box::new(request.clone()));
+            Outcome::Send(request, tag, doing)
+        }
         None => Outcome::Stay,
     }
 }

@@ -6,6 +6,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::snapshot::Skipped;
 use crate::proto::{DiffSide, Reply, Request, Target};
 
+use super::lacking::first_of;
 use super::{App, MergeForm, Message, Overlay, Tag, View};
 use crate::tui::panes::PaneKey;
 
@@ -51,7 +52,8 @@ impl App {
                 self.resolved(environment, &resolution);
             }
             (Tag::Listed, Reply::Environments(listed)) => self.keep_listed(&listed),
-            (Tag::Decide, Reply::Decided(decision)) => self.say_decided(&decision),
+            (Tag::Decide | Tag::Take(_), Reply::Decided(decision)) => self.say_decided(&decision),
+            (Tag::Take(request), Reply::LeftOut(left_out)) => self.ask_without(*request, left_out),
             (Tag::Undo, Reply::Decided(decision)) => self.say_undone(&decision),
             (Tag::Say(text), _) => self.say(text),
             (Tag::View(ticket), reply) => {
@@ -92,22 +94,19 @@ impl App {
                 format!("took {name} back to {snapshot}: {files}")
             }
         };
-        self.say_with_hint(text, "u takes it back");
+        let without = match decision.left_out.len() {
+            0 => String::new(),
+            count => format!(" · without {}", self::files(count)),
+        };
+        self.say_with_hint(format!("{text}{without}"), "u takes it back");
         self.read_repository();
     }
 
     /// Files that a diff cannot show, unless they are ignored.
     fn say_left_out(&mut self, ticket: u64, skipped: &[Skipped]) {
-        let mut surprising = skipped.iter().filter(|skipped| !skipped.is_ignored());
-        let Some(first) = surprising.next() else { return };
-        let reason = super::super::widget::foreign(&first.reason);
-        let more = match surprising.count() {
-            0 => String::new(),
-            count => format!(" and {count} more"),
-        };
-        let text = format!("in no snapshot, and not in this diff: {} ({reason}){more}", first.path);
+        let Some(lacks) = first_of(skipped) else { return };
         if self.views.iter().any(|view| view.ticket() == ticket) {
-            self.say(text);
+            self.say(format!("in no snapshot, and not in this diff: {lacks}"));
         }
     }
 

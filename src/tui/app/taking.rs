@@ -64,7 +64,7 @@ impl App {
         let target = Target::Id(view.environment.clone());
         let path = view.chosen().map(|file| file.path.to_string()).unwrap_or_default();
         self.say(format!("taking {} {path} …", if hunk { "a hunk of" } else { "all of" }));
-        self.send(Request::Apply { target, portion, snapshot }, Tag::Decide);
+        self.take(Request::Apply { target, portion, snapshot, known: Some(Vec::new()) });
     }
 
     /// Shows in the diff on top only what is new since something was taken, or all again.

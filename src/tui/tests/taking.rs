@@ -10,6 +10,7 @@ use crate::model::decision::{Decision, DecisionKind, Hook, MergeDraft, MergeStyl
 use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, Taken};
 use crate::model::id::{DecisionId, EnvironmentName};
 use crate::model::path::RepoPath;
+use crate::model::snapshot::Skipped;
 use crate::proto::{DiffSide, Event, Reply, Resolution, Target};
 
 fn outline() -> Diff {
@@ -65,6 +66,7 @@ fn taken(portion: Portion) -> Decision {
         portion,
         style: MergeStyle::Commit,
         hooks: Vec::new(),
+        left_out: Vec::new(),
     }
 }
 
@@ -76,6 +78,7 @@ fn a_hunk_or_a_file_is_taken_from_the_snapshot_that_is_seen() {
         target: Target::Id(sample::id(1)),
         portion,
         snapshot: Some(sample::commit(9)),
+        known: Some(Vec::new()),
     };
     let hunk = Portion::Hunk { path: path.clone(), start: 10, lines: 7 };
     assert_eq!(requests(type_keys(&mut app, "jja")), [apply(hunk.clone())]);
@@ -161,6 +164,7 @@ fn merging(size: Size) -> App {
         message: "limit checkout\n\n- limit checkout\n- test it\n".to_owned(),
         commits: vec!["limit checkout".to_owned(), "test it".to_owned()],
         rest: "Changes by claude".to_owned(),
+        left_out: Vec::new(),
     };
     let reply = Ok(Reply::MergeDraft(Box::new(draft)));
     app.happen(Happening::Reply(Tag::MergeDraft(sample::id(1)), reply), NOW);
@@ -276,4 +280,86 @@ fn hooks_that_did_not_run_are_named_with_the_merge() {
     app.happen(Happening::Reply(Tag::Decide, Ok(Reply::Decided(Box::new(decision)))), NOW);
     let seen = picture(&app);
     assert!(seen.contains("2 hooks did not run: pre-commit, commit-msg"), "{seen}");
+}
+
+fn left_out(paths: &[&str]) -> Vec<Skipped> {
+    let of = |path: &&str| Skipped {
+        path: RepoPath::new(path.as_bytes()),
+        reason: "larger than 10 MB".to_owned(),
+    };
+    paths.iter().map(of).collect()
+}
+
+/// Asks for an apply, and answers that it would lack something.
+fn lacking(size: Size, paths: &[&str]) -> App {
+    let mut app = sample::deck(size);
+    let asked = type_keys(&mut app, "a");
+    let [Effect::Send(request, tag)] = asked.as_slice() else { panic!("{asked:?}") };
+    assert!(matches!(request, Request::Apply { known: Some(known), .. } if known.is_empty()));
+    let reply = Ok(Reply::LeftOut(left_out(paths)));
+    assert!(app.happen(Happening::Reply(tag.clone(), reply), NOW).is_empty());
+    app
+}
+
+#[test]
+fn what_a_take_would_lack_is_named_before_anything_is_taken() {
+    let apply = |known: &[&str]| Request::Apply {
+        target: Target::Id(sample::id(1)),
+        portion: Portion::All,
+        snapshot: None,
+        known: Some(left_out(known)),
+    };
+    for size in [SMALL, MIDDLE, LARGE] {
+        let mut app = lacking(size, &["large.bin", "data/dump"]);
+        let seen = picture(&app);
+        for words in ["Take brave-otter without 2 files?", "large.bin", "larger than 10 MB"] {
+            assert!(seen.contains(words), "{words}: {seen}");
+        }
+        assert_eq!(requests(app.happen(key(KeyCode::Enter), NOW)), [], "Enter leaves it first");
+        assert!(!picture(&app).contains("without 2 files"));
+        let mut app = lacking(size, &["large.bin", "data/dump"]);
+        let asked = type_keys(&mut app, "y");
+        assert_eq!(requests(asked.clone()), [apply(&["large.bin", "data/dump"])]);
+        // One more went missing meanwhile: it is asked again, with all.
+        let Some(Effect::Send(_, tag)) = asked.into_iter().next() else { panic!("asked") };
+        let all = ["large.bin", "data/dump", "pipe"];
+        let reply = Ok(Reply::LeftOut(left_out(&all)));
+        app.happen(Happening::Reply(tag, reply), NOW);
+        assert!(picture(&app).contains("without 3 files"));
+        assert_eq!(requests(type_keys(&mut app, "y")), [apply(&all)]);
+    }
+}
+
+#[test]
+fn keys_that_are_meant_for_something_else_answer_no_question_about_what_is_lacking() {
+    let mut app = sample::deck(MIDDLE);
+    let asked = type_keys(&mut app, "a");
+    let Some(Effect::Send(_, tag)) = asked.into_iter().next() else { panic!("asked") };
+    type_keys(&mut app, "?");
+    let reply = Ok(Reply::LeftOut(left_out(&["large.bin"])));
+    app.happen(Happening::Reply(tag, reply), NOW);
+    assert_eq!(requests(type_keys(&mut app, "y")), []);
+    app.happen(key(KeyCode::Escape), NOW);
+    let seen = picture(&app);
+    assert!(seen.contains("brave-otter is not taken: it would lack large.bin"), "{seen}");
+}
+
+#[test]
+fn a_merge_says_what_it_lacks_before_it_is_made_and_says_so_back() {
+    for size in [SMALL, MIDDLE, LARGE] {
+        let mut app = sample::deck(size);
+        type_keys(&mut app, "m");
+        let draft = MergeDraft {
+            message: "limit checkout".to_owned(),
+            left_out: left_out(&["large.bin", "data/dump"]),
+            ..MergeDraft::default()
+        };
+        let reply = Ok(Reply::MergeDraft(Box::new(draft)));
+        app.happen(Happening::Reply(Tag::MergeDraft(sample::id(1)), reply), NOW);
+        let seen = picture(&app);
+        assert!(seen.contains("! lacks large.bin (larger than 10 MB) and 1 more"), "{seen}");
+        let asked = requests(app.happen(key(KeyCode::Enter), NOW));
+        let [Request::Merge { known, .. }] = asked.as_slice() else { panic!("{asked:?}") };
+        assert_eq!(known.as_deref(), Some(left_out(&["large.bin", "data/dump"]).as_slice()));
+    }
 }

@@ -213,6 +213,7 @@ fn an_undo_says_what_it_undid() {
         portion: Portion::All,
         style: MergeStyle::Commit,
         hooks: Vec::new(),
+        left_out: Vec::new(),
     };
     app.happen(Happening::Reply(Tag::Undo, Ok(Reply::Decided(Box::new(decision)))), NOW);
     assert!(picture(&app).contains("undid the apply of brave-otter: 2 files as before"));
@@ -396,7 +397,7 @@ fn keys_meant_for_a_session_that_ended_do_nothing_to_the_deck() {
     let later = Timestamp(NOW.0 + 1000);
     assert_eq!(
         requests(app.happen(key(KeyCode::Char('a')), later)),
-        [Request::Apply { target, portion: Portion::All, snapshot: None }]
+        [Request::Apply { target, portion: Portion::All, snapshot: None, known: Some(Vec::new()) }]
     );
 }
 

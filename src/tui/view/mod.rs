@@ -63,6 +63,10 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 panel::confirm(app, confirm, body, buffer);
                 None
             }
+            Overlay::Lacking(lacking) => {
+                panel::lacking(app, lacking, body, buffer);
+                None
+            }
             Overlay::Merge(form) => panel::merge(app, form, body, buffer),
             Overlay::Name(form) => panel::name(app, form, body, buffer),
             Overlay::New(form) => new::draw(app, form, body, buffer),

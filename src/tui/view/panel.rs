@@ -4,12 +4,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::super::app::{App, Confirm, MergeForm, NameForm};
+use super::super::app::{App, Confirm, Lacking, MergeForm, NameForm};
 use super::super::layout::centered;
 use super::super::theme::Theme;
-use super::super::widget::{Frame, clear, fit, put};
+use super::super::widget::{Frame, clear, fit, foreign, put};
 use crate::model::decision::MergeStyle;
 
+/// Files named that a take lacks.
+const MOST_NAMED: usize = 8;
+/// Columns of their paths, which are cut beyond.
+const PATH_WIDTH: usize = 46;
 /// Lines of a merge's message on the screen; it scrolls beyond.
 const MOST_SHOWN: usize = 14;
 
@@ -50,25 +54,58 @@ pub(super) fn confirm(app: &App, confirm: &Confirm, body: Rect, buffer: &mut Buf
             change.added, change.removed, change.files
         )
     };
-    let button = |words: &'static str, chosen: bool| {
-        Span::styled(words, if chosen { theme.chip() } else { theme.quiet() })
-    };
-    let lines = [
+    let lines = vec![
         Line::default(),
         Line::raw(lost),
         Line::styled("  Its programs are stopped. u brings it back.", theme.quiet()),
         Line::default(),
-        Line::from(vec![
-            Span::raw("  "),
-            button(" Keep (n) ", !confirm.act),
-            Span::raw("   "),
-            button(" Discard (y) ", confirm.act),
-        ]),
+        buttons(theme, [" Keep (n) ", " Discard (y) "], confirm.act),
     ];
-    // In a very low terminal the buttons matter most.
-    let skip = lines.len().saturating_sub(usize::from(inner.height));
-    for (line, y) in lines.into_iter().skip(skip).zip(inner.y..inner.bottom()) {
-        put(buffer, Rect { y, height: 1, ..inner }, line);
+    put_last(lines, inner, buffer);
+}
+
+/// Names what a take lacks, and asks whether the rest is to be taken.
+pub(super) fn lacking(app: &App, lacking: &Lacking, body: Rect, buffer: &mut Buffer) {
+    let theme = app.settings.theme;
+    let left_out = &lacking.left_out;
+    let shown = left_out.len().min(MOST_NAMED);
+    let more = left_out.len() - shown;
+    let area = centered(body, 76, (shown + usize::from(more > 0)) as u16 + 7);
+    clear(buffer, area);
+    let noun = if left_out.len() == 1 { "file" } else { "files" };
+    let title = format!(" Take {} without {} {noun}? ", lacking.name, left_out.len());
+    let title = Line::styled(title, theme.strong());
+    let inner = Frame::new(theme.bad(), title).draw(buffer, area);
+    let mut lines = vec![Line::default()];
+    for skipped in &left_out[..shown] {
+        let path = fit(&format!("  {}", skipped.path), PATH_WIDTH);
+        let reason = format!("  {}", foreign(&skipped.reason));
+        lines.push(Line::from(vec![Span::raw(path), Span::styled(reason, theme.quiet())]));
+    }
+    if more > 0 {
+        lines.push(Line::styled(format!("  and {more} more"), theme.quiet()));
+    }
+    let words = "  You get them as they were last kept, or not at all.";
+    lines.push(Line::styled(words, theme.quiet()));
+    lines.push(Line::default());
+    lines.push(buttons(theme, [" Back (n) ", " Take the rest (y) "], lacking.act));
+    put_last(lines, inner, buffer);
+}
+
+/// Two buttons, the second of which acts.
+fn buttons(theme: Theme, words: [&'static str; 2], act: bool) -> Line<'static> {
+    let button = |words: &'static str, chosen: bool| {
+        Span::styled(words, if chosen { theme.chip() } else { theme.quiet() })
+    };
+    let [keep, acts] = words;
+    Line::from(vec![Span::raw("  "), button(keep, !act), Span::raw("   "), button(acts, act)])
+}
+
+/// In a very low terminal the last lines, the buttons, matter most.
+fn put_last(lines: Vec<Line<'_>>, area: Rect, buffer: &mut Buffer) {
+    let skip = lines.len().saturating_sub(usize::from(area.height));
+    for (line, y) in lines.into_iter().skip(skip).zip(area.y..area.bottom()) {
+        put(buffer, Rect { y, height: 1, ..area }, line);
     }
 }
 
@@ -146,6 +183,11 @@ pub(super) fn merge(
         Span::styled(" new line", theme.quiet()),
     ]);
     put(buffer, Rect { y: inner.bottom() - 1, height: 1, ..inner }, keys);
+    if let Some(lacks) = form.lacks.as_ref().filter(|_| inner.height > 4) {
+        let lacks = fit(&format!("  ! lacks {lacks}"), usize::from(inner.width));
+        let line = Rect { y: inner.bottom() - 2, height: 1, ..inner };
+        put(buffer, line, Line::styled(lacks, theme.bad()));
+    }
     cursor
 }
 

@@ -74,6 +74,7 @@ impl Range {
             head: head.clone(),
             at: Timestamp(1_700_000_000_000),
             portion: Portion::All,
+            left_out: Vec::new(),
         }
     }
 
