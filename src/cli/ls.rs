@@ -14,6 +14,7 @@ use crate::model::failure::Failure;
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::path::printable;
 use crate::model::policy::{Aspect, Isolation, IsolationLevel, Load, Usage, show_bytes};
+use crate::model::prediction::Sibling;
 use crate::proto::{Reply, Request};
 
 const TITLES: [&str; 10] = [
@@ -100,13 +101,24 @@ fn merge(environment: &Environment) -> String {
     if environment.divergence.change.files == 0 {
         return "–".to_owned();
     }
-    if prediction.branch.conflicts > 0 {
-        return "conflicts with your branch".to_owned();
+    match &prediction.branch {
+        None => return "unknown".to_owned(),
+        Some(fit) if fit.conflicts() => return "conflicts with your branch".to_owned(),
+        Some(_) => {}
     }
-    match prediction.conflicting().map(|sibling| sibling.name.as_str()).collect::<Vec<_>>() {
-        names if names.is_empty() => "clean".to_owned(),
-        names => format!("clean, not after {}", names.join(", ")),
+    let names = |siblings: Vec<&Sibling>| {
+        siblings.iter().map(|sibling| sibling.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let mut words = "clean".to_owned();
+    match names(prediction.conflicting().collect()) {
+        names if names.is_empty() => {}
+        names => words.push_str(&format!(", not after {names}")),
     }
+    match names(prediction.unknown().collect()) {
+        names if names.is_empty() => {}
+        names => words.push_str(&format!(", unknown after {names}")),
+    }
+    words
 }
 
 /// How busy it is where somebody has looked for a while, else what it has now.

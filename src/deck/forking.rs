@@ -88,6 +88,8 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
     environment.denied.clear();
     environment.load = None;
     environment.prediction = None;
+    // What was merged in the source's box is not known of the copy.
+    environment.onto = None;
     environment.trouble = None;
     environment.notes = vec![format!("forked from {}", source.environment.name)];
     let fork = ForkNote {

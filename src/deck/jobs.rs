@@ -1,27 +1,23 @@
 //! Snapshots of one environment: one running, one waiting, whatever was touched meanwhile merged.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::exec;
 use super::moments::{self, Sight};
 use super::packing;
 use super::shared::{Shared, blocking, now};
+use super::standing::{self, Commits, Standing};
 use super::state::{Record, Report};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
-use crate::model::snapshot::{Author, Divergence, OutputMark, Snapshot, SnapshotCause};
+use crate::model::snapshot::{Author, OutputMark, Snapshot, SnapshotCause};
 use crate::repo;
 use crate::repo::snapshot::{Occasion, Touched};
 use crate::watch::{self, Notice};
-
-/// Counting commits starts git in the box; a box under load is slow, a wedged one is left alone.
-const COUNT_DEADLINE: Duration = Duration::from_secs(20);
-/// A count is a few digits.
-const COUNT_BYTES: usize = 64;
 
 /// A snapshot that could not be taken is tried again after this, and after twice as long each time
 /// that it fails again: a lock goes in seconds, a full disk in minutes.
@@ -88,11 +84,12 @@ impl Snapshotter {
         let handle = Arc::new(Self { pending: Mutex::default(), wake: wake.clone(), still });
         let job = Job {
             behind: record.environment.divergence.behind,
+            commits: Commits::of(&record.environment),
+            onto: record.environment.onto.clone(),
             shared,
             record,
             handle: Arc::downgrade(&handle),
             wake,
-            ahead: 0,
             count: None,
             inputs: 0,
             output: None,
@@ -180,7 +177,9 @@ struct Job {
     handle: Weak<Snapshotter>,
     wake: Arc<Notify>,
     /// Commits the agent made, as last counted.
-    ahead: u32,
+    commits: Commits,
+    /// The user's commit that the work stands on, as it was told last.
+    onto: Option<CommitId>,
     /// Snapshots kept, once they were counted.
     count: Option<u32>,
     /// Keys that people had typed when the last snapshot was taken.
@@ -203,7 +202,7 @@ struct Taken {
     head: CommitId,
     count: u32,
     /// Where it stands now, unless nothing is new.
-    divergence: Option<Divergence>,
+    standing: Option<Standing>,
 }
 
 impl Job {
@@ -229,12 +228,11 @@ impl Job {
     async fn round(&mut self, pending: Pending) {
         let recount = pending.commits && self.count_commits().await;
         let cause = pending.cause();
-        let Some(touched) = pending.touched else {
-            if recount {
-                self.touch_up().await;
-            }
-            return;
-        };
+        if cause == SnapshotCause::Restore {
+            self.commits.restored();
+        }
+        let nothing = || Touched::Paths(BTreeSet::new());
+        let Some(touched) = pending.touched.or(recount.then(nothing)) else { return };
         let sight = moments::look(&self.shared, &self.record.environment.id).await;
         let occasion = self.occasion(cause, &sight);
         self.ran = sight.runs;
@@ -244,8 +242,8 @@ impl Job {
             (Err(_), None) => Some(RETRY),
             (Err(_), Some(pause)) => Some((pause * 2).min(RETRY_LIMIT)),
         };
-        if let Ok(Taken { divergence: Some(divergence), .. }) = &result {
-            self.behind = divergence.behind;
+        if let Ok(Taken { standing: Some(standing), .. }) = &result {
+            self.behind = standing.divergence.behind;
         }
         if let Ok(Taken { snapshot: Some(_), .. }) = &result {
             self.inputs = sight.inputs;
@@ -284,7 +282,7 @@ impl Job {
         recount: bool,
     ) -> Result<Taken, Failure> {
         let (shared, record) = (self.shared.clone(), self.record.clone());
-        let (ahead, behind, count) = (self.ahead, self.behind, self.count);
+        let (commits, behind, count) = (self.commits.clone(), self.behind, self.count);
         let first = count.is_none();
         let screen = sight.screen.clone();
         let same = screen.as_ref().is_some_and(|screen| Some(screen.sequence) == self.sequence);
@@ -304,17 +302,14 @@ impl Job {
                 (None, Some(count)) => count,
                 (None, None) => repo::history::count(&store, id)?,
             };
-            let divergence = if first || recount || snapshot.is_some() {
-                let change = repo::divergence::since_base(&store, id, &shared.counts)?;
-                // Where the user's branch cannot be read, it is where it was.
-                let counted =
-                    user.and_then(|user| repo::divergence::behind(&user, &environment.base).ok());
-                Some(Divergence { change, ahead, behind: counted.unwrap_or(behind) })
+            let standing = if first || recount || snapshot.is_some() {
+                let opened = (&store, user.as_ref());
+                Some(commits.measure(opened, environment, &shared.counts, behind)?)
             } else {
                 None
             };
             let head = repo::history::head(&store, id)?;
-            Ok(Taken { snapshot, head, count, divergence })
+            Ok(Taken { snapshot, head, count, standing })
         })
         .await
     }
@@ -322,9 +317,13 @@ impl Job {
     async fn tell(&mut self, result: Result<Taken, Failure>) {
         let id = &self.record.environment.id;
         match result {
-            Ok(Taken { snapshot, count, divergence, .. }) => {
+            Ok(Taken { snapshot, count, standing, .. }) => {
                 self.count = Some(count);
-                let Some(divergence) = divergence else { return };
+                let Some(Standing { onto, divergence }) = standing else { return };
+                if self.onto != onto {
+                    self.onto.clone_from(&onto);
+                    self.shared.report(id, Report::StandsOn(onto)).await;
+                }
                 if let Some(snapshot) = snapshot {
                     self.shared.hub.snapshot_taken(id, &snapshot);
                     let snapshot = Box::new(snapshot);
@@ -346,24 +345,14 @@ impl Job {
         }
     }
 
-    /// Tells a new count of commits when no snapshot goes with it.
-    async fn touch_up(&self) {
-        let id = &self.record.environment.id;
-        if let Ok(record) = self.shared.record(id).await {
-            let divergence = Divergence { ahead: self.ahead, ..record.environment.divergence };
-            self.shared.report(id, Report::Diverged(divergence)).await;
-        }
-    }
-
-    /// Counts the agent's commits in the box; whether the number changed.
+    /// Counts the agent's commits in the box; whether anything of it changed.
     async fn count_commits(&mut self) -> bool {
-        let id = &self.record.environment.id;
-        let Ok(record) = self.shared.record(id).await else { return false };
-        let range = format!("{}..HEAD", record.environment.base);
-        let command = ["git", "rev-list", "--count", &range];
-        let counted = exec::capture(&self.shared, &record, &command, COUNT_BYTES, COUNT_DEADLINE);
-        let Ok(output) = counted.await else { return false };
-        let count = String::from_utf8_lossy(&output).trim().parse().unwrap_or(self.ahead);
-        std::mem::replace(&mut self.ahead, count) != count
+        let Ok(record) = self.shared.record(&self.record.environment.id).await else {
+            return false;
+        };
+        let Some(counted) = standing::count(&self.shared, &record).await else { return false };
+        let changed = self.commits != counted;
+        self.commits = counted;
+        changed
     }
 }

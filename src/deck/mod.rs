@@ -41,6 +41,7 @@ mod run;
 mod saving;
 mod shared;
 mod shells;
+mod standing;
 mod state;
 mod step;
 mod stores;

@@ -12,12 +12,14 @@ use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::prediction::Prediction;
 use crate::repo::predict::{Contender, Predictor};
-use crate::repo::{self, UserRepository};
+use crate::repo::{self, Store, UserRepository};
 
 /// Between two looks at the user's branch, which costs the reading of two small files.
 const LOOK: Duration = Duration::from_millis(600);
 /// What could not be judged is left alone this long, unless a snapshot is taken.
 const REST: Duration = Duration::from_secs(5);
+/// Where single pairs cannot be judged, it is twice as long each time, up to this.
+const REST_LIMIT: Duration = Duration::from_mins(5);
 /// Snapshots of several environments often come together.
 const GATHER: Duration = Duration::from_millis(50);
 /// Environments of a repository that are compared with each other: pairs grow with the square.
@@ -32,6 +34,8 @@ struct Known {
     user: Option<Arc<UserRepository>>,
     /// Until when it rests after a failure.
     rests: Option<Instant>,
+    /// Set while something could not be judged although the rest could.
+    unknown: Option<Unknown>,
 }
 
 /// What a judgement depends on.
@@ -42,10 +46,26 @@ struct Judged {
 }
 
 /// What came out for one environment.
+#[derive(Clone, PartialEq, Eq)]
 struct Found {
     environment: EnvironmentId,
-    behind: u32,
+    /// `None` where the history cannot be read.
+    behind: Option<u32>,
     prediction: Prediction,
+}
+
+impl Found {
+    fn is_whole(&self) -> bool {
+        let Prediction { branch, .. } = &self.prediction;
+        self.behind.is_some() && branch.is_some() && self.prediction.unknown().next().is_none()
+    }
+}
+
+/// What was told while not all could be judged, and when that is tried again.
+struct Unknown {
+    told: Vec<Found>,
+    until: Instant,
+    pause: Duration,
 }
 
 /// Judges until the server ends.
@@ -106,9 +126,11 @@ async fn round(
     views.sort_by_key(|view| std::cmp::Reverse(view.last_snapshot.or(Some(view.created))));
     let (task, judged) = (shared.clone(), known.judged.clone());
     let predictor = known.predictor.clone();
+    let due = known.unknown.as_ref().is_some_and(|unknown| Instant::now() >= unknown.until);
+    let again = moved || due;
     let outcome = blocking(move || {
         let (branch, _) = user.head()?;
-        if !moved && judged.as_ref().is_some_and(|judged| judged.branch == branch) {
+        if !again && judged.as_ref().is_some_and(|judged| judged.branch == branch) {
             return Ok(None);
         }
         let store = task.store_of(&user)?;
@@ -119,21 +141,21 @@ async fn round(
             contenders.push(Contender {
                 environment: view.id.clone(),
                 name: view.name.clone(),
-                base: view.base.clone(),
+                base: base_of(&store, view),
                 head,
                 paired: place < PAIRED,
             });
         }
         contenders.sort_by(|one, other| one.environment.cmp(&other.environment));
         let now = Judged { branch, contenders };
-        if judged.as_ref() == Some(&now) {
+        if !due && judged.as_ref() == Some(&now) {
             return Ok(None);
         }
         let mut predictor = predictor.lock().unwrap_or_else(PoisonError::into_inner);
         let predictions = predictor.predict(&user, &store, &now.contenders)?;
         let mut found = Vec::with_capacity(predictions.len());
         for (contender, prediction) in now.contenders.iter().zip(predictions) {
-            let behind = repo::divergence::between(&user, &contender.base, &now.branch)?;
+            let behind = repo::divergence::between(&user, &contender.base, &now.branch).ok();
             let environment = contender.environment.clone();
             found.push(Found { environment, behind, prediction });
         }
@@ -141,5 +163,22 @@ async fn round(
     });
     let Some((judged, found)) = outcome.await? else { return Ok(Vec::new()) };
     known.judged = Some(judged);
-    Ok(found)
+    let last = known.unknown.take();
+    if found.iter().all(Found::is_whole) {
+        return Ok(found);
+    }
+    // What is in the way may go: it is tried again, less and less often while nothing changes.
+    let same = due && last.as_ref().is_some_and(|last| last.told == found);
+    let pause = last.filter(|_| same).map_or(REST, |last| (last.pause * 2).min(REST_LIMIT));
+    let (told, until) = (found.clone(), Instant::now() + pause);
+    known.unknown = Some(Unknown { told, until, pause });
+    known.user = None;
+    Ok(if same { Vec::new() } else { found })
+}
+
+/// The commit that an environment's work is compared with.
+fn base_of(store: &Store, view: &Environment) -> CommitId {
+    let onto = view.onto.as_ref();
+    let onto = onto.and_then(|onto| repo::onto::base(store, &view.id, Some(onto)).ok());
+    onto.unwrap_or_else(|| view.base.clone())
 }

@@ -12,6 +12,7 @@ use super::naming;
 use super::ports;
 use super::recover;
 use super::shared::{Shared, blocking};
+use super::standing;
 use super::state::Record;
 use super::taking;
 use crate::engine::Asked;
@@ -135,18 +136,16 @@ pub(super) async fn file_diff(shared: &Arc<Shared>, request: Request) -> Result<
 
 async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<CommitId, Failure> {
     match side {
-        DiffSide::Base => {
-            with_store(shared, record.clone(), |store, record| {
-                repo::history::base(store, &record.environment.id)
-            })
-            .await
-        }
+        DiffSide::Base => standing::base(shared, record).await,
         DiffSide::Taken => {
             let task = shared.clone();
             with_store(shared, record.clone(), move |store, record| {
                 match taking::taken(&task, record)? {
                     Some(taken) => Ok(taken),
-                    None => repo::history::base(store, &record.environment.id),
+                    None => {
+                        let environment = &record.environment;
+                        repo::onto::base(store, &environment.id, environment.onto.as_ref())
+                    }
                 }
             })
             .await
@@ -228,7 +227,10 @@ async fn attempts(
             },
         });
     }
-    let base = side(shared, &first, DiffSide::Base).await?;
+    let base = with_store(shared, first.clone(), |store, record| {
+        repo::history::base(store, &record.environment.id)
+    });
+    let base = base.await?;
     Ok((first, base, attempts, notes))
 }
 

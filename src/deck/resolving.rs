@@ -122,8 +122,8 @@ fn conflicts(told: &[u8], record: &Record) -> Result<Vec<RepoPath>, Failure> {
 }
 
 /// What the environment's work is a change of: the base, or the user's commit that was brought into
-/// the box and is in what is checked out there. Where the box cannot say so, it is the base, which
-/// may conflict again and loses nothing.
+/// the box and is in what is checked out there. Where the box does not say so, and did not last, it
+/// is the base, which may conflict again and loses nothing.
 pub(super) async fn base(
     shared: &Arc<Shared>,
     record: &Record,
@@ -144,6 +144,8 @@ pub(super) async fn base(
     let told = exec::capture(shared, record, &command, MOST_WORDS, ASK_DEADLINE).await;
     match told.as_deref() {
         Ok(b"yes") if stands => Ok(commit),
+        // In a box that does not run nothing has moved since it was asked last.
+        Err(_) if stands && record.environment.onto.as_ref() == Some(&commit) => Ok(commit),
         Ok(b"open" | b"yesopen") => {
             let name = &record.environment.name;
             let message = format!("the merge of your branch in {name}'s box is not committed yet");

@@ -103,6 +103,10 @@ pub struct Environment {
     pub state_since: Timestamp,
     pub sessions: Vec<Session>,
     pub divergence: Divergence,
+    /// The user's commit that was merged in the box since, which divergence and prediction are
+    /// then told of in place of the base.
+    #[serde(default)]
+    pub onto: Option<CommitId>,
     /// What a merge would come to; `None` until it was judged.
     #[serde(default)]
     pub prediction: Option<Box<Prediction>>,

@@ -12,8 +12,8 @@ pub const NAMED: usize = 8;
 /// How an environment's newest snapshot fits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// Into what the user has checked out.
-    pub branch: Fit,
+    /// Into what the user has checked out; `None` where that cannot be found out.
+    pub branch: Option<Fit>,
     /// With every other environment of the repository that changed something, in their order.
     pub siblings: Vec<Sibling>,
 }
@@ -33,17 +33,35 @@ pub struct Fit {
 pub struct Sibling {
     pub environment: EnvironmentId,
     pub name: EnvironmentName,
-    pub fit: Fit,
+    /// `None` where it cannot be found out.
+    pub fit: Option<Fit>,
 }
 
 impl Prediction {
-    /// Whether it can be merged, whatever siblings are merged before it.
+    /// Whether it is known that it can be merged, whatever siblings are merged before it.
     pub fn is_clean(&self) -> bool {
-        self.branch.conflicts == 0 && self.conflicting().next().is_none()
+        self.branch.as_ref().is_some_and(Fit::is_clean)
+            && self.siblings.iter().all(|sibling| sibling.fit.as_ref().is_some_and(Fit::is_clean))
     }
 
     /// Siblings whose work does not fit with it.
     pub fn conflicting(&self) -> impl Iterator<Item = &Sibling> {
-        self.siblings.iter().filter(|sibling| sibling.fit.conflicts > 0)
+        let conflicts = |sibling: &&Sibling| sibling.fit.as_ref().is_some_and(Fit::conflicts);
+        self.siblings.iter().filter(conflicts)
+    }
+
+    /// Siblings of which nobody knows whether they fit.
+    pub fn unknown(&self) -> impl Iterator<Item = &Sibling> {
+        self.siblings.iter().filter(|sibling| sibling.fit.is_none())
+    }
+}
+
+impl Fit {
+    pub fn is_clean(&self) -> bool {
+        self.conflicts == 0
+    }
+
+    pub fn conflicts(&self) -> bool {
+        self.conflicts > 0
     }
 }

@@ -27,7 +27,7 @@ use crate::model::trash::Discarded;
 pub use answer::{Inspection, Resolution, ServerStatus};
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";

@@ -13,14 +13,15 @@ use super::store::Store;
 use super::user::UserRepository;
 use super::{history, object, snapshot};
 
-/// Lines and files that the newest snapshot changes in the base.
-pub fn since_base(
+/// Lines and files that the newest snapshot changes in what it stands on.
+pub fn since(
     store: &Store,
     environment: &EnvironmentId,
+    base: &CommitId,
     counts: &Counts,
 ) -> Result<ChangeCount, Failure> {
     let repository = store.reader();
-    let base = object::tree_of(&repository, &history::base(store, environment)?)?;
+    let base = object::tree_of(&repository, base)?;
     let head = object::tree_of(&repository, &history::head(store, environment)?)?;
     snapshot::count(&repository, base, head, counts)
 }

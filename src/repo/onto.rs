@@ -83,6 +83,19 @@ pub fn lacks(
     Ok(false)
 }
 
+/// What an environment's work is compared with: what was brought into its box and is in it, as long
+/// as that can be read, else its base.
+pub fn base(
+    store: &Store,
+    environment: &EnvironmentId,
+    onto: Option<&CommitId>,
+) -> Result<CommitId, Failure> {
+    match onto {
+        Some(onto) if object::tree_of(&store.reader(), onto).is_ok() => Ok(onto.clone()),
+        _ => history::base(store, environment),
+    }
+}
+
 /// Forgets it.
 pub(super) fn forget(store: &Store, environment: &EnvironmentId) {
     FILE.forget(store, environment);

@@ -54,9 +54,24 @@ struct Side {
     tree: ObjectId,
 }
 
+impl Side {
+    fn of(repository: &gix::Repository, contender: &Contender) -> Result<Self, Failure> {
+        Ok(Self {
+            base: object::tree_of(repository, &contender.base)?,
+            tree: object::tree_of(repository, &contender.head)?,
+        })
+    }
+}
+
+/// What was found out, if it was: one merge that fails says nothing about others.
+fn known<T>(found: Result<T, Failure>, name: &EnvironmentName, with: &str) -> Option<T> {
+    found.inspect_err(|failure| tracing::debug!("{name} with {with}: not judged: {failure}")).ok()
+}
+
 impl Predictor {
     /// Judges every contender against what the user has checked out, and the paired ones against
-    /// each other. In their order.
+    /// each other. In their order. What cannot be judged is told as unknown, and keeps nothing else
+    /// from being judged.
     pub fn predict(
         &mut self,
         user: &UserRepository,
@@ -66,13 +81,10 @@ impl Predictor {
         let repository = store.reader().with_object_memory();
         let (branch, _) = user.head()?;
         let branch_tree = object::tree_of(&repository, &branch)?;
-        let mut sides = Vec::with_capacity(contenders.len());
-        for contender in contenders {
-            sides.push(Side {
-                base: object::tree_of(&repository, &contender.base)?,
-                tree: object::tree_of(&repository, &contender.head)?,
-            });
-        }
+        let sides: Vec<Option<Side>> = contenders
+            .iter()
+            .map(|contender| known(Side::of(&repository, contender), &contender.name, "itself"))
+            .collect();
         let mut round = Round {
             predictor: self,
             user,
@@ -83,19 +95,24 @@ impl Predictor {
         };
         let mut predictions = vec![Prediction::default(); contenders.len()];
         for (index, contender) in contenders.iter().enumerate() {
-            let ancestor = round.ancestor(&branch, &contender.base, sides[index].base)?;
-            let theirs = sides[index].tree;
-            predictions[index].branch = round.fit(Sides { ancestor, ours: branch_tree, theirs })?;
+            let Some(side) = &sides[index] else { continue };
+            let bases = (&branch, &contender.base);
+            let fit = round.judge(bases, side.base, (branch_tree, side.tree));
+            predictions[index].branch = known(fit, &contender.name, "the branch");
         }
         for one in 0..contenders.len() {
             for other in one + 1..contenders.len() {
                 if !(contenders[one].paired && contenders[other].paired) {
                     continue;
                 }
-                let bases = (&contenders[one].base, &contenders[other].base);
-                let ancestor = round.ancestor(bases.0, bases.1, sides[other].base)?;
-                let (ours, theirs) = (sides[one].tree, sides[other].tree);
-                let fit = round.fit(Sides { ancestor, ours, theirs })?;
+                let fit = match (&sides[one], &sides[other]) {
+                    (Some(ours), Some(theirs)) => {
+                        let bases = (&contenders[one].base, &contenders[other].base);
+                        let fit = round.judge(bases, theirs.base, (ours.tree, theirs.tree));
+                        known(fit, &contenders[one].name, contenders[other].name.as_str())
+                    }
+                    _ => None,
+                };
                 for (place, sibling) in [(one, other), (other, one)] {
                     predictions[place].siblings.push(Sibling {
                         environment: contenders[sibling].environment.clone(),
@@ -138,6 +155,17 @@ impl Round<'_, '_> {
             // Without a common commit everything was added on both sides.
             _ => Ok(self.repository.empty_tree().id),
         }
+    }
+
+    /// How two trees fit that come from two commits; `tree` is that of both where they are the same.
+    fn judge(
+        &mut self,
+        (one, other): (&CommitId, &CommitId),
+        tree: ObjectId,
+        (ours, theirs): (ObjectId, ObjectId),
+    ) -> Result<Fit, Failure> {
+        let ancestor = self.ancestor(one, other, tree)?;
+        self.fit(Sides { ancestor, ours, theirs })
     }
 
     fn fit(&mut self, sides: Sides) -> Result<Fit, Failure> {

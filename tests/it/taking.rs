@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::common::home::{TestHome, make};
 use crate::common::pty::Pty;
 
@@ -229,6 +231,48 @@ fn a_branch_that_fits_is_merged_in_the_box_without_a_question() {
     assert_eq!(test.script("one", "cat mine; git status --porcelain"), "mine\n");
     let merged = test.agentdeck(&["merge", "one", "--squash", "--json"]).json();
     assert_eq!(merged["paths"], serde_json::json!(["a/new", "price", "till/open"]));
+}
+
+#[test]
+fn what_was_merged_in_the_box_is_what_the_work_is_judged_against() {
+    let test = conflicting();
+    let wait = |wanted: &dyn Fn(&Value) -> bool| {
+        test.wait_for_json(&["ls", "--json"], |all| wanted(&all[0]))[0].clone()
+    };
+    let count = |range: &str| test.git(&["rev-list", "--count", range]).trim().to_owned();
+    let before = wait(&|it| it["prediction"]["branch"]["conflicts"] == 1);
+    assert_eq!(before["divergence"]["behind"], 1);
+    assert_eq!(before["onto"], Value::Null);
+    let resolution = test.agentdeck(&["resolve", "one", "--no-shell", "--json"]).json();
+    let onto = resolution["commit"].as_str().expect("a commit").to_owned();
+    assert_eq!(wait(&|it| it["divergence"]["behind"] == 1)["onto"], Value::Null, "not resolved");
+    test.script("one", "printf 'both\\ntwo\\nthree\\n' >price; git commit -qam resolved");
+    let judged =
+        wait(&|it| it["onto"] == onto.as_str() && it["prediction"]["branch"]["conflicts"] == 0);
+    let ahead = test.script("one", &format!("git rev-list --count {onto}..HEAD"));
+    assert_eq!(judged["divergence"]["ahead"].to_string(), ahead.trim());
+    assert_eq!(judged["divergence"]["behind"].to_string(), count(&format!("{onto}..main")));
+    assert_eq!(judged["divergence"]["change"]["files"], 2, "the user's own is not the agent's");
+    let stat = test.agentdeck(&["diff", "one", "--stat"]).ok();
+    assert!(stat.contains("price") && !stat.contains("till/open"), "{stat}");
+    std::fs::write(test.repository.join("mine"), "mine\n").expect("written");
+    test.git(&["add", "mine"]);
+    test.git(&["commit", "-qm", "mine"]);
+    assert_eq!(count(&format!("{onto}..main")), "1");
+    wait(&|it| it["divergence"]["behind"] == 1);
+
+    // A box that does not run says what it said last, and a new server what was known.
+    test.agentdeck(&["stop", "one"]).ok();
+    test.agentdeck(&["server", "stop"]).ok();
+    wait(&|it| it["prediction"]["branch"]["conflicts"] == 0 && it["divergence"]["behind"] == 1);
+    let merged = test.agentdeck(&["merge", "one", "--squash", "--json"]).json();
+    assert_eq!(merged["paths"], serde_json::json!(["new", "price"]));
+    test.agentdeck(&["undo"]).ok();
+    let snapshot = resolution["snapshot"].as_str().expect("an id");
+    test.agentdeck(&["restore", "one", snapshot]).ok();
+    let restored = wait(&|it| it["prediction"]["branch"]["conflicts"] == 1);
+    assert_eq!(restored["onto"], Value::Null);
+    assert_eq!(restored["divergence"]["behind"], 2);
 }
 
 /// Beside a change, a file that no snapshot takes.

@@ -163,6 +163,7 @@ pub(in crate::deck) fn record(
         state_since: at,
         sessions: Vec::new(),
         divergence: Divergence::default(),
+        onto: None,
         prediction: None,
         snapshots: 0,
         last_snapshot: None,

@@ -8,7 +8,7 @@ use crate::model::environment::{
     Environment, EnvironmentState, Session, SessionKind, SessionState,
 };
 use crate::model::failure::Failure;
-use crate::model::id::{SessionId, Timestamp};
+use crate::model::id::{CommitId, SessionId, Timestamp};
 use crate::model::policy::{Isolation, Limits, Load, NetworkPolicy, show_bytes};
 use crate::model::prediction::Prediction;
 use crate::model::screen::Size;
@@ -104,9 +104,12 @@ pub enum Report {
     },
     /// Recounted without a snapshot.
     Diverged(Divergence),
-    /// What a merge would come to, and commits on the user's branch since the base.
+    /// The user's commit that the work is a change of; `None` where that is the base.
+    StandsOn(Option<CommitId>),
+    /// What a merge would come to, and commits on the user's branch since the base, where they can
+    /// be counted.
     Predicted {
-        behind: u32,
+        behind: Option<u32>,
         prediction: Box<Prediction>,
     },
     /// What the gate refused, the newest first.
@@ -134,7 +137,9 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
         }
         Report::Reviewed(mark) => record.reviewed.mark(mark),
         Report::Predicted { behind, prediction } => {
-            record.environment.divergence.behind = behind;
+            if let Some(behind) = behind {
+                record.environment.divergence.behind = behind;
+            }
             record.environment.prediction = Some(prediction);
         }
         Report::EndedUnasked => ended_unasked(record),
@@ -257,6 +262,7 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
             view.divergence = divergence;
         }
         Report::Diverged(divergence) => view.divergence = divergence,
+        Report::StandsOn(onto) => view.onto = onto,
         Report::Denied(denied) => view.denied = denied,
         Report::NetworkChanged(policy) => view.network = policy,
         other => apply_to_sessions(view, other, now),

@@ -28,6 +28,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         state_since: START,
         sessions: Vec::new(),
         divergence: Divergence::default(),
+        onto: None,
         prediction: None,
         snapshots: 0,
         last_snapshot: None,

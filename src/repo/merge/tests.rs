@@ -102,8 +102,8 @@ impl Court {
         let contenders =
             [contender(written, &written.ours, 1), contender(written, &written.theirs, 2)];
         let found = Predictor::default().predict(&self.user, &self.store, &contenders);
-        let fit = &found.expect("a prediction")[0].siblings[0].fit;
-        if (fit.conflicts == 0) != merged.is_ok() {
+        let fit = found.expect("a prediction")[0].siblings[0].fit.clone();
+        if fit.is_some_and(|fit| fit.is_clean()) != merged.is_ok() {
             return Verdict::PredictedOtherwise;
         }
         match (merged, expected) {

@@ -59,22 +59,25 @@ fn pairs_and_the_branch_are_judged_by_merging_them() {
     let found = case.predict(&mut predictor, &list);
     let pairs = |index: usize| {
         let pair = |sibling: &Sibling| {
-            (sibling.name.to_string(), sibling.fit.overlap, sibling.fit.conflicts)
+            let fit = sibling.fit.as_ref().expect("it was judged");
+            (sibling.name.to_string(), fit.overlap, fit.conflicts)
         };
         found[index].siblings.iter().map(pair).collect::<Vec<_>>()
     };
     assert_eq!(pairs(0), [("attempt2".to_owned(), 1, 0), ("attempt3".to_owned(), 1, 1)]);
     assert_eq!(pairs(1), [("attempt1".to_owned(), 1, 0), ("attempt3".to_owned(), 1, 0)]);
-    assert_eq!(found[0].siblings[1].fit.paths, [RepoPath::new("a")]);
-    assert_eq!(found[0].branch, Fit::default());
+    let fit = found[0].siblings[1].fit.as_ref().expect("it was judged");
+    assert_eq!(fit.paths, [RepoPath::new("a")]);
+    assert_eq!(found[0].branch, Some(Fit::default()));
     assert!(!found[0].is_clean() && found[1].is_clean());
 
     // The user commits what the third does not fit with.
     let moved = case.oracle.commit(&top, &[&case.base]);
     case.oracle.git(["reset", "-q", "--hard", moved.as_str()]);
     let found = case.predict(&mut predictor, &list);
-    assert_eq!((found[0].branch.overlap, found[0].branch.conflicts), (1, 0));
-    assert_eq!(found[2].branch.conflicts, 1);
+    let branch = |index: usize| found[index].branch.as_ref().expect("it was judged");
+    assert_eq!((branch(0).overlap, branch(0).conflicts), (1, 0));
+    assert_eq!(branch(2).conflicts, 1);
 }
 
 #[test]
@@ -86,7 +89,8 @@ fn a_file_where_the_other_has_a_directory_is_no_clean_merge() {
     ];
     let found = case.predict(&mut Predictor::default(), &list);
     assert!(!case.fits(&list[0].head, &list[1].head));
-    assert_eq!((found[0].siblings[0].fit.overlap, found[0].is_clean()), (0, false));
+    let fit = found[0].siblings[0].fit.as_ref().expect("it was judged");
+    assert_eq!((fit.overlap, fit.conflicts > 0), (0, true));
 }
 
 #[test]
@@ -101,6 +105,34 @@ fn what_was_judged_is_kept_as_long_as_its_trees_are_there() {
     assert_eq!(case.predict(&mut predictor, &list), first);
     case.predict(&mut predictor, &list[..2]);
     assert_eq!((predictor.fits.len(), predictor.touched.len()), (1, 2));
+}
+
+#[test]
+fn what_cannot_be_judged_keeps_nothing_else_from_being_judged() {
+    let case = Case::new(&files(&[("a", TEXT), ("b", TEXT)]));
+    let of = |number, text: &str| {
+        contender(&case.oracle, number, &case.base, &files(&[("a", text), ("b", TEXT)]))
+    };
+    let [one, two, three] = [of(1, "one\n"), of(2, "two\n"), of(3, "three\n")];
+    let mut gone = of(4, "four\n");
+    gone.head = CommitId::parse(&"1".repeat(40)).expect("an id");
+    // That both changed the file is told by trees; what the second made of it only a merge reads.
+    let blob = case.oracle.git(["rev-parse", &format!("{}:a", two.head)]);
+    let loose = case.oracle.root().join(".git/objects").join(&blob[..2]).join(&blob[2..]);
+    std::fs::remove_file(&loose).expect("it is loose");
+    let list = [one, two, three, gone];
+    let found = case.predict(&mut Predictor::default(), &list);
+    let conflicts = |index: usize| -> Vec<Option<bool>> {
+        let fits = found[index].siblings.iter().map(|sibling| sibling.fit.as_ref());
+        fits.map(|fit| fit.map(Fit::conflicts)).collect()
+    };
+    assert_eq!(conflicts(0), [None, Some(true), None], "with two, three and what is gone");
+    assert_eq!(conflicts(1), [None, None, None]);
+    assert_eq!(conflicts(2), [Some(true), None, None]);
+    let branches: Vec<bool> = found.iter().map(|found| found.branch.is_some()).collect();
+    assert_eq!(branches, [true, true, true, false], "whose branch did not move");
+    assert!(found.iter().all(|found| !found.is_clean()), "what is not known is not clean");
+    assert_eq!(found[0].unknown().count(), 2);
 }
 
 /// Trees whose files are one line each, with none in common: which merges are tried is tested here,
@@ -140,7 +172,7 @@ proptest! {
                 let other = list.iter().find(|it| it.environment == sibling.environment);
                 let other = other.expect("a contender");
                 let fits = case.fits(&list[one].head, &other.head);
-                let clean = sibling.fit.conflicts == 0;
+                let clean = sibling.fit.as_ref().expect("it was judged").is_clean();
                 prop_assert_eq!(clean, fits, "{} with {}", list[one].name, other.name);
             }
         }

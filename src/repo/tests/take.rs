@@ -41,8 +41,9 @@ fn paths_and_a_whole_walk_take_the_same_tree() {
 
     let read = history::read(&fixture.store, &fixture.environment).expect("a history");
     assert_eq!(read, [fixture.first.clone(), taken.clone()]);
-    let since = divergence::since_base(&fixture.store, &fixture.environment, &Counts::default())
-        .expect("a count");
+    let since =
+        divergence::since(&fixture.store, &fixture.environment, &fixture.base, &Counts::default())
+            .expect("a count");
     assert_eq!(since, taken.change);
 }
 

@@ -117,8 +117,9 @@ fn the_first_snapshot_is_the_base() {
     let read = history::read(&fixture.store, &fixture.environment).expect("a history");
     assert_eq!(read, std::slice::from_ref(&fixture.first));
     assert_eq!(history::base(&fixture.store, &fixture.environment), Ok(fixture.base.clone()));
-    let change = divergence::since_base(&fixture.store, &fixture.environment, &Counts::default())
-        .expect("a count");
+    let change =
+        divergence::since(&fixture.store, &fixture.environment, &fixture.base, &Counts::default())
+            .expect("a count");
     assert_eq!(change, crate::model::snapshot::ChangeCount::default());
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::app::{App, DiffView, Happening, Tag, View};
 use super::sample;
-use super::{KeyCode, NOW, Request, SMALL, Size, key, picture, requests, type_keys};
+use super::{KeyCode, LARGE, MIDDLE, NOW, Request, SMALL, Size, key, picture, requests, type_keys};
 use crate::model::diff::{
     Detail, Diff, DiffContent, DiffLine, FileChange, FileDiff, Hunk, LARGEST, LineKind, Reach,
 };
@@ -282,6 +282,25 @@ fn a_pair_that_is_not_judged_is_not_said_to_have_nothing_in_common() {
     let shown = picture(&app);
     let row = shown.lines().find(|line| line.contains("2 calm-heron")).expect("it is there");
     assert!(row.contains("…       ?     ?  ·  ·  ·"), "{row}");
+}
+
+#[test]
+fn one_pair_that_cannot_be_judged_is_shown_as_such_and_no_other() {
+    for size in [MIDDLE, LARGE] {
+        let mut app = sample::deck(size);
+        sample::predict(&mut app);
+        let prediction = app.environments[0].prediction.as_mut().expect("the sample has one");
+        prediction.siblings[0].fit = None;
+        app.environments[1].prediction.as_mut().expect("another").branch = None;
+        type_keys(&mut app, "M");
+        let shown = picture(&app);
+        let row = |name: &str| {
+            shown.lines().find(|line| line.contains(name)).expect("it is there").to_owned()
+        };
+        assert!(row("1 brave-otter").contains("clean      ?  ≠  "), "{shown}");
+        assert!(row("2 calm-heron").contains("  ?  "), "{shown}");
+        assert!(shown.contains("? whether both fit cannot be found out"), "{shown}");
+    }
 }
 
 #[test]

@@ -84,6 +84,7 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         state_since: ago(60 * u64::from(number) + 12),
         sessions: vec![session(0, SessionKind::Agent)],
         divergence: Divergence::default(),
+        onto: None,
         prediction: None,
         snapshots: 1,
         last_snapshot: None,
@@ -232,7 +233,7 @@ pub(super) fn predict(app: &mut App) {
     };
     let sibling = |number: u8, fit| {
         let name = environments()[usize::from(number) - 1].name.clone();
-        Sibling { environment: id(number), name, fit }
+        Sibling { environment: id(number), name, fit: Some(fit) }
     };
     let siblings = [
         vec![sibling(2, fit(2, 0)), sibling(3, fit(1, 1))],
@@ -240,7 +241,7 @@ pub(super) fn predict(app: &mut App) {
         vec![sibling(1, fit(1, 1)), sibling(2, fit(0, 0))],
     ];
     for (environment, siblings) in app.environments.iter_mut().zip(siblings) {
-        let branch = fit(1, 0);
+        let branch = Some(fit(1, 0));
         environment.prediction = Some(Box::new(Prediction { branch, siblings }));
     }
 }

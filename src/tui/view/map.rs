@@ -12,7 +12,7 @@ use super::diff::fit_path;
 use super::list::tone;
 use crate::model::environment::Environment;
 use crate::model::id::Timestamp;
-use crate::model::prediction::{Fit, Prediction};
+use crate::model::prediction::{Fit, Prediction, Sibling};
 use crate::model::snapshot::Divergence;
 
 /// Columns of a name in the list.
@@ -173,10 +173,13 @@ fn line(
     let into = match environment.prediction.as_ref() {
         _ if change.files == 0 => ("–".to_owned(), theme.quiet()),
         None => ("…".to_owned(), theme.quiet()),
-        Some(prediction) if prediction.branch.conflicts > 0 => {
-            (fit(&format!("✗ {branch}"), columns.branch), theme.caution())
-        }
-        Some(_) => ("clean".to_owned(), theme.good()),
+        Some(prediction) => match &prediction.branch {
+            None => ("?".to_owned(), theme.quiet()),
+            Some(found) if found.conflicts() => {
+                (fit(&format!("✗ {branch}"), columns.branch), theme.caution())
+            }
+            Some(_) => ("clean".to_owned(), theme.good()),
+        },
     };
     spans.extend([
         Span::styled(format!(" {added:>width$}", width = columns.added), theme.good()),
@@ -221,9 +224,9 @@ fn pairs(app: &App, environment: &Environment) -> Vec<Span<'static>> {
     let changed = |environment: &Environment| environment.divergence.change.files > 0;
     let sign = |other: &Environment| {
         let sibling = known.iter().find(|sibling| sibling.environment == other.id);
-        match sibling.map(|sibling| &sibling.fit) {
+        match sibling.and_then(|sibling| sibling.fit.as_ref()) {
             _ if other.id == environment.id => (" ", theme.quiet()),
-            Some(fit) if fit.conflicts > 0 => ("≠", theme.caution()),
+            Some(fit) if fit.conflicts() => ("≠", theme.caution()),
             Some(fit) if fit.overlap > 0 => ("+", theme.good()),
             None if changed(environment) && changed(other) => ("?", theme.quiet()),
             _ => ("·", theme.quiet()),
@@ -256,24 +259,33 @@ pub(super) fn fit_words(app: &App, environment: &Environment) -> Option<(String,
     if environment.divergence.change.files == 0 {
         return None;
     }
-    if prediction.branch.conflicts > 0 {
-        let branch = app.repository.as_ref().and_then(|state| state.branch.as_deref());
-        let branch = branch.map_or_else(|| "your branch".to_owned(), foreign);
-        return Some((format!("✗ conflicts with {branch}"), false));
+    let branch = app.repository.as_ref().and_then(|state| state.branch.as_deref());
+    let branch = branch.map_or_else(|| "your branch".to_owned(), foreign);
+    match &prediction.branch {
+        None => return Some((format!("? not known with {branch}"), false)),
+        Some(fit) if fit.conflicts() => return Some((format!("✗ conflicts with {branch}"), false)),
+        Some(_) => {}
     }
     let numbers: Vec<String> = conflicting(app, prediction).collect();
-    if numbers.is_empty() {
-        return Some(("merges clean".to_owned(), true));
+    if !numbers.is_empty() {
+        return Some((format!("≠ conflicts with {}", numbers.join(", ")), false));
     }
-    Some((format!("≠ conflicts with {}", numbers.join(", ")), false))
+    let unknown: Vec<String> =
+        prediction.unknown().map(|sibling| number_of(app, sibling)).collect();
+    if !unknown.is_empty() {
+        return Some((format!("? not known with {}", unknown.join(", ")), false));
+    }
+    Some(("merges clean".to_owned(), true))
 }
 
 /// The numbers that siblings have on the screen.
 fn conflicting<'a>(app: &'a App, prediction: &'a Prediction) -> impl Iterator<Item = String> + 'a {
-    prediction.conflicting().map(|sibling| {
-        let index = app.environments.iter().position(|it| it.id == sibling.environment);
-        index.map_or_else(|| sibling.name.to_string(), |index| (index + 1).to_string())
-    })
+    prediction.conflicting().map(|sibling| number_of(app, sibling))
+}
+
+fn number_of(app: &App, sibling: &Sibling) -> String {
+    let index = app.environments.iter().position(|it| it.id == sibling.environment);
+    index.map_or_else(|| sibling.name.to_string(), |index| (index + 1).to_string())
 }
 
 /// How the chosen one stands to the branch and to each sibling that it has a file in common with.
@@ -285,13 +297,16 @@ fn details(app: &App, environment: &Environment, branch: &str, area: Rect, buffe
     match &environment.prediction {
         None => lines.push(Line::styled("  not judged yet", theme.quiet())),
         Some(prediction) => {
-            lines.extend(about(app, branch, &prediction.branch, area.width));
+            lines.extend(about(app, branch, prediction.branch.as_ref(), area.width));
             let mut siblings: Vec<_> = prediction.siblings.iter().collect();
+            // What conflicts comes first, and what is not known before what fits.
             siblings.sort_by_key(|sibling| {
-                std::cmp::Reverse((sibling.fit.conflicts, sibling.fit.overlap))
+                let fit = sibling.fit.as_ref();
+                std::cmp::Reverse(fit.map_or((0, u32::MAX), |fit| (fit.conflicts, fit.overlap)))
             });
             for sibling in siblings {
-                lines.extend(about(app, sibling.name.as_str(), &sibling.fit, area.width));
+                let fit = sibling.fit.as_ref();
+                lines.extend(about(app, sibling.name.as_str(), fit, area.width));
             }
             if lines.is_empty() {
                 let words = "  has no changed file in common with your branch or with another";
@@ -304,18 +319,20 @@ fn details(app: &App, environment: &Environment, branch: &str, area: Rect, buffe
     }
 }
 
-fn about(app: &App, name: &str, fit: &Fit, width: u16) -> Option<Line<'static>> {
+fn about(app: &App, name: &str, fit: Option<&Fit>, width: u16) -> Option<Line<'static>> {
     let theme = app.settings.theme;
-    let Fit { overlap, conflicts, paths } = fit;
+    let name = format!("  {:NAME$}", super::super::widget::fit(name, NAME - 1));
+    let name = Span::styled(name, theme.strong());
+    let Some(Fit { overlap, conflicts, paths }) = fit else {
+        let words = Span::styled("? whether both fit cannot be found out", theme.quiet());
+        return Some(Line::from(vec![name, words]));
+    };
     if *overlap == 0 && *conflicts == 0 {
         return None;
     }
     let noun = if *overlap == 1 { "file" } else { "files" };
-    let name = format!("  {:NAME$}", super::super::widget::fit(name, NAME - 1));
-    let mut spans = vec![
-        Span::styled(name, theme.strong()),
-        Span::styled(format!("{overlap:>3} {noun:<5} in common  "), theme.quiet()),
-    ];
+    let mut spans =
+        vec![name, Span::styled(format!("{overlap:>3} {noun:<5} in common  "), theme.quiet())];
     if *conflicts == 0 {
         spans.push(Span::styled("+ fits", theme.good()));
         return Some(Line::from(spans));

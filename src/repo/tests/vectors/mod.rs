@@ -120,7 +120,7 @@ impl Range {
         let contenders = [contender.clone(), contender];
         Predictor::default().predict(user, store, &contenders).expect("a prediction");
         let counts = diff::Counts::default();
-        divergence::since_base(store, environment, &counts).expect("a count");
+        divergence::since(store, environment, base, &counts).expect("a count");
         divergence::behind(user, base).expect("a count");
         let ignored = ignored::directories(store, environment, &self.top()).expect("rules");
         ignored(b"nested");
