@@ -11,7 +11,9 @@ use serde::Deserialize;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{
     Aspect, EngineKind, HostPort, ImageSource, Limits, NetworkMode, parse_bytes, parse_processors,
+    show_bytes,
 };
+use crate::model::snapshot::FileCaps;
 
 /// What the user configured; everything may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,7 @@ pub struct Settings {
     /// Bytes kept free on the disk of the state directory; 0 keeps nothing free.
     pub disk_reserve: Option<u64>,
     pub trash: Trash,
+    pub snapshots: FileCaps,
     pub network: Option<NetworkMode>,
     pub allow: Vec<HostPort>,
     /// Agents of the user's own, and changes to the built-in ones.
@@ -66,6 +69,7 @@ struct File {
     network: Network,
     limits: LimitsTable,
     trash: TrashTable,
+    snapshots: SnapshotsTable,
     agents: BTreeMap<String, AgentSettings>,
 }
 
@@ -95,6 +99,13 @@ struct LimitsTable {
 struct TrashTable {
     keep_days: Option<u32>,
     max_size: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SnapshotsTable {
+    max_file: Option<String>,
+    max_new_file: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -166,6 +177,7 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         limits,
         disk_reserve,
         trash,
+        snapshots: caps(&file.snapshots).map_err(named)?,
         network: file.network.mode,
         allow: file.network.allow,
         agents: file.agents,
@@ -193,6 +205,42 @@ fn bytes(text: Option<&str>) -> Result<Option<u64>, Failure> {
         Some("0") => Ok(Some(0)),
         other => other.map(parse_bytes).transpose(),
     }
+}
+
+fn caps(table: &SnapshotsTable) -> Result<FileCaps, Failure> {
+    let size = |key: &str, text: Option<&str>| {
+        let Some(text) = text else { return Ok(None) };
+        let bytes = parse_bytes(text).map_err(|failure| Failure {
+            message: format!("snapshots.{key}: {}", failure.message),
+            ..failure
+        })?;
+        if bytes > FileCaps::MOST {
+            let most = show_bytes(FileCaps::MOST);
+            let message = format!("snapshots.{key} is {}, more than {most}", show_bytes(bytes));
+            return Err(Failure::new(FailureKind::Invalid, message)
+                .hint("a file is read into memory whole; have larger ones ignored"));
+        }
+        Ok(Some(bytes))
+    };
+    let usual = FileCaps::default();
+    let (any, new) = (
+        size("max_file", table.max_file.as_deref())?,
+        size("max_new_file", table.max_new_file.as_deref())?,
+    );
+    if let (Some(any), Some(new)) = (any, new)
+        && new > any
+    {
+        let message = format!(
+            "snapshots.max_new_file is {}, more than snapshots.max_file, {}",
+            show_bytes(new),
+            show_bytes(any)
+        );
+        return Err(Failure::new(FailureKind::Invalid, message)
+            .hint("a new file counts by both: raise max_file too"));
+    }
+    // What is said of one moves the other only as far as it must.
+    let any = any.unwrap_or(usual.any.max(new.unwrap_or(0)));
+    Ok(FileCaps { any, new: new.unwrap_or(usual.new.min(any)) })
 }
 
 fn limits(table: &LimitsTable) -> Result<Limits, Failure> {
@@ -233,6 +281,9 @@ mod tests {
             [trash]
             keep_days = 7
             max_size = "1g"
+            [snapshots]
+            max_file = "512m"
+            max_new_file = "100m"
             [network]
             mode = "allow"
             allow = ["host:8080", "Example.org:443"]
@@ -252,12 +303,38 @@ mod tests {
         };
         assert_eq!(settings.limits, limits);
         assert_eq!(settings.trash, Trash { keep_days: 7, max_size: 1 << 30 });
+        assert_eq!(settings.snapshots, FileCaps { new: 100 << 20, any: 512 << 20 });
         assert_eq!(settings.network, Some(NetworkMode::Allow));
         assert_eq!(settings.allow[1].to_string(), "example.org:443");
         assert_eq!(
             settings.agents["mine"].command.as_deref(),
             Some(&["mine".into(), "--yes".into()][..])
         );
+    }
+
+    #[test]
+    fn sizes_of_files_in_snapshots_have_a_unit_and_fit_together() {
+        let read = |lines: &str| {
+            let settings = parse(&format!("[snapshots]\n{lines}\n"), Path::new("config.toml"));
+            settings.map(|settings| (settings.snapshots.new, settings.snapshots.any))
+        };
+        assert_eq!(read(""), Ok((10 << 20, 256 << 20)));
+        assert_eq!(read("max_new_file = \"512m\""), Ok((512 << 20, 512 << 20)));
+        assert_eq!(read("max_file = \"1m\""), Ok((1 << 20, 1 << 20)));
+        for (lines, words) in [
+            ("max_file = \"0\"", "snapshots.max_file: \"0\" is not an amount of bytes"),
+            ("max_new_file = \"10 apples\"", "snapshots.max_new_file: \"10 apples\""),
+            ("max_new_file = \"2g\"", "snapshots.max_new_file is 2 GiB, more than 1 GiB"),
+            (
+                "max_new_file = \"3m\"\nmax_file = \"2m\"",
+                "snapshots.max_new_file is 3 MiB, more than snapshots.max_file, 2 MiB",
+            ),
+            ("max_files = \"2m\"", "max_files"),
+        ] {
+            let failure = read(lines).expect_err("refused");
+            assert!(failure.message.contains(words), "{failure}");
+            assert!(failure.message.starts_with("config.toml"), "{failure}");
+        }
     }
 
     #[test]

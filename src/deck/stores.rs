@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Message;
 use super::shared::{Shared, blocking};
 use super::state::{Record, Report};
+use crate::config::file;
 use crate::model::failure::Failure;
 use crate::model::id::RepositoryId;
+use crate::model::snapshot::FileCaps;
 use crate::repo::{self, Store, Upkeep, UserRepository};
 
 #[derive(Default)]
@@ -17,6 +19,8 @@ pub(super) struct Stores {
     upkeep: Mutex<HashMap<RepositoryId, Arc<Upkeep>>>,
     /// Stores that are being packed, or could not be.
     packing: Mutex<HashSet<RepositoryId>>,
+    /// How large files may be, as the user's file said last.
+    caps: Mutex<FileCaps>,
 }
 
 impl Stores {
@@ -61,7 +65,18 @@ impl Shared {
             // The loop ends only when the server does; then nobody is left to tell.
             let _ = self.messages.blocking_send(message);
         }
-        store
+        Ok(store?.with_caps(self.caps()))
+    }
+
+    /// How large files in snapshots may be by the user's file, now: it is small. While it cannot be
+    /// read, which whoever makes an environment is told, what it said last holds.
+    fn caps(&self) -> FileCaps {
+        let mut caps = lock(&self.stores.caps);
+        match file::read(self.layout.home()) {
+            Ok(settings) => *caps = settings.snapshots,
+            Err(failure) => tracing::debug!("{failure}"),
+        }
+        *caps
     }
 }
 

@@ -136,6 +136,26 @@ impl Skipped {
     }
 }
 
+/// Sizes in bytes above which a file is left out of snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileCaps {
+    /// Of one that the base does not track.
+    pub new: u64,
+    /// Of any.
+    pub any: u64,
+}
+
+impl FileCaps {
+    /// Neither is more: a file is read into memory whole.
+    pub const MOST: u64 = 1 << 30;
+}
+
+impl Default for FileCaps {
+    fn default() -> Self {
+        Self { new: 10 << 20, any: 256 << 20 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeCount {
     pub added: u64,

@@ -8,6 +8,7 @@ use gix::objs::tree::{Entry, EntryKind, EntryMode};
 use rustix::io::Errno;
 
 use crate::model::path::RepoPath;
+use crate::model::policy::show_bytes;
 use crate::model::snapshot::Skipped;
 
 use super::base::BaseTree;
@@ -15,12 +16,6 @@ use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE, Rules, join};
 use super::stat::StatCache;
 use super::store::Store;
 use super::walk::{self, Content, Found};
-
-/// Larger files are skipped, in bytes, unless the base has a file there.
-const FILE_LIMIT: u64 = 10 << 20;
-
-/// Even a file of the base is skipped above this, in bytes: it is read into memory whole.
-pub(super) const TRACKED_FILE_LIMIT: u64 = 256 << 20;
 
 /// A rules file above this, in bytes, is taken as a file but its rules are not read.
 const RULES_LIMIT: u64 = 1 << 20;
@@ -250,15 +245,16 @@ impl<'s> Scan<'s> {
         name: &[u8],
         path: &[u8],
     ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
-        let mut content = walk::read_file(place.directory, name, FILE_LIMIT);
+        let caps = self.store.caps;
+        let mut content = walk::read_file(place.directory, name, caps.new);
         if matches!(content, Ok(Content::TooLarge)) {
             if self.base.entry(path).is_none() {
-                self.skip(path, "larger than 10 MB");
+                self.skip(path, &larger_than(caps.new));
                 return Ok(self.kept(path));
             }
-            content = walk::read_file(place.directory, name, TRACKED_FILE_LIMIT);
+            content = walk::read_file(place.directory, name, caps.any);
             if matches!(content, Ok(Content::TooLarge)) {
-                self.skip(path, "larger than 256 MB");
+                self.skip(path, &larger_than(caps.any));
                 return Ok(self.kept(path));
             }
         }
@@ -316,6 +312,10 @@ impl<'s> Scan<'s> {
             self.skipped.push(Skipped { path: RepoPath::new(path), reason: reason.to_owned() });
         }
     }
+}
+
+fn larger_than(cap: u64) -> String {
+    format!("larger than {}", show_bytes(cap))
 }
 
 /// Whether git would never check such a name out: forms of `.git` on any file system.

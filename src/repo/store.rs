@@ -14,6 +14,7 @@ use gix::ObjectId;
 use gix::objs::{Commit, Kind, Tree, Write};
 
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::snapshot::FileCaps;
 
 use super::heal;
 use super::rules::UserRules;
@@ -32,6 +33,8 @@ pub struct Store {
     /// What was written by this value, whether or not others had written it before.
     written: Pending,
     pub(super) rules: UserRules,
+    /// What snapshots that are taken through this value leave out.
+    pub(super) caps: FileCaps,
 }
 
 impl Store {
@@ -57,6 +60,11 @@ impl Store {
         Ok(Self::open_inner(directory, user, upkeep).with_context(|| {
             format!("cannot open the snapshot store in {}", directory.display())
         })?)
+    }
+
+    /// The same store, taking files up to other sizes.
+    pub fn with_caps(self, caps: FileCaps) -> Self {
+        Self { caps, ..self }
     }
 
     fn open_inner(
@@ -94,6 +102,7 @@ impl Store {
             upkeep,
             written: Pending::none(),
             rules,
+            caps: FileCaps::default(),
         };
         heal::look(&store, &store.upkeep);
         Ok(store)

@@ -320,3 +320,30 @@ fn what_a_take_lacks_is_told_to_a_person_before_it() {
     asked.wait_for_text("applied one");
     assert_eq!(asked.wait_for_end(), 0);
 }
+
+#[test]
+fn how_large_a_file_may_be_is_for_the_user_to_set() {
+    let test = TestHome::new();
+    let set = |line: &str| {
+        std::fs::create_dir_all(&test.home).expect("made");
+        let text = format!("[snapshots]\n{line}\n");
+        std::fs::write(test.home.join("config.toml"), text).expect("written");
+    };
+    set("max_new_file = \"1k\"");
+    make(&test, "one", &[], WAIT);
+    test.script("one", "truncate -s 2000 large; echo four >>price");
+    let taken = test.agentdeck(&["apply", "one", "--json"]).json();
+    assert_eq!(taken["paths"], serde_json::json!(["price"]));
+    let lacks = serde_json::json!([{ "path": "large", "reason": "larger than 1 KiB" }]);
+    assert_eq!(taken["left_out"], lacks);
+    set("max_new_file = \"1m\"");
+    let taken = test.agentdeck(&["apply", "one", "--json"]).json();
+    assert_eq!(taken["paths"], serde_json::json!(["large"]));
+    assert_eq!(taken["left_out"], serde_json::json!([]));
+    // What cannot be read changes nothing for what there is, and is told.
+    set("max_new_file = \"0\"");
+    test.agentdeck(&["new", "two"]).fails(1, &["config.toml", "snapshots.max_new_file", "\"0\""]);
+    test.script("one", "truncate -s 3000 larger");
+    let taken = test.agentdeck(&["apply", "one", "--json"]).json();
+    assert_eq!(taken["paths"], serde_json::json!(["larger"]));
+}

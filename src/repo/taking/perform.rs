@@ -8,7 +8,6 @@ use gix::refs::{FullName, Target};
 
 use super::super::checkout::{Found, Outcome, WorkingTree};
 use super::super::object::{self, failed};
-use super::super::scan::TRACKED_FILE_LIMIT;
 use super::super::user::UserRepository;
 use super::index::Index;
 use super::journal::{Journal, Pending};
@@ -20,6 +19,7 @@ use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentId};
 use crate::model::path::RepoPath;
+use crate::model::snapshot::FileCaps;
 
 /// What git's form of a file becomes in the working tree.
 pub(super) type Convert<'c> = dyn FnMut(&RepoPath, Vec<u8>) -> Result<Vec<u8>, Failure> + 'c;
@@ -43,13 +43,14 @@ impl<'a> Site<'a> {
     }
 
     /// A workspace has no index of ours; a file of the journal stands for it. What no snapshot can
-    /// hold is not read either.
+    /// hold, being larger than `largest` in bytes, is not read either.
     pub(super) fn of_workspace(
         user: &'a UserRepository,
         journal: &'a Journal,
         workspace: &Path,
+        largest: u64,
     ) -> Result<Self, Failure> {
-        let tree = WorkingTree::open_limited(workspace, TRACKED_FILE_LIMIT)?;
+        let tree = WorkingTree::open_limited(workspace, largest)?;
         let index = journal.directory().join("workspace");
         Ok(Self { user, repository: user.reader(), journal, tree, index })
     }
@@ -63,7 +64,9 @@ impl<'a> Site<'a> {
     ) -> Result<Self, Failure> {
         match decision.kind {
             DecisionKind::Restore => {
-                Self::of_workspace(user, journal, &workspace(&decision.environment))
+                let workspace = workspace(&decision.environment);
+                // It was made under a cap that may have been another one.
+                Self::of_workspace(user, journal, &workspace, FileCaps::MOST)
             }
             _ => Self::open(user, journal),
         }

@@ -29,7 +29,7 @@ pub fn restore(
     workspace: &Path,
 ) -> Result<Decision, Failure> {
     journal.check_next(request.id)?;
-    let site = Site::of_workspace(user, journal, workspace)?;
+    let site = Site::of_workspace(user, journal, workspace, store.caps.any)?;
     let objects = store.reader();
     let from = object::tree_of(&objects, &request.base)?;
     let to = object::tree_of(&objects, &request.head)?;

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::model::decision::Portion;
-use crate::model::snapshot::Skipped;
+use crate::model::snapshot::{FileCaps, Skipped};
 use crate::repo::left_out;
-use crate::repo::scan::TRACKED_FILE_LIMIT;
 
 fn left_out(fixture: &Fixture) -> Vec<Skipped> {
     let now = left_out::now(&fixture.store, &fixture.environment).expect("read");
@@ -84,7 +83,7 @@ fn what_can_no_longer_be_taken_stays_as_it_was_taken_last() {
     write(&workspace, "tracked", b"edited\n");
     write(&workspace, "made", b"made\n");
     let before = fixture.take_paths(&["tracked", "made"]).expect("a change");
-    grow(&fixture, "tracked", TRACKED_FILE_LIMIT + 1);
+    grow(&fixture, "tracked", FileCaps::default().any + 1);
     grow(&fixture, "made", (10 << 20) + 1);
     write(&workspace, "other", b"other\n");
     let after = fixture.take(&Touched::Everything).expect("a change");
@@ -95,4 +94,25 @@ fn what_can_no_longer_be_taken_stays_as_it_was_taken_last() {
     assert_eq!(named, ["made", "tracked"]);
     assert_eq!(fixture.take_paths(&["tracked", "made"]), None, "hints tell the same");
     assert_eq!(fixture.take(&Touched::Everything), None);
+}
+
+#[test]
+fn what_is_too_large_is_for_the_user_to_say() {
+    let mut fixture = Fixture::new(|root| write(root, "tracked", b"base\n"));
+    fixture.store = fixture.store.with_caps(FileCaps { new: 4, any: 8 });
+    let workspace = fixture.workspace();
+    for (path, content) in [("made", "12345"), ("small", "1234"), ("tracked", "12345678")] {
+        write(&workspace, path, content.as_bytes());
+    }
+    let taken = fixture.take(&Touched::Everything).expect("a change");
+    assert_eq!(fixture.listing(&taken), ["small", "tracked"]);
+    assert_eq!(taken.skipped, skipped("made", "larger than 4 B"));
+    write(&workspace, "tracked", b"123456789");
+    assert_eq!(fixture.take(&Touched::Everything), None, "it stays as it was");
+    let reasons = left_out(&fixture).into_iter().map(|it| it.reason).collect::<Vec<_>>();
+    assert_eq!(reasons, ["larger than 4 B", "larger than 8 B"]);
+    fixture.store = fixture.store.with_caps(FileCaps { new: 5, any: 9 });
+    let taken = fixture.take(&Touched::Everything).expect("a change");
+    assert_eq!(fixture.listing(&taken), ["made", "small", "tracked"]);
+    assert_eq!(taken.skipped, []);
 }
