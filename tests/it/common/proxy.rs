@@ -7,6 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
+use super::dockerd::Dockerd;
+use super::home::TestHome;
+use crate::docker::busybox_root;
+
 /// How the engine behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -98,6 +104,30 @@ impl Proxy {
     /// How many connections met the fault since it was set.
     pub fn met(&self) -> usize {
         self.shared.met.load(Ordering::SeqCst)
+    }
+}
+
+/// A home whose docker engine is the test's own, seen through a proxy. Fields are dropped in this
+/// order: the home's server first, which asks the engine for what it still has.
+pub struct Proxied {
+    pub test: TestHome,
+    pub proxy: Proxy,
+    pub engine: Dockerd,
+    /// An image that the engine has.
+    pub image: String,
+    _sockets: TempDir,
+}
+
+impl Proxied {
+    /// `None` where no second engine can be started, which is then told.
+    pub fn start() -> Option<Self> {
+        let engine = Dockerd::start(true)?;
+        let sockets = tempfile::tempdir().expect("a directory");
+        let proxy = Proxy::start(&sockets.path().join("engine.sock"), &engine.socket());
+        let mut test = TestHome::new();
+        test.also.push(("DOCKER_HOST", proxy.host()));
+        let image = engine.import(&busybox_root());
+        Some(Self { test, proxy, engine, image, _sockets: sockets })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::common::dockerd::Dockerd;
 use crate::common::home::TestHome;
-use crate::common::proxy::{Fault, Proxy};
+use crate::common::proxy::{Fault, Proxied};
 use crate::common::pty::Pty;
 use crate::docker::busybox_root;
 
@@ -233,21 +233,17 @@ const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 #[test]
 fn nobody_waits_for_an_engine_that_fails_and_all_is_well_when_it_is_well() {
-    let Some(engine) = Dockerd::start(true) else { return };
-    let sockets = tempfile::tempdir().expect("a directory");
-    let proxy = Proxy::start(&sockets.path().join("engine.sock"), &engine.socket());
-    let mut test = TestHome::new();
-    test.also.push(("DOCKER_HOST", proxy.host()));
-    let image = engine.import(&busybox_root());
+    let Some(world) = Proxied::start() else { return };
+    let Proxied { test, proxy, image, .. } = &world;
     let echo = "echo ready; while read -r line; do echo \"got <$line>\"; done";
-    let made = ["new", "box", "--engine", "docker", "--image", &image, "--network", "none"];
+    let made = ["new", "box", "--engine", "docker", "--image", image, "--network", "none"];
     test.agentdeck(&[&made[..], &["--", "sh", "-c", echo]].concat()).ok();
     test.agentdeck(&["new", "own", "--", "sh", "-c", echo]).ok();
     let faults: &[Fault] =
         if super::rounds(1) > 1 { &Fault::ALL } else { &[Fault::Silent, Fault::Error, Fault::Lie] };
     for fault in faults {
         proxy.behave(*fault);
-        let mut screen = Pty::open(&test, &[], 100, 30);
+        let mut screen = Pty::open(test, &[], 100, 30);
         screen.wait_for_text("ready");
         let began = Instant::now();
         let mut slowest = std::time::Duration::ZERO;
@@ -284,20 +280,15 @@ fn nobody_waits_for_an_engine_that_fails_and_all_is_well_when_it_is_well() {
                 && !view["environment"]["isolation"].is_null()
         });
     }
-    drop(test);
 }
 
 #[test]
 fn a_container_that_was_made_after_its_server_ended_does_not_keep_its_name() {
-    let Some(engine) = Dockerd::start(true) else { return };
-    let sockets = tempfile::tempdir().expect("a directory");
-    let proxy = Proxy::start(&sockets.path().join("engine.sock"), &engine.socket());
-    let mut test = TestHome::new();
-    test.also.push(("DOCKER_HOST", proxy.host()));
-    let image = engine.import(&busybox_root());
+    let Some(world) = Proxied::start() else { return };
+    let Proxied { test, proxy, engine, image, .. } = &world;
     test.agentdeck(&["server", "start"]).ok();
     proxy.behave(Fault::Withholding);
-    let new = ["new", "late", "--engine", "docker", "--image", &image, "--network", "none"];
+    let new = ["new", "late", "--engine", "docker", "--image", image, "--network", "none"];
     let mut new = test.command(&[&new[..], &["--", "sh", "-c", "exec sleep 1000"]].concat());
     let mut new = new.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
     super::wait_until("the engine has made it", || proxy.met() > 0);

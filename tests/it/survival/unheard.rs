@@ -6,11 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::wait_until;
-use crate::common::dockerd::Dockerd;
 use crate::common::home::{TestHome, make};
 use crate::common::processes::lives;
-use crate::common::proxy::{Fault, Proxy};
-use crate::docker::busybox_root;
+use crate::common::proxy::{Fault, Proxied};
 
 const AGENT: &str = "exec sleep 1000";
 
@@ -101,17 +99,13 @@ fn a_second_kill_before_an_answer_loses_nothing_of_what_was_known() {
 
 #[test]
 fn a_container_of_a_silent_engine_is_not_called_running_when_it_has_ended() {
-    let Some(engine) = Dockerd::start(true) else { return };
-    let sockets = tempfile::tempdir().expect("a directory");
-    let proxy = Proxy::start(&sockets.path().join("engine.sock"), &engine.socket());
-    let mut test = TestHome::new();
-    test.also.push(("DOCKER_HOST", proxy.host()));
-    let image = engine.import(&busybox_root());
-    let options = ["--engine", "docker", "--image", &image, "--network", "none"];
+    let Some(world) = Proxied::start() else { return };
+    let Proxied { test, proxy, engine, image, .. } = &world;
+    let options = ["--engine", "docker", "--image", image, "--network", "none"];
     for name in ["ant", "bee"] {
-        make(&test, name, &options, AGENT);
+        make(test, name, &options, AGENT);
     }
-    let ant = first_process(&test, "ant");
+    let ant = first_process(test, "ant");
     test.end_server();
     super::kill(ant);
     wait_until("the container has ended", || !lives(ant) && engine.running().len() == 1);
@@ -130,6 +124,6 @@ fn a_container_of_a_silent_engine_is_not_called_running_when_it_has_ended() {
     let refused = test.agentdeck(&["exec", "ant", "--", "true"]);
     assert!(refused.code != 0 && refused.stderr.contains("ant is not reached"), "{refused:#?}");
     proxy.behave(Fault::None);
-    stands(&test, "ant", "stopped");
-    stands(&test, "bee", "running");
+    stands(test, "ant", "stopped");
+    stands(test, "bee", "running");
 }

@@ -20,34 +20,58 @@ enum Evil<'a> {
     Deep(usize),
 }
 
+/// Names that git, or a file system of another machine, takes for `.git`.
+const DISGUISES: [&[u8]; 25] = [
+    b".git",
+    b".GIT",
+    b".gIt",
+    // Short names of NTFS, and forms that it takes for the same name.
+    b"git~1",
+    b"GIT~1",
+    b"git~1.",
+    b"GIT~1::$INDEX_ALLOCATION",
+    b".git.",
+    b".git...",
+    b".git ",
+    b".git . .",
+    b".git:x",
+    b".git::$DATA",
+    b".git::$INDEX_ALLOCATION",
+    b".git\\hooks\\post-merge",
+    b"a\\.git\\config",
+    b"sub\\git~1\\config",
+    // Characters that HFS+ takes out of a name.
+    b".g\xe2\x80\x8cit",
+    b".git\xe2\x80\x8c",
+    b".gi\xe2\x80\x8ft",
+    b".git\xe2\x80\xae",
+    b".G\xe2\x80\xaaI\xe2\x81\xafT",
+    b".g\xe2\x80\x8eit",
+    b"\xe2\x80\x8d.git",
+    b"\xef\xbb\xbf.git",
+];
+
+/// One of each kind of them, to be tried as directories too.
+const KINDS: [&[u8]; 6] =
+    [b".git", b".GIT", b"git~1", b".git ", b".git::$INDEX_ALLOCATION", b".git\xe2\x80\x8c"];
+
 fn corpus() -> Vec<Evil<'static>> {
     use Evil::{Below, Deep, File, Link, Mode, Raw, Submodule, Twice};
-    vec![
-        File(b".git"),
-        File(b".GIT"),
-        File(b".gIt"),
-        File(b"git~1"),
-        File(b"GIT~1"),
-        File(b".git."),
-        File(b".git "),
-        File(b".git::$INDEX_ALLOCATION"),
-        File(b".git:x"),
+    let mut corpus: Vec<Evil<'static>> = DISGUISES.into_iter().map(File).collect();
+    for name in KINDS {
+        corpus.extend([Below(name, b"config"), Below(b"sub", name)]);
+    }
+    corpus.extend([
         File(b".."),
         File(b"."),
         File(b""),
         File(b"../escape"),
         File(b"/absolute"),
         File(b"a/b"),
-        File(b"a\\.git\\config"),
         File(b"..\\escape"),
-        File(b".g\xe2\x80\x8cit"),
-        File(b"\xe2\x80\x8d.git"),
-        Below(b".git", b"config"),
-        Below(b".GIT", b"config"),
-        Below(b"git~1", b"config"),
+        File(&[b'n'; 256]),
         Below(b"..", b"escape"),
         Below(b".", b"escape"),
-        Below(b"sub", b".git"),
         Below(b"sub", b".."),
         Below(b".git", b"hooks"),
         Below(b"sub", b"../../escape"),
@@ -56,53 +80,34 @@ fn corpus() -> Vec<Evil<'static>> {
         Link(b"l", b"../outside"),
         Link(b"l", b".git/hooks"),
         Link(b"l", b"x/../../outside"),
+        Link(b"l", b"sub/./../../outside"),
+        Link(b"l", b"\\\\host\\share"),
         Link(b"l", b".GIT"),
         Link(b"l", b""),
-        Link(b".gitmodules", b"x"),
-        Link(b".git", b"x"),
         Link(b"l", b"a\0b"),
-        Twice(b"d", b"../outside"),
-        Twice(b"d", b"/tmp"),
-        Submodule(b"sub"),
-        Submodule(b".git"),
-        Mode(b"setuid", 0o104_755),
-        Mode(b"odd", 0o100_777),
-        // Characters that HFS+ takes out of a name.
-        File(b".git\xe2\x80\x8c"),
-        File(b".gi\xe2\x80\x8ft"),
-        File(b"\xef\xbb\xbf.git"),
-        File(b".git\xe2\x80\xae"),
-        File(b".G\xe2\x80\xaaI\xe2\x81\xafT"),
-        Below(b".git\xe2\x80\x8c", b"config"),
-        Below(b"sub", b".g\xe2\x80\x8eit"),
-        // Forms that NTFS takes for the same name.
-        File(b".git..."),
-        File(b".git . ."),
-        File(b".git::$DATA"),
-        File(b"git~1."),
-        File(b"GIT~1::$INDEX_ALLOCATION"),
-        File(b".git\\hooks\\post-merge"),
-        File(b"sub\\git~1\\config"),
-        Below(b"sub", b".git "),
-        Below(b"sub", b"GIT~1"),
-        Below(b"sub", b".git::$INDEX_ALLOCATION"),
+        Link(b"l", &[b'a'; 5000]),
+        Link(b".git", b"x"),
         // Links in the place of a file that git itself reads.
+        Link(b".gitmodules", b"x"),
         Link(b".GitModules", b"x"),
         Link(b"gitmod~1", b"x"),
         Link(b".gitmodules::$DATA", b"x"),
         Link(b".gitmodules .", b"x"),
-        Link(b"l", b"sub/./../../outside"),
-        Link(b"l", b"\\\\host\\share"),
-        Link(b"l", &[b'a'; 5000]),
+        Twice(b"d", b"../outside"),
+        Twice(b"d", b"/tmp"),
         Twice(b"x", b".git"),
+        Submodule(b"sub"),
+        Submodule(b".git"),
+        Mode(b"setuid", 0o104_755),
+        Mode(b"odd", 0o100_777),
         Raw(b"100644 a\0b"),
         Raw(b"060000 device\0"),
         Raw(b"010000 pipe\0"),
         Raw(b"140000 socket\0"),
         Raw(b"040000 blob\0"),
-        File(&[b'n'; 256]),
         Deep(2100),
-    ]
+    ]);
+    corpus
 }
 
 fn write(case: &Case, evil: &Evil<'_>) -> gix::ObjectId {
