@@ -122,8 +122,7 @@ fn cgroups(home: &Path, lines: &mut BTreeSet<String>) {
         for child in children.filter(|child| child.file_type().is_ok_and(|kind| kind.is_dir())) {
             let path = child.path();
             let text = path.display().to_string();
-            // The group of the deck itself stays; those of its boxes must not.
-            if text.contains(&tag) && !text.ends_with(&tag) {
+            if text.contains(&tag) {
                 lines.insert(format!("cgroup {text}"));
             }
             if depth < DEPTH {

@@ -12,8 +12,8 @@ use super::{Controller, Version, values};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::Limits;
 
-/// Holds the groups of all decks; each has a directory of its own below.
-const BASE: &str = "agentdeck";
+/// Begins the name of each box's group: `agentdeck-DECK-ENVIRONMENT`.
+const PREFIX: &str = "agentdeck";
 
 /// Holds a box's programs, where they are frozen without the shim.
 const PROGRAMS: &str = "programs";
@@ -23,9 +23,6 @@ pub(in crate::engine::native) const DEFAULT_PROCESSES: u32 = 4096;
 
 /// The shim is in the group too, and is not one of the processes that were asked for.
 const SHIM_PROCESSES: u64 = 1;
-
-/// Tries to make a directory below one that another box's end may remove at the same time.
-const TRIES: usize = 3;
 
 /// Longest time for every process of a box to be held: those that wait for a disk hold it up.
 const FREEZE_DEADLINE: Duration = Duration::from_secs(5);
@@ -77,8 +74,7 @@ impl Group {
     pub(in crate::engine::native) fn find(deck: &str, environment: &str) -> Self {
         let mut parts = Vec::new();
         for hierarchy in hierarchy::all() {
-            let paths =
-                hierarchy.tops.iter().map(|top| top.join(BASE).join(deck).join(environment));
+            let paths = hierarchy.tops.iter().map(|top| top.join(name(deck, environment)));
             let (version, controllers) = (hierarchy.version, &hierarchy.controllers);
             parts.extend(paths.filter(|path| path.is_dir()).map(|path| Part {
                 path,
@@ -92,11 +88,12 @@ impl Group {
     /// The names of a deck's boxes that have groups.
     pub(in crate::engine::native) fn names(deck: &str) -> Vec<String> {
         let mut names = Vec::new();
+        let prefix = name(deck, "");
         for top in hierarchy::all().iter().flat_map(|hierarchy| &hierarchy.tops) {
-            let found = std::fs::read_dir(top.join(BASE).join(deck)).into_iter().flatten();
-            let directories =
-                found.flatten().filter(|it| it.file_type().is_ok_and(|it| it.is_dir()));
-            names.extend(directories.filter_map(|it| it.file_name().into_string().ok()));
+            let found = std::fs::read_dir(top).into_iter().flatten().flatten();
+            let directories = found.filter(|it| it.file_type().is_ok_and(|it| it.is_dir()));
+            let named = directories.filter_map(|it| it.file_name().into_string().ok());
+            names.extend(named.filter_map(|it| it.strip_prefix(&prefix).map(str::to_owned)));
         }
         names.sort();
         names.dedup();
@@ -254,18 +251,17 @@ impl Part {
         if self.freezes() { self.path.join(PROGRAMS) } else { self.path.clone() }
     }
 
-    /// Removes the group, and the directories above it when they were its alone.
+    /// Removes the group.
     fn remove(&self) -> io::Result<()> {
         if self.freezes() {
             remove_directory(&self.programs())?;
         }
-        remove_directory(&self.path)?;
-        for above in self.path.ancestors().skip(1).take(2) {
-            // The kernel refuses while there are others.
-            let _ = std::fs::remove_dir(above);
-        }
-        Ok(())
+        remove_directory(&self.path)
     }
+}
+
+fn name(deck: &str, environment: &str) -> String {
+    format!("{PREFIX}-{deck}-{environment}")
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {
@@ -288,25 +284,12 @@ fn part(hierarchy: &Hierarchy, deck: &str, environment: &str) -> Option<Part> {
         if hierarchy.version == Version::Two {
             turn_on_at(top, &hierarchy.controllers);
         }
-        let made = || make_below(top, deck, environment, hierarchy);
-        (0..TRIES).find_map(|_| made().ok())
+        make_at(top.join(name(deck, environment)), hierarchy).ok()
     })
 }
 
-fn make_below(
-    top: &Path,
-    deck: &str,
-    environment: &str,
-    hierarchy: &Hierarchy,
-) -> io::Result<Part> {
-    let mut path = top.to_owned();
-    for name in [BASE, deck, environment] {
-        path.push(name);
-        make_directory(&path)?;
-        if hierarchy.version == Version::Two && name != environment {
-            turn_on(&path, &hierarchy.controllers);
-        }
-    }
+fn make_at(path: PathBuf, hierarchy: &Hierarchy) -> io::Result<Part> {
+    make_directory(&path)?;
     let mut controllers = hierarchy.controllers.clone();
     if hierarchy.version == Version::Two {
         let on = std::fs::read_to_string(path.join("cgroup.controllers"))?;
@@ -315,6 +298,9 @@ fn make_below(
     let part = Part { path, version: hierarchy.version, controllers };
     if part.freezes() {
         make_directory(&part.programs())?;
+    }
+    if part.controllers.contains(&Controller::Cpu) {
+        values::weigh(&part.path, part.version)?;
     }
     rustix::fs::access(part.programs().join("cgroup.procs"), rustix::fs::Access::WRITE_OK)?;
     Ok(part)

@@ -1,6 +1,6 @@
 //! Control groups of boxes: what bounds, counts and freezes them, where this user may have any.
 //!
-//! Each box has one group for each hierarchy that is of use, `agentdeck/DECK/ENVIRONMENT`, made
+//! Each box has one group for each hierarchy that is of use, `agentdeck-DECK-ENVIRONMENT`, made
 //! for it and recorded with it. The box sees none of them.
 
 mod group;

@@ -13,6 +13,12 @@ const PERIOD: u64 = 100_000;
 /// Least quota the kernel takes, in microseconds.
 const LEAST_QUOTA: u64 = 1_000;
 
+/// How much a box weighs where processors are short: an eighth of a process of the host's, in
+/// each version's measure. Each box is weighed against the server and the screen by itself, so
+/// that a quiet one does not wait for what busy ones owe.
+const SHARES: &str = "128";
+const WEIGHT: &str = "12";
+
 /// Writes to a file of a group; one that the kernel does not have is not made.
 pub(super) fn set(group: &Path, file: &str, value: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(group.join(file))?.write_all(value.as_bytes())
@@ -64,6 +70,14 @@ pub(super) fn limit_cpu(group: &Path, version: Version, millis: u32) -> io::Resu
             set(group, "cpu.cfs_period_us", &PERIOD.to_string())?;
             set(group, "cpu.cfs_quota_us", &quota.to_string())
         }
+    }
+}
+
+/// Gives the box its weight where processors are short.
+pub(super) fn weigh(group: &Path, version: Version) -> io::Result<()> {
+    match version {
+        Version::Two => set_if_there(group, "cpu.weight", WEIGHT),
+        Version::One => set_if_there(group, "cpu.shares", SHARES),
     }
 }
 
@@ -194,6 +208,17 @@ mod tests {
             "0",
             "without a count of swap, none is used"
         );
+    }
+
+    #[test]
+    fn a_box_weighs_less_than_a_process_in_both_versions() {
+        let two = group(&[("cpu.weight", "")]);
+        weigh(two.path(), Version::Two).expect("weighed");
+        assert_eq!(content(&two, "cpu.weight"), "12", "of 100");
+        let one = group(&[("cpu.shares", "")]);
+        weigh(one.path(), Version::One).expect("weighed");
+        assert_eq!(content(&one, "cpu.shares"), "128", "of 1024");
+        weigh(group(&[]).path(), Version::Two).expect("fine in a kernel without weights");
     }
 
     #[test]
