@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, options: &Copy) -> Result<(), Failure
             let request = |target| Request::ReadFiles { target, path: path.clone() };
             let (client, events) = context.connect().await?;
             context.ask(&client, &name, request).await?;
-            take(events, to).await
+            take(events, path, to).await
         }
         (from @ (Side::Here(_) | Side::Stream), Side::Box { name, path }) => {
             let into = from == Side::Stream;
@@ -85,13 +85,13 @@ fn side(text: &OsStr) -> Side {
     }
 }
 
-/// Writes what a box sends.
-async fn take(mut events: Events, to: Side) -> Result<(), Failure> {
+/// Writes what a box sends as the copy of `asked`, a path in it.
+async fn take(mut events: Events, asked: Vec<u8>, to: Side) -> Result<(), Failure> {
     let (chunks, received) = mpsc::channel(MAX_CHUNKS);
     let writing = tokio::task::spawn_blocking(move || {
         let mut input = Chunks { chunks: received, current: io::Cursor::default() };
         if let Side::Here(path) = to {
-            archive::unpack_outside(BufReader::with_capacity(CHUNK, input), &path)
+            archive::unpack_outside(BufReader::with_capacity(CHUNK, input), &path, &asked)
         } else {
             io::copy(&mut input, &mut io::stdout())?;
             Ok(archive::Skipped::default())

@@ -16,6 +16,12 @@ use std::fmt;
 pub use pack::pack;
 pub use unpack::{unpack, unpack_outside};
 
+/// Whether a path means what is in a directory, and not the directory: `.`, an ending of `/.`, or
+/// the top.
+fn asks_for_content(path: &[u8]) -> bool {
+    path == b"." || path.ends_with(b"/.") || path.iter().all(|byte| *byte == b'/')
+}
+
 /// How the target of an unpacking is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {

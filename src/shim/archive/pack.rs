@@ -31,7 +31,7 @@ const RIGHTS: u32 = 0o777;
 pub fn pack(source: &Path, output: &mut impl Write) -> anyhow::Result<Skipped> {
     let named = || format!("cannot read {}", printable(source.as_os_str().as_bytes()));
     let bytes = source.as_os_str().as_bytes();
-    let content = bytes == b"." || bytes.ends_with(b"/.") || bytes.iter().all(|it| *it == b'/');
+    let content = super::asks_for_content(bytes);
     // A final slash asks for what a link points to, as everywhere.
     let followed = content || bytes.ends_with(b"/") || bytes.ends_with(b"..");
     let (place, name) = if followed {

@@ -11,6 +11,7 @@ use tar::{EntryType, Header};
 
 use super::{Placement, pack, unpack, unpack_outside};
 
+mod asked;
 mod fuzz;
 
 /// One entry as an attacker writes it: nothing is checked.
@@ -462,7 +463,7 @@ fn a_copy_out_of_a_box_brings_no_git_directory() {
         assert!(control.target().join(name).exists(), "{name}: this proves nothing");
 
         let ground = Ground::new();
-        let skipped = unpack_outside(stream(&entries).as_slice(), &ground.target());
+        let skipped = unpack_outside(stream(&entries).as_slice(), &ground.target(), b".");
         assert!(skipped.expect("written").to_string().contains(name), "{name} is told");
         assert!(!ground.target().join(name).exists(), "{name}");
         assert!(ground.target().join("kept").exists());
@@ -471,10 +472,11 @@ fn a_copy_out_of_a_box_brings_no_git_directory() {
     let own = ground.target().join(".git");
     fs::create_dir(&own).expect("made");
     let entries = [directory("."), file("config", "x")];
-    let failure = unpack_outside(stream(&entries).as_slice(), &own).expect_err("refused");
+    let failure = unpack_outside(stream(&entries).as_slice(), &own, b".").expect_err("refused");
     assert!(failure.to_string().contains("repository's own"), "{failure:#}");
     let entries = [file(".gitignore", "x"), file(".gitmodules", "x")];
-    let skipped = unpack_outside(stream(&entries[..1]).as_slice(), &ground.target());
+    let skipped =
+        unpack_outside(stream(&entries[..1]).as_slice(), &ground.target(), b"a/.gitignore");
     assert!(skipped.expect("written").is_empty());
 }
 

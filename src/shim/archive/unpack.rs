@@ -43,18 +43,48 @@ type Name = Vec<u8>;
 /// Writes the stream's entries at `destination`. Stops at the first entry that cannot be written
 /// as it is meant; what came before it stays.
 pub fn unpack(input: impl Read, destination: &Path, placement: Placement) -> anyhow::Result<()> {
-    write_all(input, destination, placement, |_| false).map(drop)
+    write_all(input, destination, placement, None, |_| false).map(drop)
 }
 
-/// Writes what came out of a box as a copy, but nothing that git would take for a repository's own
-/// files: hooks and configuration in them are run by the user's next git command.
-pub fn unpack_outside(input: impl Read, destination: &Path) -> anyhow::Result<Skipped> {
+/// Writes what came out of a box as a copy of `asked`, a path in it, but nothing that git would
+/// take for a repository's own files: hooks and configuration in them are run by the user's next
+/// git command. What the box calls the copy counts for nothing: in a directory that is there it
+/// gets the name that was asked for.
+pub fn unpack_outside(
+    input: impl Read,
+    destination: &Path,
+    asked: &[u8],
+) -> anyhow::Result<Skipped> {
+    let root = Root::of(asked)?;
     let whole = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
     let inside = whole.iter().any(|name| is_git_directory(name.as_bytes()));
     let shown = printable(destination.as_os_str().as_bytes());
     ensure!(!inside, "{shown} is in a repository's own files, where nothing of a box belongs");
     let of_git = |entry: &Entry| entry.path.split(|byte| *byte == b'/').any(is_git_directory);
-    write_all(input, destination, Placement::Copy, of_git)
+    write_all(input, destination, Placement::Copy, Some(&root), of_git)
+}
+
+/// What a path asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Root {
+    /// What is in a directory.
+    Content,
+    /// A file or a directory, under this name.
+    Named(Name),
+}
+
+impl Root {
+    fn of(asked: &[u8]) -> anyhow::Result<Self> {
+        if super::asks_for_content(asked) {
+            return Ok(Self::Content);
+        }
+        let end = asked.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        let name = asked[..end].rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let shown = printable(asked);
+        ensure!(name != b"..", "{shown} does not say its name; write it without ..");
+        ensure!(!is_git_directory(name), "{shown} is a repository's own, which stays in the box");
+        Ok(Self::Named(name.to_vec()))
+    }
 }
 
 /// Whether some file system takes the name for `.git`: without regard to case, with dots and blanks
@@ -70,6 +100,7 @@ fn write_all(
     input: impl Read,
     destination: &Path,
     placement: Placement,
+    asked: Option<&Root>,
     leave_out: impl Fn(&Entry) -> bool,
 ) -> anyhow::Result<Skipped> {
     let mut skipped = Skipped::default();
@@ -78,7 +109,7 @@ fn write_all(
         entries.finish();
         bail!("there is nothing in the stream");
     };
-    let mut target = Target::choose(destination, &first, placement)?;
+    let mut target = Target::choose(destination, &first, placement, asked)?;
     let mut next = Some(first);
     while let Some(entry) = next {
         let named = || format!("{} was not copied", printable(&entry.path));
@@ -106,7 +137,12 @@ struct Target {
 
 impl Target {
     /// Decides by what is at `destination` and by the first entry, the root of what was packed.
-    fn choose(destination: &Path, first: &Entry, placement: Placement) -> anyhow::Result<Self> {
+    fn choose(
+        destination: &Path,
+        first: &Entry,
+        placement: Placement,
+        asked: Option<&Root>,
+    ) -> anyhow::Result<Self> {
         let shown = printable(destination.as_os_str().as_bytes());
         let found = fs::metadata(destination);
         let is_directory = found.as_ref().is_ok_and(fs::Metadata::is_dir);
@@ -118,6 +154,8 @@ impl Target {
         let packs_directory = first.kind == Kind::Directory;
         ensure!(is_directory || !exists || !packs_directory, "{shown} is not a directory");
         let names = components(&first.path)?;
+        let is_asked = asked.is_none_or(|asked| (*asked == Root::Content) == names.is_empty());
+        ensure!(is_asked, "the box sent something else than was asked for");
         let [name] = names.as_slice() else {
             ensure!(names.is_empty() && packs_directory, "the stream does not begin with its root");
             if !is_directory {
@@ -126,7 +164,11 @@ impl Target {
             return Self::at(destination, None);
         };
         if is_directory {
-            return Self::at(destination, Some((name.clone(), name.clone())));
+            let own = match asked {
+                Some(Root::Named(own)) => own,
+                _ => name,
+            };
+            return Self::at(destination, Some((name.clone(), own.clone())));
         }
         let slash = destination.as_os_str().as_bytes().ends_with(b"/");
         ensure!(packs_directory || !slash, "{shown} is not a directory");

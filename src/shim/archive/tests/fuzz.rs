@@ -39,7 +39,7 @@ proptest! {
         }
         let placement = if into { Placement::Into } else { Placement::Copy };
         let _ = unpack(bytes.as_slice(), &ground.target(), placement);
-        let _ = unpack_outside(bytes.as_slice(), &ground.target());
+        let _ = unpack_outside(bytes.as_slice(), &ground.target(), b"a");
         let after = (ground.outside(), sibling(ground.root.path()));
         prop_assert_eq!(after, before);
     }
