@@ -65,7 +65,13 @@ fn look(bytes: &[u8]) -> Seen {
     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
         // A request's line is text; a page may choose any method that is a word.
         let text = bytes.iter().all(|byte| (b' '..0x7f).contains(byte) || *byte == b'\r');
-        return if text && bytes.len() <= MAX_HEAD { Seen::Line } else { Seen::Passed };
+        return match text {
+            false => Seen::Passed,
+            true if bytes.len() <= MAX_HEAD => Seen::Line,
+            // Servers take longer lines than this; a word and a blank begin a request.
+            true if bytes.contains(&b' ') => Seen::Foreign,
+            true => Seen::Passed,
+        };
     };
     let line = bytes[..end].trim_ascii_end();
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
@@ -154,6 +160,14 @@ mod tests {
         assert_eq!(read_head(&mut far).await, Err(Foreign));
         drop(far);
         drop(sending.await);
+    }
+
+    #[test]
+    fn a_request_that_hides_its_host_behind_a_long_line_does_not_pass() {
+        let line = |length: usize| format!("GET /api?{}", "a".repeat(length)).into_bytes();
+        assert_eq!(look(&line(MAX_HEAD / 2)), Seen::Line);
+        assert_eq!(look(&line(MAX_HEAD)), Seen::Foreign);
+        assert_eq!(look(&vec![b'a'; MAX_HEAD + 1]), Seen::Passed, "no blank: no request");
     }
 
     #[test]
