@@ -85,8 +85,33 @@ fn source(root: &Path, path: &Path) -> Source {
     let room = name.split('/').next().expect("a first part").to_owned();
     let text = fs::read_to_string(path).expect("readable");
     let is_test = name.ends_with("/tests") || name.contains("/tests/") || name.ends_with("_tests");
-    let lines = text.lines().take_while(|line| !is_test && *line != "#[cfg(test)]");
-    Source { room, lines: lines.map(str::to_owned).collect(), name }
+    let lines = if is_test { Vec::new() } else { without_tests(&text) };
+    Source { room, lines, name }
+}
+
+/// The lines of a file, those of its items for tests empty, up to a module of tests, which is last.
+fn without_tests(text: &str) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut in_item = false;
+    for line in text.lines() {
+        if in_item && line.starts_with("mod ") && line.ends_with('{') {
+            break;
+        }
+        in_item |= line == "#[cfg(test)]";
+        kept.push(if in_item { "" } else { line }.to_owned());
+        // An item at the left edge ends there too, with one line or with a bracket of its own.
+        let ends = !line.starts_with([' ', '#', '/']) && line.ends_with([';', '}']);
+        in_item &= !ends;
+    }
+    kept
+}
+
+#[test]
+fn only_what_is_for_tests_is_passed_over() {
+    let text = "use a;\n#[cfg(test)]\nuse b;\nuse c;\n#[cfg(test)]\nstruct D {\n    e: u8,\n}\nfn f() {}\n\
+                #[cfg(test)]\nmod tests {\n    const G: &str = \"\n}\n\";\n}\n";
+    let kept: Vec<String> = without_tests(text).into_iter().filter(|it| !it.is_empty()).collect();
+    assert_eq!(kept, ["use a;", "use c;", "fn f() {}"]);
 }
 
 fn allowed(place: &str) -> bool {
