@@ -213,8 +213,14 @@ fn replace(path: &Path, bytes: &[u8], durability: Durability) -> anyhow::Result<
     name.push(".new");
     let fresh = directory.join(name);
     let written = (|| {
-        let mut file =
-            File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        // A link there is none of ours, whoever made it.
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&fresh)?;
         file.write_all(bytes)?;
         if durability == Durability::Kill {
             return fs::rename(&fresh, path);
@@ -272,6 +278,18 @@ mod tests {
         fs::write(home.path().join("record.json.new"), b"{").expect("written");
         assert_eq!(read_json::<u32>(&path).expect("read"), Some(1));
         write_json(&path, &2).expect("written");
+        assert_eq!(read_json::<u32>(&path).expect("read"), Some(2));
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (path, other) = (home.path().join("record.json"), home.path().join("other"));
+        fs::write(&other, "stays").expect("written");
+        std::os::unix::fs::symlink(&other, home.path().join("record.json.new")).expect("linked");
+        assert!(write_json(&path, &1).is_err(), "it is not ours");
+        assert_eq!(fs::read_to_string(&other).expect("read"), "stays");
+        write_json(&path, &2).expect("written, since the link went");
         assert_eq!(read_json::<u32>(&path).expect("read"), Some(2));
     }
 

@@ -387,7 +387,7 @@ pub(super) fn new_id() -> Result<EnvironmentId, Failure> {
     Ok(EnvironmentId::from_random(bytes))
 }
 
-fn random_bytes() -> std::io::Result<[u8; 8]> {
+pub(super) fn random_bytes() -> std::io::Result<[u8; 8]> {
     let mut bytes = [0; 8];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
     Ok(bytes)

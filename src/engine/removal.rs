@@ -2,7 +2,7 @@
 //! any path, stack or table of descriptors reaches.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
@@ -78,7 +78,7 @@ impl Removal<'_> {
     /// A directory that goes elsewhere has to be writable itself.
     fn move_up(&mut self, directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
         rustix::fs::fchmod(directory, Mode::RWXU)?;
-        rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty())?;
+        open_up(directory.as_fd(), name)?;
         loop {
             self.moved += 1;
             let free = format!(".removing-{}", self.moved);
@@ -96,12 +96,19 @@ impl Removal<'_> {
         let open = || rustix::fs::openat2(directory, name, DIRECTORY, Mode::empty(), resolve);
         match open() {
             Err(Errno::ACCESS) => {
-                rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty())?;
+                open_up(directory, name)?;
                 Ok(open()?)
             }
             opened => Ok(opened?),
         }
     }
+}
+
+/// Gives the owner a directory back, and nothing that a link in its place leads to.
+fn open_up(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    Ok(rustix::fs::chmod(format!("/proc/self/fd/{}", found.as_raw_fd()), Mode::RWXU)?)
 }
 
 fn first_directory(directory: &OwnedFd) -> io::Result<Option<Vec<u8>>> {

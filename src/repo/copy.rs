@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Context;
@@ -84,7 +84,7 @@ impl Copy<'_> {
                 let shut = stat.st_mode & 0o700 != 0o700;
                 if shut {
                     let open = Mode::from_raw_mode(stat.st_mode & 0o7777 | 0o700);
-                    rustix::fs::chmodat(from, name, open, AtFlags::empty())?;
+                    set_mode(from, name, open)?;
                 }
                 let source = walk::open_directory(from, name)?;
                 rustix::fs::mkdirat(to, name, Mode::RWXU)?;
@@ -99,6 +99,13 @@ impl Copy<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Changes the mode of a directory, and of nothing that a link in its place leads to.
+fn set_mode(parent: BorrowedFd<'_>, name: &[u8], mode: Mode) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    Ok(rustix::fs::chmod(format!("/proc/self/fd/{}", found.as_raw_fd()), mode)?)
 }
 
 fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {

@@ -6,6 +6,7 @@ mod agent;
 mod boxes;
 mod prepare;
 mod require;
+mod seeds;
 mod workspace;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! An environment's own files: the workspace from its base, the seeds of the agent's home.
+//! An environment's own files: the workspace from its base, and when its changes are noticed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,14 +10,13 @@ use super::super::jobs::Snapshotter;
 use super::super::shared::{Shared, blocking, now};
 use super::super::state::{Record, Report};
 use super::super::step::{Step, reached};
-use super::disk;
+use super::{disk, seeds};
 use crate::model::failure::Failure;
-use crate::model::profile::{AgentProfile, Seed};
+use crate::model::profile::AgentProfile;
 use crate::model::snapshot::{Divergence, Snapshot};
 use crate::repo::snapshot::Touched;
 use crate::repo::workspace::Changes;
 use crate::repo::{self, UserRepository};
-use crate::store;
 
 /// Makes the directories that a box is shown and seeds its home; the files may follow while the
 /// box is made.
@@ -28,10 +27,12 @@ pub(super) async fn lay_out(
 ) -> Result<(), Failure> {
     let id = &record.environment.id;
     let places = shared.layout.environment(id);
-    let (record, seeds, variables) = (record.clone(), profile.seeds.clone(), shared.variables(id));
+    let (record, variables) = (record.clone(), shared.variables(id));
+    let profile_seeds = profile.seeds.clone();
     blocking(move || {
         places.create().map_err(|error| disk(&places.directory, &error))?;
-        seed(&places.agent_home(), &seeds, &record, &variables)?;
+        let workspace = record.environment.repository.display().to_string();
+        seeds::write(&places.agent_home(), &profile_seeds, &workspace, &variables)?;
         reached(Step::HomeSeeded);
         if record.workspace_made || record.files_made {
             return Ok(());
@@ -160,30 +161,6 @@ fn remove_half_made(directory: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk(directory, &error)),
         _ => Ok(()),
     }
-}
-
-/// Writes the profile's files into the box's home, leaving those that are there.
-fn seed(
-    home: &Path,
-    seeds: &[Seed],
-    record: &Record,
-    variables: &[(String, String)],
-) -> Result<(), Failure> {
-    let workspace = record.environment.repository.display().to_string();
-    for seed in seeds {
-        let path = home.join(&seed.path);
-        if path.exists() || !seed.fits(variables) {
-            continue;
-        }
-        let write = || -> anyhow::Result<()> {
-            if let Some(parent) = path.parent() {
-                store::create_private(parent)?;
-            }
-            store::write_file(&path, seed.fill(&workspace, variables).as_bytes())
-        };
-        write()?;
-    }
-    Ok(())
 }
 
 /// When what changed before anybody watched is taken up.
