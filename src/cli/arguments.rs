@@ -12,7 +12,7 @@ use crate::model::policy::{
     Aspect, EngineKind, HostPort, ImageSource, NetworkMode, parse_bytes, parse_processors,
 };
 
-pub(super) use taking::{Apply, Merge, PullRequest, Resolve};
+pub(super) use taking::{Apply, Merge, PullRequest, Resolve, Undo};
 
 /// Mission control for many coding agents: live panes, isolated environments, snapshots you can undo.
 ///
@@ -67,7 +67,7 @@ pub(super) enum Verb {
     /// Throw an environment away; undo brings it back
     Discard(Discard),
     /// Take back the last apply, merge, restore or discard in this repository
-    Undo,
+    Undo(Undo),
     /// List what was discarded and can be taken back, or drop it for good
     Trash(Trash),
     /// Stop an environment's box; its files and snapshots stay

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::arguments::{Apply, Merge, Restore};
+use super::arguments::{Apply, Merge, Restore, Undo};
 use super::context::{Context, unexpected};
 use super::lacking;
 use super::output::files;
@@ -45,6 +45,16 @@ async fn portion(context: &Context, client: &Client, options: &Apply) -> Result<
 
 /// A path as the repository has it. It need not be there, so no link is followed.
 fn inside(root: &Path, path: &Path) -> Result<RepoPath, Failure> {
+    let plain = plain(path);
+    let relative = plain.strip_prefix(root).map_err(|_| {
+        let message = format!("{} is outside the repository {}", path.display(), root.display());
+        Failure::new(FailureKind::Invalid, message)
+    })?;
+    Ok(RepoPath::new(relative.as_os_str().as_bytes()))
+}
+
+/// A path without `.` and `..`, of whatever may not be there.
+fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {
@@ -53,11 +63,7 @@ fn inside(root: &Path, path: &Path) -> Result<RepoPath, Failure> {
             other => plain.push(other),
         }
     }
-    let relative = plain.strip_prefix(root).map_err(|_| {
-        let message = format!("{} is outside the repository {}", path.display(), root.display());
-        Failure::new(FailureKind::Invalid, message)
-    })?;
-    Ok(RepoPath::new(relative.as_os_str().as_bytes()))
+    plain
 }
 
 pub(super) async fn merge(context: &Context, options: Merge) -> Result<(), Failure> {
@@ -102,9 +108,11 @@ pub(super) async fn restore(context: &Context, options: &Restore) -> Result<(), 
     report(context, &decided(context.ask(&client, &options.name, request).await?)?)
 }
 
-pub(super) async fn undo(context: &Context) -> Result<(), Failure> {
+pub(super) async fn undo(context: &Context, options: &Undo) -> Result<(), Failure> {
     let client = context.client().await?;
-    let repository = context.directory.clone();
+    // Joined, a whole path is itself.
+    let named = options.repository.as_deref().unwrap_or(Path::new(""));
+    let repository = plain(&context.directory.join(named));
     report(context, &decided(client.request(Request::Undo { repository }).await?)?)
 }
 

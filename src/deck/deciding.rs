@@ -63,11 +63,24 @@ pub(super) async fn settled(shared: &Arc<Shared>, target: Target) -> Result<Reco
     Ok(record)
 }
 
+/// The same for what is about to be taken into the user's repository, which has to be there.
+pub(super) async fn takeable(shared: &Arc<Shared>, target: Target) -> Result<Record, Failure> {
+    let record = settled(shared, target).await?;
+    blocking(move || repository_of(&record).map(|_| record)).await
+}
+
 /// The repository of an environment, unless another one lies there now: its journal and its lock
 /// are not those of the environment's.
 pub(super) fn repository_of(record: &Record) -> Result<UserRepository, Failure> {
     let path = &record.environment.repository;
-    let user = UserRepository::discover(path)?;
+    let user = UserRepository::discover(path).map_err(|failure| {
+        if failure.kind != FailureKind::NotFound {
+            return failure;
+        }
+        let message = format!("the repository of {} is away: {failure}", record.environment.name);
+        Failure::new(FailureKind::NotFound, message)
+            .hint(format!("mount it, or bring it back to where it was: {}", path.display()))
+    })?;
     if *user.id() == record.repository_id {
         return Ok(user);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::deciding::{repository_of, settled};
+use super::deciding::{repository_of, takeable};
 use super::exec;
 use super::queries::head;
 use super::resolving;
@@ -38,7 +38,7 @@ pub(super) async fn merge(
     style: MergeStyle,
     (message, known): (Option<String>, Option<Vec<Skipped>>),
 ) -> Result<Reply, Failure> {
-    let record = settled(shared, target).await?;
+    let record = takeable(shared, target).await?;
     let head = head(shared, &record).await?;
     let left_out = left_out(shared, &record, &head, &Portion::All).await?;
     if is_news(&left_out, known.as_deref()) {
@@ -57,7 +57,7 @@ pub(super) async fn merge(
     };
     let hinted = resolving::hinted(&record);
     let decided = decide(shared.clone(), record, move |opened, record| {
-        let request = TakeRequest { base, left_out, ..request(opened, record, head)? };
+        let request = TakeRequest { base, left_out, ..request(&opened.journal, record, head)? };
         let merging = Merging { style, message, identity: opened.user.identity(), commits };
         taking::merge(&opened.user, &opened.store, &opened.journal, &request, &merging)
     });
@@ -71,7 +71,7 @@ pub(super) async fn offer(
     style: MergeStyle,
     message: Option<String>,
 ) -> Result<Reply, Failure> {
-    let record = settled(shared, target).await?;
+    let record = takeable(shared, target).await?;
     let head = head(shared, &record).await?;
     let left_out = left_out(shared, &record, &head, &Portion::All).await?;
     let base = resolving::base(shared, &record, &head).await?;
@@ -87,7 +87,7 @@ pub(super) async fn offer(
     let commit = blocking(move || {
         task.deciding.alone(&record.repository_id, |_| {
             let opened = open(&task, repository_of(&record)?)?;
-            let request = TakeRequest { base, ..request(&opened, &record, head)? };
+            let request = TakeRequest { base, ..request(&opened.journal, &record, head)? };
             let identity = opened.user.identity();
             let merging = Merging { style, message: merging_message, identity, commits };
             taking::offer(&opened.user, &opened.store, &opened.journal, &request, &merging)

@@ -163,7 +163,7 @@ async fn remove_unused(shared: Arc<Shared>) {
 }
 
 /// The repositories that anything is kept of.
-fn repositories_of(layout: &Layout) -> Vec<RepositoryId> {
+pub(super) fn repositories_of(layout: &Layout) -> Vec<RepositoryId> {
     let entries = std::fs::read_dir(layout.home().join("repositories")).into_iter().flatten();
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     names.map(RepositoryId).collect()

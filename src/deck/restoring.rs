@@ -1,7 +1,6 @@
 //! Restores: the workspace taken back to a snapshot, or forth again by an undo, while the agent
 //! stands still. Each is between two snapshots, so that nothing there was is ever lost.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::deciding;
@@ -14,7 +13,7 @@ use super::step::{Step, reached, wait_at};
 use super::taking::{self, Opened};
 use crate::model::decision::Decision;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{CommitId, EnvironmentId};
+use crate::model::id::{CommitId, EnvironmentId, RepositoryId};
 use crate::model::snapshot::SnapshotCause;
 use crate::proto::Target;
 use crate::repo::taking as journalled;
@@ -31,7 +30,7 @@ pub(super) async fn restore(
     let restored = standing_still(shared, &record.environment.id, move |record, current| {
         let workspace = task.layout.environment(&record.environment.id).workspace();
         taking::decide(task, record, move |opened, record| {
-            let mut request = taking::request(opened, record, wanted)?;
+            let mut request = taking::request(&opened.journal, record, wanted)?;
             request.base = current;
             let Opened { user, store, journal } = opened;
             journalled::restore(user, store, journal, &request, &workspace)
@@ -40,16 +39,16 @@ pub(super) async fn restore(
     Ok(taking::publish(shared, restored.await?))
 }
 
-/// Takes the restore back that is the newest decision of the repository around `path`.
+/// Takes the restore back that is the newest decision of a repository.
 pub(super) async fn undo(
     shared: &Arc<Shared>,
-    path: PathBuf,
+    repository: RepositoryId,
     restored: &Decision,
 ) -> Result<Decision, Failure> {
     let task = shared.clone();
     let expected = restored.id;
     standing_still(shared, &restored.environment, move |_, _| {
-        taking::undo_if(task, path, move |newest| newest.id == expected)
+        taking::undo_if(task, repository, move |newest| newest.id == expected)
     })
     .await
 }

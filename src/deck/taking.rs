@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Message;
-use super::deciding::{repository_of, settled};
+use super::deciding::{repository_of, settled, takeable};
 use super::keeping;
 use super::making::FirstLook;
 use super::queries::{head, with_store};
@@ -49,7 +49,7 @@ pub(super) async fn apply(
     portion: Portion,
     (snapshot, known): (Option<CommitId>, Option<Vec<Skipped>>),
 ) -> Result<Reply, Failure> {
-    let record = settled(shared, target).await?;
+    let record = takeable(shared, target).await?;
     let head = match snapshot {
         Some(snapshot) => snapshot,
         None => head(shared, &record).await?,
@@ -63,7 +63,8 @@ pub(super) async fn apply(
     let decided = decide(shared.clone(), record, move |opened, record| {
         // Only what is a snapshot: a client may name anything.
         history::one(&opened.store, &head)?;
-        let request = TakeRequest { base, portion, left_out, ..request(opened, record, head)? };
+        let request =
+            TakeRequest { base, portion, left_out, ..request(&opened.journal, record, head)? };
         taking::apply(&opened.user, &opened.store, &opened.journal, &request)
     });
     Ok(Reply::Decided(Box::new(publish(shared, decided.await.map_err(hinted)?))))
@@ -89,6 +90,7 @@ pub(super) fn is_news(left_out: &[Skipped], known: Option<&[Skipped]>) -> bool {
 }
 
 /// Stops the box, takes a last snapshot, and moves everything of the environment into the trash.
+/// Nothing of the user's repository is needed, which may be away.
 pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Decision, Failure> {
     let record = settled(shared, target).await?;
     let id = record.environment.id.clone();
@@ -97,12 +99,7 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     let record = shared.record(&id).await?;
     stop(shared, &record).await?;
     reached(Step::BoxStopped);
-    let head = if record.workspace_made {
-        head(shared, &record).await?
-    } else {
-        // Nothing was ever made in it; its base is all there is.
-        record.environment.base.clone()
-    };
+    let head = last_snapshot(shared, &record).await?;
     reached(Step::LastSnapshotTaken);
     shared.save_screens(&id);
     // What is moved away is brought to the disk by nobody. On a full disk it goes as it is.
@@ -110,13 +107,17 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     shared.forget(&id);
     let (from, to) = (shared.layout.environment(&id).directory, shared.layout.trash(&id));
     let kept = record.clone();
-    let decided = decide(shared.clone(), record, move |opened, record| {
-        let request = request(opened, record, head)?;
-        let decision = taking::record_discard(&opened.user, &opened.journal, &request)?;
-        reached(Step::DiscardRecorded);
-        store::rename_synced(&from, &to)?;
-        reached(Step::DiscardMoved);
-        Ok(decision)
+    let task = shared.clone();
+    let decided = blocking(move || {
+        task.deciding.alone(&record.repository_id, |journal| {
+            let request = request(journal, &record, head)?;
+            let root = &record.environment.repository;
+            let decision = taking::record_discard(root, journal, &request)?;
+            reached(Step::DiscardRecorded);
+            store::rename_synced(&from, &to)?;
+            reached(Step::DiscardMoved);
+            Ok(decision)
+        })
     })
     .await;
     if decided.is_ok() {
@@ -131,21 +132,56 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     Ok(publish(shared, decided?))
 }
 
+/// The last snapshot before a discard. Where it cannot be taken because the user's repository is
+/// away, the one before it serves: the files themselves are kept.
+async fn last_snapshot(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
+    if !record.workspace_made {
+        // Nothing was ever made in it; its base is all there is.
+        return Ok(record.environment.base.clone());
+    }
+    let failure = match head(shared, record).await {
+        Err(failure) if repository_of(record).is_err() => failure,
+        taken => return taken,
+    };
+    tracing::warn!(id = %record.environment.id, "discarded without a last snapshot: {failure}");
+    with_store(shared, record.clone(), |store, record| history::head(store, &record.environment.id))
+        .await
+}
+
+/// The repository around a path; where it is away, the one that something was discarded of there.
+fn repository_at(shared: &Shared, path: &Path) -> Result<RepositoryId, Failure> {
+    let mut failure = match UserRepository::discover(path) {
+        Ok(user) => return Ok(user.id().clone()),
+        Err(failure) => failure,
+    };
+    if let Some(id) = trash::repository_at(shared, path) {
+        return Ok(id);
+    }
+    if let Some(hint) = trash::hint_away(shared) {
+        failure.hint = Some(hint);
+    }
+    Err(failure)
+}
+
 /// Takes back the last decision in a repository that is not undone.
 pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision, Failure> {
-    let (task, around) = (shared.clone(), path.clone());
-    let newest = blocking(move || {
-        let user = UserRepository::discover(&around)?;
-        task.deciding.alone(user.id(), |journal| Ok(taking::standing(journal)?.pop()))
-    });
-    let decision = match newest.await? {
-        Some(newest) if newest.kind == DecisionKind::Restore => {
-            restoring::undo(shared, path, &newest).await?
-        }
-        _ => {
-            let mut undone =
-                undo_if(shared.clone(), path, |newest| newest.kind != DecisionKind::Restore)
-                    .await?;
+    let task = shared.clone();
+    let (repository, newest) = blocking(move || {
+        let id = repository_at(&task, &path)?;
+        let newest = task.deciding.alone(&id, |journal| Ok(taking::standing(journal)?.pop()))?;
+        let Some(newest) = newest else {
+            let message = "there is nothing to undo in this repository";
+            let hint = trash::hint_away(&task);
+            return Err(Failure { hint, ..Failure::new(FailureKind::NotFound, message) });
+        };
+        Ok((id, newest))
+    })
+    .await?;
+    let decision = match newest.kind {
+        DecisionKind::Restore => restoring::undo(shared, repository, &newest).await?,
+        DecisionKind::Apply | DecisionKind::Merge | DecisionKind::Discard => {
+            let other = |newest: &Decision| newest.kind != DecisionKind::Restore;
+            let mut undone = undo_if(shared.clone(), repository, other).await?;
             if undone.kind == DecisionKind::Discard {
                 undone.name = bring_back(shared, &undone).await?;
             }
@@ -158,14 +194,12 @@ pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision
 /// Takes back the last decision in a repository, if it is the one that was prepared for.
 pub(super) async fn undo_if(
     shared: Arc<Shared>,
-    path: PathBuf,
+    repository: RepositoryId,
     expected: impl FnOnce(&Decision) -> bool + Send + 'static,
 ) -> Result<Decision, Failure> {
     blocking(move || {
-        let user = UserRepository::discover(&path)?;
-        shared
-            .deciding
-            .alone(user.id(), |journal| undo_alone(&shared, user.id(), journal, expected))
+        let undo = |journal: &Journal| undo_alone(&shared, &repository, journal, expected);
+        shared.deciding.alone(&repository, undo)
     })
     .await
 }
@@ -227,8 +261,8 @@ async fn with_journal<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let task = shared.clone();
     blocking(move || {
-        let user = UserRepository::discover(&path)?;
-        read(&Journal::open(&journal_directory(&task.layout.repository(user.id())))?)
+        let id = repository_at(&task, &path)?;
+        read(&Journal::open(&journal_directory(&task.layout.repository(&id)))?)
     })
     .await
 }
@@ -296,13 +330,13 @@ pub(super) fn settle_discards(shared: &Shared, repository: &Path) -> Result<(), 
 }
 
 pub(super) fn request(
-    opened: &Opened,
+    journal: &Journal,
     record: &Record,
     head: CommitId,
 ) -> Result<TakeRequest, Failure> {
     let environment = &record.environment;
     Ok(TakeRequest {
-        id: taking::next(&opened.journal)?,
+        id: taking::next(journal)?,
         environment: environment.id.clone(),
         name: environment.name.clone(),
         base: environment.base.clone(),

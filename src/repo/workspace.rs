@@ -290,7 +290,7 @@ pub fn pin_again(
 }
 
 /// Removes everything the store knows under an environment's name.
-fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
+pub fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
     let repository = store.reader();
     for name in [refs::snapshot(environment), refs::base(environment)] {
         if let Some(id) = refs::read(&repository, &name)? {

@@ -137,3 +137,58 @@ fn a_lock_that_a_kill_left_keeps_nothing_in_the_trash() {
     test.agentdeck(&["trash", "empty", "--yes"]).ok();
     assert_eq!(pins(&test), "");
 }
+
+/// A repository that was moved away after work in an environment of it, and its old and new place.
+fn away() -> (TestHome, std::path::PathBuf) {
+    let test = TestHome::new();
+    make(&test, "fox", &[]);
+    test.script("fox", "echo four >>price; echo kept >.ignored");
+    test.wait_for_snapshots("fox", 2);
+    let elsewhere = test.path().join("elsewhere");
+    std::fs::rename(&test.repository, &elsewhere).expect("moved");
+    (test, elsewhere)
+}
+
+#[test]
+fn an_environment_whose_repository_is_away_is_discarded_and_comes_back() {
+    let (test, elsewhere) = away();
+    let outside = test.path();
+    let shop = test.repository.to_str().expect("text").to_owned();
+    let run = |arguments: &[&str]| test.agentdeck_in(&outside, arguments);
+    run(&["apply", "fox"]).fails(1, &["the repository of fox is away", "bring it back", &shop]);
+    run(&["discard", "fox", "--yes"]).ok();
+    assert_eq!(names(&run(&["trash", "--all", "--json"]).json()), ["fox"]);
+    assert_eq!(run(&["ls", "--all", "--json"]).json(), Value::Array(Vec::new()));
+    // From elsewhere, and from where the repository is now, it is said how.
+    for place in [&outside, &elsewhere] {
+        let told = test.agentdeck_in(place, &["undo"]);
+        told.fails(1, &["fox was discarded", &format!("agentdeck undo --repository {shop}")]);
+    }
+    run(&["undo", "--repository", &shop]).ok();
+    let workspace = run(&["inspect", "fox", "--json"]).json()["workspace"].clone();
+    let workspace = std::path::PathBuf::from(workspace.as_str().expect("a path"));
+    let read = |name: &str| std::fs::read_to_string(workspace.join(name)).expect("it is there");
+    assert_eq!(read("price"), "one\ntwo\nthree\nfour\n");
+    assert_eq!(read(".ignored"), "kept\n");
+    std::fs::rename(&elsewhere, &test.repository).expect("moved back");
+    test.agentdeck(&["start", "fox"]).ok();
+    assert_eq!(test.script("fox", "git status --porcelain price"), " M price\n");
+    let taken = test.agentdeck(&["apply", "fox", "--json"]).json();
+    assert!(taken["paths"].as_array().expect("paths").contains(&"price".into()), "{taken}");
+    assert_eq!(pins(&test).lines().count(), 1);
+}
+
+#[test]
+fn the_pin_of_what_was_dropped_meanwhile_goes_when_its_repository_is_back() {
+    let (test, elsewhere) = away();
+    let outside = test.path();
+    test.agentdeck_in(&outside, &["discard", "fox", "--yes"]).ok();
+    test.agentdeck_in(&outside, &["trash", "empty", "fox", "--all", "--yes"]).ok();
+    assert_eq!(test.agentdeck_in(&outside, &["trash", "--all", "--json"]).ok().trim(), "[]");
+    std::fs::rename(&elsewhere, &test.repository).expect("moved back");
+    assert_eq!(pins(&test).lines().count(), 1, "nobody looked yet");
+    test.agentdeck(&["server", "restart"]).ok();
+    super::survival::wait_until("the pin is gone", || pins(&test).is_empty());
+    let left = Traces::stray(&test.home, &test.repository);
+    assert_eq!(left, Vec::<String>::new());
+}

@@ -78,3 +78,11 @@ pub(in crate::cli) struct Resolve {
     #[arg(long)]
     pub no_shell: bool,
 }
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Undo {
+    /// The repository, where it is not the one of this directory; a discard is taken back also
+    /// while nothing is there
+    #[arg(long, value_name = "DIRECTORY")]
+    pub repository: Option<PathBuf>,
+}

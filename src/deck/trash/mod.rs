@@ -3,27 +3,30 @@
 //! The journal of its repository says first that an environment is dropped: from then on nothing
 //! brings it back, and whatever a kill or a silent engine cuts short is gone on with later.
 
+mod pins;
 mod policy;
 mod size;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::hub::in_scope;
+use super::recover;
 use super::shared::{Shared, blocking, canonical, now};
 use super::state::Record;
 use super::step::{Step, reached};
 use super::taking::journal_directory;
 use crate::config::file;
 use crate::model::decision::{Decision, DecisionKind};
+use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentId, RepositoryId, Timestamp};
 use crate::model::trash::Discarded;
 use crate::proto::{Reply, Request};
+use crate::repo::UserRepository;
 use crate::repo::taking::{self, Discard, Journal};
-use crate::repo::{self, UserRepository};
 use crate::store;
 use policy::{Clock, Kept, Watch};
 
@@ -99,7 +102,7 @@ async fn drop_for_good(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<(), F
     reached(Step::DroppedBoxRemoved);
     let (task, environment) = (shared.clone(), id.clone());
     blocking(move || {
-        unpin(&task, &record)?;
+        pins::remove(&task, &record)?;
         reached(Step::DroppedUnpinned);
         let (from, to) = (task.layout.trash(&environment), task.layout.removing());
         let to = to.join(environment.as_str());
@@ -145,22 +148,20 @@ async fn note(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<Record, Failur
     .await
 }
 
-/// Removes what keeps the environment's base and snapshots. In a repository that is not there any
-/// more nothing is left to remove.
-fn unpin(shared: &Shared, record: &Record) -> Result<(), Failure> {
-    let environment = &record.environment;
-    let user = match UserRepository::discover(&environment.repository) {
-        Ok(user) => user,
-        Err(failure) => {
-            tracing::warn!(id = %environment.id, "its pin is not removed: {failure}");
-            return Ok(());
-        }
-    };
-    if *user.id() != record.repository_id {
-        return Ok(());
-    }
-    let store = shared.store_of(&user)?;
-    repo::workspace::unpin(&user, &store, &environment.id)
+/// The repository that something in the trash is of and that lay around a path. Blocking.
+pub(super) fn repository_at(shared: &Shared, path: &Path) -> Option<RepositoryId> {
+    let mut here = entries(shared).ok()?;
+    here.retain(|entry| in_scope(&entry.record.environment, Some(path)));
+    here.pop().map(|entry| entry.record.repository_id)
+}
+
+/// How to take a discard back whose repository is not where it was; `None` where there is none.
+pub(super) fn hint_away(shared: &Shared) -> Option<String> {
+    let mut away = entries(shared).ok()?;
+    away.retain(|entry| UserRepository::discover(&entry.record.environment.repository).is_err());
+    let Environment { name, repository, .. } = away.pop()?.record.environment;
+    let path = repository.display();
+    Some(format!("{name} was discarded where nothing is now: agentdeck undo --repository {path}"))
 }
 
 /// Goes on with what was begun, then drops by itself what is due, until the server ends.
@@ -180,10 +181,14 @@ pub(super) async fn tend(shared: Arc<Shared>) {
     }
 }
 
-/// Goes on with what was dropped and is still there.
+/// Goes on with what was dropped and is still there, or has left a pin behind.
 async fn finish(shared: &Arc<Shared>) {
     let task = shared.clone();
-    let Ok(entries) = blocking(move || entries(&task)).await else { return };
+    let entries = blocking(move || {
+        pins::remove_late(&task, &recover::repositories_of(&task.layout));
+        entries(&task)
+    });
+    let Ok(entries) = entries.await else { return };
     for entry in entries.iter().filter(|entry| entry.dropped) {
         attempt(shared, &entry.record.environment.id).await;
     }

@@ -43,6 +43,8 @@ pub use recover::recover;
 pub use restore::restore;
 pub use undo::{Undone, undo};
 
+use std::path::Path;
+
 use crate::model::decision::{Decision, DecisionKind, MergeStyle, Portion};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Timestamp};
@@ -71,12 +73,16 @@ pub struct TakeRequest {
 
 impl TakeRequest {
     fn decision(&self, kind: DecisionKind, user: &UserRepository) -> Decision {
+        self.decision_in(kind, user.root())
+    }
+
+    fn decision_in(&self, kind: DecisionKind, repository: &Path) -> Decision {
         Decision {
             id: self.id,
             kind,
             environment: self.environment.clone(),
             name: self.name.clone(),
-            repository: user.root().to_owned(),
+            repository: repository.to_owned(),
             at: self.at,
             snapshot: Some(self.head.clone()),
             commit: None,
@@ -90,14 +96,14 @@ impl TakeRequest {
     }
 }
 
-/// Records that an environment was thrown away; the caller moves its files. `request.head` is its
-/// last snapshot.
+/// Records that an environment of the working tree `repository` was thrown away; the caller moves
+/// its files. `request.head` is its last snapshot. Nothing of the user's is needed or looked at.
 pub fn record_discard(
-    user: &UserRepository,
+    repository: &Path,
     journal: &Journal,
     request: &TakeRequest,
 ) -> Result<Decision, Failure> {
-    let decision = request.decision(DecisionKind::Discard, user);
+    let decision = request.decision_in(DecisionKind::Discard, repository);
     journal.check_next(decision.id)?;
     journal.append_made(&decision)?;
     Ok(decision)

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::super::app::{App, Confirm, Lacking, MergeForm, NameForm};
 use super::super::layout::centered;
@@ -13,7 +14,7 @@ use crate::model::decision::MergeStyle;
 /// Files named that a take lacks.
 const MOST_NAMED: usize = 8;
 /// Columns of their paths, which are cut beyond.
-const PATH_WIDTH: usize = 46;
+const PATH_WIDTH: usize = 44;
 /// Lines of a merge's message on the screen; it scrolls beyond.
 const MOST_SHOWN: usize = 14;
 
@@ -77,8 +78,11 @@ pub(super) fn lacking(app: &App, lacking: &Lacking, body: Rect, buffer: &mut Buf
     let title = Line::styled(title, theme.strong());
     let inner = Frame::new(theme.bad(), title).draw(buffer, area);
     let mut lines = vec![Line::default()];
-    for skipped in &left_out[..shown] {
-        let path = fit(&format!("  {}", skipped.path), PATH_WIDTH);
+    let paths: Vec<String> =
+        left_out[..shown].iter().map(|it| fit(&it.path.to_string(), PATH_WIDTH)).collect();
+    let widest = paths.iter().map(|path| path.width()).max().unwrap_or_default();
+    for (path, skipped) in paths.iter().zip(left_out) {
+        let path = format!("  {path}{}", " ".repeat(widest - path.width()));
         let reason = format!("  {}", foreign(&skipped.reason));
         lines.push(Line::from(vec![Span::raw(path), Span::styled(reason, theme.quiet())]));
     }

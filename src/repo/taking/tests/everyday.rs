@@ -212,11 +212,12 @@ fn line_endings_and_large_file_pointers_follow_the_users_attributes() {
 fn a_discard_is_recorded_and_undone_by_name() {
     let case = Case::new(&base());
     let request = case.request(4, &case.base);
-    let discarded = record_discard(&case.user, &case.journal, &request).expect("recorded");
+    let discarded = record_discard(case.user.root(), &case.journal, &request).expect("recorded");
     assert_eq!(decisions(&case.journal), Ok(vec![discarded.clone()]));
     let undone = case.undo().expect("undone");
     assert_eq!(undone.decision, Decision { undone: true, ..discarded });
-    let again = record_discard(&case.user, &case.journal, &request).expect_err("an old number");
+    let again =
+        record_discard(case.user.root(), &case.journal, &request).expect_err("an old number");
     assert_eq!(again.kind, FailureKind::Internal);
 }
 

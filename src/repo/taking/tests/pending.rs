@@ -44,7 +44,7 @@ fn nothing_is_decided_while_a_take_is_half_done_and_what_it_needs_stays() {
             case.apply(next, &request.head).map(drop),
             case.merge(next, &request.head).map(drop),
             case.undo().map(drop),
-            record_discard(&case.user, &case.journal, &request).map(drop),
+            record_discard(case.user.root(), &case.journal, &request).map(drop),
         ];
         for refusal in refusals {
             let failure = refusal.expect_err("refused");

@@ -150,7 +150,8 @@ impl Range {
         taking::undo(user.id(), &self.journal, &workspace).expect("undone");
         taking::recover(user.id(), &self.journal, &workspace).expect("recovered");
         let request = self.request(&head.id);
-        taking::record_discard(&self.fixture.user, &self.journal, &request).expect("recorded");
+        taking::record_discard(self.fixture.user.root(), &self.journal, &request)
+            .expect("recorded");
         let workspace = |_: &EnvironmentId| self.fixture.workspace();
         taking::undo(self.fixture.user.id(), &self.journal, &workspace).expect("undone");
     }
