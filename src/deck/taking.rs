@@ -19,7 +19,7 @@ use super::step::{Step, reached};
 use super::trash;
 use super::{resolving, restoring};
 use crate::model::decision::{Decision, DecisionKind, Portion};
-use crate::model::environment::EnvironmentState;
+use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
 use crate::model::snapshot::Skipped;
@@ -353,7 +353,9 @@ pub(super) fn taken(shared: &Shared, record: &Record) -> Result<Option<CommitId>
     // What was taken is not to be seen where the repository is away or its branch is unborn.
     let Ok(user) = user else { return Ok(None) };
     let opened = open(shared, user)?;
-    taking::taken(&opened.user, &opened.store, &opened.journal, &record.environment.id)
+    let Environment { id, base, onto, .. } = &record.environment;
+    let base = onto.as_ref().unwrap_or(base);
+    taking::taken(&opened.user, &opened.store, &opened.journal, id, base)
 }
 
 /// Carries a decision out while no other is made in the same repository.

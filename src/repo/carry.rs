@@ -12,6 +12,7 @@ use crate::model::packed;
 use crate::model::path::RepoPath;
 
 use super::aside::Kind;
+use super::checkout::modes::Modes;
 use super::checkout::{EXECUTABLE, Expected, Found, PLAIN, WorkingTree, check_name};
 use super::status;
 use super::store::Store;
@@ -33,6 +34,7 @@ pub(super) fn bring(user: &UserRepository, workspace: &Path) -> Result<Carried, 
     let paths = status::all_uncommitted(user)
         .with_context(|| format!("cannot look for changes in {}", user.root().display()))?;
     let (from, to) = (WorkingTree::open(user.root())?, WorkingTree::open(workspace)?);
+    let modes = Modes::of(&user.reader());
     let mut carried = Carried::new();
     let mut found = Vec::new();
     for path in paths {
@@ -61,7 +63,7 @@ pub(super) fn bring(user: &UserRepository, workspace: &Path) -> Result<Carried, 
         if check_name(&path, gix::objs::tree::EntryKind::Blob.into()).is_err() {
             continue;
         }
-        put(&to, &path, there).map_err(|mut failure| {
+        put(&to, &path, there, modes).map_err(|mut failure| {
             failure.message = format!("your uncommitted work cannot come along: {failure}");
             failure
         })?;
@@ -75,9 +77,16 @@ fn clear(to: &WorkingTree, path: &RepoPath) -> Result<(), Failure> {
     to.remove(path, TEMPORARY, &Expected::Anything).map(drop)
 }
 
-fn put(to: &WorkingTree, path: &RepoPath, there: Found) -> Result<(), Failure> {
+fn put(to: &WorkingTree, path: &RepoPath, there: Found, modes: Modes) -> Result<(), Failure> {
     let put = match there {
-        Found::File { permissions, content } => {
+        Found::File { mut permissions, content } => {
+            // A bit that says nothing is as the base has it.
+            if modes == Modes::Ignored {
+                permissions = match to.find(path)? {
+                    Found::File { permissions, .. } => permissions,
+                    _ => PLAIN,
+                };
+            }
             let permissions = if permissions & 0o100 != 0 { EXECUTABLE } else { PLAIN };
             to.put_file(path, &content, permissions, TEMPORARY, &Expected::Anything)
         }

@@ -5,6 +5,7 @@
 //! rename in its own directory, and is on the disk before the rename; what it takes the place of is
 //! what was expected there, or stays.
 
+pub(super) mod modes;
 mod names;
 mod place;
 
@@ -21,17 +22,18 @@ use rustix::io::Errno;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
 
+use modes::Modes;
 use place::{Exchange, Place};
 
 pub(super) use names::{check_name, check_target};
 pub(super) use place::{Expected, Outcome};
 
-/// Permissions of a file we write, and of one that is executable: git knows no others.
+/// Permissions of a file we write into a workspace, and of one that is executable.
 pub(super) const PLAIN: u32 = 0o644;
 pub(super) const EXECUTABLE: u32 = 0o755;
 
-/// Permissions of a directory we make.
-const DIRECTORY: u32 = 0o755;
+/// Permissions of a directory we make, of which the umask takes its part.
+const DIRECTORY: u32 = 0o777;
 
 /// A file of the user's above this, in bytes, is not read: it would fill the memory.
 const FILE_LIMIT: u64 = 4 << 30;
@@ -60,6 +62,8 @@ pub(super) struct WorkingTree {
     root: OwnedFd,
     /// Bytes of a file beyond which it is not read.
     limit: u64,
+    modes: Modes,
+    umask: u32,
     exchange: Exchange,
 }
 
@@ -77,7 +81,23 @@ impl WorkingTree {
                 format!("cannot open the working tree {}: {error}", path.display()),
             )
         })?;
-        Ok(Self { path: path.to_owned(), root, limit, exchange: Exchange::Possible })
+        let (path, exchange) = (path.to_owned(), Exchange::Possible);
+        let (modes, umask) = (Modes::Heeded, modes::umask());
+        Ok(Self { path, root, limit, modes, umask, exchange })
+    }
+
+    /// The same with the executable bits taken for what they are to the user's git.
+    pub(super) fn heeding(self, modes: Modes) -> Self {
+        Self { modes, ..self }
+    }
+
+    pub(super) fn modes(&self) -> Modes {
+        self.modes
+    }
+
+    /// The permissions that git would give a file it makes here.
+    pub(super) fn permissions(&self, executable: bool) -> u32 {
+        (if executable { 0o777 } else { 0o666 }) & !self.umask
     }
 
     /// The path for calls that only look at a file's dates and number.
@@ -175,7 +195,11 @@ impl WorkingTree {
             let file = rustix::fs::openat(parent, temporary, flags | OFlags::CLOEXEC, mode)?;
             let mut file = File::from(file);
             file.write_all(content).map_err(|error| errno(&error))?;
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(permissions as RawMode))?;
+            match rustix::fs::fchmod(&file, Mode::from_raw_mode(permissions as RawMode)) {
+                // A file system that keeps none may refuse those it cannot show.
+                Err(Errno::PERM | Errno::OPNOTSUPP) if self.modes == Modes::Ignored => {}
+                changed => changed?,
+            }
             rustix::fs::fsync(&file)
         })
     }

@@ -34,7 +34,7 @@ pub fn apply(
     let site = Site::open(user, journal)?;
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;
-    let mut earlier = Earlier::of(&objects, journal, &request.environment, &head)?;
+    let mut earlier = Earlier::of(&objects, journal, &request.environment, (&request.base, &head))?;
     earlier.carry(store, &request.environment)?;
     let head = object::tree_of(&objects, &head)?;
     let mut forms = Forms::new(user, &site.repository, head)?;

@@ -6,6 +6,7 @@ use gix::ObjectId;
 use gix::bstr::BStr;
 use gix::objs::tree::{Editor, EntryKind};
 
+use super::super::checkout::modes::Modes;
 use super::super::checkout::{Found, WorkingTree};
 use super::super::diff::{self, Renames};
 use super::super::forms::Forms;
@@ -15,7 +16,7 @@ use super::super::store::Store;
 use super::super::{carry, history};
 use super::journal::Journal;
 use super::record::State;
-use crate::model::decision::DecisionKind;
+use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::path::RepoPath;
@@ -34,13 +35,17 @@ pub(super) struct Earlier {
 
 impl Earlier {
     /// A merge that `head` does not hold, because the user took it off the branch, does not count.
+    /// Neither does what was taken until a merge that `base` holds: the work is a change of all that.
     pub(super) fn of(
         objects: &gix::Repository,
         journal: &Journal,
         environment: &EnvironmentId,
-        head: &CommitId,
+        (base, head): (&CommitId, &CommitId),
     ) -> Result<Self, Failure> {
-        let holds = |commit: &CommitId| holds(objects, head, commit).unwrap_or(false);
+        let held_by = |holder: &CommitId, decision: &Decision| {
+            let commit = decision.commit.as_ref();
+            commit.is_some_and(|commit| holds(objects, holder, commit).unwrap_or(false))
+        };
         let mut earlier = Self::default();
         for decision in journal.decisions()? {
             if decision.environment != *environment || decision.undone {
@@ -54,7 +59,8 @@ impl Earlier {
                     }
                     earlier.taken = record.taken.or(decision.snapshot);
                 }
-                DecisionKind::Merge if decision.commit.as_ref().is_some_and(holds) => {
+                DecisionKind::Merge if held_by(base, &decision) => earlier = Self::default(),
+                DecisionKind::Merge if held_by(head, &decision) => {
                     earlier.states.clear();
                     earlier.taken.clone_from(&decision.snapshot);
                     earlier.merged = decision.snapshot;
@@ -93,7 +99,7 @@ impl Earlier {
         for (path, state) in &self.states {
             let found = tree.find(path)?;
             let replaced = *state == State::Absent && found == Found::Directory;
-            if !replaced && State::of(&found).as_ref() != Some(state) {
+            if !replaced && !state.shows(&found, tree.modes()) {
                 changed.insert(path.clone());
             }
         }
@@ -144,7 +150,7 @@ impl Earlier {
         let standing = self.states.keys().filter(|path| !changed.contains(*path));
         let standing: BTreeSet<RepoPath> = standing.cloned().collect();
         let ancestor = self.without_gone(user, base, &standing)?;
-        Ok(Ground { ancestor, ours: user.overlay(&standing)? })
+        Ok(Ground { ancestor, ours: user.overlay(&standing, ancestor)? })
     }
 
     /// The base with all that was taken and `HEAD` holds, which is what a merge starts from.
@@ -246,17 +252,27 @@ impl Users<'_, '_, '_> {
     }
 
     /// The user's tree with what stands at these paths of the working tree.
-    fn overlay(&mut self, paths: &BTreeSet<RepoPath>) -> Result<ObjectId, Failure> {
+    /// Where executable bits say nothing, `taken` has them.
+    fn overlay(
+        &mut self,
+        paths: &BTreeSet<RepoPath>,
+        taken: ObjectId,
+    ) -> Result<ObjectId, Failure> {
         let objects = self.objects;
+        let taken = objects.find_tree(taken).map_err(failed("read a tree"))?;
+        let heeded = self.tree.modes() == Modes::Heeded;
         let mut editor = objects.edit_tree(self.head).map_err(failed("edit a tree"))?;
         for path in paths {
             let place = BStr::new(path.as_bytes());
             let (kind, content) = match self.tree.find(path)? {
-                Found::File { permissions, content } if permissions & 0o100 != 0 => {
-                    (EntryKind::BlobExecutable, self.forms.git_form(path, &content)?)
-                }
-                Found::File { content, .. } => {
-                    (EntryKind::Blob, self.forms.git_form(path, &content)?)
+                Found::File { permissions, content } => {
+                    let known = if heeded { None } else { file_at(&taken, path)? };
+                    let executable = match known {
+                        Some((kind, _)) => kind == EntryKind::BlobExecutable,
+                        None => permissions & 0o100 != 0,
+                    };
+                    let kind = if executable { EntryKind::BlobExecutable } else { EntryKind::Blob };
+                    (kind, self.forms.git_form(path, &content)?)
                 }
                 Found::Link { target } => (EntryKind::Link, target),
                 // Removing a name whose directory came in its place would remove that.

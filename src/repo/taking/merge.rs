@@ -53,6 +53,7 @@ pub fn merge(
     journal.check_next(request.id)?;
     let site = Site::open(user, journal)?;
     refuse_in_progress(&site)?;
+    let name = site.branch_name()?;
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;
     let head_tree = object::tree_of(&objects, &head)?;
@@ -61,7 +62,7 @@ pub fn merge(
     let parent_tree = object::tree_of(&objects, &parent)?;
     check_tree(&objects, theirs, Some(parent_tree))?;
     let mut forms = Forms::new(user, &site.repository, head_tree)?;
-    let earlier = Earlier::of(&objects, journal, &request.environment, &head)?;
+    let earlier = Earlier::of(&objects, journal, &request.environment, (&request.base, &head))?;
     let mut users =
         Users { store, objects: &objects, forms: &mut forms, tree: &site.tree, head: head_tree };
     let ancestor = ancestor(&mut users, &earlier, request, &head)?;
@@ -92,7 +93,7 @@ pub fn merge(
     let written = plan.steps.iter().filter(|step| step.before != step.after);
     decision.paths = written.map(|step| step.path.clone()).collect();
     let branch = Move {
-        name: site.branch_name()?,
+        name,
         old: head,
         new: object::name(grown.tip),
         work: object::name(grown.work),
@@ -218,13 +219,19 @@ impl Making<'_> {
             made: Vec::new(),
         };
         let new = rebase::after(&commits, last.as_ref());
-        for theirs in new {
+        for theirs in &new {
             branch.bring(theirs)?;
         }
-        // What the agent committed last is what the rest is a change of.
-        let from = new.last().map_or(sides.ancestor, |last| last.tree);
         let (message, _) = messages(&self.merging.message, self.request);
-        branch.commit((from, sides.theirs), &message, who.clone())?;
+        match rebase::end_of_line(&new, last.as_ref().unwrap_or(&self.request.base)) {
+            // What the agent committed last is what the rest is a change of.
+            Some(end) => branch.commit((end, sides.theirs), &message, who.clone())?,
+            // Whatever was left out of the commits, the branch ends with all of the work.
+            None => {
+                let all = merge::trees(self.objects, branch.forms, sides)?;
+                branch.grow(all, &message, who.clone())?;
+            }
+        }
         let Growing { tip, tree, made, .. } = branch;
         let agents = commits.last().map(|last| object::name(last.id)).or(last);
         Ok(Grown { tip, tree, work: tip, made, agents })
@@ -271,7 +278,7 @@ fn refuse_in_progress(site: &Site<'_>) -> Result<(), Failure> {
         .hint("finish or abort it first: see git status"))
 }
 
-/// What the environment's work stands on: the base, or the work that was merged before.
+/// What the environment's work stands on: the base, or the work that was merged since.
 fn work_parent(
     objects: &gix::Repository,
     journal: &Journal,
@@ -284,6 +291,9 @@ fn work_parent(
             continue;
         }
         let Some(branch) = journal.record(decision.id)?.branch else { continue };
+        if holds(objects, &request.base, &branch.new)? {
+            break;
+        }
         if branch.style == MergeStyle::Commit && holds(objects, head, &branch.work)? {
             return Ok(branch.work);
         }

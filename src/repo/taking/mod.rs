@@ -134,16 +134,17 @@ pub fn record_drop(journal: &Journal, discard: DecisionId) -> Result<(), Failure
     journal.append_dropped(discard)
 }
 
-/// The base of an environment with all that the user has taken from it, as a commit or a tree of the
-/// store; `None` when nothing was.
+/// What an environment's work is a change of with all that the user has taken from it, as a commit or
+/// a tree of the store; `None` when nothing was that `base` does not hold.
 pub fn taken(
     user: &UserRepository,
     store: &Store,
     journal: &Journal,
     environment: &EnvironmentId,
+    base: &CommitId,
 ) -> Result<Option<CommitId>, Failure> {
     let (head, _) = user.head()?;
-    let mut earlier = earlier::Earlier::of(&store.reader(), journal, environment, &head)?;
+    let mut earlier = earlier::Earlier::of(&store.reader(), journal, environment, (base, &head))?;
     earlier.carry(store, environment)?;
     Ok(earlier.taken)
 }

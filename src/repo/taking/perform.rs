@@ -6,6 +6,7 @@ use anyhow::Context;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target};
 
+use super::super::checkout::modes::Modes;
 use super::super::checkout::{Found, Outcome, WorkingTree};
 use super::super::object::{self, failed};
 use super::super::user::UserRepository;
@@ -18,7 +19,7 @@ use super::recover;
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentId};
-use crate::model::path::RepoPath;
+use crate::model::path::{RepoPath, printable};
 use crate::model::snapshot::FileCaps;
 
 /// What git's form of a file becomes in the working tree.
@@ -36,8 +37,8 @@ pub(super) struct Site<'a> {
 
 impl<'a> Site<'a> {
     pub(super) fn open(user: &'a UserRepository, journal: &'a Journal) -> Result<Self, Failure> {
-        let tree = WorkingTree::open(user.root())?;
         let repository = user.reader();
+        let tree = WorkingTree::open(user.root())?.heeding(Modes::of(&repository));
         let index = repository.index_path();
         Ok(Self { user, repository, journal, tree, index })
     }
@@ -127,7 +128,7 @@ impl<'a> Site<'a> {
                 return None;
             }
             Some(match self.tree.find(&step.path) {
-                Ok(found) if State::of(&found).as_ref() != Some(&step.before) => {
+                Ok(found) if !step.before.shows(&found, self.tree.modes()) => {
                     Err(would_overwrite(vec![step.path.clone()]))
                 }
                 Ok(Found::File { content, .. }) => Ok((before(number), content)),
@@ -160,7 +161,7 @@ impl<'a> Site<'a> {
         for step in &record.steps {
             let found = self.tree.find(&step.path)?;
             let gives_way = found == Found::Directory && step.before == State::Absent;
-            if !gives_way && State::of(&found).as_ref() != Some(&step.before) {
+            if !gives_way && !step.before.shows(&found, self.tree.modes()) {
                 moved.push(step.path.clone());
             }
         }
@@ -168,7 +169,7 @@ impl<'a> Site<'a> {
             return Err(would_overwrite(moved));
         }
         let Some(branch) = &record.branch else { return Ok(()) };
-        if digest(&lock.read()?) == branch.index && self.branch_name()? == branch.name {
+        if digest(&lock.read()?) == branch.index && self.is_on(&branch.name)? {
             return Ok(());
         }
         Err(Failure::new(
@@ -191,14 +192,15 @@ impl<'a> Site<'a> {
         for (number, step) in changed.clone() {
             if step.after == State::Absent {
                 let temporary = temporary(record.decision.id, number);
-                let removed = self.tree.remove(&step.path, &temporary, &step.before.expected())?;
+                let expected = step.before.expected(self.tree.modes());
+                let removed = self.tree.remove(&step.path, &temporary, &expected)?;
                 refuse_kept(removed, step)?;
                 self.journal.step()?;
             }
         }
         for (number, step) in changed {
             let temporary = temporary(record.decision.id, number);
-            let expected = step.before.expected();
+            let expected = step.before.expected(self.tree.modes());
             let put = match (&step.after, &step.new) {
                 (State::File { permissions, .. }, Some(entry)) => {
                     let blob = objects
@@ -289,10 +291,25 @@ impl<'a> Site<'a> {
         Ok(reference.peel_to_id().map_err(failed("read the branch"))?.detach())
     }
 
-    /// The full name of the branch, or `HEAD` when it is detached.
+    /// The full name of the branch, or `HEAD` when it is detached. The journal and what is said of
+    /// it are text, so a name that is none is refused.
     pub(super) fn branch_name(&self) -> Result<String, Failure> {
+        let name = self.checked_out()?;
+        String::from_utf8(name).map_err(|error| {
+            let name = printable(error.as_bytes());
+            Failure::new(FailureKind::Refused, format!("the branch's name {name} is not UTF-8"))
+                .hint("give it another one: git branch -m NAME")
+        })
+    }
+
+    /// Whether that is what is checked out.
+    pub(super) fn is_on(&self, name: &str) -> Result<bool, Failure> {
+        Ok(self.checked_out()? == name.as_bytes())
+    }
+
+    fn checked_out(&self) -> Result<Vec<u8>, Failure> {
         let name = self.repository.head_name().map_err(failed("read HEAD"))?;
-        Ok(name.map_or_else(|| "HEAD".to_owned(), |name| name.as_bstr().to_string()))
+        Ok(name.map_or_else(|| b"HEAD".to_vec(), |name| name.as_bstr().to_vec()))
     }
 }
 

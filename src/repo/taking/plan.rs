@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gix::ObjectId;
 use gix::objs::tree::EntryKind;
 
-use super::super::checkout::{EXECUTABLE, Found, PLAIN, WorkingTree, check_name, check_target};
+use super::super::checkout::modes::Modes;
+use super::super::checkout::{Found, WorkingTree, check_name, check_target};
 use super::super::diff::{self, Change, Renames, Side};
 use super::super::forms::Forms;
 use super::super::object::{self, failed};
@@ -110,9 +111,11 @@ impl Planner<'_, '_> {
         };
         let Some(before) = State::of(&found) else { return Ok(None) };
         let wanted = self.wanted(change)?;
-        let there = same(&before, &wanted);
+        let modes = self.tree.modes();
+        let there = same(&before, &wanted, modes);
+        let earlier = self.earlier.get(&change.path);
         let untouched = there
-            || self.earlier.get(&change.path) == Some(&before)
+            || earlier.is_some_and(|earlier| earlier.is(&before, modes))
             || self.shows(change, &found)?;
         let entry = |side: Option<Side>| {
             side.map(|side| Entry { mode: u32::from(side.mode.value()), id: object::name(side.id) })
@@ -134,7 +137,8 @@ impl Planner<'_, '_> {
             return Ok(State::Link { target: serde_bytes::ByteBuf::from(content) });
         }
         let content = self.forms.worktree_form(&change.path, content)?;
-        Ok(State::File { permissions: permissions(side), digest: digest(&content) })
+        let permissions = self.tree.permissions(side.mode.kind() == EntryKind::BlobExecutable);
+        Ok(State::File { permissions, digest: digest(&content) })
     }
 
     /// Whether the working tree shows the old side of a change, in either form.
@@ -146,7 +150,8 @@ impl Planner<'_, '_> {
             }
             Found::File { permissions, content } => {
                 let executable = side.mode.kind() == EntryKind::BlobExecutable;
-                if side.mode.is_link() || executable != (permissions & 0o100 != 0) {
+                let heeded = self.tree.modes() == Modes::Heeded;
+                if side.mode.is_link() || heeded && executable != (permissions & 0o100 != 0) {
                     return Ok(false);
                 }
                 let blob = diff::content(self.objects, Some(side))?;
@@ -164,17 +169,14 @@ impl Planner<'_, '_> {
     }
 }
 
-fn permissions(side: Side) -> u32 {
-    if side.mode.kind() == EntryKind::BlobExecutable { EXECUTABLE } else { PLAIN }
-}
-
 /// Whether git would see no difference.
-fn same(found: &State, wanted: &State) -> bool {
+fn same(found: &State, wanted: &State, modes: Modes) -> bool {
     match (found, wanted) {
-        (
-            State::File { permissions, digest },
-            State::File { permissions: wanted, digest: wanted_digest },
-        ) => digest == wanted_digest && (permissions & 0o100 != 0) == (wanted & 0o100 != 0),
+        (State::File { permissions, .. }, State::File { permissions: wanted_permissions, .. }) => {
+            let bit = |permissions: &u32| permissions & 0o100 != 0;
+            let bits = modes == Modes::Ignored || bit(permissions) == bit(wanted_permissions);
+            bits && found.is(wanted, Modes::Ignored)
+        }
         _ => found == wanted,
     }
 }

@@ -4,6 +4,8 @@
 //! each is read for what it is, named by its content, and its files are checked as those of a
 //! snapshot are. Nothing but what the new commits hold reaches the user's repository.
 
+use std::collections::HashSet;
+
 use anyhow::Context;
 use gix::ObjectId;
 use gix::objs::{Commit, Kind, Write as _};
@@ -94,7 +96,11 @@ impl<'a> Printed<'a> {
 fn one(objects: &gix::Repository, id: ObjectId) -> anyhow::Result<Theirs> {
     let commit = objects.find_commit(id)?;
     let decoded = commit.decode()?;
-    let author = decoded.author()?.trim().to_owned()?;
+    let mut author = decoded.author()?.trim().to_owned()?;
+    // What the agent calls itself is shown by whatever prints the user's history.
+    for text in [&mut author.name, &mut author.email] {
+        *text = printable(text).into();
+    }
     let text = &decoded.message[..decoded.message.len().min(MOST_MESSAGE)];
     let lines = text.split(|byte| *byte == b'\n').map(printable).collect::<Vec<_>>();
     Ok(Theirs {
@@ -118,8 +124,8 @@ pub(super) struct Growing<'a, 'f, 'r> {
 }
 
 impl Growing<'_, '_, '_> {
-    /// Brings one commit over, by its author. Merges of the agent's and what is there already are
-    /// left out.
+    /// Brings one commit over, by its author. Merges of the agent's are left out, for the last commit
+    /// to bring what they hold, and so is what is there already.
     pub(super) fn bring(&mut self, theirs: &Theirs) -> Result<(), Failure> {
         if theirs.parents.len() > 1 {
             return Ok(());
@@ -154,6 +160,16 @@ impl Growing<'_, '_, '_> {
     ) -> Result<(), Failure> {
         let sides = Sides { ancestor: from, ours: self.tree, theirs: to };
         let tree = merge::trees(self.objects, self.forms, sides)?;
+        self.grow(tree, message, author)
+    }
+
+    /// Commits a tree, unless the branch has it already.
+    pub(super) fn grow(
+        &mut self,
+        tree: ObjectId,
+        message: &str,
+        author: gix::actor::Signature,
+    ) -> Result<(), Failure> {
         if tree == self.tree {
             return Ok(());
         }
@@ -178,9 +194,27 @@ impl Growing<'_, '_, '_> {
     }
 }
 
-/// The commits after one that was brought over before.
-pub(super) fn after<'t>(commits: &'t [Theirs], last: Option<&CommitId>) -> &'t [Theirs] {
-    let last = last.map(object::id);
-    let place = commits.iter().rposition(|commit| Some(commit.id) == last);
-    place.map_or(commits, |place| &commits[place + 1..])
+/// The commits that one which was brought over before does not hold.
+pub(super) fn after<'t>(commits: &'t [Theirs], last: Option<&CommitId>) -> Vec<&'t Theirs> {
+    let mut held: HashSet<ObjectId> = last.map(object::id).into_iter().collect();
+    // Parents were printed before their children.
+    for commit in commits.iter().rev() {
+        if held.contains(&commit.id) {
+            held.extend(&commit.parents);
+        }
+    }
+    commits.iter().filter(|commit| !held.contains(&commit.id)).collect()
+}
+
+/// The tree that commits end with which lead from `start` in a straight line: all that it holds is in
+/// one of them. A merge may hold what no commit does that is brought over.
+pub(super) fn end_of_line(commits: &[&Theirs], start: &CommitId) -> Option<ObjectId> {
+    let mut before = object::id(start);
+    for commit in commits {
+        if commit.parents != [before] {
+            return None;
+        }
+        before = commit.id;
+    }
+    commits.last().map(|last| last.tree)
 }

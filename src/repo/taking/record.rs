@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::super::checkout::modes::Modes;
 use super::super::checkout::{Expected, Found};
 use crate::model::decision::{Decision, MergeStyle};
 use crate::model::id::CommitId;
@@ -64,20 +65,37 @@ impl State {
     }
 
     /// What alone may give way where this was seen.
-    pub(super) fn expected(&self) -> Expected<'_> {
+    pub(super) fn expected(&self, modes: Modes) -> Expected<'_> {
         match self {
             Self::Absent => Expected::Nothing,
             Self::File { .. } | Self::Link { .. } => {
-                Expected::Known(Box::new(|found| Self::of(found).as_ref() == Some(self)))
+                Expected::Known(Box::new(move |found| self.shows(found, modes)))
             }
+        }
+    }
+
+    /// Whether this is what was found.
+    pub(super) fn shows(&self, found: &Found, modes: Modes) -> bool {
+        Self::of(found).is_some_and(|found| self.is(&found, modes))
+    }
+
+    /// Whether both are the same. Where no permissions are kept, others may be found than were given.
+    pub(super) fn is(&self, other: &Self, modes: Modes) -> bool {
+        match (self, other) {
+            (Self::File { digest, .. }, Self::File { digest: other, .. })
+                if modes == Modes::Ignored =>
+            {
+                digest == other
+            }
+            _ => self == other,
         }
     }
 }
 
 impl Step {
     /// Whether a take or its undoing leaves this at the path, or finds it there.
-    pub(super) fn knows(&self, found: &Found) -> bool {
-        State::of(found).is_some_and(|state| state == self.before || state == self.after)
+    pub(super) fn knows(&self, found: &Found, modes: Modes) -> bool {
+        self.before.shows(found, modes) || self.after.shows(found, modes)
     }
 }
 

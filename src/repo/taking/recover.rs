@@ -90,9 +90,10 @@ fn settle_but(site: &Site<'_>, theirs: &[RepoPath]) -> Result<(), Failure> {
     let Some(pending) = site.journal.pending()? else { return Ok(()) };
     let record = site.journal.record(pending.id())?;
     let mut beside = Vec::new();
+    let modes = site.tree.modes();
     for (number, step) in record.steps.iter().enumerate() {
         let temporary = temporary(record.decision.id, number);
-        beside.extend(site.tree.tidy(&step.path, &temporary, &|found| step.knows(found))?);
+        beside.extend(site.tree.tidy(&step.path, &temporary, &|found| step.knows(found, modes))?);
     }
     let decisions = site.journal.decisions()?;
     let entry = decisions.iter().find(|decision| decision.id == record.decision.id);
@@ -139,15 +140,15 @@ fn has_moved(site: &Site<'_>, record: &Record) -> Result<bool, Failure> {
 
 /// Puts every path back that still is as we left it, and names the others.
 pub(super) fn put_back(site: &Site<'_>, record: &Record) -> Result<Vec<RepoPath>, Failure> {
-    let mut left = Vec::new();
+    let (mut left, modes) = (Vec::new(), site.tree.modes());
     let mut waiting: Vec<(usize, &Step)> = Vec::new();
     for (number, step) in record.steps.iter().enumerate() {
         if step.before == step.after {
             continue;
         }
         match State::of(&site.tree.find(&step.path)?) {
-            Some(now) if now == step.before => {}
-            Some(now) if now == step.after && step.before == State::Absent => {
+            Some(now) if now.is(&step.before, modes) => {}
+            Some(now) if now.is(&step.after, modes) && step.before == State::Absent => {
                 if restore(site, record, number, step)? == Outcome::Kept {
                     left.push(step.path.clone());
                     continue;
@@ -167,9 +168,8 @@ pub(super) fn put_back(site: &Site<'_>, record: &Record) -> Result<Vec<RepoPath>
         }
     }
     for (number, step) in waiting {
-        let now = State::of(&site.tree.find(&step.path)?);
         // A write that a kill cut off leaves the path either as it was or as it should become.
-        if now.as_ref() != Some(&step.after) {
+        if !step.after.shows(&site.tree.find(&step.path)?, modes) {
             left.push(step.path.clone());
             continue;
         }
@@ -200,7 +200,7 @@ fn restore(
     step: &Step,
 ) -> Result<Outcome, Failure> {
     let id = record.decision.id;
-    let (temporary, expected) = (temporary(id, number), step.after.expected());
+    let (temporary, expected) = (temporary(id, number), step.after.expected(site.tree.modes()));
     match &step.before {
         State::Absent => site.tree.remove(&step.path, &temporary, &expected),
         State::Link { target } => site.tree.put_link(&step.path, target, &temporary, &expected),

@@ -3,8 +3,10 @@
 mod crash;
 mod everyday;
 mod hostile;
+mod modes;
 mod pending;
 mod portions;
+mod rebasing;
 mod refusals;
 mod restoring;
 mod saved;

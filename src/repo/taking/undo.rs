@@ -157,9 +157,8 @@ fn verify(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<(), Fail
 }
 
 fn verify_branch(site: &Site<'_>, branch: &Move) -> Result<(), Failure> {
-    let current = site.branch_name()?;
     let short = branch.name.trim_start_matches("refs/heads/");
-    if current != branch.name {
+    if !site.is_on(&branch.name)? {
         let message = format!("the merge is on {short}, which is not checked out");
         return Err(Failure::new(FailureKind::WouldOverwrite, message)
             .hint(format!("switch to it first: git switch {short}")));
@@ -208,7 +207,7 @@ fn untouched(site: &Site<'_>, record: &Record) -> Result<bool, Failure> {
 fn stands(site: &Site<'_>, record: &Record, step: &Step) -> Result<bool, Failure> {
     let found = site.tree.find(&step.path)?;
     let replaced = found == Found::Directory && record.made.contains(&step.path);
-    Ok(replaced && step.after == State::Absent || State::of(&found).as_ref() == Some(&step.after))
+    Ok(replaced && step.after == State::Absent || step.after.shows(&found, site.tree.modes()))
 }
 
 /// The index byte for byte when nobody wrote it since; otherwise the entries of the touched paths.

@@ -51,7 +51,21 @@ fn kept(oracle: &Oracle) -> (Vec<u8>, String, String) {
 
 #[test]
 fn uncommitted_work_comes_along_as_git_would_commit_it_and_the_user_keeps_theirs() {
+    comes_along(busy());
+}
+
+#[test]
+fn where_executable_bits_say_nothing_none_come_along() {
     let oracle = busy();
+    oracle.git(["config", "core.fileMode", "false"]);
+    for path in ["changed", "staged", "plain", "new/odd name\n"] {
+        let mode = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(oracle.root().join(path), mode).expect("set");
+    }
+    comes_along(oracle);
+}
+
+fn comes_along(oracle: Oracle) {
     let before = kept(&oracle);
     let fixture = Fixture::with(oracle, Changes::Bring);
     let index = fixture.oracle.outside().join("index");

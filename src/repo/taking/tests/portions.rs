@@ -35,7 +35,7 @@ impl Case {
 
     fn taken(&self) -> CommitId {
         let request = self.request(1, &self.base);
-        taken(&self.user, &self.store, &self.journal, &request.environment)
+        taken(&self.user, &self.store, &self.journal, &request.environment, &request.base)
             .expect("read")
             .expect("something was taken")
     }

@@ -223,3 +223,29 @@ fn a_link_in_two_steps_leads_nowhere() {
     assert_eq!(case.read("d/x"), "evil\n");
     assert_eq!(case.read("b"), "b\n");
 }
+
+#[test]
+fn on_a_branch_whose_name_is_no_text_nothing_is_begun() {
+    let case = Case::new(&base());
+    let first = case.snapshot(&files(&[("a", "2\n"), ("b", "b\n"), ("gone", "g\n")]));
+    case.merge(1, &first).expect("a merge");
+    let odd = OsStr::from_bytes(b"caf\xe9");
+    case.oracle.git([OsStr::new("checkout"), OsStr::new("-q"), OsStr::new("-b"), odd]);
+    let before = case.picture();
+    for merges in [true, false] {
+        let failure = if merges {
+            case.merge(2, &case.snapshot(&head())).expect_err("a refusal")
+        } else {
+            case.undo().expect_err("a refusal")
+        };
+        let expected = if merges { "not UTF-8" } else { "main, which is not checked out" };
+        assert!(failure.message.contains(expected), "{failure}");
+        assert_eq!(case.picture(), before);
+        assert_eq!(case.journal.pending(), Ok(None));
+        assert!(!case.oracle.root().join(".git/index.lock").exists());
+    }
+    case.apply(2, &case.snapshot(&head())).expect("an apply moves no branch");
+    case.undo().expect("undone");
+    case.oracle.git(["branch", "-m", "plain"]);
+    case.merge(3, &case.snapshot(&head())).expect("a merge");
+}

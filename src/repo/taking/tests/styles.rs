@@ -9,13 +9,13 @@ const PRINT: &str = "git rev-list --objects --no-object-names --topo-order --rev
                      | git cat-file --batch";
 
 /// The agent's own repository: a clone of the user's, in which it commits.
-struct Agent {
+pub(super) struct Agent {
     directory: tempfile::TempDir,
     base: CommitId,
 }
 
 impl Agent {
-    fn of(case: &Case) -> Self {
+    pub(super) fn of(case: &Case) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let agent = Self { directory, base: case.base.clone() };
         let root = case.oracle.root();
@@ -23,7 +23,7 @@ impl Agent {
         agent
     }
 
-    fn git(&self, arguments: &[&str]) -> String {
+    pub(super) fn git(&self, arguments: &[&str]) -> String {
         let output = self.run("git", arguments);
         String::from_utf8_lossy(&output).trim_end().to_owned()
     }
@@ -47,7 +47,7 @@ impl Agent {
         output.stdout
     }
 
-    fn commit(&self, message: &str, files: &[(&str, &str)]) {
+    pub(super) fn commit(&self, message: &str, files: &[(&str, &str)]) {
         for (path, content) in files {
             let path = self.directory.path().join(path);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
@@ -57,16 +57,16 @@ impl Agent {
         self.git(&["commit", "-q", "-m", message]);
     }
 
-    fn commits(&self) -> Vec<u8> {
+    pub(super) fn commits(&self) -> Vec<u8> {
         self.run("sh", &["-c", PRINT, "sh", self.base.as_str()])
     }
 }
 
-fn base() -> Files {
+pub(super) fn base() -> Files {
     files(&[("a", "1\n2\n3\n4\n5\n"), ("b", "b\n")])
 }
 
-fn log(case: &Case, format: &str) -> String {
+pub(super) fn log(case: &Case, format: &str) -> String {
     case.oracle.git(["log", "--reverse", &format!("--format={format}"), "main"])
 }
 
