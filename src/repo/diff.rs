@@ -147,11 +147,6 @@ pub(super) fn side(side: &FileSide) -> Result<Side, Failure> {
     Ok(Side { mode, id: object::id(&side.blob) })
 }
 
-/// Whether content has no lines to compare: it is binary, or too large.
-pub(super) fn is_opaque(content: &[u8]) -> bool {
-    content.len() as u64 > MAX_TEXT || lines::is_binary(content)
-}
-
 /// What differs between two trees, in the order of the walk.
 pub(super) fn changes(
     repository: &gix::Repository,

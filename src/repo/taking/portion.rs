@@ -4,14 +4,14 @@
 use gix::ObjectId;
 use gix::objs::tree::{Editor, EntryKind};
 
-use super::super::diff::{self, Change, Renames};
-use super::super::lines::{Changes, Span, split};
+use super::super::diff::{self, Change, Renames, Side};
+use super::super::lines::{Changes, Span, is_binary, split};
 use super::super::object::{self, failed};
 use super::super::store::Store;
 use super::TakeRequest;
 use super::earlier::names;
 use crate::model::decision::Portion;
-use crate::model::diff::{DiffContent, FileDiff, FileSide, Taken};
+use crate::model::diff::{DiffContent, FileDiff, FileSide, LARGEST, Taken};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::path::RepoPath;
@@ -76,6 +76,12 @@ fn nothing_at(request: &TakeRequest, path: &RepoPath) -> Failure {
         .paths(vec![path.clone()])
 }
 
+fn no_lines(path: &RepoPath) -> Failure {
+    Failure::new(FailureKind::Invalid, format!("{path} has no lines of which some can be taken"))
+        .hint("take it whole")
+        .paths(vec![path.clone()])
+}
+
 /// A tree that becomes what was taken.
 struct Edit<'s, 'e> {
     store: &'s Store,
@@ -99,11 +105,11 @@ impl Edit<'_, '_> {
     fn hunk(&mut self, change: &Change, start: u32, lines: u32) -> Result<bool, Failure> {
         let old = diff::content(self.objects, change.old)?;
         let new = diff::content(self.objects, change.new)?;
-        let mut spans = changed(change, &old, &new);
+        let mut spans = changed(change, &old, &new).ok_or_else(|| no_lines(&change.path))?;
         let known = spans.len();
         let place = Place::of(start, lines);
         spans.retain(|span| place.touches(span));
-        if known > 0 && spans.is_empty() {
+        if spans.is_empty() {
             return Ok(false);
         }
         if spans.len() == known {
@@ -130,17 +136,17 @@ impl Edit<'_, '_> {
     }
 }
 
-/// The lines that a change consists of; none where it has no lines.
-fn changed(change: &Change, old: &[u8], new: &[u8]) -> Vec<Span> {
-    let has_lines = [change.old, change.new]
-        .into_iter()
-        .flatten()
-        .all(|side| matches!(side.mode.kind(), EntryKind::Blob | EntryKind::BlobExecutable));
-    if has_lines && !diff::is_opaque(old) && !diff::is_opaque(new) {
-        Changes::between(old, new).spans
-    } else {
-        Vec::new()
+/// The lines that a change consists of, all that are shown of it; `None` where none are. A link or a
+/// submodule is one whole.
+fn changed(change: &Change, old: &[u8], new: &[u8]) -> Option<Vec<Span>> {
+    let is_file =
+        |side: Side| matches!(side.mode.kind(), EntryKind::Blob | EntryKind::BlobExecutable);
+    if ![change.old, change.new].into_iter().flatten().all(is_file) {
+        return Some(Changes::replaced(old, new).spans);
     }
+    let shown = (old.len() + new.len()) as u64 <= LARGEST;
+    let has_lines = shown && !is_binary(old) && !is_binary(new);
+    has_lines.then(|| Changes::between(old, new).spans)
 }
 
 /// The lines of a hunk in the newer text, from zero.
@@ -192,21 +198,26 @@ pub fn mark(store: &Store, taken: &CommitId, files: &mut [FileDiff]) -> Result<(
 /// Says so of a file, and of each of its hunks.
 pub fn mark_hunks(store: &Store, taken: &CommitId, file: &mut FileDiff) -> Result<(), Failure> {
     mark(store, taken, std::slice::from_mut(file))?;
+    let DiffContent::Text(hunks) = &mut file.content else { return Ok(()) };
+    if file.taken != Taken::Part {
+        hunks.iter_mut().for_each(|hunk| hunk.taken = file.taken == Taken::All);
+        return Ok(());
+    }
     let objects = store.reader();
     let tree = object::tree_of(&objects, taken)?;
     let tree = objects.find_tree(tree).map_err(failed("read a tree"))?;
     let old = there(&tree, file)?;
     let new = file.new_mode.zip(file.new_blob.clone());
     let new = new.map(|(mode, blob)| FileSide { mode, blob });
-    let DiffContent::Text(hunks) = &mut file.content else { return Ok(()) };
     let side = |side: Option<FileSide>| side.as_ref().map(diff::side).transpose();
     let change =
         Change { path: file.path.clone(), old_path: None, old: side(old)?, new: side(new)? };
     let contents = (diff::content(&objects, change.old)?, diff::content(&objects, change.new)?);
-    let spans = changed(&change, &contents.0, &contents.1);
+    let left = changed(&change, &contents.0, &contents.1);
+    let DiffContent::Text(hunks) = &mut file.content else { return Ok(()) };
     for hunk in hunks {
         let place = Place::of(hunk.new_start, hunk.new_lines);
-        hunk.taken = file.taken != Taken::Nothing && !spans.iter().any(|span| place.touches(span));
+        hunk.taken = left.as_ref().is_some_and(|left| !left.iter().any(|it| place.touches(it)));
     }
     Ok(())
 }

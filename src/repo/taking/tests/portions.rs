@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, Hunk, Taken};
+use crate::model::diff::{
+    Detail, Diff, DiffContent, FileDiff, FileSide, Hunk, Reach, Taken, Whitespace,
+};
 use crate::repo::diff;
 
 fn path(text: &str) -> RepoPath {
@@ -167,6 +169,59 @@ fn after_some_was_taken_the_rest_comes_and_what_changed_since() {
     }
     assert_eq!(case.status(), "");
     assert_eq!(case.read("f"), base);
+}
+
+/// A file as the view reads it that was asked for it alone.
+fn read_whole(case: &Case, file: &FileDiff) -> FileDiff {
+    let side = |mode: Option<u32>, blob: &Option<CommitId>| {
+        mode.zip(blob.clone()).map(|(mode, blob)| FileSide { mode, blob })
+    };
+    let (old, new) = (side(file.old_mode, &file.old_blob), side(file.new_mode, &file.new_blob));
+    let sides = (old.as_ref(), new.as_ref());
+    let paths = (file.path.clone(), file.old_path.clone());
+    diff::file(&case.store, paths, sides, Whitespace::Exact, Reach::Whole).expect("a file")
+}
+
+#[test]
+fn of_a_text_too_large_to_be_shown_at_once_a_hunk_is_taken_alone() {
+    let long = |changed: &[u32]| -> String {
+        let line = |number: u32| {
+            let mark = if changed.contains(&number) { "new" } else { "old" };
+            format!("{number:0100} {mark}\n")
+        };
+        (0..50_000).map(line).collect()
+    };
+    let case = Case::new(&files(&[("f", &long(&[])), ("g", "g\n")]));
+    let head = case.snapshot(&files(&[("f", &long(&[7, 40_000])), ("g", "\0\n")]));
+    let seen = case.diff(&head);
+    assert!(matches!(seen.files[0].content, DiffContent::TooLarge { .. }), "more than 4 MiB");
+    let mut file = read_whole(&case, &seen.files[0]);
+    case.take(1, &head, hunk_of(&file, 1).0).expect("a hunk");
+    assert!(case.read("f") == long(&[40_000]), "that hunk alone");
+    mark_hunks(&case.store, &case.taken(), &mut file).expect("marked");
+    let DiffContent::Text(hunks) = &file.content else { panic!("lines") };
+    assert_eq!(hunks.iter().map(|hunk| hunk.taken).collect::<Vec<_>>(), [false, true]);
+    let again = case.take(2, &head, hunk_of(&file, 1).0).expect_err("it is there");
+    assert!(again.message.contains("nothing new at f"), "{again}");
+    // What has no lines is taken whole, when that is asked for.
+    let hunk = Portion::Hunk { path: path("g"), start: 1, lines: 1 };
+    let failure = case.take(2, &head, hunk).expect_err("no lines");
+    assert!(failure.message.contains("no lines"), "{failure}");
+    assert_eq!(case.read("g"), "g\n");
+    case.take(2, &head, hunk_of(&file, 0).0).expect("the other hunk");
+    assert!(case.read("f") == long(&[7, 40_000]));
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_is_one_hunk() {
+    let case = Case::new(&files(&[("f", &text(20, &[]))]));
+    let mut wanted = Files::new();
+    wanted.insert(b"f".to_vec(), (EntryKind::Link, b"elsewhere".to_vec()));
+    let head = case.snapshot(&wanted);
+    let file = case.diff(&head).files[0].clone();
+    case.take(1, &head, hunk_of(&file, 0).0).expect("the link");
+    let target = std::fs::read_link(case.oracle.root().join("f")).expect("a link");
+    assert_eq!(target, Path::new("elsewhere"));
 }
 
 #[test]
