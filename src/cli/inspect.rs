@@ -41,7 +41,9 @@ fn describe(inspection: &Inspection) -> String {
     row("state", &format!("{} for {}", ls::state(environment), age(environment.state_since)));
     row("command", &command.join(" "));
     row("repository", &shown(&environment.repository));
-    row("base", &format!("{} on {branch}", environment.base.short()));
+    let since = environment.onto.as_ref();
+    let since = since.map_or_else(String::new, |it| format!(", {} merged since", it.short()));
+    row("base", &format!("{} on {branch}{since}", environment.base.short()));
     row("engine", &environment.engine.to_string());
     if let Some(image) = &environment.image {
         row("image", &image.to_string());

@@ -253,6 +253,8 @@ fn what_was_merged_in_the_box_is_what_the_work_is_judged_against() {
     assert_eq!(judged["divergence"]["ahead"].to_string(), ahead.trim());
     assert_eq!(judged["divergence"]["behind"].to_string(), count(&format!("{onto}..main")));
     assert_eq!(judged["divergence"]["change"]["files"], 2, "the user's own is not the agent's");
+    let told = test.agentdeck(&["inspect", "one"]).ok();
+    assert!(told.contains(&format!("{} merged since", &onto[..8])), "{told}");
     let stat = test.agentdeck(&["diff", "one", "--stat"]).ok();
     assert!(stat.contains("price") && !stat.contains("till/open"), "{stat}");
     std::fs::write(test.repository.join("mine"), "mine\n").expect("written");

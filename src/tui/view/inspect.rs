@@ -102,7 +102,9 @@ fn network(environment: &Environment) -> String {
 fn base(environment: &Environment) -> String {
     let branch =
         environment.base_branch.as_deref().map(|branch| format!(" of {}", foreign(branch)));
-    format!("{}{}", environment.base.short(), branch.unwrap_or_default())
+    let since = environment.onto.as_ref().map(|it| format!(", {} merged since", it.short()));
+    let (branch, since) = (branch.unwrap_or_default(), since.unwrap_or_default());
+    format!("{}{branch}{since}", environment.base.short())
 }
 
 fn sessions(theme: Theme, environment: &Environment, lines: &mut Vec<Line<'static>>) {
