@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::arguments::{Apply, Merge, Restore, Undo};
 use super::context::{Context, unexpected};
-use super::lacking;
 use super::output::files;
+use super::{lacking, mark};
 use crate::client::Client;
 use crate::model::decision::{Decision, DecisionKind, MergeStyle, Portion};
 use crate::model::failure::{Failure, FailureKind};
@@ -16,8 +16,12 @@ use crate::proto::{Reply, Request};
 pub(super) async fn apply(context: &Context, options: &Apply) -> Result<(), Failure> {
     let client = context.client().await?;
     let portion = portion(context, &client, options).await?;
+    let snapshot = match &options.snapshot {
+        Some(text) => Some(mark::find(context, &client, &options.name, text).await?.id),
+        None => None,
+    };
     let request = |target, known| {
-        let (portion, snapshot) = (portion.clone(), None);
+        let (portion, snapshot) = (portion.clone(), snapshot.clone());
         Request::Apply { target, portion, snapshot, known }
     };
     lacking::take(context, &client, &options.name, request).await
@@ -108,12 +112,16 @@ pub(super) async fn restore(context: &Context, options: &Restore) -> Result<(), 
     report(context, &decided(context.ask(&client, &options.name, request).await?)?)
 }
 
-pub(super) async fn undo(context: &Context, options: &Undo) -> Result<(), Failure> {
+pub(super) async fn undo(context: &Context, options: Undo) -> Result<(), Failure> {
     let client = context.client().await?;
     // Joined, a whole path is itself.
     let named = options.repository.as_deref().unwrap_or(Path::new(""));
     let repository = plain(&context.directory.join(named));
-    report(context, &decided(client.request(Request::Undo { repository }).await?)?)
+    let request = match options.name {
+        Some(name) => Request::BringBack { repository, name },
+        None => Request::Undo { repository },
+    };
+    report(context, &decided(client.request(request).await?)?)
 }
 
 pub(super) fn decided(reply: Reply) -> Result<Decision, Failure> {

@@ -127,7 +127,7 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Resolve(options) => done(resolve::run(&context, options).await),
         Verb::Pr(options) => done(pr::run(&context, options).await),
         Verb::Discard(options) => done(discard::run(&context, &options).await),
-        Verb::Undo(options) => done(decide::undo(&context, &options).await),
+        Verb::Undo(options) => done(decide::undo(&context, options).await),
         Verb::Trash(options) => done(trash::run(&context, &options).await),
         Verb::Fork(options) => done(fork::run(&context, options).await),
         Verb::Save(options) => done(save::run(&context, options).await),

@@ -42,7 +42,7 @@ async fn list(context: &Context, client: &Client, all: bool) -> Result<(), Failu
     }
     let rows: Vec<Vec<String>> = found.iter().map(row).collect();
     output.bytes(table(&["NAME", "ID", "DISCARDED", "ON DISK", "KEPT FOR"], &rows).as_bytes())?;
-    output.next("agentdeck undo brings the last one back, agentdeck trash empty NAME drops one");
+    output.next("agentdeck undo NAME brings one back, agentdeck trash empty NAME drops one");
     Ok(())
 }
 

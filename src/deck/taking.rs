@@ -24,7 +24,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
 use crate::model::snapshot::Skipped;
 use crate::proto::{Reply, Target};
-use crate::repo::taking::{self, Journal, TakeRequest};
+use crate::repo::taking::{self, Discard, Journal, TakeRequest};
 use crate::repo::{Store, UserRepository, history, left_out};
 use crate::store;
 
@@ -163,32 +163,70 @@ fn repository_at(shared: &Shared, path: &Path) -> Result<RepositoryId, Failure> 
     Err(failure)
 }
 
-/// Takes back the last decision in a repository that is not undone.
+/// Takes back the last decision in a repository that is not undone. Where that one cannot be, the
+/// failure names what can be had without it.
 pub(super) async fn undo(shared: &Arc<Shared>, path: PathBuf) -> Result<Decision, Failure> {
     let task = shared.clone();
-    let (repository, newest) = blocking(move || {
+    let (repository, newest, discards) = blocking(move || {
         let id = repository_at(&task, &path)?;
-        let newest = task.deciding.alone(&id, |journal| Ok(taking::standing(journal)?.pop()))?;
+        let (newest, discards) = task.deciding.alone(&id, |journal| {
+            Ok((taking::standing(journal)?.pop(), taking::discards(journal)?))
+        })?;
         let Some(newest) = newest else {
             let message = "there is nothing to undo in this repository";
             let hint = trash::hint_away(&task);
             return Err(Failure { hint, ..Failure::new(FailureKind::NotFound, message) });
         };
-        Ok((id, newest))
+        Ok((id, newest, discards))
     })
     .await?;
-    let decision = match newest.kind {
-        DecisionKind::Restore => restoring::undo(shared, repository, &newest).await?,
+    let undone = match newest.kind {
+        DecisionKind::Restore => restoring::undo(shared, repository, &newest).await,
         DecisionKind::Apply | DecisionKind::Merge | DecisionKind::Discard => {
             let other = |newest: &Decision| newest.kind != DecisionKind::Restore;
-            let mut undone = undo_if(shared.clone(), repository, other).await?;
-            if undone.kind == DecisionKind::Discard {
-                undone.name = bring_back(shared, &undone).await?;
-            }
-            undone
+            undo_if(shared.clone(), repository, other).await
         }
     };
+    let mut decision = undone.map_err(|failure| match newest.kind {
+        DecisionKind::Discard => failure,
+        _ => offering(failure, &discards),
+    })?;
+    if decision.kind == DecisionKind::Discard {
+        decision.name = bring_back(shared, &decision).await?;
+    }
     Ok(publish(shared, decision))
+}
+
+/// Says with a decision that cannot be undone how to get at the newest discard before it.
+fn offering(mut failure: Failure, discards: &[Discard]) -> Failure {
+    let Some(discard) = discards.iter().rfind(|discard| !discard.dropped) else { return failure };
+    let name = &discard.decision.name;
+    let offer = format!("agentdeck undo {name} brings back what was discarded before");
+    failure.hint = Some(match failure.hint {
+        Some(hint) => format!("{hint}; {offer}"),
+        None => offer,
+    });
+    failure
+}
+
+/// Brings back what was discarded under a name, whatever was decided since.
+pub(super) async fn undo_discard(
+    shared: &Arc<Shared>,
+    path: PathBuf,
+    name: String,
+) -> Result<Decision, Failure> {
+    let task = shared.clone();
+    let mut undone = blocking(move || {
+        let id = repository_at(&task, &path)?;
+        task.deciding.alone(&id, |journal| {
+            let undone = taking::undo_discard(journal, &name)?.decision;
+            move_back(&task, &undone)?;
+            Ok(undone)
+        })
+    })
+    .await?;
+    undone.name = bring_back(shared, &undone).await?;
+    Ok(publish(shared, undone))
 }
 
 /// Takes back the last decision in a repository, if it is the one that was prepared for.
@@ -217,14 +255,20 @@ fn undo_alone(
     let workspace = |id: &EnvironmentId| shared.layout.environment(id).workspace();
     let undone = taking::undo(repository, journal, &workspace)?.decision;
     if undone.kind == DecisionKind::Discard {
-        let id = &undone.environment;
-        let (from, to) = (shared.layout.trash(id), shared.layout.environment(id).directory);
-        reached(Step::UndoRecorded);
-        trash::forget_size(&from);
-        store::rename_synced(&from, &to)?;
-        reached(Step::UndoMoved);
+        move_back(shared, &undone)?;
     }
     Ok(undone)
+}
+
+/// Moves an environment whose discard no longer holds out of the trash.
+fn move_back(shared: &Shared, undone: &Decision) -> Result<(), Failure> {
+    let id = &undone.environment;
+    let (from, to) = (shared.layout.trash(id), shared.layout.environment(id).directory);
+    reached(Step::UndoRecorded);
+    trash::forget_size(&from);
+    store::rename_synced(&from, &to)?;
+    reached(Step::UndoMoved);
+    Ok(())
 }
 
 /// Lists an environment that came back from the trash, and tells the name it has now.

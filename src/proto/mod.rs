@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod conn;
+mod exec;
 pub mod wire;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use crate::model::snapshot::{Skipped, Snapshot};
 use crate::model::trash::Discarded;
 
 pub use answer::{Inspection, Resolution, ServerStatus};
+pub use exec::{ExecEvent, ExecStream};
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const VERSION: u32 = 5;
@@ -331,6 +333,12 @@ pub enum Request {
     Undo {
         repository: PathBuf,
     },
+    /// Takes back the newest discard of a name or an id, whatever was decided since; answered with
+    /// `Decided`.
+    BringBack {
+        repository: PathBuf,
+        name: String,
+    },
     /// What was discarded and can be taken back; answered with `Trash`. All repositories when `None`.
     ListTrash {
         repository: Option<PathBuf>,
@@ -473,24 +481,4 @@ pub enum Event {
     Exec(ExecEvent),
     /// The server ends; clients may leave or wait for the next one.
     ServerStopping,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExecEvent {
-    Output {
-        stream: ExecStream,
-        #[serde(with = "serde_bytes")]
-        bytes: Vec<u8>,
-    },
-    /// The last event of an exec; 128 + n for a death by signal n.
-    Exited {
-        code: i32,
-    },
-    Failed(Failure),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExecStream {
-    Stdout,
-    Stderr,
 }

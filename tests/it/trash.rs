@@ -94,6 +94,28 @@ fn an_undo_of_what_was_dropped_says_its_name_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn what_was_discarded_comes_back_by_its_name_past_what_cannot_be_undone() {
+    let test = TestHome::new();
+    for name in ["owl", "fox"] {
+        make(&test, name, &[]);
+        test.script(name, &format!("echo {name} >{name}"));
+    }
+    test.agentdeck(&["discard", "owl", "--yes"]).ok();
+    test.agentdeck(&["merge", "fox"]).ok();
+    test.git(&["commit", "-q", "--allow-empty", "-m", "mine"]);
+    let before = test.picture_without_pins();
+    test.agentdeck(&["undo"]).fails(1, &["has moved since the merge", "agentdeck undo owl"]);
+    test.agentdeck(&["undo", "cat"]).fails(1, &["cat", "agentdeck trash"]);
+    let back = test.agentdeck(&["undo", "owl", "--json"]).json();
+    assert_eq!((&back["name"], &back["undone"]), (&"owl".into(), &true.into()));
+    test.agentdeck(&["start", "owl"]).ok();
+    assert_eq!(test.script("owl", "cat owl"), "owl\n");
+    assert_eq!(trash(&test), Value::Array(Vec::new()));
+    TestHome::assert_same(&before, &test.picture_without_pins());
+    test.agentdeck(&["undo", "owl"]).fails(1, &["owl is not among what was discarded"]);
+}
+
+#[test]
 fn discards_of_a_day_stay_whatever_room_they_take() {
     let test = TestHome::new();
     std::fs::create_dir_all(&test.home).expect("made");

@@ -11,8 +11,17 @@ pub(in crate::cli) struct Apply {
     /// Only these files, and all beneath these directories
     pub paths: Vec<PathBuf>,
     /// Only this hunk of the one file, by what its @@ line has behind the plus
-    #[arg(long, value_name = "LINE[,LINES]", value_parser = parse_hunk, requires = "paths")]
+    #[arg(
+        long,
+        value_name = "LINE[,LINES]",
+        value_parser = parse_hunk,
+        requires = "paths",
+        requires = "snapshot"
+    )]
     pub hunk: Option<(u32, u32)>,
+    /// From this snapshot, as diff names it, instead of the workspace as it is now
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub snapshot: Option<String>,
 }
 
 /// The first line of a hunk and how many it has.
@@ -81,6 +90,8 @@ pub(in crate::cli) struct Resolve {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Undo {
+    /// The name or id of what was discarded: it comes back, whatever was decided since
+    pub name: Option<String>,
     /// The repository, where it is not the one of this directory; a discard is taken back also
     /// while nothing is there
     #[arg(long, value_name = "DIRECTORY")]

@@ -17,7 +17,7 @@ use super::recover;
 use super::shared::{Shared, blocking, canonical, now};
 use super::state::Record;
 use super::step::{Step, reached};
-use super::taking::journal_directory;
+use super::taking::{journal_directory, undo_discard};
 use crate::config::file;
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::environment::Environment;
@@ -55,6 +55,10 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Rep
         }
         Request::DropDiscarded { environment } => {
             drop_for_good(shared, &environment).await.map(|()| Reply::Done)
+        }
+        Request::BringBack { repository, name } => {
+            let back = undo_discard(shared, canonical(&repository), name).await;
+            back.map(|decision| Reply::Decided(Box::new(decision)))
         }
         other => Err(Failure::new(
             FailureKind::Internal,

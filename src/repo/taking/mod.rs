@@ -41,7 +41,7 @@ pub use merge::{Merging, merge, offer};
 pub use portion::{mark, mark_hunks};
 pub use recover::recover;
 pub use restore::restore;
-pub use undo::{Undone, undo};
+pub use undo::{Undone, undo, undo_discard};
 
 use std::path::Path;
 

@@ -51,6 +51,30 @@ pub fn undo(
     Ok(Undone { decision })
 }
 
+/// Undoes a discard by the environment's name or id: of several the newest that can be had. No other
+/// decision stands on it, so whatever was decided since stays as it is.
+pub fn undo_discard(journal: &Journal, name: &str) -> Result<Undone, Failure> {
+    journal.check_idle()?;
+    let mut meant = super::discards(journal)?;
+    meant
+        .retain(|it| it.decision.name.as_str() == name || it.decision.environment.as_str() == name);
+    let newest = meant.iter().rposition(|discard| !discard.dropped);
+    let Some(newest) = newest else {
+        return Err(match meant.last() {
+            Some(dropped) => gone_for_good(&dropped.decision, None),
+            None => {
+                let message = format!("{name} is not among what was discarded in this repository");
+                Failure::new(FailureKind::NotFound, message)
+                    .hint("list what is with agentdeck trash")
+            }
+        });
+    };
+    let mut decision = meant.swap_remove(newest).decision;
+    journal.append_undone(decision.id)?;
+    decision.undone = true;
+    Ok(Undone { decision })
+}
+
 /// The decisions that an undo would take back, oldest first: those that hold, without what was
 /// passed over and without restores in workspaces that are gone for good.
 pub(super) fn standing(journal: &Journal) -> Result<Vec<Decision>, Failure> {

@@ -209,6 +209,33 @@ fn line_endings_and_large_file_pointers_follow_the_users_attributes() {
 }
 
 #[test]
+fn a_discard_is_undone_by_name_whatever_came_after_and_the_rest_stays() {
+    let case = Case::new(&base());
+    let snapshot = case.snapshot(&head());
+    let discard = |id, name: &str, number| {
+        let mut request = case.request(id, &snapshot);
+        request.name = EnvironmentName::parse(name).expect("a name");
+        request.environment = EnvironmentId::from_random([number; 8]);
+        record_discard(case.user.root(), &case.journal, &request).expect("recorded")
+    };
+    let discarded = [discard(1, "owl", 1), discard(2, "owl", 2), discard(3, "fox", 3)];
+    case.merge(4, &snapshot).expect("a merge");
+    case.oracle.git(["commit", "-q", "--allow-empty", "-m", "mine"]);
+    let failure = case.undo().expect_err("the branch moved");
+    assert!(failure.message.contains("has moved"), "{failure}");
+    let back = |name: &str| undo_discard(&case.journal, name).map(|undone| undone.decision.id.0);
+    assert_eq!(back("owl"), Ok(2), "the newest of that name");
+    record_drop(&case.journal, discarded[2].id).expect("dropped");
+    assert!(back("fox").expect_err("gone").message.contains("dropped from the trash"));
+    assert!(back("cat").expect_err("never there").message.contains("cat"));
+    assert_eq!(back(discarded[0].environment.as_str()), Ok(1), "by its id");
+    assert!(back("owl").is_err(), "both are back");
+    let left: Vec<u64> =
+        standing(&case.journal).expect("a list").iter().map(|it| it.id.0).collect();
+    assert_eq!(left, [3, 4]);
+}
+
+#[test]
 fn a_discard_is_recorded_and_undone_by_name() {
     let case = Case::new(&base());
     let request = case.request(4, &case.base);
