@@ -92,7 +92,10 @@ impl<W: AsyncWrite + Unpin, T: Serialize> Sender<W, T> {
     /// Writes one message whole. Not safe to cancel: a half-written message breaks the stream.
     pub async fn send(&mut self, message: &T) -> anyhow::Result<()> {
         self.buffer.clear();
-        wire::encode(message, &mut self.buffer)?;
+        if let Err(error) = wire::encode(message, &mut self.buffer) {
+            self.buffer = Vec::new();
+            return Err(error.into());
+        }
         self.writer.write_all(&self.buffer).await?;
         self.writer.flush().await?;
         // A rare huge message must not keep its memory for the connection's life.

@@ -28,6 +28,14 @@ use crate::model::path::RepoPath;
 /// themselves: few read such a diff, and comparing two such texts takes a core for a moment.
 const MAX_TEXT: u64 = 4 << 20;
 
+/// Lines that one diff may hold, all files together: besides its text each costs a hundred bytes in
+/// memory and a third of that in a message.
+const MOST_LINES: u64 = 2 << 20;
+
+/// Lines of both sides of a file above which they are not compared: comparing costs some forty bytes
+/// for each, however few of them differ.
+const MOST_COMPARED: u64 = 8 << 20;
+
 /// Compares two commits, snapshots or the user's own.
 pub fn between(
     store: &Store,
@@ -50,7 +58,8 @@ pub fn file(
     let (path, old_path) = paths;
     let (old, new) = (old.map(side).transpose()?, new.map(side).transpose()?);
     let largest = if reach == Reach::Whole { LARGEST } else { MAX_TEXT };
-    let mut reader = Reader { repository: &repository, largest, left: LARGEST, whitespace };
+    let (left, lines) = (LARGEST, MOST_LINES);
+    let mut reader = Reader { repository: &repository, largest, left, lines, whitespace };
     reader.file(Change { path, old_path, old, new })
 }
 
@@ -82,8 +91,8 @@ fn with_counts(
 ) -> Result<Diff, Failure> {
     let trees = (object::tree_of(repository, from)?, object::tree_of(repository, to)?);
     let changes = changes(repository, trees.0, trees.1, Renames::Find)?;
-    let whitespace = Whitespace::Exact;
-    let mut reader = Reader { repository, largest: MAX_TEXT, left: LARGEST, whitespace };
+    let (largest, left, lines) = (MAX_TEXT, LARGEST, MOST_LINES);
+    let mut reader = Reader { repository, largest, left, lines, whitespace: Whitespace::Exact };
     let mut files = Vec::with_capacity(changes.len());
     for change in changes {
         files.push(match detail {
@@ -212,6 +221,8 @@ struct Reader<'a> {
     largest: u64,
     /// Bytes of all that is still to come; files beyond it are listed without their lines.
     left: u64,
+    /// Lines of hunks that are still to come, in the same way.
+    lines: u64,
     whitespace: Whitespace,
 }
 
@@ -232,14 +243,18 @@ impl Reader<'_> {
         let sizes = (size(self.repository, change.old)?, size(self.repository, change.new)?);
         let (old_size, new_size) = sizes;
         let whole = old_size + new_size;
+        let too_large = DiffContent::TooLarge { old: old_size, new: new_size };
         if old_size.max(new_size) > self.largest || whole > self.left {
-            return Ok((DiffContent::TooLarge { old: old_size, new: new_size }, 0, 0));
+            return Ok((too_large, 0, 0));
         }
         self.left -= whole;
         let old = content(self.repository, change.old)?;
         let new = content(self.repository, change.new)?;
         if lines::is_binary(&old) || lines::is_binary(&new) {
             return Ok((DiffContent::Binary { old: old_size, new: new_size }, 0, 0));
+        }
+        if lines::count(&old) + lines::count(&new) > MOST_COMPARED {
+            return Ok((too_large, 0, 0));
         }
         let changes = if change.changes_type() {
             Changes::replaced(&old, &new)
@@ -249,6 +264,10 @@ impl Reader<'_> {
                 Whitespace::Ignored => Changes::between_words(&old, &new),
             }
         };
+        if changes.shown() > self.lines {
+            return Ok((too_large, 0, 0));
+        }
+        self.lines -= changes.shown();
         let hunks: Vec<Hunk> = changes.hunks(&old, &new);
         Ok((DiffContent::Text(hunks), changes.added(), changes.removed()))
     }
@@ -377,9 +396,9 @@ impl Counts {
         if let Some(known) = self.lock().get(&key) {
             return Ok(*known);
         }
-        // What is only counted is not sent, and so needs no bound in all.
-        let (largest, left) = (MAX_TEXT, u64::MAX);
-        let mut reader = Reader { repository, largest, left, whitespace: Whitespace::Exact };
+        // What is only counted is not sent, and so needs no bound for all files together.
+        let (largest, left, lines) = (MAX_TEXT, u64::MAX, MOST_LINES);
+        let mut reader = Reader { repository, largest, left, lines, whitespace: Whitespace::Exact };
         let (content, added, removed) = reader.content(change)?;
         let body = match content {
             DiffContent::Binary { .. } => Body::Binary,

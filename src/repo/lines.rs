@@ -75,6 +75,11 @@ impl Changes {
         self.spans.iter().map(|span| span.old.len() as u64).sum()
     }
 
+    /// Lines of all hunks at most: those of two whose contexts touch are fewer.
+    pub(super) fn shown(&self) -> u64 {
+        self.added() + self.removed() + self.spans.len() as u64 * 2 * u64::from(CONTEXT)
+    }
+
     /// Groups the changes with their context; changes whose contexts touch share a hunk.
     pub(super) fn hunks(&self, old: &[u8], new: &[u8]) -> Vec<Hunk> {
         let (old, new) = (split(old), split(new));
@@ -138,6 +143,11 @@ fn take<'a>(
 /// The lines of a text, newlines included.
 pub(super) fn split(text: &[u8]) -> Vec<&[u8]> {
     text.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+/// How many lines a text has, but for one that no newline ends.
+pub(super) fn count(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// Whether git would show the content as binary.

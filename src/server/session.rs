@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use tokio::io::AsyncWrite;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -15,6 +16,7 @@ use crate::deck::{ClientId, Deck, Exec, ExecInput, Subscriber, Terminal};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::proto::conn::{self, Receiver, Sender};
+use crate::proto::wire::WireError;
 use crate::proto::{ClientMessage, Event, ExecEvent, Reply, Request, ServerMessage, VERSION};
 
 /// Requests of one client under way; the next one is read when one is answered.
@@ -240,7 +242,7 @@ async fn write(
             next = outgoing.recv() => {
                 let Some(next) = next else { return Ok(()) };
                 if let Some(message) = prepare(next, &mut screens) {
-                    sender.send(&message).await?;
+                    send(&mut sender, message).await?;
                 }
             }
             () = subscriber.ready() => {
@@ -250,6 +252,23 @@ async fn write(
             }
             event = screens.next() => sender.send(&ServerMessage::Event(event)).await?,
         }
+    }
+}
+
+/// Sends a message. An answer that no message holds becomes a failure: whoever asked for too much
+/// keeps the connection.
+async fn send<W: AsyncWrite + Unpin>(
+    sender: &mut Sender<W, ServerMessage>,
+    message: ServerMessage,
+) -> anyhow::Result<()> {
+    match (sender.send(&message).await, message) {
+        (Err(error), ServerMessage::Reply { id, .. }) if error.is::<WireError>() => {
+            let message = format!("the answer cannot be sent: {error}");
+            let failure = Failure::new(FailureKind::Invalid, message)
+                .hint("ask for less at once, as for one file of a diff");
+            sender.send(&ServerMessage::Reply { id, reply: Err(failure) }).await
+        }
+        (sent, _) => sent,
     }
 }
 
@@ -270,5 +289,39 @@ fn prepare(outgoing: Outgoing, screens: &mut Screens) -> Option<ServerMessage> {
             screens.typed(&environment, session);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::CommitId;
+    use crate::proto::wire::MAX_MESSAGE;
+
+    #[tokio::test]
+    async fn an_answer_that_no_message_holds_is_a_failure_and_the_next_one_arrives() {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let commit = CommitId::parse(&"1".repeat(40)).expect("an id");
+        let (message, left_out) = ("x".repeat(MAX_MESSAGE), Vec::new());
+        let huge = Reply::Offered { commit, message, left_out };
+        let writer = tokio::spawn(async move {
+            let mut sender = Sender::new(near);
+            for (id, reply) in [(1, huge), (2, Reply::Done)] {
+                let message = ServerMessage::Reply { id, reply: Ok(reply) };
+                send(&mut sender, message).await.expect("sent");
+            }
+        });
+        let mut receiver = Receiver::<_, ServerMessage>::new(far);
+        let mut answers = Vec::new();
+        while let Some(ServerMessage::Reply { id, reply }) =
+            receiver.receive().await.expect("received")
+        {
+            answers.push((id, reply.map_err(|failure| failure.message)));
+        }
+        writer.await.expect("the writer ends");
+        let [(1, Err(message)), (2, Ok(Reply::Done))] = answers.as_slice() else {
+            panic!("{answers:?}");
+        };
+        assert!(message.contains("larger than"), "{message}");
     }
 }

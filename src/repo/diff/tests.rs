@@ -163,11 +163,52 @@ fn a_large_file_that_is_asked_for_by_itself_is_compared() {
     };
     let read = |largest| {
         let whitespace = Whitespace::Exact;
-        let mut reader = Reader { repository: &repository, largest, left: LARGEST, whitespace };
+        let (left, lines) = (LARGEST, MOST_LINES);
+        let mut reader = Reader { repository: &repository, largest, left, lines, whitespace };
         reader.file(change()).expect("a diff")
     };
     assert!(matches!(read(MAX_TEXT).content, DiffContent::TooLarge { .. }));
     assert_eq!((read(LARGEST).added, read(LARGEST).removed), (1, 0));
+}
+
+#[test]
+fn files_whose_lines_would_be_too_many_together_are_named_with_their_sizes() {
+    let oracle = Oracle::new();
+    let tree = |text: &str| {
+        let file = || (EntryKind::Blob, text.as_bytes().to_vec());
+        oracle.tree(&Files::from([(b"x".to_vec(), file()), (b"y".to_vec(), file())]))
+    };
+    let (from, to) = (tree("0\n"), tree("1\n2\n3\n"));
+    let repository = oracle.open();
+    let trees = (object::tree_of(&repository, &from), object::tree_of(&repository, &to));
+    let (from, to) = (trees.0.expect("a tree"), trees.1.expect("a tree"));
+    let read = |lines| {
+        let (largest, left, whitespace) = (MAX_TEXT, LARGEST, Whitespace::Exact);
+        let mut reader = Reader { repository: &repository, largest, left, lines, whitespace };
+        let found = changes(&repository, from, to, Renames::Ignore).expect("changes");
+        let files = found.into_iter().map(|change| reader.file(change).expect("a diff"));
+        files.map(|file| matches!(file.content, DiffContent::Text(_))).collect::<Vec<_>>()
+    };
+    // Each has four lines that differ, with room for six beside them.
+    assert_eq!(read(20), [true, true]);
+    assert_eq!(read(19), [true, false], "the second is too much");
+    assert_eq!(read(9), [false, false]);
+}
+
+#[test]
+fn a_file_of_more_lines_than_are_worth_comparing_is_named_with_its_sizes() {
+    let oracle = Oracle::new();
+    let one = |content: Vec<u8>| Files::from([(b"x".to_vec(), (EntryKind::Blob, content))]);
+    let old = vec![b'\n'; MOST_COMPARED as usize];
+    let new = [&old[..], b"\n"].concat();
+    let (from, to) = (oracle.tree(&one(old)), oracle.tree(&one(new)));
+    let repository = oracle.open();
+    let trees = (object::tree_of(&repository, &from), object::tree_of(&repository, &to));
+    let (from, to) = (trees.0.expect("a tree"), trees.1.expect("a tree"));
+    let change = changes(&repository, from, to, Renames::Find).expect("a change").remove(0);
+    let (left, lines, whitespace) = (LARGEST, MOST_LINES, Whitespace::Exact);
+    let mut reader = Reader { repository: &repository, largest: LARGEST, left, lines, whitespace };
+    assert!(matches!(reader.file(change).expect("a diff").content, DiffContent::TooLarge { .. }));
 }
 
 #[test]
