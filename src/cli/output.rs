@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::failure::Failure;
 use crate::model::id::Timestamp;
-use crate::model::path::printable;
+use crate::model::path::{hides_or_steers, printable};
 use crate::model::policy::show_bytes;
 
 /// Steps up to this many are counted; more are bytes.
@@ -58,7 +58,7 @@ impl Output {
     pub fn value<T: Serialize>(self, value: &T) -> Result<(), Failure> {
         let text =
             serde_json::to_string(value).map_err(|error| Failure::internal(&error.into()))?;
-        self.line(&text)
+        self.line(&plain_json(&text))
     }
 
     /// Tells a person something on standard error; says nothing to a script that asked for JSON.
@@ -100,7 +100,7 @@ impl Output {
     pub fn failure(self, failure: &Failure) {
         if self.json {
             let text = serde_json::json!({ "error": failure });
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", plain_json(&text.to_string()));
             return;
         }
         self.say(&format!("error: {}", lines(&failure.to_string())));
@@ -108,6 +108,22 @@ impl Output {
             self.say(&format!("hint: {}", lines(hint)));
         }
     }
+}
+
+/// The same JSON with every character by its number that acts on a terminal or hides. Outside of
+/// strings there is none of them.
+fn plain_json(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if hides_or_steers(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                plain.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
 }
 
 /// Text whose lines stay and whose other controls are shown instead of obeyed.
@@ -225,6 +241,19 @@ mod tests {
             text.push_str(&sanitiser.finish());
             assert_eq!(text, expected, "in chunks of {size}");
         }
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_is_the_same_value() {
+        let value =
+            ["\u{9b}31mred", "\u{7f}", "a\u{202e}b", "\u{e0041}", "\u{1b}]0;x\u{7}\n", "größe"];
+        let text = serde_json::to_string(&value).expect("text");
+        assert!(text.chars().any(hides_or_steers), "as it is it would steer one");
+        let plain = plain_json(&text);
+        assert!(!plain.chars().any(hides_or_steers), "{plain}");
+        assert!(plain.contains("\\u009b31mred") && plain.contains("größe"), "{plain}");
+        let read: Vec<String> = serde_json::from_str(&plain).expect("json");
+        assert_eq!(read, value);
     }
 
     #[test]
