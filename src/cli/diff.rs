@@ -57,9 +57,21 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
     if diff.files.is_empty() {
         output.say("no changes");
     } else {
-        output.next(&format!("agentdeck apply {0}, or agentdeck merge {0}", options.name));
+        output.next(&what_next(options, &from, diff.to.short()));
     }
     Ok(())
+}
+
+/// How to take what was shown, and not what is written meanwhile. A diff between two snapshots does
+/// not show all that would be taken.
+fn what_next(options: &Diff, from: &DiffSide, to: &str) -> String {
+    let name = &options.name;
+    match from {
+        DiffSide::Base | DiffSide::Taken => {
+            format!("agentdeck apply {name} --snapshot {to}, or agentdeck merge {name}")
+        }
+        _ => format!("agentdeck diff {name} --to {to} shows all that apply takes of it"),
+    }
 }
 
 /// A diff, and what it says nothing about.

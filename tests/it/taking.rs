@@ -44,7 +44,13 @@ fn files_are_taken_by_their_paths_from_where_the_user_stands() {
     assert!(rest.contains("price") && !rest.contains("open"), "{rest}");
     test.agentdeck(&["apply", "one", "till"]).fails(1, &["nothing new at till"]);
     test.agentdeck(&["apply", "one", "../outside"]).fails(1, &["outside the repository"]);
-    test.agentdeck(&["apply", "one", "price", "--hunk", "1,4"]).ok();
+    test.agentdeck(&["apply", "one", "price", "--hunk", "1,4"]).fails(2, &["--snapshot"]);
+    let seen = test.agentdeck(&["diff", "one", "--json"]).json();
+    let seen = seen["to"].as_str().expect("an id");
+    test.script("one", "sed -i 's/one/ONE/' price");
+    test.agentdeck(&["apply", "one", "price", "--hunk", "1,4", "--snapshot", seen]).ok();
+    assert_eq!(test.git(&["diff", "--numstat", "price"]), "1\t0\tprice\n", "what was seen");
+    test.script("one", "sed -i 's/ONE/one/' price");
     assert_eq!(test.agentdeck(&["diff", "one", "--from", "taken"]).ok(), "");
     for _ in 0..2 {
         test.agentdeck(&["undo"]).ok();

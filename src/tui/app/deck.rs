@@ -92,7 +92,7 @@ impl App {
                     variables,
                     size,
                 };
-                self.send(request, Tag::Created);
+                self.send(request, Tag::Created { presses: self.presses });
             }
             Action::Start => {
                 self.say(format!("starting {name} …"));

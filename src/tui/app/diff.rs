@@ -35,7 +35,7 @@ pub(crate) struct DiffView {
     pub(crate) title: String,
     pub(crate) ticket: u64,
     pub(super) from: DiffSide,
-    to: DiffSide,
+    pub(super) to: DiffSide,
     pub(crate) diff: Option<Diff>,
     /// Indices of the files shown: those that call for caution first.
     pub(crate) order: Vec<usize>,
@@ -56,6 +56,8 @@ pub(crate) struct DiffView {
     pub(super) lines: Option<FileDiff>,
     /// The chosen file is another than was read; what was stays until the answer comes.
     stale: bool,
+    /// It could not be read; it is asked for again when it changes, or when it is needed.
+    unreadable: bool,
     /// Whether it is read although it is large.
     reach: Reach,
     /// The number of the reading under way; an answer to an earlier one is dropped.
@@ -108,6 +110,7 @@ impl DiffView {
             matches: 0,
             lines: None,
             stale: false,
+            unreadable: false,
             reach: Reach::Usual,
             reading: None,
             readings: 0,
@@ -181,14 +184,14 @@ impl DiffView {
     /// Has the chosen file read anew.
     pub(super) fn forget(&mut self) {
         self.lines = None;
-        self.stale = false;
+        (self.stale, self.unreadable) = (false, false);
         self.reading = None;
         self.lay_out();
     }
 
     /// What must be read for what is on the screen, once.
     pub(super) fn wanted(&mut self) -> Option<(Request, u64)> {
-        if (self.lines.is_some() && !self.stale) || self.reading.is_some() {
+        if self.is_read() || self.unreadable || self.reading.is_some() {
             return None;
         }
         let file = self.chosen()?;
@@ -218,7 +221,15 @@ impl DiffView {
         self.pens.iter_mut().for_each(Pen::lift);
         self.next = 0;
         self.rows = match (&self.lines, self.chosen()) {
+            (Some(FileDiff { content: DiffContent::TooLarge { .. }, .. }), _)
+                if self.reach == Reach::Whole =>
+            {
+                vec![DiffRow::Note("too many lines to compare".to_owned())]
+            }
             (Some(lines), _) => rows(lines, self.paired, &self.folded),
+            (None, Some(_)) if self.unreadable => {
+                vec![DiffRow::Note("could not be read".to_owned())]
+            }
             (None, Some(_)) if self.reach == Reach::Whole => {
                 vec![DiffRow::Note("reading …".to_owned())]
             }
@@ -329,6 +340,11 @@ impl DiffView {
         self.place.show(page, self.rows.len());
     }
 
+    /// Whether a mark on the chosen file is of what is on the screen. One is taken off any time.
+    fn may_review(&self) -> bool {
+        self.is_read() || self.chosen().is_none_or(|file| file.review == Review::Reviewed)
+    }
+
     /// Marks the chosen file as reviewed as it is shown, or takes the mark back; goes on to the
     /// next one that is not.
     fn review(&mut self) -> Option<Request> {
@@ -381,6 +397,7 @@ impl App {
         let size = self.size;
         let Some(View::Diff(view)) = self.views.last_mut() else { return };
         match action {
+            Action::Review if !view.may_review() => self.say_unread(),
             Action::Review => {
                 if let Some(request) = view.review() {
                     view.refresh.outdate();

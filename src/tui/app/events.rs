@@ -86,7 +86,7 @@ impl App {
         self.environments.push(added);
         self.environments.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         // A deck is told of its environments in any order; keys are for the one that stays chosen.
-        if self.selected.is_none() || !self.touched {
+        if self.selected.is_none() || self.presses == 0 {
             self.select(0);
         }
     }
@@ -139,6 +139,12 @@ impl App {
         }
         if was_selected {
             self.select(index);
+            self.selection_moved();
+        }
+        if self.overlay.is_none()
+            && matches!(self.views.last(), Some(View::Map(view)) if view.is_at(id))
+        {
+            self.drop_keys();
         }
         self.zoomed &= !was_selected;
         self.dirty = true;

@@ -315,7 +315,7 @@ impl App {
             variables,
             size: self.session_size(),
         };
-        self.send(request, Tag::Created);
+        self.send(request, Tag::Created { presses: self.presses });
     }
 
     fn name_chosen(&mut self) {

@@ -1,7 +1,7 @@
 //! From what is typed to what is done: first the session whose keyboard is held, then what lies
 //! over the view, then the table of actions.
 
-use crate::model::input::{Input, Key, KeyCode, Modifiers};
+use crate::model::input::{Input, Key, KeyCode, Modifiers, MouseKind};
 
 use super::super::action::{Action, Scope};
 use super::super::keymap;
@@ -18,6 +18,7 @@ impl App {
         match input {
             Input::Mouse(mouse) => self.take_mouse(mouse),
             Input::Focus(focused) => self.take_focus(focused),
+            _ if self.overlay.is_some() && self.now < self.deaf_until => {}
             input if self.overlay.is_some() => self.take_overlay_input(&input),
             Input::Key(key) if self.keyboard.is_some() => self.take_held_key(key),
             Input::Key(key) => self.take_key(key),
@@ -160,5 +161,14 @@ impl super::InspectView {
     fn act(&mut self, action: Action, size: crate::model::screen::Size) {
         let page = usize::from(size.rows.saturating_sub(4)).max(1);
         self.top = super::scrolled(self.top, action, page, usize::MAX / 2);
+    }
+}
+
+/// Whether a person did something, and not only the window or the mouse above it.
+pub(super) fn is_press(input: &Input) -> bool {
+    match input {
+        Input::Key(_) | Input::Paste(_) => true,
+        Input::Mouse(mouse) => mouse.kind == MouseKind::Press,
+        Input::Focus(_) => false,
     }
 }

@@ -51,6 +51,7 @@ impl App {
             );
         }
         self.overlay = Some(Overlay::Lacking(Lacking { name, left_out, act: false, request }));
+        self.drop_keys();
     }
 }
 

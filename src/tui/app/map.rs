@@ -1,5 +1,7 @@
 //! The state of the map: every environment as a line that leaves its base.
 
+use crate::model::environment::Environment;
+use crate::model::id::EnvironmentId;
 use crate::model::screen::Size;
 
 use super::super::action::Action;
@@ -9,13 +11,32 @@ use super::{App, Place, View};
 pub(crate) struct MapView {
     pub(crate) ticket: u64,
     pub(crate) place: Place,
+    /// What the row is of: it stays chosen however the others come and go.
+    chosen: Option<EnvironmentId>,
+}
+
+impl MapView {
+    pub(super) fn is_at(&self, id: &EnvironmentId) -> bool {
+        self.chosen.as_ref() == Some(id)
+    }
+
+    /// Brings the chosen environment into sight, or what stands where it was.
+    pub(super) fn show(&mut self, environments: &[Environment], size: Size) {
+        let is_chosen = |found: &Environment| Some(&found.id) == self.chosen.as_ref();
+        if let Some(row) = environments.iter().position(is_chosen) {
+            self.place.row = row;
+        }
+        self.place.show(map_page(size), environments.len());
+        self.chosen = environments.get(self.place.row).map(|found| found.id.clone());
+    }
 }
 
 impl App {
     pub(super) fn open_map(&mut self) {
         let ticket = self.ticket();
         let place = Place { row: self.selected_index(), top: 0 };
-        self.views.push(View::Map(MapView { ticket, place }));
+        let chosen = self.selected.clone();
+        self.views.push(View::Map(MapView { ticket, place, chosen }));
     }
 
     pub(super) fn act_on_map(&mut self, action: Action) {
@@ -36,7 +57,10 @@ impl App {
                 self.select(row);
                 self.compare();
             }
-            action => view.place.act(action, map_page(size), count),
+            action => {
+                view.place.act(action, map_page(size), count);
+                view.chosen = self.environments.get(view.place.row).map(|found| found.id.clone());
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod lacking;
 mod map;
 mod merge_form;
+mod message;
 mod mouse;
 mod overlay;
 mod place;
@@ -56,6 +57,7 @@ pub(crate) use history::{HistoryView, Moment};
 pub(crate) use lacking::Lacking;
 pub(crate) use map::{MapView, map_page};
 pub(crate) use merge_form::MergeForm;
+pub(crate) use message::Message;
 pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
 pub(crate) use place::Place;
 pub(crate) use search::Search;
@@ -64,9 +66,6 @@ use sessions::WantedSize;
 
 /// How long a word of success stays, in milliseconds.
 const NOTICE_STAYS: u64 = 8_000;
-/// Failures stay until they are dismissed, and a dismissing key counts only after this long, in
-/// milliseconds: a key meant for something else must not take away what was not yet read.
-const FAILURE_STAYS: u64 = 1_500;
 /// Between two goes at the colours of a view, in milliseconds: keys come first.
 const PAINT_PAUSE: u64 = 4;
 
@@ -97,7 +96,10 @@ pub(crate) enum Tag {
     /// Its success is said in these words.
     Say(String),
     Repository,
-    Created,
+    /// With the presses there had been when it was asked for.
+    Created {
+        presses: u64,
+    },
     Shell(EnvironmentId),
     Watch(PaneKey),
     Keyboard(PaneKey),
@@ -164,16 +166,6 @@ pub(crate) struct InspectView {
     pub(crate) top: usize,
 }
 
-/// A line for the user above the footer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) text: String,
-    pub(crate) hint: Option<String>,
-    pub(crate) paths: Vec<String>,
-    pub(crate) failed: bool,
-    pub(crate) at: Timestamp,
-}
-
 /// What does not change while the client runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -205,8 +197,8 @@ pub(crate) struct App {
     /// In the order they were made.
     pub(crate) environments: Vec<Environment>,
     pub(crate) selected: Option<EnvironmentId>,
-    /// The user did something: the selection no longer follows what is shown first.
-    touched: bool,
+    /// What the user did; after the first the selection no longer follows what is shown first.
+    presses: u64,
     /// The session shown of an environment, where it is not the agent's.
     shown: HashMap<EnvironmentId, SessionId>,
     /// In the order they were marked, which is the order of columns in a comparison.
@@ -223,7 +215,7 @@ pub(crate) struct App {
     announced: Option<EnvironmentId>,
     /// A shell that was opened here and is not listed yet; its keyboard is taken when it is.
     opened: Option<PaneKey>,
-    /// Until then keys are dropped: they were meant for a session that ended under them.
+    /// Until then keys are dropped: they were meant for what was there before.
     deaf_until: Timestamp,
     /// Set while there is no server.
     pub(crate) gone: Option<gone::Gone>,
@@ -264,7 +256,7 @@ impl App {
             repository: None,
             environments: Vec::new(),
             selected: None,
-            touched: false,
+            presses: 0,
             shown: HashMap::new(),
             marked: Vec::new(),
             attention: BTreeSet::new(),
@@ -309,7 +301,7 @@ impl App {
         self.now = now;
         match happening {
             Happening::Input(input) => {
-                self.touched = true;
+                self.presses += u64::from(keys::is_press(&input));
                 self.take_input(input);
             }
             Happening::Resized(size) => {
@@ -360,7 +352,7 @@ impl App {
             Some(View::Diff(view)) => view.paint(&mut self.painter, self.size),
             Some(View::History(view)) => view.paint(&mut self.painter, self.size),
             Some(View::Map(view)) => {
-                view.place.show(map_page(self.size), self.environments.len());
+                view.show(&self.environments, self.size);
                 true
             }
             _ => true,
@@ -442,42 +434,6 @@ impl App {
         if let Some(path) = self.settings.repository.clone() {
             self.send(Request::ReadRepository { path }, Tag::Repository);
         }
-    }
-
-    /// Says that something went well, or goes on.
-    fn say(&mut self, text: impl Into<String>) {
-        let text = text.into();
-        let message = Message { text, hint: None, paths: Vec::new(), failed: false, at: self.now };
-        self.message = Some(message);
-        self.dirty = true;
-    }
-
-    fn say_with_hint(&mut self, text: impl Into<String>, hint: impl Into<String>) {
-        self.say(text);
-        if let Some(message) = &mut self.message {
-            message.hint = Some(hint.into());
-        }
-    }
-
-    /// Shows a failure until it is dismissed.
-    fn fail(&mut self, failure: &Failure) {
-        let foreign = super::widget::foreign;
-        self.message = Some(Message {
-            text: foreign(&failure.message),
-            hint: failure.hint.as_deref().map(foreign),
-            paths: failure.paths.iter().map(ToString::to_string).collect(),
-            failed: true,
-            at: self.now,
-        });
-        self.dirty = true;
-    }
-
-    /// Takes a message away, unless it is a failure that cannot have been read yet.
-    fn dismiss(&mut self) -> bool {
-        let young = |message: &Message| message.failed && self.now.0 < message.at.0 + FAILURE_STAYS;
-        let dismissed = self.message.take_if(|message| !young(message)).is_some();
-        self.dirty |= dismissed;
-        dismissed
     }
 }
 

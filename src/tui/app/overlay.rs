@@ -185,7 +185,7 @@ impl App {
         match form.spec(&self.settings, size) {
             Ok(spec) => Outcome::Send(
                 Request::CreateEnvironment { spec },
-                Tag::Created,
+                Tag::Created { presses: self.presses },
                 "making the environment …".to_owned(),
             ),
             Err(failure) => {

@@ -7,7 +7,7 @@ use crate::model::snapshot::Skipped;
 use crate::proto::{DiffSide, Reply, Request, Target};
 
 use super::lacking::first_of;
-use super::{App, MergeForm, Message, Overlay, Tag, View};
+use super::{App, Message, Tag, View};
 use crate::tui::panes::PaneKey;
 
 impl App {
@@ -24,17 +24,17 @@ impl App {
                 self.dirty |= self.repository.as_ref() != Some(&state);
                 self.repository = Some(state);
             }
-            (Tag::Created, Reply::Environment(environment)) => {
-                self.selected = Some(environment.id.clone());
-                self.touched = true;
+            (Tag::Created { presses }, Reply::Environment(environment)) => {
+                // Who pressed a key since is at something else.
+                if presses == self.presses {
+                    self.selected = Some(environment.id.clone());
+                    self.selection_moved();
+                }
                 self.announced = Some(environment.id.clone());
                 self.take_event(crate::proto::Event::EnvironmentChanged(environment));
             }
-            (Tag::Shell(id), Reply::SessionStarted { session, .. }) => {
-                self.shown.insert(id.clone(), session);
-                self.opened = Some(PaneKey { environment: id, session });
-                self.enter_opened();
-                self.dirty = true;
+            (Tag::Shell(environment), Reply::SessionStarted { session, .. }) => {
+                self.shell_started(PaneKey { environment, session });
             }
             (Tag::Scrollback(pane), Reply::Scrollback { start, rows }) => {
                 if let Some(shown) = self.panes.get_mut(&pane) {
@@ -43,10 +43,7 @@ impl App {
                 }
             }
             (Tag::MergeDraft(environment), Reply::MergeDraft(draft)) => {
-                self.message = None;
-                let name = self.name(&environment);
-                self.overlay = Some(Overlay::Merge(MergeForm::new(environment, name, *draft)));
-                self.dirty = true;
+                self.merge_drafted(environment, *draft);
             }
             (Tag::Resolve(environment), Reply::Resolution(resolution)) => {
                 self.resolved(environment, &resolution);
@@ -141,7 +138,12 @@ impl App {
             // What is shown stays; the next change asks again.
             Tag::Refresh(ticket) => return self.refreshed(ticket),
             Tag::Keyboard(pane) => self.lose_keyboard(&pane),
-            Tag::View(ticket) => self.views.retain(|view| view.ticket() != ticket),
+            Tag::View(ticket) => self.close_unread(ticket),
+            Tag::FileDiff { ticket, reading } => {
+                if let Some(View::Diff(view)) = self.view(ticket) {
+                    view.reading_failed(reading);
+                }
+            }
             Tag::Timeline(ticket) => self.fill_timeline(ticket, None),
             _ => {}
         }
@@ -152,6 +154,15 @@ impl App {
             return self.fail(&failure);
         }
         self.fail(failure);
+    }
+
+    /// What a view was to show cannot be had. Keys on their way are not for what lies below it.
+    fn close_unread(&mut self, ticket: u64) {
+        let top = self.views.last().map(View::ticket);
+        self.views.retain(|view| view.ticket() != ticket);
+        if top == Some(ticket) && self.overlay.is_none() {
+            self.drop_keys();
+        }
     }
 
     fn view(&mut self, ticket: u64) -> Option<&mut View> {

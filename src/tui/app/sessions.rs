@@ -14,7 +14,8 @@ use super::{App, Tag};
 /// program repaint, and a window being dragged wants many.
 const SIZE_SETTLES: u64 = 80;
 
-/// How long keys are dropped after a keyboard was lost, in milliseconds: about two keystrokes.
+/// How long keys are dropped when what they go to changed by itself, in milliseconds: about two
+/// keystrokes.
 const DEAF: u64 = 400;
 
 /// The size the focused session should get.
@@ -162,10 +163,39 @@ impl App {
             return;
         }
         let opened = self.opened.take();
-        let here = self.views.is_empty() && self.overlay.is_none() && self.keyboard.is_none();
-        if here && self.selected_pane() == opened {
+        if self.is_on_deck() && self.selected_pane() == opened {
             self.take_keyboard();
         }
+    }
+
+    /// A shell was opened. It is shown, unless the user types into another session of its box.
+    pub(super) fn shell_started(&mut self, pane: PaneKey) {
+        self.dirty = true;
+        let held = self.keyboard.as_ref().is_some_and(|held| held.environment == pane.environment);
+        if held {
+            return self.say_with_hint("the shell is open", "Tab shows it, on the deck");
+        }
+        self.shown.insert(pane.environment.clone(), pane.session);
+        self.opened = Some(pane);
+        self.enter_opened();
+    }
+
+    /// Whether keys go to the deck.
+    pub(super) fn is_on_deck(&self) -> bool {
+        self.views.is_empty() && self.overlay.is_none() && self.keyboard.is_none()
+    }
+
+    /// Drops keys for a moment: those on their way are not for what is there now.
+    pub(super) fn drop_keys(&mut self) {
+        self.deaf_until = Timestamp(self.now.0 + DEAF);
+    }
+
+    /// Another environment is chosen on the deck than the user chose.
+    pub(super) fn selection_moved(&mut self) {
+        if self.is_on_deck() {
+            self.drop_keys();
+        }
+        self.dirty = true;
     }
 
     /// Gives the keyboard back, if it is held.
@@ -179,7 +209,7 @@ impl App {
     /// The session whose keyboard is held is gone. Keys already on their way are not for the deck.
     pub(super) fn lose_keyboard(&mut self, pane: &PaneKey) {
         if self.keyboard.take_if(|held| held == pane).is_some() {
-            self.deaf_until = Timestamp(self.now.0 + DEAF);
+            self.drop_keys();
             self.dirty = true;
         }
     }

@@ -2,13 +2,25 @@
 
 use super::super::action::Action;
 use super::compare::Refresh;
-use super::{App, DiffView, Tag, View};
-use crate::model::decision::{Decision, MergeStyle, Portion};
+use super::{App, DiffView, MergeForm, Overlay, Tag, View};
+use crate::model::decision::{Decision, MergeDraft, MergeStyle, Portion};
 use crate::model::diff::{Detail, DiffContent, Whitespace};
 use crate::model::id::EnvironmentId;
 use crate::proto::{DiffSide, Request, Resolution, Target};
 
 impl DiffView {
+    /// What is missing on the screen of what would be taken, which begins at the base or at what was
+    /// taken already, and the key that shows it.
+    fn hides_of_what_is_taken(&self) -> Option<(&'static str, &'static str)> {
+        match self.from {
+            _ if self.since_reviewed => {
+                Some(("only what is new since your review is shown", "t shows all that is taken"))
+            }
+            DiffSide::Base | DiffSide::Taken => None,
+            _ => Some(("this is one snapshot's change alone", "T shows all that is taken with it")),
+        }
+    }
+
     /// What would be taken of the chosen file: the hunk the reader is in, or all of it.
     fn portion(&self, action: Action) -> Option<Portion> {
         // What is on the screen is not what would be taken.
@@ -27,9 +39,13 @@ impl DiffView {
 
     /// Compares with what was taken, or with the base again.
     fn toggle_since_taken(&mut self, name: &str) {
+        let at = match &self.to {
+            DiffSide::Snapshot(id) => format!("{name} at {}", id.short()),
+            _ => name.to_owned(),
+        };
         (self.from, self.title) = match self.from {
-            DiffSide::Taken => (DiffSide::Base, format!("{name} since its base")),
-            _ => (DiffSide::Taken, format!("{name} since you took of it")),
+            DiffSide::Taken => (DiffSide::Base, format!("{at} since its base")),
+            _ => (DiffSide::Taken, format!("{at} since you took of it")),
         };
         self.diff = None;
         self.forget();
@@ -53,9 +69,12 @@ impl App {
     /// Takes the hunk the reader is in, or the file, from the snapshot that is on the screen.
     pub(super) fn take_of_diff(&mut self, action: Action) {
         let Some(View::Diff(view)) = self.views.last() else { return };
+        if let Some((text, hint)) = view.hides_of_what_is_taken() {
+            return self.say_with_hint(text, hint);
+        }
         let snapshot = view.diff.as_ref().map(|diff| diff.to.clone());
         let Some(portion) = view.portion(action) else {
-            return self.say("it is still being read");
+            return self.say_unread();
         };
         let hunk = matches!(portion, Portion::Hunk { .. });
         if hunk && view.whitespace == Whitespace::Ignored {
@@ -78,6 +97,30 @@ impl App {
         (view.ticket, view.refresh) = (ticket, Refresh::Idle);
         let request = view.request();
         self.send(request, Tag::View(ticket));
+    }
+
+    /// What is asked for is not on the screen as it is now.
+    pub(super) fn say_unread(&mut self) {
+        let Some(View::Diff(view)) = self.views.last_mut() else { return };
+        if view.read_after_failure() {
+            self.say("it could not be read; it is asked for again");
+        } else {
+            self.say("it is still being read");
+        }
+    }
+
+    /// A message was drafted. Its form opens where it was asked for, and takes keys only after those
+    /// that are on their way: one of them is enough to merge.
+    pub(super) fn merge_drafted(&mut self, environment: EnvironmentId, draft: MergeDraft) {
+        let name = self.name(&environment);
+        if !self.is_on_deck() || self.selected.as_ref() != Some(&environment) {
+            let text = format!("the merge of {name} is drafted, and not made");
+            return self.say_with_hint(text, format!("m on {name} shows it"));
+        }
+        self.message = None;
+        self.overlay = Some(Overlay::Merge(MergeForm::new(environment, name, draft)));
+        self.drop_keys();
+        self.dirty = true;
     }
 
     /// The user's branch was merged in a box: where it conflicts, a shell opens there.

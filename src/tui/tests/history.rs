@@ -24,6 +24,9 @@ fn settle(app: &mut App, mut effects: Vec<Effect>) -> Vec<Request> {
                 Reply::Moment(kept.then(|| Box::new(sample::moment())))
             }
             Request::ReadHistory { .. } => Reply::History(sample::history()),
+            Request::ReadFileDiff { .. } => {
+                Reply::FileDiff(Box::new(sample::diff().files.remove(0)))
+            }
             _ => Reply::Done,
         };
         asked.push(request);
@@ -445,6 +448,36 @@ fn a_snapshot_is_restored_forked_and_named() {
     assert!(name.as_deref().is_some_and(|name| name.ends_with("green")), "{name:?}");
     let effects = type_keys(&mut app, "u");
     assert!(matches!(&requests(effects)[..], [Request::Undo { .. }]));
+}
+
+#[test]
+fn of_one_snapshots_change_nothing_is_taken_before_all_that_would_be_is_shown() {
+    let mut app = opened(SMALL);
+    press(&mut app, "h");
+    let id = chosen(&app).id.clone();
+    let effects = app.happen(key(KeyCode::Enter), app.now);
+    settle(&mut app, effects);
+    for take in ["a", "A"] {
+        assert_eq!(press(&mut app, take), [], "{take} in what one snapshot changed");
+        let seen = picture(&app);
+        assert!(seen.contains("this is one snapshot's change alone"), "{seen}");
+        assert!(seen.contains("T shows all that is taken with it"), "{seen}");
+    }
+    let asked = press(&mut app, "T");
+    let all = |request: &Request| {
+        let to = DiffSide::Snapshot(id.clone());
+        matches!(request, Request::ReadDiff { from: DiffSide::Taken, to: end, .. } if *end == to)
+    };
+    assert!(asked.iter().any(all), "{asked:?}");
+    assert!(picture(&app).contains("brave-otter at 0c0c0c0c since you took"), "{}", picture(&app));
+    let asked = press(&mut app, "A");
+    assert!(matches!(asked[..], [Request::Apply { snapshot: Some(_), .. }]), "{asked:?}");
+    // What is shown since the base is all that would be taken.
+    let mut app = opened(MIDDLE);
+    press(&mut app, "hb");
+    let effects = app.happen(key(KeyCode::Enter), app.now);
+    settle(&mut app, effects);
+    assert!(matches!(press(&mut app, "A")[..], [Request::Apply { .. }]));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod history;
 mod hostile;
 mod inspect;
 mod live;
+mod meanwhile;
 mod new;
 mod review;
 mod sample;
@@ -36,6 +37,9 @@ const LARGE: Size = Size { columns: 200, rows: 60 };
 
 /// Seconds pass by being added to this.
 const NOW: Timestamp = Timestamp(1_000_000_000);
+/// Keys that were on their way at one of these have arrived at the next.
+const BEFORE: Timestamp = Timestamp(NOW.0 - 1000);
+const LATER: Timestamp = Timestamp(NOW.0 + 1000);
 
 fn buffer(app: &App) -> Buffer {
     let area = Rect::new(0, 0, app.size.columns, app.size.rows);

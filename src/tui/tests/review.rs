@@ -8,6 +8,7 @@ use super::{
 };
 use crate::model::caution::Caution;
 use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, FileSide, Review, ReviewMark};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::proto::{Reply, Target};
 
@@ -82,6 +83,7 @@ fn a_review_is_of_the_content_that_was_shown_and_goes_on_to_the_next() {
     let mut app = opened();
     give_outline(&mut app, outline());
     let file = view(&app).chosen().expect("a file").clone();
+    give_file(&mut app, 1, sample::diff().files.remove(0));
     let asked = requests(type_keys(&mut app, "r"));
     let content = Some(FileSide { mode: 0o100_644, blob: sample::commit(1) });
     let mark = ReviewMark { path: file.path.clone(), content, reviewed: true };
@@ -108,6 +110,53 @@ fn since_the_review_a_file_is_read_from_what_was_reviewed() {
     assert!(asked.iter().any(|request| {
         matches!(request, Request::ReadFileDiff { old, .. } if *old == Some(since.clone()))
     }));
+    // All that would be taken begins before that.
+    give_file(&mut app, 2, sample::diff().files.remove(0));
+    for take in ["a", "A"] {
+        assert_eq!(requests(type_keys(&mut app, take)), []);
+        assert!(picture(&app).contains("t shows all that is taken"), "{}", picture(&app));
+    }
+    type_keys(&mut app, "t");
+    give_file(&mut app, 3, sample::diff().files.remove(0));
+    assert!(matches!(requests(type_keys(&mut app, "A"))[..], [Request::Apply { .. }]));
+}
+
+/// Marks that are asked for by `r`.
+fn marks(app: &mut App) -> usize {
+    let asked = requests(type_keys(app, "r"));
+    asked.iter().filter(|request| matches!(request, Request::MarkReviewed { .. })).count()
+}
+
+#[test]
+fn what_is_not_on_the_screen_is_not_marked_as_reviewed() {
+    let mut app = opened();
+    give_outline(&mut app, outline());
+    assert_eq!(marks(&mut app), 0, "before its lines are there");
+    give_file(&mut app, 1, sample::diff().files.remove(0));
+    // The agent went on: the lines on the screen are those from before.
+    let mut newer = outline();
+    newer.files[0].new_blob = Some(sample::commit(50));
+    let ticket = view(&app).ticket;
+    app.happen(Happening::Reply(Tag::Refresh(ticket), Ok(Reply::Diff(newer))), NOW);
+    assert_eq!(marks(&mut app), 0, "while newer lines are read");
+    assert!(picture(&app).contains("it is still being read"), "{}", picture(&app));
+    give_file(&mut app, 2, sample::diff().files.remove(0));
+    assert_eq!(marks(&mut app), 1);
+}
+
+#[test]
+fn lines_that_could_not_be_read_are_asked_for_again_when_they_are_needed() {
+    let mut app = opened();
+    give_outline(&mut app, outline());
+    let failure = Failure::new(FailureKind::Unavailable, "the disk is slow");
+    let tag = Tag::FileDiff { ticket: view(&app).ticket, reading: 1 };
+    let asked = requests(app.happen(Happening::Reply(tag, Err(failure)), NOW));
+    assert_eq!(asked, [], "not again and again");
+    assert!(picture(&app).contains("could not be read"), "{}", picture(&app));
+    let asked = requests(type_keys(&mut app, "r"));
+    assert!(matches!(asked[..], [Request::ReadFileDiff { .. }]), "{asked:?}");
+    give_file(&mut app, 2, sample::diff().files.remove(0));
+    assert_eq!(marks(&mut app), 1);
 }
 
 #[test]

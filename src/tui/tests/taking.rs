@@ -3,8 +3,8 @@
 use super::super::app::{App, DiffView, Effect, Happening, Tag, View};
 use super::sample;
 use super::{
-    Input, Key, KeyCode, LARGE, MIDDLE, Modifiers, NOW, Request, SMALL, Size, TINY, key, picture,
-    requests, type_keys,
+    BEFORE, Input, Key, KeyCode, LARGE, LATER, MIDDLE, Modifiers, NOW, Request, SMALL, Size, TINY,
+    key, picture, requests, type_keys,
 };
 use crate::model::decision::{Decision, DecisionKind, Hook, MergeDraft, MergeStyle, Portion};
 use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, Taken};
@@ -167,7 +167,8 @@ fn merging(size: Size) -> App {
         left_out: Vec::new(),
     };
     let reply = Ok(Reply::MergeDraft(Box::new(draft)));
-    app.happen(Happening::Reply(Tag::MergeDraft(sample::id(1)), reply), NOW);
+    app.happen(Happening::Reply(Tag::MergeDraft(sample::id(1)), reply), BEFORE);
+    app.happen(Happening::Tick, NOW);
     app
 }
 
@@ -297,7 +298,8 @@ fn lacking(size: Size, paths: &[&str]) -> App {
     let [Effect::Send(request, tag)] = asked.as_slice() else { panic!("{asked:?}") };
     assert!(matches!(request, Request::Apply { known: Some(known), .. } if known.is_empty()));
     let reply = Ok(Reply::LeftOut(left_out(paths)));
-    assert!(app.happen(Happening::Reply(tag.clone(), reply), NOW).is_empty());
+    assert!(app.happen(Happening::Reply(tag.clone(), reply), BEFORE).is_empty());
+    app.happen(Happening::Tick, NOW);
     app
 }
 
@@ -325,6 +327,8 @@ fn what_a_take_would_lack_is_named_before_anything_is_taken() {
         let all = ["large.bin", "data/dump", "pipe"];
         let reply = Ok(Reply::LeftOut(left_out(&all)));
         app.happen(Happening::Reply(tag, reply), NOW);
+        assert_eq!(requests(type_keys(&mut app, "y")), [], "it was on its way");
+        app.happen(Happening::Tick, LATER);
         assert!(picture(&app).contains("without 3 files"));
         assert_eq!(requests(type_keys(&mut app, "y")), [apply(&all)]);
     }
@@ -356,9 +360,10 @@ fn a_merge_says_what_it_lacks_before_it_is_made_and_says_so_back() {
         };
         let reply = Ok(Reply::MergeDraft(Box::new(draft)));
         app.happen(Happening::Reply(Tag::MergeDraft(sample::id(1)), reply), NOW);
+        app.happen(Happening::Tick, LATER);
         let seen = picture(&app);
         assert!(seen.contains("! lacks large.bin (larger than 10 MB) and 1 more"), "{seen}");
-        let asked = requests(app.happen(key(KeyCode::Enter), NOW));
+        let asked = requests(app.happen(key(KeyCode::Enter), LATER));
         let [Request::Merge { known, .. }] = asked.as_slice() else { panic!("{asked:?}") };
         assert_eq!(known.as_deref(), Some(left_out(&["large.bin", "data/dump"]).as_slice()));
     }

@@ -407,7 +407,7 @@ fn what_a_new_environment_leaves_out_is_said() {
     let mut made = sample::environment(9, "new-newt", "shell");
     made.notes = vec!["3 uncommitted files are not in it".to_owned()];
     let reply = Reply::Environment(Box::new(made));
-    app.happen(Happening::Reply(Tag::Created, Ok(reply)), NOW);
+    app.happen(Happening::Reply(Tag::Created { presses: 0 }, Ok(reply)), NOW);
     assert!(picture(&app).contains("made new-newt: 3 uncommitted files are not in it"));
 }
 

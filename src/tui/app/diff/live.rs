@@ -13,6 +13,26 @@ impl DiffView {
         self.stale
     }
 
+    /// Whether the chosen file is on the screen as it is in the snapshot.
+    pub(super) fn is_read(&self) -> bool {
+        self.lines.is_some() && !self.stale
+    }
+
+    /// A file's lines could not be had. What was read of it stays, and is known to be older.
+    pub(in super::super) fn reading_failed(&mut self, reading: u64) {
+        if self.reading.take_if(|asked| *asked == reading).is_some() {
+            self.unreadable = true;
+            if self.lines.is_none() {
+                self.lay_out();
+            }
+        }
+    }
+
+    /// Has what could not be read asked for again; `false` when it is being read.
+    pub(in super::super) fn read_after_failure(&mut self) -> bool {
+        std::mem::take(&mut self.unreadable)
+    }
+
     /// Whether it shows the workspace as it goes on, and not two snapshots.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.to, DiffSide::Newest | DiffSide::Head)
@@ -26,7 +46,7 @@ impl DiffView {
 
     /// Has the chosen file read anew, while what was read of it stays on the screen.
     pub(in super::super) fn read_again(&mut self) {
-        self.stale = true;
+        (self.stale, self.unreadable) = (true, false);
         self.reading = None;
     }
 
