@@ -59,7 +59,8 @@ pub(crate) struct Pen {
 impl Pen {
     /// The row to read from so that `row` comes out right.
     pub(crate) fn begin(&mut self, row: usize) -> usize {
-        let near = self.state.is_some() && (self.next..=self.next + RUN_UP).contains(&row);
+        // Also where it was lifted: a go that ended there must not begin above it again.
+        let near = (self.next..=self.next + RUN_UP).contains(&row);
         if !near {
             self.state = None;
             self.next = row.saturating_sub(RUN_UP);
@@ -185,6 +186,21 @@ mod tests {
             painted.tones.into_iter().map(|(range, tone)| (line[range].to_owned(), tone)).collect()
         };
         lines.iter().enumerate().map(&mut read).collect()
+    }
+
+    #[test]
+    fn a_go_that_ended_where_the_pen_was_lifted_goes_on_there() {
+        let mut painter = Painter::default();
+        let mut pen = Pen::default();
+        let row = 3 * RUN_UP;
+        assert_eq!(pen.begin(row), row - RUN_UP);
+        painter.line(&mut pen, row, b"a.rs", "fn a() {}").expect("in time");
+        pen.lift();
+        painter.until = Some(Instant::now());
+        assert_eq!(painter.line(&mut pen, row + 1, b"a.rs", "fn b() {}"), None, "too late");
+        assert_eq!(pen.begin(row + 1), row + 1);
+        assert_eq!(pen.begin(row + 5 * RUN_UP), row + 4 * RUN_UP, "far below");
+        assert_eq!(pen.begin(0), 0, "above");
     }
 
     #[test]
