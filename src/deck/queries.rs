@@ -144,7 +144,7 @@ async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<C
                     Some(taken) => Ok(taken),
                     None => {
                         let environment = &record.environment;
-                        repo::onto::base(store, &environment.id, environment.onto.as_ref())
+                        repo::onto::origin(store, &environment.id, environment.onto.as_ref())
                     }
                 }
             })
@@ -188,6 +188,14 @@ async fn newest(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failu
     .await
 }
 
+/// What an environment was made from, as its files were checked out.
+async fn origin(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
+    with_store(shared, record.clone(), |store, record| {
+        repo::history::origin(store, &record.environment.id)
+    })
+    .await
+}
+
 /// The attempts a client means, their base, and the record whose repository they share.
 async fn attempts(
     shared: &Arc<Shared>,
@@ -210,6 +218,7 @@ async fn attempts(
             return Err(Failure::new(FailureKind::Invalid, message));
         }
     }
+    let base = origin(shared, &first).await?;
     let mut attempts = Vec::new();
     let mut notes = Vec::new();
     for record in &records {
@@ -217,6 +226,9 @@ async fn attempts(
         if environment.base != first.environment.base {
             let name = &environment.name;
             notes.push(format!("{name} started from another commit, which counts as its change"));
+        } else if origin(shared, record).await? != base {
+            let name = &environment.name;
+            notes.push(format!("{name} was checked out by other rules, which count as its change"));
         }
         attempts.push(Attempt {
             environment: environment.id.clone(),
@@ -227,10 +239,6 @@ async fn attempts(
             },
         });
     }
-    let base = with_store(shared, first.clone(), |store, record| {
-        repo::history::base(store, &record.environment.id)
-    });
-    let base = base.await?;
     Ok((first, base, attempts, notes))
 }
 

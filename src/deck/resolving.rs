@@ -135,7 +135,7 @@ pub(super) async fn base(
         let Some(Onto { commit, .. }) = onto::read(store, &record.environment.id)? else {
             return Ok(None);
         };
-        let stands = !onto::lacks(store, (&record.environment.base, &commit), &head)?;
+        let stands = !onto::lacks(store, &record.environment.id, &commit, &head)?;
         Ok(Some((commit, stands)))
     })
     .await?;

@@ -70,7 +70,7 @@ impl Commits {
         let id = &environment.id;
         let stands = |commit: &CommitId| {
             let head = history::head(store, id)?;
-            onto::lacks(store, (&environment.base, commit), &head).map(|lacks| !lacks)
+            onto::lacks(store, id, commit, &head).map(|lacks| !lacks)
         };
         // What cannot be read is stood on by nobody.
         let onto = self.onto.as_ref().filter(|(commit, _)| stands(commit).unwrap_or(false));
@@ -99,10 +99,11 @@ pub(super) async fn count(shared: &Arc<Shared>, record: &Record) -> Option<Commi
     Some(Commits { since_base: counts.next()?, onto: brought.zip(counts.next()) })
 }
 
-/// What an environment's work is compared with: its base, or what was merged in its box since.
+/// What an environment's work is compared with: its base, or what was merged in its box since, as
+/// their files are checked out.
 pub(super) async fn base(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
     let base = |store: &Store, record: &Record| {
-        onto::base(store, &record.environment.id, record.environment.onto.as_ref())
+        onto::origin(store, &record.environment.id, record.environment.onto.as_ref())
     };
     with_store(shared, record.clone(), base).await
 }

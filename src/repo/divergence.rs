@@ -11,7 +11,7 @@ use crate::model::snapshot::ChangeCount;
 use super::diff::Counts;
 use super::store::Store;
 use super::user::UserRepository;
-use super::{history, object, snapshot};
+use super::{history, object, origin, snapshot};
 
 /// Lines and files that the newest snapshot changes in what it stands on.
 pub fn since(
@@ -21,7 +21,7 @@ pub fn since(
     counts: &Counts,
 ) -> Result<ChangeCount, Failure> {
     let repository = store.reader();
-    let base = object::tree_of(&repository, base)?;
+    let (_, base) = origin::under(store, &repository, environment, base)?;
     let head = object::tree_of(&repository, &history::head(store, environment)?)?;
     snapshot::count(&repository, base, head, counts)
 }

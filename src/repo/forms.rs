@@ -1,23 +1,22 @@
-//! A file as git stores it and as it stands in the user's working tree.
+//! What the attributes of one of the user's own commits say of a path: how it is merged, which driver
+//! it needs, and whether it is a large file that git-lfs keeps.
 //!
-//! Line endings, `$Id$` and encodings follow git's built-in rules by the attributes of one of the
-//! user's own commits. No driver is ever started: large-file pointers are recognised here, and any
-//! other filter is for the caller to refuse by name.
+//! No driver is ever started: pointers to large files are made and recognised here, and any other
+//! filter is refused by name.
 
-use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
 use gix::attrs::StateRef;
 use gix::bstr::{BStr, ByteSlice as _};
-use gix::filter::plumbing::pipeline::convert::{ToGitOutcome, ToWorktreeOutcome, to_worktree};
-use gix::filter::plumbing::{Pipeline, pipeline};
 use gix::worktree::stack::state::attributes::Source;
 use sha2::{Digest, Sha256};
 
+use super::convert::LARGE;
 use super::merge::text::Manner;
 use super::object::failed;
+use super::stored::Large;
 use super::user::UserRepository;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::{RepoPath, printable};
@@ -25,17 +24,19 @@ use crate::model::path::{RepoPath, printable};
 /// How a pointer to a large file begins; its specification bounds it to 1,024 bytes.
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 const MAX_POINTER: usize = 1024;
+/// What its line with the content's SHA-256 begins with.
+const OID: &[u8] = b"oid sha256:";
 
 /// Merge drivers built into git and into us.
 const MERGE_DRIVERS: [&[u8]; 3] = [b"text", b"binary", b"union"];
 
-/// The conversions of one commit's attributes.
+/// What one commit's attributes say of paths.
 pub(super) struct Forms<'r> {
-    repository: &'r gix::Repository,
     stack: gix::AttributeStack<'r>,
     selected: gix::attrs::search::Outcome,
-    pipeline: Pipeline,
-    index: gix::index::File,
+    large: Large,
+    /// Where content of pointers is that git would check out.
+    kept: Option<PathBuf>,
 }
 
 impl<'r> Forms<'r> {
@@ -52,20 +53,14 @@ impl<'r> Forms<'r> {
             .attributes_only(&index, Source::IdMapping)
             .map_err(failed("read the attributes of your commit"))?;
         let selected = stack.selected_attribute_matches(["filter", "merge"]);
-        let options = pipeline::Options {
-            eol_config: user.rules()?.eol,
-            crlf_roundtrip_check: pipeline::CrlfRoundTripCheck::Skip,
-            ..pipeline::Options::default()
-        };
-        let context = gix::command::Context::default();
-        let pipeline = Pipeline::new(context, repository.object_hash(), options);
-        Ok(Self { repository, stack, selected, pipeline, index })
+        let kept = checked_out_from(user);
+        Ok(Self { stack, selected, large: Large::new(), kept })
     }
 
     /// Refuses a path whose content only a driver of the user's can make.
     pub(super) fn check_filter(&mut self, path: &RepoPath) -> Result<(), Failure> {
         match self.attribute(path, "filter")? {
-            Some(name) if name != b"lfs" => Err(refused(path, "filter", &name)),
+            Some(name) if name != LARGE => Err(refused(path, "filter", &name)),
             _ => Ok(()),
         }
     }
@@ -110,68 +105,64 @@ impl<'r> Forms<'r> {
         Ok(found.map(|found| found.assignment.state))
     }
 
-    /// What git would write into the working tree for a blob.
-    pub(super) fn worktree_form(
-        &mut self,
-        path: &RepoPath,
-        blob: Vec<u8>,
-    ) -> Result<Vec<u8>, Failure> {
-        let place = BStr::new(path.as_bytes());
-        let entry = self.stack.at_entry(place, None).map_err(failed("look up attributes"))?;
-        let options = to_worktree::Options {
-            can_delay: gix::filter::plumbing::driver::apply::Delay::Forbid,
-            ..to_worktree::Options::default()
-        };
-        let outcome = self.pipeline.convert_to_worktree(
-            &blob,
-            place,
-            &mut |_, attributes| {
-                entry.matching_attributes(attributes);
-            },
-            options,
-        );
-        let converted = match outcome.map_err(failed("convert a file"))? {
-            ToWorktreeOutcome::Unchanged(_) => None,
-            ToWorktreeOutcome::Buffer(bytes) => Some(bytes.to_vec()),
-            ToWorktreeOutcome::Process(_) => unreachable!("no driver is configured"),
-        };
-        Ok(converted.unwrap_or(blob))
+    /// Whether git-lfs keeps the content of a path.
+    pub(super) fn is_large(&mut self, path: &RepoPath) -> Result<bool, Failure> {
+        Ok(self.attribute(path, "filter")?.as_deref() == Some(LARGE))
     }
 
-    /// What git would store for a file of the working tree.
-    pub(super) fn git_form(&mut self, path: &RepoPath, content: &[u8]) -> Result<Vec<u8>, Failure> {
-        if self.attribute(path, "filter")?.as_deref() == Some(b"lfs") {
-            return Ok(pointer(content));
-        }
-        let place = BStr::new(path.as_bytes());
-        let stored = self.index.entry_by_path(place).map(|entry| entry.id);
-        let repository = self.repository;
-        let entry = self.stack.at_entry(place, None).map_err(failed("look up attributes"))?;
-        let outcome = self.pipeline.convert_to_git(
-            content,
-            OsStr::from_bytes(path.as_bytes()).as_ref(),
-            &mut |_, attributes| {
-                entry.matching_attributes(attributes);
-            },
-            &mut |buffer| {
-                let Some(id) = stored else { return Ok(None) };
-                let object = repository.try_find_object(id)?;
-                Ok(object.map(|object| buffer.extend_from_slice(&object.data)))
-            },
-        );
-        Ok(match outcome.map_err(failed("convert a file"))? {
-            ToGitOutcome::Unchanged(bytes) | ToGitOutcome::Buffer(bytes) => bytes.to_vec(),
-            ToGitOutcome::Process(_) => unreachable!("no driver is configured"),
-        })
+    /// Large files of a snapshot, whose content stands where their pointer would.
+    pub(super) fn know(&mut self, large: &Large) {
+        self.large.extend(large.iter().map(|(pointer, id)| (pointer.clone(), *id)));
+    }
+
+    /// The content that stands for a pointer, where a snapshot has it.
+    pub(super) fn known(&self, pointer: &[u8]) -> Option<ObjectId> {
+        self.large.get(pointer).copied()
+    }
+
+    /// The content that the user's git-lfs would put in the place of a pointer.
+    pub(super) fn large_content(&self, pointer: &[u8]) -> Option<Vec<u8>> {
+        let content = std::fs::read(large_place(self.kept.as_ref()?, pointer)?).ok()?;
+        (self::pointer(&content) == pointer).then_some(content)
     }
 }
 
+/// Where the user's git-lfs keeps files: `lfs.storage`, or the directory in the git directory that
+/// all worktrees share.
+pub(super) fn large_storage(user: &UserRepository) -> PathBuf {
+    let repository = user.reader();
+    let config = repository.config_snapshot();
+    let configured = config.string("lfs.storage").filter(|value| !value.is_empty());
+    user.git_dir().join(configured.map_or_else(|| "lfs".to_owned(), |value| value.to_string()))
+}
+
+/// The same where it is installed to write them into the working tree.
+fn checked_out_from(user: &UserRepository) -> Option<PathBuf> {
+    let repository = user.reader();
+    let config = repository.config_snapshot();
+    let smudge = config.string("filter.lfs.smudge")?;
+    (!smudge.contains_str("--skip")).then(|| large_storage(user))
+}
+
+/// The file that has the content of a pointer.
+pub(super) fn large_place(storage: &Path, pointer: &[u8]) -> Option<PathBuf> {
+    let name = large_name(pointer)?;
+    Some(storage.join("objects").join(&name[..2]).join(&name[2..4]).join(&name))
+}
+
+/// The name under which the content of a pointer is kept.
+fn large_name(pointer: &[u8]) -> Option<String> {
+    let line = pointer.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(OID))?;
+    let name = String::from_utf8(line.to_vec()).ok()?;
+    (name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(name)
+}
+
 /// The pointer that stands for a large file; a pointer stands for itself.
-fn pointer(content: &[u8]) -> Vec<u8> {
+pub(super) fn pointer(content: &[u8]) -> Vec<u8> {
     if content.is_empty() || content.len() <= MAX_POINTER && content.starts_with(POINTER) {
         return content.to_vec();
     }
-    let mut text = String::from_utf8_lossy(POINTER).into_owned() + "oid sha256:";
+    let mut text = [POINTER, OID].concat().iter().map(|byte| char::from(*byte)).collect::<String>();
     for byte in Sha256::digest(content) {
         let _ = write!(text, "{byte:02x}");
     }

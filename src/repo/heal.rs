@@ -16,10 +16,13 @@ use crate::model::id::EnvironmentId;
 
 use super::store::Store;
 use super::upkeep::{Damage, Look, Upkeep, lock};
-use super::{heads, object, refs, stat};
+use super::{heads, object, origin, refs, stat};
 
 /// Names the start of the machine since which a store was looked through.
 const BOOT: &str = "boot";
+
+/// What that file begins with since snapshots hold bytes. An earlier version stored what git would.
+const EXACT: &str = "exact ";
 
 /// Where torn objects are put, beside the store.
 const TORN: &str = "torn";
@@ -30,20 +33,22 @@ pub(super) fn look(store: &Store, upkeep: &Upkeep) {
     // Whoever opens the store meanwhile waits.
     let mut look = lock(&upkeep.look);
     let path = store.directory().join(BOOT);
-    let (known, now) = (fs::read_to_string(&path).ok(), boot());
+    let (known, now) = (fs::read_to_string(&path).ok(), EXACT.to_owned() + &boot());
     let due = match *look {
         Look::Done => false,
         Look::InAnyCase => true,
         Look::IfRestarted => known.as_ref() != Some(&now),
     };
     if due {
-        let looked = Healing::new(store).and_then(Healing::run).and_then(|(damage, settled)| {
-            upkeep.found(damage);
-            if settled {
-                fs::write(&path, &now)?;
-            }
-            Ok(())
-        });
+        let older = !known.is_some_and(|known| known.starts_with(EXACT));
+        let looked =
+            Healing::new(store, older).and_then(Healing::run).and_then(|(damage, settled)| {
+                upkeep.found(damage);
+                if settled {
+                    fs::write(&path, &now)?;
+                }
+                Ok(())
+            });
         if let Err(error) = looked {
             tracing::warn!("{} was not looked through: {error:#}", store.directory().display());
         }
@@ -61,13 +66,15 @@ struct Healing<'s> {
     repository: gix::Repository,
     /// Trees of which all can be read, and files that are there.
     good: HashSet<ObjectId>,
+    /// It may not be known yet which files of bases are converted when they are checked out.
+    older: bool,
 }
 
 impl<'s> Healing<'s> {
-    fn new(store: &'s Store) -> anyhow::Result<Self> {
+    fn new(store: &'s Store, older: bool) -> anyhow::Result<Self> {
         // Before anything is read through a handle that would remember it.
         move_torn(store)?;
-        Ok(Self { store, repository: store.reader(), good: HashSet::new() })
+        Ok(Self { store, repository: store.reader(), good: HashSet::new(), older })
     }
 
     /// What was found, and whether all could be judged.
@@ -91,6 +98,7 @@ impl<'s> Healing<'s> {
         // Without it nothing that is missing can be told from what only the user has.
         let tree = object::tree_of(&self.repository, &object::name(base))?;
         anyhow::ensure!(self.files(tree), "its base cannot be read");
+        let found_anew = self.origin(environment, base)?;
         let name = refs::snapshot(environment);
         let newest = refs::read(&self.repository, &name).ok().flatten();
         let stands = newest.is_some_and(|newest| self.can_be_built_on(newest));
@@ -116,11 +124,36 @@ impl<'s> Healing<'s> {
         let newest = refs::read(&self.repository, &refs::snapshot(environment))?;
         let newest = newest.context("it has no snapshot")?;
         let tree = self.repository.find_commit(newest)?.tree_id()?.detach();
-        if message.is_some() || !self.files(tree) || !self.remembers_what_is_there(environment) {
+        let as_stored = self.files(tree) && self.remembers_what_is_there(environment);
+        if message.is_some() || found_anew || !as_stored {
             // Files that are as they were are read again, and what they hold is stored again.
             stat::forget(self.store, environment);
         }
         Ok(message.map(|message| Damage { environment: environment.clone(), message }))
+    }
+
+    /// Finds the base as it is checked out anew where what is known of it cannot be read, or nothing
+    /// is known of it yet; whether it did.
+    fn origin(&mut self, environment: &EnvironmentId, base: ObjectId) -> anyhow::Result<bool> {
+        let name = refs::origin(environment);
+        let tree = |id| object::tree_of(&self.repository, &object::name(id)).ok();
+        match refs::read(&self.repository, &name) {
+            Ok(None) if !self.older => return Ok(false),
+            Ok(Some(known)) if tree(known).is_some_and(|tree| self.files(tree)) => {
+                return Ok(false);
+            }
+            _ => {}
+        }
+        let (origin, _) = origin::of_base(self.store, base)?;
+        // A torn ref cannot be compared with.
+        let _ = fs::remove_file(self.store.git_dir().join(name.as_bstr().to_string()));
+        if origin == base {
+            return Ok(false);
+        }
+        refs::set(&self.repository, name.clone(), origin, None)?;
+        self.store.sync()?;
+        self.store.sync_refs(&[name])?;
+        Ok(true)
     }
 
     /// Whether a snapshot and its directories can be read; its files may be stored again.

@@ -122,6 +122,14 @@ pub fn base(store: &Store, environment: &EnvironmentId) -> Result<CommitId, Fail
     find(&store.reader(), &refs::base(environment), environment).map(object::name)
 }
 
+/// The commit that snapshots are compared with: the base, with its files as they are checked out.
+pub fn origin(store: &Store, environment: &EnvironmentId) -> Result<CommitId, Failure> {
+    match refs::read(&store.reader(), &refs::origin(environment))? {
+        Some(origin) => Ok(object::name(origin)),
+        None => base(store, environment),
+    }
+}
+
 fn find(
     repository: &gix::Repository,
     name: &FullName,

@@ -13,9 +13,11 @@ use gix::objs::tree::EntryKind;
 use serde::{Deserialize, Serialize};
 
 use super::aside;
+use super::base::BaseTree;
 use super::diff::{self, Renames};
 use super::history;
 use super::object::{self, failed};
+use super::origin;
 use super::store::Store;
 use super::user::UserRepository;
 use crate::model::failure::{Failure, FailureKind};
@@ -58,33 +60,35 @@ pub fn read(store: &Store, environment: &EnvironmentId) -> Result<Option<Onto>, 
     Ok(Some(onto).filter(|_| found.is_some() && !restored))
 }
 
-/// Whether a snapshot lacks something of what the user changed between two commits: a path that is
-/// in it as it was before. Then it does not stand on the later one, whatever the box says, and
-/// comparing it with that would take the user's work back.
+/// Whether a snapshot lacks something of what the user changed from the base to another commit: a
+/// path that is in it as it was at first. Then it does not stand on the later one, whatever the box
+/// says, and comparing it with that would take the user's work back.
 pub fn lacks(
     store: &Store,
-    (base, commit): (&CommitId, &CommitId),
+    environment: &EnvironmentId,
+    commit: &CommitId,
     snapshot: &CommitId,
 ) -> Result<bool, Failure> {
     let objects = store.reader();
-    let tree = object::tree_of(&objects, snapshot)?;
-    let tree = objects.find_tree(tree).map_err(failed("read a tree"))?;
-    let base = object::tree_of(&objects, base)?;
+    let known = origin::known(&objects, environment)?;
+    let (base, origin) = known.context("an environment without a base")?;
     let commit = object::tree_of(&objects, commit)?;
+    let snapshot = object::tree_of(&objects, snapshot)?;
+    let mut first = BaseTree::new(&objects, origin);
+    let mut now = BaseTree::new(&objects, snapshot);
     for change in diff::changes(&objects, base, commit, Renames::Ignore)? {
-        let names = change.path.as_bytes().split(|byte| *byte == b'/');
-        let entry = tree.lookup_entry(names).map_err(failed("read a tree"))?;
-        let entry = entry.filter(|entry| !entry.mode().is_tree());
-        let there = entry.map(|entry| (entry.mode().kind(), entry.object_id()));
-        if there == change.old.map(|side| (side.mode.kind(), side.id)) {
+        let file = |tree: &mut BaseTree<'_>| {
+            tree.entry(change.path.as_bytes()).filter(|(mode, _)| !mode.is_tree())
+        };
+        if file(&mut now) == file(&mut first) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// What an environment's work is compared with: what was brought into its box and is in it, as long
-/// as that can be read, else its base.
+/// What an environment's work is a change of: what was brought into its box and is in it, as long as
+/// that can be read, else its base.
 pub fn base(
     store: &Store,
     environment: &EnvironmentId,
@@ -94,6 +98,21 @@ pub fn base(
         Some(onto) if object::tree_of(&store.reader(), onto).is_ok() => Ok(onto.clone()),
         _ => history::base(store, environment),
     }
+}
+
+/// The same as its files are checked out, which is what snapshots are compared with: a commit, or a
+/// tree of the store.
+pub fn origin(
+    store: &Store,
+    environment: &EnvironmentId,
+    onto: Option<&CommitId>,
+) -> Result<CommitId, Failure> {
+    let base = base(store, environment, onto)?;
+    if base == history::base(store, environment)? {
+        return history::origin(store, environment);
+    }
+    let (tree, origin) = origin::under(store, &store.reader(), environment, &base)?;
+    Ok(if tree == origin { base } else { object::name(origin) })
 }
 
 /// Forgets it.

@@ -3,6 +3,7 @@
 //! The directory is new and nobody else's, so nothing can be in the way; files are still made
 //! beneath it only, never through a link and never over anything. Links come last.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,6 +40,23 @@ const NAMES: gix::validate::path::component::Options = gix::validate::path::comp
     protect_ntfs: true,
 };
 
+/// How the blobs of a tree become files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As git checks a commit out, by the tree's attributes and the user's rules.
+    CheckedOut,
+    /// Byte for byte: a snapshot holds files as they were.
+    Exact,
+}
+
+/// A tree that was written out.
+pub(super) struct Populated {
+    /// Its index, with the status of each file.
+    pub index: State,
+    /// Entries of the index whose file differs from their blob, and the blob of the file.
+    pub converted: Vec<(usize, ObjectId)>,
+}
+
 /// One file of the tree.
 struct Item<'a> {
     /// Its position in the index.
@@ -49,14 +67,14 @@ struct Item<'a> {
 }
 
 /// Writes a tree into `workspace`, which is made or holds nothing, with an empty `.git` directory in
-/// it. Gives back the index of the tree with the status of each file.
+/// it. A file that is not its blob is stored beside it, as the snapshots will hold it.
 pub(super) fn populate(
     store: &Store,
     repository: &gix::Repository,
-    tree: ObjectId,
+    (tree, form): (ObjectId, Form),
     workspace: &Path,
     progress: &mut dyn FnMut(u64, u64),
-) -> anyhow::Result<State> {
+) -> anyhow::Result<Populated> {
     let mut state = State::from_tree(&tree, &repository.objects, NAMES)
         .context("the base has a path that cannot be checked out")?;
     std::fs::create_dir_all(workspace)
@@ -74,28 +92,36 @@ pub(super) fn populate(
     }
     make_directories(&root, &state)?;
 
-    let stats = {
+    let (stats, converted) = {
         let items: Vec<Item<'_>> = items(&state);
         let (files, links): (Vec<_>, Vec<_>) = items
             .into_iter()
             .filter(|item| item.mode != EntryMode::COMMIT)
             .partition(|item| item.mode != EntryMode::SYMLINK);
         let total = (files.len() + links.len()) as u64;
-        let attributes = attributes(repository, &state)?;
+        let attributes = match form {
+            Form::CheckedOut => Some(attributes(repository, &state)?),
+            Form::Exact => None,
+        };
         progress(0, total);
-        let mut stats = write_files(store, &root, &files, &attributes, &mut |done| {
-            progress(done, total);
-        })?;
+        let (mut stats, mut converted) = (Vec::new(), Vec::new());
+        let attributes = attributes.as_deref();
+        for file in
+            write_files(store, &root, &files, attributes, &mut |done| progress(done, total))?
+        {
+            stats.push((file.index, file.stat));
+            converted.extend(file.converted.map(|id| (file.index, id)));
+        }
         for link in &links {
             stats.push((link.index, write_link(repository, root.as_fd(), link)?));
         }
         progress(total, total);
-        stats
+        (stats, converted)
     };
     for (index, stat) in stats {
         state.entries_mut()[index].stat = stat;
     }
-    Ok(state)
+    Ok(Populated { index: state, converted })
 }
 
 fn items(state: &State) -> Vec<Item<'_>> {
@@ -140,15 +166,7 @@ fn make_directories(root: &OwnedFd, state: &State) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The attribute files of a tree, as directory and content, parents before children.
-pub(super) fn attributes_of(
-    repository: &gix::Repository,
-    tree: ObjectId,
-) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    attributes(repository, &State::from_tree(&tree, &repository.objects, NAMES)?)
-}
-
-/// The attribute files of the tree, parents before children.
+/// The attribute files of the tree, as directory and content, parents before children.
 fn attributes(
     repository: &gix::Repository,
     state: &State,
@@ -172,14 +190,22 @@ fn attributes(
     Ok(found)
 }
 
-/// Writes files on several threads; gives back what each looks like.
+/// A file that was written.
+struct Written {
+    index: usize,
+    stat: Stat,
+    /// What its bytes are stored as, where they are not the blob's.
+    converted: Option<ObjectId>,
+}
+
+/// Writes files on several threads, without attributes as their blobs are.
 fn write_files(
     store: &Store,
     root: &OwnedFd,
     files: &[Item<'_>],
-    attributes: &[(Vec<u8>, Vec<u8>)],
+    attributes: Option<&[(Vec<u8>, Vec<u8>)]>,
     progress: &mut dyn FnMut(u64),
-) -> anyhow::Result<Vec<(usize, Stat)>> {
+) -> anyhow::Result<Vec<Written>> {
     let writers = std::thread::available_parallelism().map_or(1, usize::from).min(WRITERS_LIMIT);
     let share = files.len().div_ceil(writers).max(1);
     let (reports, reported) = mpsc::sync_channel(writers * 2);
@@ -197,11 +223,11 @@ fn write_files(
             done += written as u64;
             progress(done);
         }
-        let mut stats = Vec::with_capacity(files.len());
+        let mut written = Vec::with_capacity(files.len());
         for thread in threads {
-            stats.extend(thread.join().expect("writing files does not panic")?);
+            written.extend(thread.join().expect("writing files does not panic")?);
         }
-        Ok(stats)
+        Ok(written)
     })
 }
 
@@ -209,18 +235,15 @@ fn write_share(
     store: &Store,
     root: &OwnedFd,
     files: &[Item<'_>],
-    attributes: &[(Vec<u8>, Vec<u8>)],
+    attributes: Option<&[(Vec<u8>, Vec<u8>)]>,
     reports: &mpsc::SyncSender<usize>,
-) -> anyhow::Result<Vec<(usize, Stat)>> {
+) -> anyhow::Result<Vec<Written>> {
     let repository = store.reader();
-    let mut rules = Rules::new(&store.rules);
-    for (directory, bytes) in attributes {
-        rules.enter(directory, None, Some(bytes));
-    }
+    let mut rules = attributes.map(|files| Rules::of_files(&store.rules, files));
     let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let date = date.saturating_sub(BACKDATED);
     let mut buffer = Vec::new();
-    let mut stats = Vec::with_capacity(files.len());
+    let mut written = Vec::with_capacity(files.len());
     for chunk in files.chunks(REPORT_EVERY) {
         for file in chunk {
             let shown = BStr::new(file.path);
@@ -228,15 +251,20 @@ fn write_share(
                 .objects
                 .find_blob(&file.id, &mut buffer)
                 .with_context(|| format!("cannot read {shown} of the base"))?;
-            let bytes = rules.checked_out_form(file.path, blob.data);
+            let bytes = match &mut rules {
+                Some(rules) => rules.checked_out_form(file.path, blob.data),
+                None => Cow::Borrowed(blob.data),
+            };
             let stat = write_file(root, file, &bytes, date)
                 .with_context(|| format!("cannot write {shown}"))?;
-            stats.push((file.index, stat));
+            let differs = *bytes != *blob.data;
+            let converted = differs.then(|| store.write_blob(&bytes)).transpose()?;
+            written.push(Written { index: file.index, stat, converted });
         }
         // Nobody listens any more when another writer failed.
         let _ = reports.send(chunk.len());
     }
-    Ok(stats)
+    Ok(written)
 }
 
 fn write_file(

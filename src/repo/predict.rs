@@ -14,6 +14,7 @@ use super::forms::Forms;
 use super::merge::{self, Sides};
 use super::object;
 use super::store::Store;
+use super::stored::Storing;
 use super::user::UserRepository;
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName};
@@ -36,6 +37,8 @@ pub struct Contender {
 pub struct Predictor {
     fits: HashMap<Trees, Fit>,
     touched: HashMap<(ObjectId, ObjectId), Arc<Touched>>,
+    /// Snapshots, each with its base, whose files git stores as they are.
+    plain: HashSet<(EnvironmentId, CommitId, CommitId)>,
 }
 
 /// Ancestor and both sides.
@@ -52,15 +55,6 @@ struct Touched {
 struct Side {
     base: ObjectId,
     tree: ObjectId,
-}
-
-impl Side {
-    fn of(repository: &gix::Repository, contender: &Contender) -> Result<Self, Failure> {
-        Ok(Self {
-            base: object::tree_of(repository, &contender.base)?,
-            tree: object::tree_of(repository, &contender.head)?,
-        })
-    }
 }
 
 /// What was found out, if it was: one merge that fails says nothing about others.
@@ -81,10 +75,7 @@ impl Predictor {
         let repository = store.reader().with_object_memory();
         let (branch, _) = user.head()?;
         let branch_tree = object::tree_of(&repository, &branch)?;
-        let sides: Vec<Option<Side>> = contenders
-            .iter()
-            .map(|contender| known(Side::of(&repository, contender), &contender.name, "itself"))
-            .collect();
+        let sides = self.sides(store, &repository, contenders);
         let mut round = Round {
             predictor: self,
             user,
@@ -124,6 +115,35 @@ impl Predictor {
         }
         round.forget_unused();
         Ok(predictions)
+    }
+}
+
+impl Predictor {
+    /// The trees of each contender, as git would store them.
+    fn sides(
+        &mut self,
+        store: &Store,
+        repository: &gix::Repository,
+        contenders: &[Contender],
+    ) -> Vec<Option<Side>> {
+        let mut plain = HashSet::new();
+        let mut side = |contender: &Contender| -> Result<Side, Failure> {
+            let Contender { environment, base, head, .. } = contender;
+            let key = (environment.clone(), base.clone(), head.clone());
+            let taken = object::tree_of(repository, head)?;
+            let tree = if self.plain.contains(&key) {
+                taken
+            } else {
+                Storing::new(store, repository, environment, base)?.stored(taken)?.tree
+            };
+            if tree == taken {
+                plain.insert(key);
+            }
+            Ok(Side { base: object::tree_of(repository, base)?, tree })
+        };
+        let sides = contenders.iter().map(|it| known(side(it), &it.name, "itself")).collect();
+        self.plain = plain;
+        sides
     }
 }
 

@@ -22,6 +22,12 @@ pub(super) fn base(environment: &EnvironmentId) -> FullName {
     name(&format!("refs/agentdeck/{environment}/base"))
 }
 
+/// In the store: the base as its files stood in the workspace at first, where git stores some of
+/// them in another form than it checks out.
+pub(super) fn origin(environment: &EnvironmentId) -> FullName {
+    name(&format!("refs/agentdeck/{environment}/origin"))
+}
+
 /// In the user's repository: keeps the base from being pruned while the environment lives.
 pub(super) fn pin(environment: &EnvironmentId) -> FullName {
     name(&format!("refs/agentdeck/pin/{environment}"))

@@ -1,4 +1,7 @@
 //! From a workspace to git trees: what is taken, what is left out and why.
+//!
+//! A file's blob is its bytes. No attribute converts them, whoever wrote it: what git would store of
+//! them is asked when they are taken.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,13 +15,13 @@ use crate::model::policy::show_bytes;
 use crate::model::snapshot::Skipped;
 
 use super::base::BaseTree;
-use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE, Rules, join};
+use super::convert::{IGNORE_FILE, Rules, join};
 use super::stat::StatCache;
 use super::store::Store;
 use super::walk::{self, Content, Found};
 
 /// A rules file above this, in bytes, is taken as a file but its rules are not read.
-const RULES_LIMIT: u64 = 1 << 20;
+pub(super) const RULES_LIMIT: u64 = 1 << 20;
 
 /// Directories nested deeper are skipped: one descriptor is open for each level.
 const DEPTH_LIMIT: usize = 128;
@@ -32,7 +35,6 @@ const IGNORED_LIMIT: usize = 100;
 /// Turns a workspace, or parts of one, into trees in the store.
 pub(super) struct Scan<'s> {
     store: &'s Store,
-    repository: &'s gix::Repository,
     base: BaseTree<'s>,
     /// The last snapshot, which has what cannot be read any more.
     last: BaseTree<'s>,
@@ -48,8 +50,6 @@ struct Place<'f> {
     path: &'f [u8],
     /// It, or a parent, is ignored: only what the base tracks is taken.
     ignored: bool,
-    /// Attributes are as when the cache was written, so that its blobs are what git would store.
-    cached: bool,
 }
 
 impl<'s> Scan<'s> {
@@ -61,7 +61,6 @@ impl<'s> Scan<'s> {
     ) -> Self {
         Self {
             store,
-            repository,
             base: BaseTree::new(repository, base),
             last: BaseTree::new(repository, last),
             rules: Rules::new(&store.rules),
@@ -82,20 +81,13 @@ impl<'s> Scan<'s> {
         path: &[u8],
         ignored: bool,
     ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
-        let place = Place { directory: directory.as_fd(), path, ignored, cached: true };
+        let place = Place { directory: directory.as_fd(), path, ignored };
         self.tree(&place, path.split(|byte| *byte == b'/').count())
     }
 
-    /// Enters the rules of a directory; whether its attributes are those the cache knows.
-    pub fn enter(&mut self, directory: BorrowedFd<'_>, path: &[u8]) -> bool {
-        let ignore = read_rules(directory, IGNORE_FILE);
-        let attributes = read_rules(directory, ATTRIBUTES_FILE);
-        self.rules.enter(path, ignore.as_deref(), attributes.as_deref());
-        let Some(cache) = &self.cache else { return false };
-        let now = attributes.and_then(|bytes| {
-            gix::objs::compute_hash(self.store.hash_kind(), gix::objs::Kind::Blob, &bytes).ok()
-        });
-        cache.last_blob(&join(path, ATTRIBUTES_FILE)) == now
+    /// Enters the rules of a directory.
+    pub fn enter(&mut self, directory: BorrowedFd<'_>, path: &[u8]) {
+        self.rules.enter(path, read_rules(directory, IGNORE_FILE).as_deref(), None);
     }
 
     fn tree(
@@ -115,12 +107,11 @@ impl<'s> Scan<'s> {
         if names.is_empty() {
             return Ok(self.gitlink(place.path));
         }
-        let same_attributes = self.enter(place.directory, place.path);
-        let place = Place { cached: place.cached && same_attributes, ..*place };
+        self.enter(place.directory, place.path);
         let mut entries = Vec::with_capacity(names.len());
         let mut result = Ok(());
         for name in names {
-            match self.entry(&place, &name, depth) {
+            match self.entry(place, &name, depth) {
                 Ok(Some((mode, oid))) => entries.push(Entry { mode, filename: name.into(), oid }),
                 Ok(None) => {}
                 Err(error) => {
@@ -178,12 +169,7 @@ impl<'s> Scan<'s> {
         }
         match walk::open_directory(place.directory, name) {
             Ok(directory) => {
-                let inner = Place {
-                    directory: directory.as_fd(),
-                    path: &path,
-                    ignored,
-                    cached: place.cached,
-                };
+                let inner = Place { directory: directory.as_fd(), path: &path, ignored };
                 self.tree(&inner, depth + 1)
             }
             // It went, or something else came into its place; a notice of that follows.
@@ -204,7 +190,7 @@ impl<'s> Scan<'s> {
         if ignored && self.base.entry(path).is_none() {
             return Ok(None);
         }
-        let place = Place { directory: directory.as_fd(), path: b"", ignored, cached: false };
+        let place = Place { directory: directory.as_fd(), path: b"", ignored };
         self.leaf(&place, name, path, found)
     }
 
@@ -226,8 +212,7 @@ impl<'s> Scan<'s> {
                 Err(error) => Ok(self.unreadable(path, error)),
             },
             Found::File { executable, stat, .. } => {
-                if place.cached
-                    && let Some(cache) = &mut self.cache
+                if let Some(cache) = &mut self.cache
                     && let Some(id) = cache.unchanged(path, &stat)
                 {
                     cache.keep(path, stat, id);
@@ -260,7 +245,7 @@ impl<'s> Scan<'s> {
         }
         match content {
             Ok(Content::Bytes { bytes, executable, stat }) => {
-                let id = self.store_file(path, &bytes)?;
+                let id = self.store.write_blob(&bytes)?;
                 if let Some(cache) = &mut self.cache {
                     cache.remember(path, stat, id);
                 }
@@ -269,31 +254,6 @@ impl<'s> Scan<'s> {
             Ok(Content::Changed | Content::TooLarge) | Err(Errno::NOENT) => Ok(None),
             Err(error) => Ok(self.unreadable(path, error)),
         }
-    }
-
-    /// Stores a file as git would. Bytes that are what git would check out for the base's blob are
-    /// that blob, also where storing them again would give another.
-    fn store_file(&mut self, path: &[u8], bytes: &[u8]) -> anyhow::Result<ObjectId> {
-        let Self { base, repository, rules, store, .. } = self;
-        let mut stored = || {
-            let (mode, id) = base.entry(path)?;
-            if !mode.is_blob() {
-                return None;
-            }
-            Some(repository.find_blob(id).ok()?.detach().data)
-        };
-        let converted = rules.stored_form(path, bytes, &mut stored);
-        if *converted == *bytes {
-            return store.write_blob(bytes);
-        }
-        let converted = converted.into_owned();
-        if let Some(blob) = stored()
-            && blob != converted
-            && *rules.checked_out_form(path, &blob) == *bytes
-        {
-            return store.write_blob(&blob);
-        }
-        store.write_blob(&converted)
     }
 
     /// What cannot be read stays as it was when it could be.

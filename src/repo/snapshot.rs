@@ -18,7 +18,7 @@ use crate::model::id::{EnvironmentId, Timestamp};
 use crate::model::path::RepoPath;
 use crate::model::snapshot::{Author, ChangeCount, OutputMark, Skipped, Snapshot, SnapshotCause};
 
-use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE};
+use super::convert::IGNORE_FILE;
 use super::diff::{self, Counts, Renames};
 use super::edit;
 use super::heads;
@@ -44,7 +44,7 @@ impl Touched {
             Self::Everything => true,
             Self::Paths(paths) => paths.iter().any(|path| {
                 let name = path.file_name();
-                name.is_empty() || name == IGNORE_FILE || name == ATTRIBUTES_FILE
+                name.is_empty() || name == IGNORE_FILE
             }),
         }
     }
@@ -137,7 +137,7 @@ fn previous(
         Failure::new(FailureKind::NotFound, text)
     };
     let commit = refs::read(repository, &refs::snapshot(environment))?.ok_or_else(missing)?;
-    let base = refs::read(repository, &refs::base(environment))?.ok_or_else(missing)?;
+    let origin = super::history::origin(store, environment)?;
     let found = repository.find_commit(commit).context("cannot read the last snapshot")?;
     let decoded = found.decode().context("cannot read the last snapshot")?;
     let message = Message::read(decoded.message);
@@ -148,7 +148,7 @@ fn previous(
     Ok(Previous {
         commit,
         tree: decoded.tree(),
-        base_tree: object::tree_of(repository, &object::name(base))?,
+        base_tree: object::tree_of(repository, &origin)?,
         skipped: left_out::now(store, environment)?
             .or(message.map(|message| message.skipped))
             .unwrap_or_default(),
@@ -220,20 +220,7 @@ pub(super) fn commit(
     expected: Option<ObjectId>,
     message: &Message,
 ) -> anyhow::Result<ObjectId> {
-    let signature = gix::actor::Signature {
-        name: BString::from("agentdeck"),
-        email: BString::from("agentdeck@localhost"),
-        time: gix::date::Time::new((message.at.0 / 1000) as i64, 0),
-    };
-    let id = store.write_commit(&Commit {
-        tree,
-        parents: parent.into_iter().collect(),
-        author: signature.clone(),
-        committer: signature,
-        encoding: None,
-        message: message.write().into(),
-        extra_headers: Vec::new(),
-    })?;
+    let id = own_commit(store, tree, parent, message.at, &message.write())?;
     // The first one is brought to the disk with the rest of its environment.
     let milestone = message.cause != SnapshotCause::Base && message.cause.is_milestone();
     if milestone {
@@ -252,6 +239,30 @@ pub(super) fn keep(store: &Store, environment: &EnvironmentId) -> anyhow::Result
     store.sync()?;
     store.sync_refs(&[refs::snapshot(environment)])?;
     heads::sync(store, environment)
+}
+
+/// Writes a commit of ours.
+pub(super) fn own_commit(
+    store: &Store,
+    tree: ObjectId,
+    parent: Option<ObjectId>,
+    at: Timestamp,
+    message: &str,
+) -> anyhow::Result<ObjectId> {
+    let signature = gix::actor::Signature {
+        name: BString::from("agentdeck"),
+        email: BString::from("agentdeck@localhost"),
+        time: gix::date::Time::new((at.0 / 1000) as i64, 0),
+    };
+    store.write_commit(&Commit {
+        tree,
+        parents: parent.into_iter().collect(),
+        author: signature.clone(),
+        committer: signature,
+        encoding: None,
+        message: message.into(),
+        extra_headers: Vec::new(),
+    })
 }
 
 pub(super) fn snapshot(

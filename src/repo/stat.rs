@@ -15,6 +15,7 @@ use gix::index::{File, State};
 
 use crate::model::id::EnvironmentId;
 
+use super::populate::Populated;
 use super::store::Store;
 
 /// A file changed this shortly before it was read may change again without its status telling: a
@@ -65,11 +66,6 @@ impl StatCache {
         (entry.stat == *stat).then_some(entry.id)
     }
 
-    /// The blob a path had when it was last read.
-    pub fn last_blob(&self, path: &[u8]) -> Option<ObjectId> {
-        self.known.entry_by_path(BStr::new(path)).map(|entry| entry.id)
-    }
-
     /// Every blob that is known.
     pub fn blobs(&self) -> impl Iterator<Item = ObjectId> {
         self.known.entries().iter().map(|entry| entry.id)
@@ -97,13 +93,26 @@ impl StatCache {
 }
 
 /// Seeds the cache from the index of a workspace that was just checked out.
-pub(super) fn seed(store: &Store, environment: &EnvironmentId, state: State) -> anyhow::Result<()> {
-    write(state, path(store, environment))
+pub(super) fn seed(
+    store: &Store,
+    environment: &EnvironmentId,
+    populated: Populated,
+) -> anyhow::Result<()> {
+    write(as_files(populated), path(store, environment))
 }
 
 /// Keeps in a file of its own what `adopt` makes an environment's.
-pub(super) fn keep_apart(state: State, path: PathBuf) -> anyhow::Result<()> {
-    write(state, path)
+pub(super) fn keep_apart(populated: Populated, path: PathBuf) -> anyhow::Result<()> {
+    write(as_files(populated), path)
+}
+
+/// The index by the blobs of the files as they are.
+fn as_files(populated: Populated) -> State {
+    let Populated { mut index, converted } = populated;
+    for (number, id) in converted {
+        index.entries_mut()[number].id = id;
+    }
+    index
 }
 
 /// Takes for an environment's what was kept apart.

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::Context;
 use gix::ObjectId;
-use gix::index::State;
 
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, Timestamp};
@@ -14,11 +13,13 @@ use crate::model::snapshot::{ChangeCount, Snapshot, SnapshotCause};
 
 use super::diff::Counts;
 use super::message::Message;
+use super::populate::{Form, Populated};
 use super::private::Private;
 use super::store::Store;
 use super::user::UserRepository;
 use super::{
-    carry, heads, history, left_out, object, onto, pin, populate, private, refs, snapshot, stat,
+    carry, heads, history, left_out, object, onto, origin, pin, populate, private, refs, snapshot,
+    stat,
 };
 
 /// Where the two directories of an environment are made. Neither may hold anything yet.
@@ -81,9 +82,16 @@ pub fn fill(
     known: &Path,
 ) -> Result<u64, Failure> {
     let (base, identity) = (object::id(base), user.identity());
-    let state = files(user, store, base, places, &identity, &mut |_, _| {})?;
-    let bytes = state.entries().iter().map(|entry| u64::from(entry.stat.size)).sum();
-    stat::keep_apart(state, known.to_owned())?;
+    let populated = files(user, store, base, places, &identity, &mut |_, _| {})?;
+    let entries = populated.index.entries().iter();
+    let bytes = entries.map(|entry| u64::from(entry.stat.size)).sum();
+    let tree = object::tree_of(&store.reader(), &object::name(base))?;
+    let (origin, _) = origin::of_files(store, (base, tree), &populated)?;
+    if origin != base {
+        store.sync_written()?;
+        origin::keep_beside(known, origin)?;
+    }
+    stat::keep_apart(populated, known.to_owned())?;
     Ok(bytes)
 }
 
@@ -144,15 +152,22 @@ fn create_inner(
     // What an earlier attempt left when it was killed; an id is never used twice otherwise.
     forget(store, environment)?;
     let tree = object::tree_of(&repository, &object::name(base))?;
-    if let Some(known) = making.ahead {
+    let origin = if let Some(known) = making.ahead {
         stat::adopt(store, environment, known)?;
+        origin::read_beside(store, known, (base, tree))?
     } else {
-        let state = files(user, store, base, places, identity, making.progress)?;
-        stat::seed(store, environment, state)?;
-    }
+        let populated = files(user, store, base, places, identity, making.progress)?;
+        let origin = origin::of_files(store, (base, tree), &populated)?;
+        stat::seed(store, environment, populated)?;
+        origin
+    };
     (making.may_pin)()?;
     pin::set(user, environment, base)?;
     refs::set(&repository, refs::base(environment), base, None)?;
+    let (origin, tree) = origin;
+    if origin != base {
+        refs::set(&repository, refs::origin(environment), origin, None)?;
+    }
     let mut message = Message {
         cause: SnapshotCause::Base,
         at,
@@ -182,21 +197,22 @@ fn files(
     places: &Places<'_>,
     identity: &Identity,
     progress: &mut dyn FnMut(u64, u64),
-) -> anyhow::Result<State> {
+) -> anyhow::Result<Populated> {
     let repository = store.reader();
     let tree = object::tree_of(&repository, &object::name(base))?;
     let (_, branch) = user.head()?;
     let private =
         Private { user, base, branch: branch.as_deref(), identity, directory: places.git };
     // Copying the objects is input and output, writing the files is system calls: side by side.
-    let state = std::thread::scope(|scope| {
+    let populated = std::thread::scope(|scope| {
         let objects = scope.spawn(|| private.create(&store.reader()));
-        let state = populate::populate(store, &repository, tree, places.workspace, progress);
+        let what = (tree, Form::CheckedOut);
+        let populated = populate::populate(store, &repository, what, places.workspace, progress);
         let objects = objects.join().expect("copying objects does not panic");
-        state.and_then(|state| objects.map(|()| state))
+        populated.and_then(|populated| objects.map(|()| populated))
     })?;
-    private::write_index(places.git, state.clone())?;
-    Ok(state)
+    private::write_index(places.git, populated.index.clone())?;
+    Ok(populated)
 }
 
 /// Makes the first snapshot of an environment survive a power loss. `store` is what it was made
@@ -213,7 +229,12 @@ pub fn keep_again(store: &Store, environment: &EnvironmentId) -> Result<(), Fail
 }
 
 fn keep_refs(store: &Store, environment: &EnvironmentId) -> Result<(), Failure> {
-    Ok(store.sync_refs(&[refs::base(environment), refs::snapshot(environment)])?)
+    let mut names = vec![refs::base(environment), refs::snapshot(environment)];
+    let origin = refs::origin(environment);
+    if refs::read(&store.reader(), &origin)?.is_some() {
+        names.push(origin);
+    }
+    Ok(store.sync_refs(&names)?)
 }
 
 /// Gives a new environment the history of another up to `snapshot`: both have one base, and the
@@ -238,6 +259,9 @@ pub fn fork_history(
     forget(store, environment)?;
     let repository = store.reader();
     refs::set(&repository, refs::base(environment), base, None)?;
+    if let Some(origin) = refs::read(&repository, &refs::origin(source))? {
+        refs::set(&repository, refs::origin(environment), origin, None)?;
+    }
     // Snapshots of the source that were taken between milestones.
     store.sync()?;
     refs::set(&repository, refs::snapshot(environment), object::id(snapshot), None)?;
@@ -258,8 +282,9 @@ pub fn check_out(
 ) -> Result<(), Failure> {
     let repository = store.reader();
     let tree = object::tree_of(&repository, snapshot)?;
-    let state = populate::populate(store, &repository, tree, workspace, progress)?;
-    Ok(stat::seed(store, environment, state)?)
+    let what = (tree, Form::Exact);
+    let populated = populate::populate(store, &repository, what, workspace, progress)?;
+    Ok(stat::seed(store, environment, populated)?)
 }
 
 /// Forgets an environment for good: its pin in the user's repository, its refs in the store and
@@ -292,7 +317,8 @@ pub fn pin_again(
 /// Removes everything the store knows under an environment's name.
 pub fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> {
     let repository = store.reader();
-    for name in [refs::snapshot(environment), refs::base(environment)] {
+    let (base, origin) = (refs::base(environment), refs::origin(environment));
+    for name in [refs::snapshot(environment), origin, base] {
         if let Some(id) = refs::read(&repository, &name)? {
             refs::remove(&repository, name, id)?;
         }

@@ -4,13 +4,14 @@ use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object;
 use super::super::store::Store;
+use super::super::stored::Stored;
 use super::super::user::UserRepository;
 use super::TakeRequest;
 use super::earlier::{Earlier, Ground, Users};
 use super::index::Known;
 use super::journal::Journal;
 use super::perform::Site;
-use super::plan::{Planner, would_overwrite};
+use super::plan::{Plan, Planner, would_overwrite};
 use super::portion;
 use super::record::{Record, Step};
 use super::sound::check_tree;
@@ -39,15 +40,20 @@ pub fn apply(
     let head = object::tree_of(&objects, &head)?;
     let mut forms = Forms::new(user, &site.repository, head)?;
     let wanted = object::tree_of(&objects, &request.head)?;
-    let base = object::tree_of(&objects, &request.base)?;
-    check_tree(&objects, wanted, Some(base))?;
-    let mut users = Users { store, objects: &objects, forms: &mut forms, tree: &site.tree, head };
-    let Ground { ancestor, ours } = earlier.ground(&mut users, base)?;
-    let theirs = portion::with_portion(store, request, ancestor, wanted)?;
+    let storing = request.storing(store, &objects)?;
+    check_tree(&objects, wanted, Some(storing.origin()))?;
+    let tree = &site.tree;
+    let mut users = Users { storing: &storing, forms: &mut forms, tree, head };
+    let Ground { ancestor, ours } = earlier.ground(&mut users, storing.origin())?;
+    let taken = portion::with_portion(store, request, ancestor, wanted)?;
+    let ancestor = storing.stored(ancestor)?.tree;
+    let Stored { tree: theirs, large } = storing.stored(taken)?;
+    forms.know(&large);
     let result = merge::trees(&objects, &mut forms, Sides { ancestor, ours, theirs })?;
     let mut planner = Planner {
         tree: &site.tree,
         objects: &objects,
+        rules: &store.rules,
         forms: &mut forms,
         earlier: &earlier.states,
     };
@@ -59,14 +65,11 @@ pub fn apply(
     refuse_special(&site, request, &plan.steps)?;
     let mut decision = request.decision(DecisionKind::Apply, user);
     decision.paths = plan.steps.iter().map(|step| step.path.clone()).collect();
-    let record = Record {
-        decision,
-        steps: plan.steps,
-        made: plan.made,
-        branch: None,
-        taken: Some(object::name(theirs)),
-    };
-    site.carry_out(&record, &objects, &mut |path, blob| forms.worktree_form(path, blob))
+    let Plan { steps, made, mut standing } = plan;
+    let record = Record { decision, steps, made, branch: None, taken: Some(object::name(taken)) };
+    site.carry_out(&record, &objects, &mut |path, blob| {
+        standing.worktree_form(&mut forms, path, blob)
+    })
 }
 
 pub(super) fn nothing_to_take(request: &TakeRequest) -> Failure {

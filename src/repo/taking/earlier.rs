@@ -8,11 +8,14 @@ use gix::objs::tree::{Editor, EntryKind};
 
 use super::super::checkout::modes::Modes;
 use super::super::checkout::{Found, WorkingTree};
+use super::super::convert::ATTRIBUTES_FILE;
 use super::super::diff::{self, Renames};
 use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
+use super::super::standing::Standing;
 use super::super::store::Store;
+use super::super::stored::Storing;
 use super::super::{carry, history};
 use super::journal::Journal;
 use super::record::State;
@@ -121,7 +124,8 @@ pub(super) fn holds(
     Ok(base.map_err(failed("read the branch's history"))?.is_some_and(|base| base == commit))
 }
 
-/// What a take starts from: what the environment's work is compared with, and what the user has.
+/// What a take starts from: what the environment's work is compared with, as a snapshot has it, and
+/// what the user has.
 pub(super) struct Ground {
     pub(super) ancestor: ObjectId,
     pub(super) ours: ObjectId,
@@ -129,9 +133,8 @@ pub(super) struct Ground {
 
 /// The user's side of an apply.
 pub(super) struct Users<'a, 'f, 'r> {
-    pub(super) store: &'a Store,
-    /// Keeps what is new in memory.
-    pub(super) objects: &'a gix::Repository,
+    /// With objects that are kept in memory.
+    pub(super) storing: &'a Storing<'a>,
     pub(super) forms: &'f mut Forms<'r>,
     pub(super) tree: &'a WorkingTree,
     /// The tree of `HEAD`.
@@ -169,16 +172,17 @@ impl Earlier {
         base: ObjectId,
         standing: &BTreeSet<RepoPath>,
     ) -> Result<ObjectId, Failure> {
-        let tree = |commit: &CommitId| object::tree_of(user.objects, commit);
+        let Storing { store, objects, .. } = *user.storing;
+        let tree = |commit: &CommitId| object::tree_of(objects, commit);
         // A merge is on the branch for good, whatever was made of it there since.
         let base = self.merged.as_ref().map_or(Ok(base), tree)?;
         let taken = self.taken.as_ref().map_or(Ok(base), tree)?;
         let mut paths: BTreeSet<RepoPath> = self.states.keys().cloned().collect();
-        let changes = diff::changes(user.objects, base, taken, Renames::Ignore)?;
+        let changes = diff::changes(objects, base, taken, Renames::Ignore)?;
         paths.extend(changes.into_iter().map(|change| change.path));
         paths.retain(|path| !standing.contains(path));
         let gone = user.without_held(base, taken, &paths)?;
-        as_in(user.store, taken, base, &gone)
+        as_in(store, taken, base, &gone)
     }
 }
 
@@ -235,12 +239,14 @@ impl Users<'_, '_, '_> {
         if paths.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let theirs = as_in(self.store, base, taken, paths)?;
-        let sides = Sides { ancestor: base, ours: self.head, theirs };
-        let Ok(merged) = merge::trees(self.objects, self.forms, sides) else {
+        let Storing { store, objects, .. } = *self.storing;
+        let theirs = self.storing.stored(as_in(store, base, taken, paths)?)?.tree;
+        let ancestor = self.storing.stored(base)?.tree;
+        let sides = Sides { ancestor, ours: self.head, theirs };
+        let Ok(merged) = merge::trees(objects, self.forms, sides) else {
             return Ok(paths.clone());
         };
-        let read = |id| self.objects.find_tree(id).map_err(failed("read a tree"));
+        let read = |id| objects.find_tree(id).map_err(failed("read a tree"));
         let (merged, head) = (read(merged)?, read(self.head)?);
         let mut left = BTreeSet::new();
         for path in paths {
@@ -258,11 +264,30 @@ impl Users<'_, '_, '_> {
         paths: &BTreeSet<RepoPath>,
         taken: ObjectId,
     ) -> Result<ObjectId, Failure> {
-        let objects = self.objects;
+        let by_rules = |path: &&RepoPath| path.file_name() == ATTRIBUTES_FILE;
+        // What stands there says of itself in which form it does.
+        let rules: BTreeSet<&RepoPath> = paths.iter().filter(by_rules).collect();
+        let files = paths.iter().filter(|path| !by_rules(path)).collect();
+        let ruled = self.overlay_by(self.head, &rules, taken)?;
+        self.overlay_by(ruled, &files, taken)
+    }
+
+    /// A tree with what stands at these paths, by its own attributes.
+    fn overlay_by(
+        &mut self,
+        tree: ObjectId,
+        paths: &BTreeSet<&RepoPath>,
+        taken: ObjectId,
+    ) -> Result<ObjectId, Failure> {
+        if paths.is_empty() {
+            return Ok(tree);
+        }
+        let Storing { store, objects, .. } = *self.storing;
+        let mut standing = Standing::new(&store.rules, objects, tree, paths.iter().copied())?;
         let taken = objects.find_tree(taken).map_err(failed("read a tree"))?;
         let heeded = self.tree.modes() == Modes::Heeded;
-        let mut editor = objects.edit_tree(self.head).map_err(failed("edit a tree"))?;
-        for path in paths {
+        let mut editor = objects.edit_tree(tree).map_err(failed("edit a tree"))?;
+        for path in paths.iter().copied() {
             let place = BStr::new(path.as_bytes());
             let (kind, content) = match self.tree.find(path)? {
                 Found::File { permissions, content } => {
@@ -272,7 +297,7 @@ impl Users<'_, '_, '_> {
                         None => permissions & 0o100 != 0,
                     };
                     let kind = if executable { EntryKind::BlobExecutable } else { EntryKind::Blob };
-                    (kind, self.forms.git_form(path, &content)?)
+                    (kind, standing.git_form(self.forms, path, &content)?)
                 }
                 Found::Link { target } => (EntryKind::Link, target),
                 // Removing a name whose directory came in its place would remove that.

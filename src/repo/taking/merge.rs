@@ -8,6 +8,7 @@ use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
 use super::super::store::Store;
+use super::super::stored::{Large, Stored, Storing};
 use super::super::user::UserRepository;
 use super::TakeRequest;
 use super::apply::nothing_to_take;
@@ -15,9 +16,10 @@ use super::earlier::{Earlier, Users, holds};
 use super::hooks;
 use super::index::staged_otherwise;
 use super::journal::Journal;
+use super::large;
 use super::objects::{Transfer, commit, signature};
 use super::perform::Site;
-use super::plan::{Planner, would_overwrite};
+use super::plan::{Plan, Planner, would_overwrite};
 use super::rebase::{self, Growing};
 use super::record::{Move, Record, Step, digest};
 use super::sound::check_tree;
@@ -57,17 +59,20 @@ pub fn merge(
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;
     let head_tree = object::tree_of(&objects, &head)?;
-    let theirs = object::tree_of(&objects, &request.head)?;
+    let taken = object::tree_of(&objects, &request.head)?;
     let parent = work_parent(&objects, journal, request, &head)?;
     let parent_tree = object::tree_of(&objects, &parent)?;
-    check_tree(&objects, theirs, Some(parent_tree))?;
+    let storing = request.storing(store, &objects)?;
+    check_tree(&objects, taken, Some(storing.origin()))?;
+    let Stored { tree: theirs, large } = storing.stored(taken)?;
     let mut forms = Forms::new(user, &site.repository, head_tree)?;
+    forms.know(&large);
     let earlier = Earlier::of(&objects, journal, &request.environment, (&request.base, &head))?;
     let mut users =
-        Users { store, objects: &objects, forms: &mut forms, tree: &site.tree, head: head_tree };
+        Users { storing: &storing, forms: &mut forms, tree: &site.tree, head: head_tree };
     let ancestor = ancestor(&mut users, &earlier, request, &head)?;
     let sides = Sides { ancestor, ours: head_tree, theirs };
-    let making = Making { objects: &objects, journal, request, merging, head: &head };
+    let making = Making { storing: &storing, journal, request, merging, head: &head };
     let grown = match merging.style {
         MergeStyle::Commit => making.merge_commit(&mut forms, sides, &parent)?,
         MergeStyle::Squash => making.one_commit(&mut forms, sides)?,
@@ -79,18 +84,21 @@ pub fn merge(
     let mut planner = Planner {
         tree: &site.tree,
         objects: &objects,
+        rules: &store.rules,
         forms: &mut forms,
         earlier: &earlier.states,
     };
-    let plan = planner.plan(head_tree, grown.tree)?;
-    let index = check_index(&site, request, &plan.steps)?;
+    let Plan { steps, made, mut standing } = planner.plan(head_tree, grown.tree)?;
+    let index = check_index(&site, request, &steps)?;
     grown.transfer(&objects, user, &[head_tree, parent_tree])?;
+    large::keep(user, &objects, &large)?;
+    large::keep(user, &objects, &grown.large)?;
 
     let mut decision = request.decision(DecisionKind::Merge, user);
     decision.style = merging.style;
     decision.hooks = hooks::skipped(user, merging.style);
     decision.commit = Some(object::name(grown.tip));
-    let written = plan.steps.iter().filter(|step| step.before != step.after);
+    let written = steps.iter().filter(|step| step.before != step.after);
     decision.paths = written.map(|step| step.path.clone()).collect();
     let branch = Move {
         name,
@@ -101,9 +109,10 @@ pub fn merge(
         agents: grown.agents,
         index,
     };
-    let (steps, made) = (plan.steps, plan.made);
     let record = Record { decision, steps, made, branch: Some(branch), taken: None };
-    site.carry_out(&record, &objects, &mut |path, blob| forms.worktree_form(path, blob))
+    site.carry_out(&record, &objects, &mut |path, blob| {
+        standing.worktree_form(&mut forms, path, blob)
+    })
 }
 
 /// Puts an environment's work into the user's repository as commits on top of its base, the agent's
@@ -118,11 +127,13 @@ pub fn offer(
     let repository = user.reader();
     let objects = store.reader().with_object_memory();
     let base = object::tree_of(&objects, &request.base)?;
-    let theirs = object::tree_of(&objects, &request.head)?;
-    check_tree(&objects, theirs, Some(base))?;
+    let taken = object::tree_of(&objects, &request.head)?;
+    let storing = request.storing(store, &objects)?;
+    check_tree(&objects, taken, Some(storing.origin()))?;
+    let Stored { tree: theirs, large } = storing.stored(taken)?;
     let mut forms = Forms::new(user, &repository, base)?;
     let sides = Sides { ancestor: base, ours: base, theirs };
-    let making = Making { objects: &objects, journal, request, merging, head: &request.base };
+    let making = Making { storing: &storing, journal, request, merging, head: &request.base };
     let grown = making.line(&mut forms, sides)?;
     if grown.made.is_empty() {
         return Err(nothing_to_take(request));
@@ -131,8 +142,11 @@ pub fn offer(
         if let Some(side) = change.new {
             check_name(&change.path, side.mode)?;
         }
+        forms.check_filter(&change.path)?;
     }
     grown.transfer(&objects, user, &[base, base])?;
+    large::keep(user, &objects, &large)?;
+    large::keep(user, &objects, &grown.large)?;
     Ok(object::name(grown.tip))
 }
 
@@ -144,6 +158,8 @@ struct Grown {
     /// Each new commit with its tree, parents first.
     made: Vec<(ObjectId, ObjectId)>,
     agents: Option<CommitId>,
+    /// Large files of the agent's own commits.
+    large: Large,
 }
 
 impl Grown {
@@ -171,7 +187,7 @@ impl Grown {
 }
 
 struct Making<'a> {
-    objects: &'a gix::Repository,
+    storing: &'a Storing<'a>,
     journal: &'a Journal,
     request: &'a TakeRequest,
     merging: &'a Merging,
@@ -189,34 +205,38 @@ impl Making<'_> {
         sides: Sides,
         parent: &CommitId,
     ) -> Result<Grown, Failure> {
-        let tree = merge::trees(self.objects, forms, sides)?;
+        let tree = merge::trees(self.storing.objects, forms, sides)?;
         let (message, subject) = messages(&self.merging.message, self.request);
         let (who, theirs) = (self.who(), sides.theirs);
-        let work = commit(self.objects, theirs, &[object::id(parent)], &message, &who)?;
+        let work = commit(self.storing.objects, theirs, &[object::id(parent)], &message, &who)?;
         let parents = [object::id(self.head), work];
-        let tip = commit(self.objects, tree, &parents, &subject, &who)?;
-        Ok(Grown { tip, tree, work, made: vec![(work, theirs), (tip, tree)], agents: None })
+        let tip = commit(self.storing.objects, tree, &parents, &subject, &who)?;
+        let made = vec![(work, theirs), (tip, tree)];
+        Ok(Grown { tip, tree, work, made, agents: None, large: Large::new() })
     }
 
     fn one_commit(&self, forms: &mut Forms<'_>, sides: Sides) -> Result<Grown, Failure> {
-        let tree = merge::trees(self.objects, forms, sides)?;
+        let tree = merge::trees(self.storing.objects, forms, sides)?;
         let (message, _) = messages(&self.merging.message, self.request);
-        let tip = commit(self.objects, tree, &[object::id(self.head)], &message, &self.who())?;
-        Ok(Grown { tip, tree, work: tip, made: vec![(tip, tree)], agents: None })
+        let tip =
+            commit(self.storing.objects, tree, &[object::id(self.head)], &message, &self.who())?;
+        let (made, large) = (vec![(tip, tree)], Large::new());
+        Ok(Grown { tip, tree, work: tip, made, agents: None, large })
     }
 
     /// The agent's commits that were not brought over before, then the rest as one.
     fn line(&self, forms: &mut Forms<'_>, sides: Sides) -> Result<Grown, Failure> {
-        let commits = rebase::read(self.objects, &self.merging.commits)?;
+        let commits = rebase::read(self.storing.objects, &self.merging.commits)?;
         let last = self.brought_before()?;
         let who = self.who();
         let mut branch = Growing {
-            objects: self.objects,
+            storing: self.storing,
             forms,
             committer: &who,
             tip: object::id(self.head),
             tree: sides.ours,
             made: Vec::new(),
+            large: Large::new(),
         };
         let new = rebase::after(&commits, last.as_ref());
         for theirs in &new {
@@ -225,16 +245,19 @@ impl Making<'_> {
         let (message, _) = messages(&self.merging.message, self.request);
         match rebase::end_of_line(&new, last.as_ref().unwrap_or(&self.request.base)) {
             // What the agent committed last is what the rest is a change of.
-            Some(end) => branch.commit((end, sides.theirs), &message, who.clone())?,
+            Some(end) => {
+                let end = branch.pointed(end)?;
+                branch.commit((end, sides.theirs), &message, who.clone())?;
+            }
             // Whatever was left out of the commits, the branch ends with all of the work.
             None => {
-                let all = merge::trees(self.objects, branch.forms, sides)?;
+                let all = merge::trees(self.storing.objects, branch.forms, sides)?;
                 branch.grow(all, &message, who.clone())?;
             }
         }
-        let Growing { tip, tree, made, .. } = branch;
+        let Growing { tip, tree, made, large, .. } = branch;
         let agents = commits.last().map(|last| object::name(last.id)).or(last);
-        Ok(Grown { tip, tree, work: tip, made, agents })
+        Ok(Grown { tip, tree, work: tip, made, agents, large })
     }
 
     /// The agent's commit that an earlier rebase ended with, while the branch holds it.
@@ -245,7 +268,7 @@ impl Making<'_> {
                 continue;
             }
             let Some(branch) = self.journal.record(decision.id)?.branch else { continue };
-            if holds(self.objects, self.head, &branch.new)? {
+            if holds(self.storing.objects, self.head, &branch.new)? {
                 return Ok(branch.agents);
             }
         }
@@ -309,7 +332,8 @@ fn ancestor(
     request: &TakeRequest,
     head: &CommitId,
 ) -> Result<ObjectId, Failure> {
-    let found = users
+    let storing = users.storing;
+    let found = storing
         .objects
         .merge_base(object::id(head), object::id(&request.base))
         .map_err(failed("read the branch's history"))?;
@@ -321,8 +345,11 @@ fn ancestor(
         .hint("switch to the branch the environment was made from, or apply instead"));
     };
     let parted = object::name(parted.detach());
-    let tree = object::tree_of(users.objects, &parted)?;
-    if parted == request.base { earlier.committed(users, tree) } else { Ok(tree) }
+    if parted != request.base {
+        return object::tree_of(storing.objects, &parted);
+    }
+    let committed = earlier.committed(users, storing.origin())?;
+    Ok(storing.stored(committed)?.tree)
 }
 
 /// Refuses where something else is staged; gives the digest of the index that was looked at.

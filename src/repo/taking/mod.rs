@@ -22,6 +22,7 @@ mod earlier;
 mod hooks;
 mod index;
 mod journal;
+mod large;
 mod lock;
 mod merge;
 mod objects;
@@ -51,6 +52,7 @@ use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Tim
 use crate::model::snapshot::Skipped;
 
 use super::store::Store;
+use super::stored::Storing;
 use super::user::UserRepository;
 
 /// What to take from an environment; what base and head are to a restore, it says itself.
@@ -72,6 +74,15 @@ pub struct TakeRequest {
 }
 
 impl TakeRequest {
+    /// How git would store what is taken.
+    fn storing<'a>(
+        &self,
+        store: &'a Store,
+        objects: &'a gix::Repository,
+    ) -> Result<Storing<'a>, Failure> {
+        Storing::new(store, objects, &self.environment, &self.base)
+    }
+
     fn decision(&self, kind: DecisionKind, user: &UserRepository) -> Decision {
         self.decision_in(kind, user.root())
     }

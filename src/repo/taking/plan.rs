@@ -10,32 +10,49 @@ use super::super::checkout::{Found, WorkingTree, check_name, check_target};
 use super::super::diff::{self, Change, Renames, Side};
 use super::super::forms::Forms;
 use super::super::object::{self, failed};
+use super::super::rules::UserRules;
+use super::super::standing::Standing;
 use super::record::{Entry, State, Step, digest};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
 
 /// What planning looks at.
-pub(super) struct Planner<'a, 'r> {
+pub(super) struct Planner<'a, 'f, 'r> {
     pub(super) tree: &'a WorkingTree,
     /// Sees every object of the trees that are compared.
     pub(super) objects: &'a gix::Repository,
-    pub(super) forms: &'a mut Forms<'r>,
+    pub(super) rules: &'a UserRules,
+    pub(super) forms: &'f mut Forms<'r>,
     /// What earlier applies from the same environment left at each path.
     pub(super) earlier: &'a BTreeMap<RepoPath, State>,
 }
 
 /// The steps, in the order of their paths, and the directories they will make.
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
     pub(super) steps: Vec<Step>,
     pub(super) made: Vec<RepoPath>,
+    /// The forms of the files that come.
+    pub(super) standing: Standing<'a>,
 }
 
-impl Planner<'_, '_> {
+/// The forms of files before and after.
+struct Forth<'a> {
+    old: Standing<'a>,
+    new: Standing<'a>,
+}
+
+impl<'a> Planner<'a, '_, '_> {
     /// Plans the way from one tree, which the working tree should show, to another. Fails with
     /// every path on which the user has work of their own.
-    pub(super) fn plan(&mut self, from: ObjectId, to: ObjectId) -> Result<Plan, Failure> {
+    pub(super) fn plan(&mut self, from: ObjectId, to: ObjectId) -> Result<Plan<'a>, Failure> {
         let mut changes = diff::changes(self.objects, from, to, Renames::Ignore)?;
         changes.sort_by(|a, b| a.path.cmp(&b.path));
+        let (rules, objects) = (self.rules, self.objects);
+        let standing = |tree| {
+            let paths = changes.iter().map(|change| &change.path);
+            Standing::new(rules, objects, tree, paths)
+        };
+        let mut forth = Forth { old: standing(from)?, new: standing(to)? };
         let gone: BTreeSet<RepoPath> = changes
             .iter()
             .filter(|change| change.new.is_none())
@@ -47,7 +64,7 @@ impl Planner<'_, '_> {
         for change in changes {
             self.check(&change)?;
             theirs.extend(self.in_the_way(&change, &gone)?);
-            match self.step(&change)? {
+            match self.step(&change, &mut forth)? {
                 Some(step) => {
                     if step.after != State::Absent && step.after != step.before {
                         made.extend(self.tree.missing_parents(&step.path)?);
@@ -58,7 +75,8 @@ impl Planner<'_, '_> {
             }
         }
         if theirs.is_empty() {
-            return Ok(Plan { steps, made: made.into_iter().collect() });
+            let made = made.into_iter().collect();
+            return Ok(Plan { steps, made, standing: forth.new });
         }
         Err(would_overwrite(theirs.into_iter().collect()))
     }
@@ -103,20 +121,20 @@ impl Planner<'_, '_> {
     }
 
     /// The step for one change; `None` when the user has work of their own there.
-    fn step(&mut self, change: &Change) -> Result<Option<Step>, Failure> {
+    fn step(&mut self, change: &Change, forth: &mut Forth<'_>) -> Result<Option<Step>, Failure> {
         let found = match self.tree.find(&change.path)? {
             // Files in it were found to be in the way already; an empty one gives way.
             Found::Directory if change.new.is_some() => Found::Absent,
             other => other,
         };
         let Some(before) = State::of(&found) else { return Ok(None) };
-        let wanted = self.wanted(change)?;
+        let wanted = self.wanted(change, &mut forth.new)?;
         let modes = self.tree.modes();
         let there = same(&before, &wanted, modes);
         let earlier = self.earlier.get(&change.path);
         let untouched = there
             || earlier.is_some_and(|earlier| earlier.is(&before, modes))
-            || self.shows(change, &found)?;
+            || self.shows(change, &found, &mut forth.old)?;
         let entry = |side: Option<Side>| {
             side.map(|side| Entry { mode: u32::from(side.mode.value()), id: object::name(side.id) })
         };
@@ -130,19 +148,24 @@ impl Planner<'_, '_> {
         }))
     }
 
-    fn wanted(&mut self, change: &Change) -> Result<State, Failure> {
+    fn wanted(&mut self, change: &Change, new: &mut Standing<'_>) -> Result<State, Failure> {
         let Some(side) = change.new else { return Ok(State::Absent) };
         let content = diff::content(self.objects, Some(side))?;
         if side.mode.is_link() {
             return Ok(State::Link { target: serde_bytes::ByteBuf::from(content) });
         }
-        let content = self.forms.worktree_form(&change.path, content)?;
+        let content = new.worktree_form(self.forms, &change.path, content)?;
         let permissions = self.tree.permissions(side.mode.kind() == EntryKind::BlobExecutable);
         Ok(State::File { permissions, digest: digest(&content) })
     }
 
     /// Whether the working tree shows the old side of a change, in either form.
-    fn shows(&mut self, change: &Change, found: &Found) -> Result<bool, Failure> {
+    fn shows(
+        &mut self,
+        change: &Change,
+        found: &Found,
+        old: &mut Standing<'_>,
+    ) -> Result<bool, Failure> {
         let Some(side) = change.old else { return Ok(*found == Found::Absent) };
         match found {
             Found::Link { target } => {
@@ -155,10 +178,10 @@ impl Planner<'_, '_> {
                     return Ok(false);
                 }
                 let blob = diff::content(self.objects, Some(side))?;
-                if self.forms.worktree_form(&change.path, blob)? == *content {
+                if old.worktree_form(self.forms, &change.path, blob)? == *content {
                     return Ok(true);
                 }
-                let stored = self.forms.git_form(&change.path, content)?;
+                let stored = old.git_form(self.forms, &change.path, content)?;
                 let hash = self.objects.object_hash();
                 let id = gix::objs::compute_hash(hash, gix::objs::Kind::Blob, &stored)
                     .map_err(failed("name a file's content"))?;

@@ -15,6 +15,7 @@ use super::super::diff::{self, Renames};
 use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
+use super::super::stored::{Large, Stored, Storing};
 use super::sound::check_tree;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
@@ -114,29 +115,41 @@ fn one(objects: &gix::Repository, id: ObjectId) -> anyhow::Result<Theirs> {
 
 /// A branch as it grows.
 pub(super) struct Growing<'a, 'f, 'r> {
-    pub(super) objects: &'a gix::Repository,
+    pub(super) storing: &'a Storing<'a>,
     pub(super) forms: &'f mut Forms<'r>,
     pub(super) committer: &'a gix::actor::Signature,
     pub(super) tip: ObjectId,
     pub(super) tree: ObjectId,
     /// New commits with their trees, oldest first.
     pub(super) made: Vec<(ObjectId, ObjectId)>,
+    /// Large files in them.
+    pub(super) large: Large,
 }
 
 impl Growing<'_, '_, '_> {
+    /// A tree of the agent's, which had no git-lfs, with pointers for large files.
+    pub(super) fn pointed(&mut self, tree: ObjectId) -> Result<ObjectId, Failure> {
+        let Stored { tree, large } = self.storing.pointed(tree)?;
+        self.forms.know(&large);
+        self.large.extend(large);
+        Ok(tree)
+    }
+
     /// Brings one commit over, by its author. Merges of the agent's are left out, for the last commit
     /// to bring what they hold, and so is what is there already.
     pub(super) fn bring(&mut self, theirs: &Theirs) -> Result<(), Failure> {
         if theirs.parents.len() > 1 {
             return Ok(());
         }
+        let objects = self.storing.objects;
         let parent = match theirs.parents.first() {
-            Some(parent) => object::tree_of(self.objects, &object::name(*parent))?,
-            None => self.objects.empty_tree().id,
+            Some(parent) => object::tree_of(objects, &object::name(*parent))?,
+            None => objects.empty_tree().id,
         };
-        check_tree(self.objects, theirs.tree, Some(parent))?;
+        check_tree(objects, theirs.tree, Some(parent))?;
+        let (parent, tree) = (self.pointed(parent)?, self.pointed(theirs.tree)?);
         let author = theirs.author.clone();
-        self.commit((parent, theirs.tree), &theirs.message, author).map_err(|mut failure| {
+        self.commit((parent, tree), &theirs.message, author).map_err(|mut failure| {
             if failure.kind == FailureKind::Conflict {
                 let subject = theirs.message.lines().next().unwrap_or_default();
                 let short = object::name(theirs.id);
@@ -159,7 +172,7 @@ impl Growing<'_, '_, '_> {
         author: gix::actor::Signature,
     ) -> Result<(), Failure> {
         let sides = Sides { ancestor: from, ours: self.tree, theirs: to };
-        let tree = merge::trees(self.objects, self.forms, sides)?;
+        let tree = merge::trees(self.storing.objects, self.forms, sides)?;
         self.grow(tree, message, author)
     }
 
@@ -173,7 +186,7 @@ impl Growing<'_, '_, '_> {
         if tree == self.tree {
             return Ok(());
         }
-        for change in diff::changes(self.objects, self.tree, tree, Renames::Ignore)? {
+        for change in diff::changes(self.storing.objects, self.tree, tree, Renames::Ignore)? {
             if let Some(side) = change.new {
                 check_name(&change.path, side.mode)?;
             }
@@ -187,7 +200,8 @@ impl Growing<'_, '_, '_> {
             message: message.into(),
             extra_headers: Vec::new(),
         };
-        self.tip = self.objects.write_object(&commit).map_err(failed("store a commit"))?.detach();
+        self.tip =
+            self.storing.objects.write_object(&commit).map_err(failed("store a commit"))?.detach();
         self.tree = tree;
         self.made.push((self.tip, tree));
         Ok(())

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::super::checkout::{EXECUTABLE, Found, PLAIN, WorkingTree, check_name};
-use super::super::convert::Rules;
 use super::super::diff::{self, Change, Renames, Side};
 use super::super::object;
-use super::super::populate;
 use super::super::store::Store;
 use super::super::user::UserRepository;
 use super::TakeRequest;
@@ -33,11 +31,7 @@ pub fn restore(
     let objects = store.reader();
     let from = object::tree_of(&objects, &request.base)?;
     let to = object::tree_of(&objects, &request.head)?;
-    let rules = |tree| rules_of(store, &objects, tree);
-    let (old, new) = (rules(from)?, rules(to)?);
-    let mut planner = Planner { tree: &site.tree, objects: &objects, old, new };
-    let (steps, made) = planner.plan(from, to)?;
-    let Planner { new: mut rules, .. } = planner;
+    let (steps, made) = Planner { tree: &site.tree, objects: &objects }.plan(from, to)?;
     if steps.is_empty() {
         let short = request.head.short();
         let message = format!("{} is as snapshot {short} has it", request.name);
@@ -46,38 +40,19 @@ pub fn restore(
     let mut decision = request.decision(DecisionKind::Restore, user);
     decision.paths = steps.iter().map(|step| step.path.clone()).collect();
     let record = Record { decision, steps, made, branch: None, taken: None };
-    site.carry_out(&record, &objects, &mut |path, blob| {
-        Ok(rules.checked_out_form(path.as_bytes(), &blob).into_owned())
-    })
-}
-
-/// The rules of a tree's own attribute files.
-fn rules_of(
-    store: &Store,
-    objects: &gix::Repository,
-    tree: gix::ObjectId,
-) -> Result<Rules, Failure> {
-    let mut rules = Rules::new(&store.rules);
-    for (directory, bytes) in populate::attributes_of(objects, tree)? {
-        rules.enter(&directory, None, Some(&bytes));
-    }
-    Ok(rules)
+    site.carry_out(&record, &objects, &mut |_, blob| Ok(blob))
 }
 
 struct Planner<'a> {
     tree: &'a WorkingTree,
     objects: &'a gix::Repository,
-    /// The forms of files in the snapshot that holds the workspace now.
-    old: Rules,
-    /// And in the one that it becomes.
-    new: Rules,
 }
 
 impl Planner<'_> {
     /// The steps, and the directories they will make. Fails with every path where something stands
     /// that the last snapshot does not hold.
     fn plan(
-        &mut self,
+        &self,
         from: gix::ObjectId,
         to: gix::ObjectId,
     ) -> Result<(Vec<Step>, Vec<RepoPath>), Failure> {
@@ -129,7 +104,7 @@ impl Planner<'_> {
 
     /// What stands at a path; `None` when it would be lost, because the last snapshot left it out.
     fn known(
-        &mut self,
+        &self,
         change: &Change,
         found: &Found,
         after: &State,
@@ -146,21 +121,16 @@ impl Planner<'_> {
         Ok(held.then_some(before))
     }
 
-    /// Whether a file or link is what the last snapshot holds, in either form.
-    fn shows(&mut self, change: &Change, found: &Found) -> Result<bool, Failure> {
+    /// Whether a file or link is what the last snapshot holds.
+    fn shows(&self, change: &Change, found: &Found) -> Result<bool, Failure> {
         let Some(side) = change.old else { return Ok(false) };
         let stored = diff::content(self.objects, Some(side))?;
         match found {
             Found::Link { target } => Ok(side.mode.is_link() && *target == stored),
             Found::File { permissions, content } => {
                 let executable = permissions & 0o100 != 0;
-                if side.mode.is_link() || is_executable(side) != executable {
-                    return Ok(false);
-                }
-                let path = change.path.as_bytes();
-                Ok(*content == stored
-                    || *self.old.checked_out_form(path, &stored) == **content
-                    || *self.old.stored_form(path, content, &mut || None) == *stored)
+                let kind = !side.mode.is_link() && is_executable(side) == executable;
+                Ok(kind && *content == stored)
             }
             Found::Absent | Found::Directory | Found::Other => Ok(false),
         }
@@ -190,13 +160,12 @@ impl Planner<'_> {
         Ok(below)
     }
 
-    fn wanted(&mut self, change: &Change) -> Result<State, Failure> {
+    fn wanted(&self, change: &Change) -> Result<State, Failure> {
         let Some(side) = change.new else { return Ok(State::Absent) };
         let content = diff::content(self.objects, Some(side))?;
         if side.mode.is_link() {
             return Ok(State::Link { target: serde_bytes::ByteBuf::from(content) });
         }
-        let content = self.new.checked_out_form(change.path.as_bytes(), &content);
         let permissions = if is_executable(side) { EXECUTABLE } else { PLAIN };
         Ok(State::File { permissions, digest: digest(&content) })
     }

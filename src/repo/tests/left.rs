@@ -99,7 +99,7 @@ fn what_can_no_longer_be_taken_stays_as_it_was_taken_last() {
 #[test]
 fn what_is_too_large_is_for_the_user_to_say() {
     let mut fixture = Fixture::new(|root| write(root, "tracked", b"base\n"));
-    fixture.store = fixture.store.with_caps(FileCaps { new: 4, any: 8 });
+    fixture.store.caps = FileCaps { new: 4, any: 8 };
     let workspace = fixture.workspace();
     for (path, content) in [("made", "12345"), ("small", "1234"), ("tracked", "12345678")] {
         write(&workspace, path, content.as_bytes());
@@ -111,7 +111,7 @@ fn what_is_too_large_is_for_the_user_to_say() {
     assert_eq!(fixture.take(&Touched::Everything), None, "it stays as it was");
     let reasons = left_out(&fixture).into_iter().map(|it| it.reason).collect::<Vec<_>>();
     assert_eq!(reasons, ["larger than 4 B", "larger than 8 B"]);
-    fixture.store = fixture.store.with_caps(FileCaps { new: 5, any: 9 });
+    fixture.store.caps = FileCaps { new: 5, any: 9 };
     let taken = fixture.take(&Touched::Everything).expect("a change");
     assert_eq!(fixture.listing(&taken), ["made", "small", "tracked"]);
     assert_eq!(taken.skipped, []);

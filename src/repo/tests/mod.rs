@@ -1,13 +1,16 @@
 //! The rooms of this module together, on real repositories, measured against the git program.
 
+mod agreement;
 mod ahead;
 mod carry;
 mod hostile;
 mod left;
+mod older;
 mod pack;
 mod power;
 mod property;
 mod take;
+mod taken;
 mod user;
 mod vectors;
 mod workspace;
@@ -22,8 +25,9 @@ use crate::model::snapshot::{Snapshot, SnapshotCause};
 
 use super::oracle::Oracle;
 use super::snapshot::{self, Occasion, Touched};
+use super::stored::Storing;
 use super::workspace::{self as workspaces, Changes, Making, Places};
-use super::{Store, UserRepository};
+use super::{Store, UserRepository, object};
 
 /// A user's repository and one environment made from it.
 struct Fixture {
@@ -33,6 +37,8 @@ struct Fixture {
     environment: EnvironmentId,
     base: CommitId,
     first: Snapshot,
+    /// Whether a test leaves it with objects that nobody has.
+    damaged: bool,
 }
 
 impl Fixture {
@@ -67,7 +73,7 @@ impl Fixture {
             &mut Making { progress: &mut |_, _| {}, ahead: None, may_pin: &mut || Ok(()) },
         )
         .expect("a workspace");
-        Self { oracle, store, user, environment, base, first }
+        Self { oracle, store, user, environment, base, first, damaged: false }
     }
 
     fn workspace(&self) -> PathBuf {
@@ -118,14 +124,34 @@ impl Fixture {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// The tree that git itself makes of the workspace, over the base.
+    /// The tree that git itself makes of the workspace, over the base, as the user would add it.
     fn tree_by_git(&self) -> String {
+        self.tree_in_scratch(None)
+    }
+
+    /// The same, when nothing that attributes say is done.
+    fn exact_tree_by_git(&self) -> String {
+        self.tree_in_scratch(Some("* -text -ident !filter !working-tree-encoding !eol\n"))
+    }
+
+    /// What git would store of a snapshot.
+    fn stored(&self, snapshot: &CommitId) -> String {
+        let memory = self.store.reader().with_object_memory();
+        let storing = Storing::new(&self.store, &memory, &self.environment, &self.base);
+        let tree = object::tree_of(&memory, snapshot).expect("a tree");
+        storing.expect("an origin").stored(tree).expect("converted").tree.to_string()
+    }
+
+    fn tree_in_scratch(&self, attributes: Option<&str>) -> String {
         let scratch = self.oracle.outside().join("scratch");
         let _ = std::fs::remove_dir_all(&scratch);
         let root = self.oracle.root();
         let root = root.to_str().expect("a plain path");
         let at = scratch.to_str().expect("a plain path");
         self.oracle.git(["clone", "-q", "--no-checkout", root, at]);
+        if let Some(attributes) = attributes {
+            write(&scratch, ".git/info/attributes", attributes.as_bytes());
+        }
         let workspace = self.workspace();
         let run = |arguments: &[&str]| {
             let mut all = vec!["--git-dir", "../../scratch/.git", "--work-tree", "."];
@@ -139,6 +165,16 @@ impl Fixture {
         run(&["read-tree", self.base.as_str()]);
         run(&["add", "-A"]);
         run(&["write-tree"])
+    }
+}
+
+impl Drop for Fixture {
+    /// What was stored, and what the user has, is sound after every test.
+    fn drop(&mut self) {
+        if !std::thread::panicking() && !self.damaged {
+            self.oracle.check_objects();
+            self.oracle.check_objects_in(&self.oracle.outside().join("store/snapshots.git"));
+        }
     }
 }
 

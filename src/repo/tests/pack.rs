@@ -126,7 +126,8 @@ fn what_is_packed_is_ours_although_the_user_has_it_packed_too() {
 #[test]
 fn a_store_that_lost_its_copies_takes_them_back_while_they_are_there() {
     for (mends, expected) in [(false, false), (true, true)] {
-        let fixture = shared_with_the_user();
+        let mut fixture = shared_with_the_user();
+        fixture.damaged = !expected;
         fixture.take_shared(0..6);
         // What git's own choice does to objects that an alternate has.
         let repacked = fixture.git_in_store(&["repack", "-d", "-l", "-q"]);

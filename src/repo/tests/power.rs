@@ -153,7 +153,8 @@ fn a_store_that_is_sound_stays_as_it_is() {
 
 #[test]
 fn nothing_is_judged_while_the_base_cannot_be_read() {
-    let fixture = taken(2);
+    let mut fixture = taken(2);
+    fixture.damaged = true;
     let before = history::head(&fixture.store, &fixture.environment);
     let objects = fixture.oracle.root().join(".git/objects");
     let aside = fixture.oracle.outside().join("aside");
@@ -197,7 +198,8 @@ fn an_empty_file_is_no_object() {
 
 #[test]
 fn a_whole_store_goes_on_while_the_users_repository_is_away() {
-    let fixture = taken(2);
+    let mut fixture = taken(2);
+    fixture.damaged = true;
     crate::repo::pack::complete(&fixture.store_path()).expect("completed");
     fs::rename(fixture.oracle.root(), fixture.oracle.outside().join("away")).expect("moved");
     let store = Store::open_with(&fixture.store_path(), None, Arc::default()).expect("opened");

@@ -1,5 +1,5 @@
-//! Any file operations: the snapshot's tree is what git makes of the directory, whether it was
-//! taken by paths or by a walk, and a second one finds nothing.
+//! Any file operations: the snapshot's tree is the directory byte for byte, whether it was taken by
+//! paths or by a walk, and a second one finds nothing; what would be taken is what git makes of it.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -9,6 +9,14 @@ use super::*;
 
 /// Few names, so that operations meet: files become directories, directories links.
 const NAMES: [&str; 6] = ["a", "b", "c.log", "d.txt", "ü", "e f"];
+
+/// What the base says of its files.
+const ATTRIBUTES: [&str; 4] = [
+    "*.txt text eol=lf\n",
+    "* text=auto eol=crlf\n",
+    "*.txt text eol=crlf ident\n",
+    "* text\nb/** -text\n",
+];
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -122,18 +130,20 @@ proptest! {
     })]
 
     #[test]
-    fn a_snapshot_is_what_git_makes_of_the_directory(
+    fn a_snapshot_is_the_directory_and_what_is_taken_is_what_git_makes_of_it(
         rounds in prop::collection::vec(prop::collection::vec(operation(), 1..8), 1..4),
         walk in any::<bool>(),
+        attributes in prop::sample::select(ATTRIBUTES.to_vec()),
     ) {
         let fixture = Fixture::new(|root| {
-            write(root, ".gitattributes", b"*.txt text eol=lf\n");
+            write(root, ".gitattributes", attributes.as_bytes());
             write(root, ".gitignore", b"*.log\n/b/a\n");
             write(root, "a/a", b"1\n");
             write(root, "a/d.txt", b"2\n");
             write(root, "b/d.txt", b"3\n");
         });
         let mut last = fixture.first.tree.clone();
+        let mut head = fixture.first.id.clone();
         for round in rounds {
             let root = fixture.workspace();
             let paths: Vec<String> =
@@ -146,8 +156,10 @@ proptest! {
             };
             if let Some(taken) = fixture.take(&touched) {
                 last = taken.tree;
+                head = taken.id;
             }
-            prop_assert_eq!(last.as_str(), fixture.tree_by_git());
+            prop_assert_eq!(last.as_str(), fixture.exact_tree_by_git());
+            prop_assert_eq!(fixture.stored(&head), fixture.tree_by_git());
             prop_assert_eq!(fixture.take(&touched), None);
             prop_assert_eq!(fixture.take(&Touched::Everything), None);
         }

@@ -75,14 +75,68 @@ fn a_file_changed_within_one_tick_of_the_clock_is_seen() {
 }
 
 #[test]
-fn new_attributes_apply_to_files_whose_status_is_unchanged() {
+fn new_attributes_change_no_byte_of_a_snapshot_and_hold_when_it_is_taken() {
     let fixture = small();
     let root = fixture.workspace();
     write(&root, "crlf.txt", b"one\r\n");
     fixture.take(&Touched::Everything).expect("a change");
     write(&root, ".gitattributes", b"*.txt text\n");
+    let taken = fixture.take_paths(&[".gitattributes"]).expect("a change");
+    assert_eq!(taken.tree.as_str(), fixture.exact_tree_by_git());
+    assert_eq!(taken.change.files, 1);
+    assert_eq!(fixture.take(&Touched::Everything), None);
+    assert_eq!(fixture.stored(&taken.id), fixture.tree_by_git());
+    assert_ne!(fixture.stored(&taken.id), taken.tree.as_str());
+}
+
+#[test]
+fn a_repository_of_converted_files_shows_only_what_was_changed_and_gives_every_byte_back() {
+    let fixture = Fixture::new(|root| {
+        write(root, ".gitattributes", b"* text=auto eol=crlf\n*.big filter=lfs -text\n");
+        write(root, "a.txt", b"one\ntwo\nthree\n");
+        write(root, "b.txt", b"b\n");
+        write(root, "c.big", b"version https://git-lfs.github.com/spec/v1\n");
+    });
+    let root = fixture.workspace();
+    assert_eq!(std::fs::read(root.join("b.txt")).expect("there"), b"b\r\n");
+    assert_eq!(fixture.take(&Touched::Everything), None, "a checkout is no change");
+    assert_eq!(fixture.stored(&fixture.first.id), fixture.tree_by_git());
+
+    // One line in the form of the others, a file in another form, one in both.
+    write(&root, "a.txt", b"one\r\ntwo\r\nfour\r\n");
+    write(&root, "b.txt", b"b\n");
+    write(&root, "mixed.txt", b"one\r\ntwo\n");
+    write(&root, "c.big", b"as large as you please\r\n");
     let taken = fixture.take(&Touched::Everything).expect("a change");
-    assert_eq!(taken.tree.as_str(), fixture.tree_by_git());
+    let (environment, base) = (&fixture.environment, &fixture.base);
+    let change = divergence::since(&fixture.store, environment, base, &Counts::default());
+    let change = change.expect("a count");
+    assert_eq!(change, ChangeCount { files: 4, added: 5, removed: 3 });
+    // Of the large file git itself would ask a driver, which nobody configured here.
+    let at = |snapshot: &CommitId, path: &str| {
+        let bare = fixture.oracle.outside().join("store/snapshots.git");
+        let object = format!("{snapshot}:{path}");
+        let bare = bare.to_str().expect("a plain path");
+        let output = fixture.oracle.command(["--git-dir", bare, "cat-file", "blob", &object]);
+        { output }.output().expect("git runs").stdout
+    };
+    for path in ["a.txt", "b.txt", "mixed.txt", "c.big"] {
+        assert_eq!(at(&taken.id, path), std::fs::read(root.join(path)).expect("there"), "{path}");
+    }
+    let fork = fixture.oracle.outside().join("fork");
+    let other = EnvironmentId::from_random([9; 8]);
+    let (user, store) = (&fixture.user, &fixture.store);
+    workspaces::fork_history(user, store, &fixture.environment, &other, &taken.id).expect("forked");
+    workspaces::check_out(store, &other, &taken.id, &fork, &mut |_, _| {}).expect("made");
+    for path in ["a.txt", "b.txt", "mixed.txt", "c.big"] {
+        let forked = std::fs::read(fork.join(path)).expect("there");
+        assert_eq!(forked, std::fs::read(root.join(path)).expect("there"), "{path}");
+    }
+    assert_eq!(divergence::since(store, &other, base, &Counts::default()), Ok(change));
+    let occasion = Occasion::new(SnapshotCause::Change, Timestamp(2));
+    let again = snapshot::take(store, &other, &fork, &Touched::Everything, &occasion);
+    assert_eq!(again, Ok(None), "a fork is the snapshot");
+    workspaces::unpin(user, store, &other).expect("unpinned");
 }
 
 #[test]

@@ -111,7 +111,8 @@ fn contents(root: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
 fn the_first_snapshot_is_the_base() {
     let fixture = Fixture::new(project);
     let tree = fixture.oracle.git(["rev-parse", "HEAD^{tree}"]);
-    assert_eq!(fixture.first.tree.as_str(), tree);
+    assert_eq!(fixture.stored(&fixture.first.id), tree);
+    assert_eq!(fixture.first.tree.as_str(), fixture.exact_tree_by_git());
     assert_eq!(fixture.first.cause, SnapshotCause::Base);
     assert_eq!(fixture.first.parent, None);
     let read = history::read(&fixture.store, &fixture.environment).expect("a history");

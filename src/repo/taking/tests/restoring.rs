@@ -69,19 +69,22 @@ fn what_the_last_snapshot_left_out_is_never_overwritten_by_a_restore() {
 }
 
 #[test]
-fn a_file_that_stands_in_another_form_than_its_snapshot_is_restored() {
-    let rules = "* text=auto\n*.id ident\n";
-    let now = files(&[(".gitattributes", rules), ("ends", "one\ntwo\n"), ("x.id", "$Id$ now\n")]);
-    let wanted = files(&[("ends", "one\n"), ("x.id", "was\n")]);
-    let case = Case::new(&now);
+fn a_restore_gives_bytes_back_whatever_attributes_say_of_them() {
+    let rules = "* text=auto eol=crlf\n*.id ident\n";
+    let with =
+        |ends: &str, id: &str| files(&[(".gitattributes", rules), ("ends", ends), ("x.id", id)]);
+    let (now, wanted) =
+        (with("one\r\ntwo\n", "$Id: 0123 $ now\n"), with("one\ntwo\r\n", "$Id$ was\r\n"));
+    let case = Case::new(&files(&[("a", "a\n")]));
     case.fill_workspace(&now);
-    case.write_in_workspace("ends", "one\r\ntwo\r\n");
-    case.write_in_workspace("x.id", "$Id: 0123 $ now\n");
-    let before = case.workspace_files();
     case.restore(1, &now, &wanted).expect("restored");
     assert_eq!(case.workspace_files(), wanted);
     case.undo().expect("undone");
-    assert_eq!(case.workspace_files(), before);
+    assert_eq!(case.workspace_files(), now);
+    // To a snapshot, a file in another form is another file, which it would lose.
+    case.write_in_workspace("ends", "one\r\ntwo\r\n");
+    let failure = case.restore(2, &now, &wanted).expect_err("in the way");
+    assert_eq!(paths(&failure), ["ends"]);
 }
 
 #[test]

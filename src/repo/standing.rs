@@ -1,0 +1,77 @@
+//! A tree's files as git has them stand in the user's working tree, by the tree's own attributes
+//! and the user's rules. Which of them are large files is told by the user's commit alone.
+
+use gix::ObjectId;
+
+use super::base::BaseTree;
+use super::convert::Rules;
+use super::encoding::Encoding;
+use super::forms::Forms;
+use super::object::failed;
+use super::rules::UserRules;
+use super::stored::attributes;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::path::RepoPath;
+
+/// The conversions of one tree, for paths that were named.
+pub(super) struct Standing<'r> {
+    objects: &'r gix::Repository,
+    rules: Rules,
+    tree: BaseTree<'r>,
+}
+
+impl<'r> Standing<'r> {
+    pub(super) fn new<'p>(
+        user: &UserRules,
+        objects: &'r gix::Repository,
+        tree: ObjectId,
+        paths: impl Iterator<Item = &'p RepoPath>,
+    ) -> Result<Self, Failure> {
+        let rules = Rules::of_files(user, &attributes(objects, tree, paths)?);
+        Ok(Self { objects, rules, tree: BaseTree::new(objects, tree) })
+    }
+
+    /// What git would write into the working tree for a blob.
+    pub(super) fn worktree_form(
+        &mut self,
+        forms: &mut Forms<'_>,
+        path: &RepoPath,
+        blob: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        if forms.is_large(path)? {
+            return match forms.known(&blob) {
+                Some(id) => {
+                    let content =
+                        self.objects.find_blob(id).map_err(failed("read a large file"))?;
+                    Ok(content.detach().data)
+                }
+                None => Ok(forms.large_content(&blob).unwrap_or(blob)),
+            };
+        }
+        if self.rules.encoding(path.as_bytes()) == Some(Encoding::Unknown) {
+            let message = format!("{path} stands in an encoding that we cannot write");
+            return Err(Failure::new(FailureKind::Refused, message)
+                .hint("take this path by hand, from the patch that `agentdeck diff` prints")
+                .paths(vec![path.clone()]));
+        }
+        let converted = self.rules.checked_out_form(path.as_bytes(), &blob);
+        Ok(converted.into_owned())
+    }
+
+    /// What git would store for a file of the working tree.
+    pub(super) fn git_form(
+        &mut self,
+        forms: &mut Forms<'_>,
+        path: &RepoPath,
+        content: &[u8],
+    ) -> Result<Vec<u8>, Failure> {
+        if forms.is_large(path)? {
+            return Ok(super::forms::pointer(content));
+        }
+        let there = self.tree.entry(path.as_bytes()).filter(|(mode, _)| mode.is_blob());
+        let objects = self.objects;
+        let mut before = || Some(objects.find_blob(there?.1).ok()?.detach().data);
+        let stored = self.rules.stored_form(path.as_bytes(), content, &mut before);
+        Ok(stored.into_owned())
+    }
+}

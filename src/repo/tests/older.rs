@@ -1,0 +1,104 @@
+//! What is known of bases as they are checked out, where it was lost, or an earlier version kept none.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::*;
+use crate::model::snapshot::ChangeCount;
+use crate::repo::diff::Counts;
+use crate::repo::message::Message;
+use crate::repo::{divergence, history, object, refs};
+
+fn converted() -> Fixture {
+    Fixture::new(|root| {
+        write(root, ".gitattributes", b"* text=auto eol=crlf\n");
+        write(root, "a.txt", b"one\ntwo\n");
+        write(root, "deep/same.txt", b"same\n");
+    })
+}
+
+impl Fixture {
+    fn origin_file(&self) -> PathBuf {
+        let name = refs::origin(&self.environment);
+        self.store.git_dir().join(name.as_bstr().to_string())
+    }
+
+    fn since_base(&self, store: &Store) -> ChangeCount {
+        let (environment, base) = (&self.environment, &self.base);
+        let counted = divergence::since(store, environment, base, &Counts::default());
+        counted.expect("a count")
+    }
+
+    fn reopened(&self) -> Store {
+        let directory = self.oracle.outside().join("store");
+        Store::open_with(&directory, Some(&self.user), Arc::default()).expect("a store")
+    }
+
+    fn everything(&self, store: &Store) -> Option<Snapshot> {
+        let occasion = Occasion::new(SnapshotCause::Change, Timestamp(1_700_000_002_000));
+        let everything = &Touched::Everything;
+        snapshot::take(store, &self.environment, &self.workspace(), everything, &occasion)
+            .expect("taken")
+    }
+}
+
+#[test]
+fn a_store_of_an_earlier_version_goes_on_and_shows_only_what_was_changed() {
+    let fixture = converted();
+    // Its first snapshot was the base as git stores it, and nothing beside it was known.
+    fs::remove_file(fixture.origin_file()).expect("removed");
+    fs::write(fixture.oracle.outside().join("store/boot"), "of an earlier start").expect("written");
+    let repository = fixture.store.reader();
+    let base = object::id(&fixture.base);
+    let tree = object::tree_of(&repository, &fixture.base).expect("a tree");
+    let message = Message {
+        cause: SnapshotCause::Base,
+        at: Timestamp(1_700_000_000_000),
+        change: ChangeCount::default(),
+        skipped: Vec::new(),
+        number: 1,
+        by: None,
+        output: None,
+    };
+    let first = Some(object::id(&fixture.first.id));
+    let environment = &fixture.environment;
+    snapshot::commit(&fixture.store, &repository, environment, tree, Some(base), first, &message)
+        .expect("committed");
+    // What it knew of files was by what git stores of them.
+    let known = fixture.oracle.outside().join("store/stat").join(environment.as_str());
+    fs::copy(fixture.git_directory().join("index"), known).expect("copied");
+    write(&fixture.workspace(), "a.txt", b"one\r\nTWO\r\n");
+
+    let store = fixture.reopened();
+    let taken = fixture.everything(&store).expect("bytes, from now on");
+    assert_eq!(taken.tree.as_str(), fixture.exact_tree_by_git());
+    assert_eq!(fixture.since_base(&store), ChangeCount { files: 1, added: 1, removed: 1 });
+    assert_eq!(fixture.stored(&taken.id), fixture.tree_by_git());
+    assert_eq!(history::read(&store, environment).expect("a history").len(), 2);
+    assert_eq!(fixture.everything(&store), None);
+}
+
+#[test]
+fn what_a_power_cut_tore_of_a_base_as_it_was_checked_out_is_found_anew() {
+    let fixture = converted();
+    write(&fixture.workspace(), "a.txt", b"one\r\nTWO\r\n");
+    fixture.take(&Touched::Everything).expect("a change");
+    let expected = ChangeCount { files: 1, added: 1, removed: 1 };
+    assert_eq!(fixture.since_base(&fixture.store), expected);
+    let origin = history::origin(&fixture.store, &fixture.environment).expect("an origin");
+    assert_ne!(origin, fixture.base);
+    let object = fixture.store.loose().object_path(&object::id(&origin));
+    let torn: [&dyn Fn(); 2] = [&|| fs::write(&object, "").expect("torn"), &|| {
+        fs::write(fixture.origin_file(), "").expect("torn");
+    }];
+    for tear in torn {
+        fs::set_permissions(&object, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .expect("set");
+        tear();
+        fs::remove_file(fixture.oracle.outside().join("store/boot")).expect("removed");
+        let store = fixture.reopened();
+        assert_eq!(history::origin(&store, &fixture.environment), Ok(origin.clone()));
+        assert_eq!(fixture.since_base(&store), expected);
+        assert_eq!(fixture.everything(&store), None);
+    }
+}
