@@ -91,6 +91,34 @@ impl TestHome {
         finished(command.current_dir(directory).args(arguments), input)
     }
 
+    /// What git finds wrong with the repository, and with each store of snapshots beside it. Where a
+    /// test took the repository away, nothing can be said of its store.
+    fn damage(&self) -> Vec<String> {
+        let mut places = Vec::new();
+        if self.repository.join(".git/HEAD").exists() {
+            places.push(self.repository.clone());
+        }
+        let stores = std::fs::read_dir(self.home.join("repositories"));
+        for store in stores.into_iter().flatten().flatten() {
+            let bare = store.path().join("snapshots.git");
+            let alternates = std::fs::read_to_string(bare.join("objects/info/alternates"));
+            let alternate = alternates.as_deref().unwrap_or_default().trim_end_matches('\n');
+            if bare.join("HEAD").exists() && Path::new(alternate).exists() {
+                places.push(bare);
+            }
+        }
+        let mut found = Vec::new();
+        for place in places {
+            let check = ["fsck", "--strict", "--no-dangling", "--no-progress"];
+            let output = self.git_output(&place, &check, b"");
+            if !output.status.success() {
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                found.push(format!("{}: {said}", place.display()));
+            }
+        }
+        found
+    }
+
     /// Runs the binary in the repository.
     pub fn agentdeck(&self, arguments: &[&str]) -> Run {
         self.agentdeck_in(&self.repository, arguments)
@@ -246,9 +274,12 @@ impl Drop for TestHome {
             let _ = writeln!(std::io::stderr(), "the server's log:\n{log}");
         }
         ending::end_all(&self.path(), &self.home, None);
+        let damage = if std::thread::panicking() { Vec::new() } else { self.damage() };
         for mount in &self.mounts {
             let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
         }
+        // What a test leaves is as sound as what it began with.
+        assert_eq!(damage, Vec::<String>::new());
     }
 }
 
