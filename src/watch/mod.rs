@@ -10,8 +10,9 @@ mod watched;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, mpsc as threads};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as threads};
 
 use anyhow::Context;
 use tokio::sync::mpsc;
@@ -48,23 +49,53 @@ pub type Ignored = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// Watches the workspaces of all environments. Dropping it ends the watching.
 pub struct Watcher {
+    orders: Arc<Orders>,
     messages: threads::SyncSender<Message>,
     descriptions: Descriptions,
 }
 
 type Descriptions = Arc<Mutex<HashMap<EnvironmentId, String>>>;
 
+/// What the worker is told, one word for each environment, the last: nobody ever waits for the
+/// worker, whatever it is busy with, and no event takes an order's place.
+#[derive(Default)]
+struct Orders {
+    waiting: Mutex<HashMap<EnvironmentId, Order>>,
+    ended: AtomicBool,
+}
+
+enum Order {
+    Watch { workspace: PathBuf, git: PathBuf, ignored: Ignored },
+    Unwatch,
+}
+
+impl Orders {
+    /// What there is to do, which is then no longer there.
+    fn take(&self) -> HashMap<EnvironmentId, Order> {
+        std::mem::take(&mut self.waiting())
+    }
+
+    fn have_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<EnvironmentId, Order>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Watcher {
     /// Starts watching nothing yet. Batches go to `notices`; while it is full they are merged.
     pub fn new(notices: mpsc::Sender<Notice>) -> Result<Self, Failure> {
         let (messages, received) = threads::sync_channel(QUEUE_LIMIT);
-        let descriptions = Descriptions::default();
-        let worker = Worker::new(received, messages.clone(), notices, descriptions.clone())?;
+        let (descriptions, orders) = (Descriptions::default(), Arc::new(Orders::default()));
+        let events = (messages.clone(), received);
+        let worker = Worker::new(orders.clone(), events, notices, descriptions.clone())?;
         std::thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || worker.run())
             .context("cannot start a thread")?;
-        Ok(Self { messages, descriptions })
+        Ok(Self { orders, messages, descriptions })
     }
 
     /// Watches a workspace and the private git directory beside it; the first notice, of
@@ -81,13 +112,12 @@ impl Watcher {
         git: &Path,
         ignored: Ignored,
     ) {
-        let environment = environment.clone();
         let (workspace, git) = (workspace.to_owned(), git.to_owned());
-        self.send(Message::Watch { environment, workspace, git, ignored });
+        self.order(environment, Order::Watch { workspace, git, ignored });
     }
 
     pub fn unwatch(&self, environment: &EnvironmentId) {
-        self.send(Message::Unwatch(environment.clone()));
+        self.order(environment, Order::Unwatch);
     }
 
     /// How an environment is watched, for people: `watching`, or why it is polled.
@@ -96,15 +126,22 @@ impl Watcher {
         descriptions.get(environment).cloned().unwrap_or_else(|| "not watched".to_owned())
     }
 
-    fn send(&self, message: Message) {
-        // The worker ends only with the receiver of notices, at shutdown.
-        let _ = self.messages.send(message);
+    /// Leaves word for the worker without waiting for it.
+    fn order(&self, environment: &EnvironmentId, order: Order) {
+        self.orders.waiting().insert(environment.clone(), order);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Where the queue is full, the worker is awake and looks for orders at each message.
+        let _ = self.messages.try_send(Message::Wake);
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.send(Message::Stop);
+        self.orders.ended.store(true, Ordering::Release);
+        self.wake();
     }
 }
 

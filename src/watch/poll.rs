@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Ignored;
-use super::watched::{DEPTH_LIMIT, relative};
+use super::watched::{DEPTH_LIMIT, relative, rest_after};
 
 /// Time between two looks while files change, and the longest while they do not.
 const SHORTEST: Duration = Duration::from_secs(2);
@@ -31,14 +31,14 @@ impl Poll {
 
     /// Looks; whether anything is different from the last time.
     pub fn look(&mut self, directories: [&Path; 2], ignored: &Ignored, now: Instant) -> bool {
-        let mut hasher = DefaultHasher::new();
+        let (began, mut hasher) = (Instant::now(), DefaultHasher::new());
         let [workspace, git] = directories;
         fingerprint(workspace, workspace, ignored, DEPTH_LIMIT, &mut hasher);
         let heads: Ignored = std::sync::Arc::new(|path: &[u8]| !b"refs/heads".starts_with(path));
         fingerprint(git, git, &heads, DEPTH_LIMIT, &mut hasher);
         let changed = std::mem::replace(&mut self.fingerprint, hasher.finish()) != self.fingerprint;
         self.interval = if changed { SHORTEST } else { (self.interval * 2).min(LONGEST) };
-        self.next = now + self.interval;
+        self.next = now + self.interval.max(rest_after(began.elapsed()));
         changed
     }
 }

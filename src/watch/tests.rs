@@ -4,7 +4,10 @@ use std::time::Duration;
 use super::*;
 
 /// How long a test waits for a notice that must come; it comes much sooner.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Directories that a flood makes at most, so that a test that fails ends.
+const FLOOD_LIMIT: usize = 300_000;
 
 struct Scene {
     directory: tempfile::TempDir,
@@ -127,6 +130,111 @@ async fn an_environment_no_longer_watched_gives_no_notice() {
     scene.watcher.watch(&other, &root.join("ws/src"), &root.join("git"));
     assert_eq!(scene.notice().await.environment, other);
     assert_eq!(scene.watcher.describe(&scene.environment), "not watched");
+}
+
+/// Makes directories in `parent` until it is dropped.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<PathBuf>>,
+}
+
+impl Flood {
+    fn start(parent: PathBuf) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = std::thread::spawn(move || {
+            fs::create_dir(&parent).expect("a directory");
+            let made = (0..FLOOD_LIMIT).map(|number| parent.join(number.to_string()));
+            let mut last = parent.clone();
+            for directory in made.take_while(|_| !told.load(Ordering::Relaxed)) {
+                fs::create_dir(&directory).expect("a directory");
+                last = directory;
+            }
+            last
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Stops, and returns the last directory that was made.
+    fn stop(mut self) -> PathBuf {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().expect("it runs").join().expect("it made directories")
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_box_that_makes_directories_without_end_holds_no_other_up() {
+    let mut scene = Scene::new().await;
+    let root = scene.directory.path().to_owned();
+    let flood = Flood::start(root.join("ws/n"));
+    scene.until("n").await;
+    let other = EnvironmentId::from_random([4; 8]);
+    for name in ["other", "other-git"] {
+        fs::create_dir(root.join(name)).expect("a directory");
+    }
+    // More often than the queue of events has room.
+    for _ in 0..=QUEUE_LIMIT {
+        scene.watcher.watch(&other, &root.join("other"), &root.join("other-git"));
+    }
+    while scene.notice().await.environment != other {}
+    assert!(!flood.thread.as_ref().expect("it runs").is_finished(), "it goes on meanwhile");
+    let last = flood.stop();
+
+    // What it made is watched once it is quiet, to the last.
+    let name = last.file_name().expect("a name").to_string_lossy();
+    let inner = RepoPath::new(format!("n/{name}/inner").into_bytes());
+    let named =
+        |notice: Notice| matches!(notice.touched, Touched::Paths(paths) if paths.contains(&inner));
+    fs::write(last.join("inner"), "content").expect("a file");
+    while !named(scene.notice().await) {
+        fs::write(last.join("inner"), "content").expect("a file");
+    }
+}
+
+#[tokio::test]
+async fn links_in_the_private_git_directory_lead_nowhere() {
+    let root = tempfile::tempdir().expect("a directory");
+    let root = root.path();
+    for name in ["ws", "git", "outside/heads/deep"] {
+        fs::create_dir_all(root.join(name)).expect("a directory");
+    }
+    for name in ["git/refs", "git/logs"] {
+        std::os::unix::fs::symlink(root.join("outside"), root.join(name)).expect("linked");
+    }
+    let ignored: Ignored = Arc::new(|_: &[u8]| false);
+    let now = std::time::Instant::now();
+    let watched = watched::Watched::new(root.join("ws"), root.join("git"), ignored, now);
+    assert_eq!(watched.git_directories(), [root.join("git")]);
+}
+
+#[tokio::test]
+async fn a_directory_that_new_rules_no_longer_ignore_is_watched() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    for name in ["ws/target", "git"] {
+        fs::create_dir_all(root.join(name)).expect("a directory");
+    }
+    let (sender, notices) = mpsc::channel(4);
+    let watcher = Watcher::new(sender).expect("a watcher");
+    let environment = EnvironmentId::from_random([3; 8]);
+    let rules = root.join("ws/.gitignore");
+    let ignored: Ignored = Arc::new(move |path: &[u8]| path == b"target" && !rules.exists());
+    watcher.watch_except(&environment, &root.join("ws"), &root.join("git"), ignored);
+    let mut scene = Scene { directory, watcher, notices, environment };
+    assert_eq!(scene.notice().await.touched, Touched::Everything);
+    scene.write("ws/.gitignore");
+    while scene.notice().await.touched != Touched::Everything {}
+    scene.write("ws/target/seen");
+    scene.until("target/seen").await;
 }
 
 #[test]

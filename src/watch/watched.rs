@@ -14,6 +14,29 @@ const RECONCILE_EVERY: Duration = Duration::from_mins(5);
 /// Nested deeper than this, directories are not watched; snapshots do not take them either.
 pub(super) const DEPTH_LIMIT: usize = 128;
 
+/// What lasts no longer than this is done at once, however often it comes.
+const SHORT: Duration = Duration::from_millis(10);
+
+/// After longer work on one environment the thread is the others' for so many times as long.
+const REST: u32 = 10;
+
+/// No rest is longer: what an environment's own tools make is to be noticed.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// How watches are laid again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Laying {
+    /// Those that lack.
+    Missing,
+    /// All of them: what is ignored or where directories are is another.
+    Anew,
+}
+
+/// How long is waited after work that took so long.
+pub(super) fn rest_after(spent: Duration) -> Duration {
+    if spent > SHORT { (spent * REST).min(LONGEST_REST) } else { Duration::ZERO }
+}
+
 pub(super) struct Watched {
     pub workspace: PathBuf,
     pub git: PathBuf,
@@ -22,13 +45,41 @@ pub(super) struct Watched {
     pub poll: Option<Poll>,
     /// When everything is to be looked at again; `None` while nothing changed since the last time.
     pub reconcile: Option<Instant>,
+    /// When watches are laid again, and how.
+    pub laying: Option<(Instant, Laying)>,
+    /// Watches are not laid before.
+    rested: Instant,
 }
 
 impl Watched {
     pub fn new(workspace: PathBuf, git: PathBuf, ignored: Ignored, now: Instant) -> Self {
         let mut batch = Batch::default();
         batch.everything(now);
-        Self { workspace, git, ignored, batch, poll: None, reconcile: None }
+        let (poll, reconcile, laying) = (None, None, None);
+        Self { workspace, git, ignored, batch, poll, reconcile, laying, rested: now }
+    }
+
+    /// Has watches be laid at `at`, or when it has rested; what was asked before is not later.
+    pub fn lay_later(&mut self, at: Instant, laying: Laying) {
+        let at = at.max(self.rested);
+        let (before, other) = self.laying.unwrap_or((at, laying));
+        self.laying = Some((before.min(at), other.max(laying)));
+    }
+
+    /// How watches are to be laid now, if they are.
+    pub fn take_laying(&mut self, now: Instant) -> Option<Laying> {
+        let (_, laying) = self.laying.take_if(|(at, _)| *at <= now)?;
+        self.poll.is_none().then_some(laying)
+    }
+
+    /// Whether watches were laid a moment ago, with so much work that others come first.
+    pub fn rests(&self, now: Instant) -> bool {
+        now < self.rested
+    }
+
+    /// Notes work that was begun then.
+    pub fn rest(&mut self, began: Instant) {
+        self.rested = Instant::now() + rest_after(began.elapsed());
     }
 
     /// A path changed; whether it decides about others, so that the watches are to be laid anew.
@@ -54,7 +105,8 @@ impl Watched {
     /// The earliest moment at which something is to be done.
     pub fn next(&self) -> Option<Instant> {
         let poll = self.poll.as_ref().map(Poll::next);
-        [self.batch.due(), poll, self.reconcile].into_iter().flatten().min()
+        let laying = self.laying.map(|(at, _)| at);
+        [self.batch.due(), poll, self.reconcile, laying].into_iter().flatten().min()
     }
 
     /// Does what is due but for sending the batch.
@@ -74,8 +126,13 @@ impl Watched {
 
     /// The directories of the private git directory in which branches and `HEAD` move.
     pub fn git_directories(&self) -> Vec<PathBuf> {
-        let mut found = vec![self.git.clone(), self.git.join("logs")];
-        collect(&self.git.join("refs/heads"), &mut |_| true, &mut found, 0);
+        let mut found = vec![self.git.clone()];
+        // What lies elsewhere, where a link of the agent leads, is nothing of its own.
+        found.extend(Some(self.git.join("logs")).filter(|logs| is_directory(logs)));
+        let references = self.git.join("refs");
+        if is_directory(&references) {
+            collect(&references.join("heads"), &mut |_| true, &mut found, 0);
+        }
         found
     }
 
@@ -99,17 +156,22 @@ fn collect(
     found: &mut Vec<PathBuf>,
     depth: usize,
 ) {
-    let real = directory.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-    if !real || depth > DEPTH_LIMIT || !wanted(directory) {
+    if !is_directory(directory) || depth > DEPTH_LIMIT || !wanted(directory) {
         return;
     }
     found.push(directory.to_owned());
     let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
+    // Listed to the end at once: entries that come while each is looked into would have no end.
+    let entries: Vec<_> = entries.flatten().collect();
+    for entry in entries {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect(&entry.path(), wanted, found, depth + 1);
         }
     }
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// A path beneath a directory, as bytes.

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use crate::model::id::EnvironmentId;
 
 use super::poll::Poll;
-use super::watched::Watched;
-use super::{Descriptions, Ignored, Notice};
+use super::watched::{Laying, Watched};
+use super::{Descriptions, Notice, Order, Orders};
 
 /// The thread looks up this often when nothing is due, to see that nobody listens any more.
 const IDLE: Duration = Duration::from_mins(1);
@@ -24,20 +24,32 @@ const IDLE: Duration = Duration::from_mins(1);
 const LIMIT_REACHED: &str =
     "polling: the system's limit of file watches is reached (raise fs.inotify.max_user_watches)";
 
+/// How often directories are listed, until a listing brings nothing new: one that is made between
+/// listing and watching gives no event. A box that goes on making them has to wait.
+const ROUNDS: usize = 3;
+
+/// When directories that are made faster than they are listed are looked at again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// When watches are laid by new rules; who writes them writes more than one line.
+const SETTLED: Duration = Duration::from_millis(50);
+
 pub(super) enum Message {
-    Watch { environment: EnvironmentId, workspace: PathBuf, git: PathBuf, ignored: Ignored },
-    Unwatch(EnvironmentId),
     Event(notify::Result<Event>),
-    Stop,
+    /// There are orders.
+    Wake,
 }
 
 pub(super) struct Worker {
+    orders: Arc<Orders>,
     messages: Receiver<Message>,
     notices: mpsc::Sender<Notice>,
     descriptions: Descriptions,
     inotify: INotifyWatcher,
-    /// Events were lost because the queue was full.
+    /// Events were lost because a queue was full.
     lost: Arc<AtomicBool>,
+    /// All is not looked at again before.
+    rested: Instant,
     environments: HashMap<EnvironmentId, Watched>,
     /// Each directory watched, and whose it is; sorted, so that a subtree is a range.
     directories: BTreeMap<PathBuf, EnvironmentId>,
@@ -45,8 +57,8 @@ pub(super) struct Worker {
 
 impl Worker {
     pub fn new(
-        messages: Receiver<Message>,
-        events: SyncSender<Message>,
+        orders: Arc<Orders>,
+        (events, messages): (SyncSender<Message>, Receiver<Message>),
         notices: mpsc::Sender<Notice>,
         descriptions: Descriptions,
     ) -> anyhow::Result<Self> {
@@ -63,60 +75,115 @@ impl Worker {
         let inotify = INotifyWatcher::new(handler, Config::default())
             .context("cannot watch files (fs.inotify.max_user_instances may be used up)")?;
         let (environments, directories) = (HashMap::new(), BTreeMap::new());
-        Ok(Self { messages, notices, descriptions, inotify, lost, environments, directories })
+        Ok(Self {
+            orders,
+            messages,
+            notices,
+            descriptions,
+            inotify,
+            lost,
+            rested: Instant::now(),
+            environments,
+            directories,
+        })
     }
 
     pub fn run(mut self) {
         loop {
             let now = Instant::now();
-            let next = self.environments.values().filter_map(Watched::next).min();
+            let lost = self.lost.load(Ordering::Relaxed).then_some(self.rested);
+            let next = self.environments.values().filter_map(Watched::next).chain(lost).min();
             let wait = next.map_or(IDLE, |next| next.saturating_duration_since(now)).min(IDLE);
-            match self.messages.recv_timeout(wait) {
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(message) => self.handle(message, Instant::now()),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if self.notices.is_closed() {
+            let message = match self.messages.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if self.orders.have_ended() || self.notices.is_closed() {
                 return;
+            }
+            // Before what happened later.
+            for (environment, order) in self.orders.take() {
+                self.obey(environment, order, Instant::now());
+            }
+            if let Some(Message::Event(event)) = message {
+                self.handle(event, Instant::now());
             }
             self.tick(Instant::now());
         }
     }
 
-    fn handle(&mut self, message: Message, now: Instant) {
-        match message {
-            Message::Watch { environment, workspace, git, ignored } => {
-                self.unwatch(&environment);
+    fn obey(&mut self, environment: EnvironmentId, order: Order, now: Instant) {
+        self.unwatch(&environment);
+        match order {
+            Order::Watch { workspace, git, ignored } => {
                 let watched = Watched::new(workspace, git, ignored, now);
                 self.environments.insert(environment.clone(), watched);
-                self.lay(&environment, now);
+                self.lay(&environment, 1, now);
             }
-            Message::Unwatch(environment) => {
-                self.unwatch(&environment);
+            Order::Unwatch => {
                 self.environments.remove(&environment);
                 self.describe(&environment, None);
             }
-            Message::Event(Ok(event)) if event.need_rescan() => self.everything(now),
-            Message::Event(Ok(event)) => {
+        }
+    }
+
+    fn handle(&mut self, event: notify::Result<Event>, now: Instant) {
+        match event {
+            Ok(event) if !event.need_rescan() => {
                 for path in &event.paths {
                     self.changed(path, event.kind, now);
                 }
             }
-            Message::Event(Err(_)) => self.everything(now),
-            Message::Stop => {}
+            _ => self.lost.store(true, Ordering::Relaxed),
         }
     }
 
-    /// Lays the watches of an environment, each directory before its contents are listed again.
-    fn lay(&mut self, environment: &EnvironmentId, now: Instant) {
-        let Some(watched) = self.environments.get(environment) else { return };
-        let mut directories = watched.git_directories();
-        directories.extend(watched.directories_in(&watched.workspace));
+    /// Lays the watches of an environment that lack.
+    fn lay(&mut self, environment: &EnvironmentId, rounds: usize, now: Instant) {
         self.describe(environment, Some("watching".to_owned()));
-        self.add(environment, directories, now);
+        self.cover(environment, rounds, now, |watched| {
+            let mut directories = watched.git_directories();
+            directories.extend(watched.directories_in(&watched.workspace));
+            directories
+        });
     }
 
-    fn add(&mut self, environment: &EnvironmentId, directories: Vec<PathBuf>, now: Instant) {
+    /// Watches the directories that a listing brings, up to `rounds` times until it brings no more.
+    /// What takes its time has the environment wait for the next time, so that others have theirs.
+    fn cover(
+        &mut self,
+        environment: &EnvironmentId,
+        rounds: usize,
+        now: Instant,
+        list: impl Fn(&Watched) -> Vec<PathBuf>,
+    ) {
+        let began = Instant::now();
+        let mut added = 0;
+        for _ in 0..rounds {
+            let Some(watched) = self.environments.get(environment) else { return };
+            let found = list(watched);
+            added = self.add(environment, found, now);
+            if added == 0 {
+                break;
+            }
+        }
+        let Some(watched) = self.environments.get_mut(environment) else { return };
+        watched.rest(began);
+        if added > 0 && rounds > 1 {
+            watched.batch.everything(now);
+            watched.lay_later(now + AGAIN, Laying::Missing);
+        }
+    }
+
+    /// Watches directories, and returns how many are watched that were not before.
+    fn add(
+        &mut self,
+        environment: &EnvironmentId,
+        directories: Vec<PathBuf>,
+        now: Instant,
+    ) -> usize {
+        let mut added = 0;
         for directory in directories {
             if self.directories.contains_key(&directory) {
                 continue;
@@ -124,19 +191,22 @@ impl Worker {
             match self.inotify.watch(&directory, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.directories.insert(directory, environment.clone());
+                    added += 1;
                 }
                 Err(error) if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) => {
                     self.unwatch(environment);
                     if let Some(watched) = self.environments.get_mut(environment) {
                         watched.poll = Some(Poll::new(now));
+                        watched.laying = None;
                     }
                     self.describe(environment, Some(LIMIT_REACHED.to_owned()));
-                    return;
+                    return 0;
                 }
                 // It went meanwhile, which its parent tells.
                 Err(_) => {}
             }
         }
+        added
     }
 
     fn changed(&mut self, path: &Path, kind: EventKind, now: Instant) {
@@ -147,8 +217,7 @@ impl Worker {
         let Some(watched) = self.environments.get_mut(&environment) else { return };
         let rules = watched.changed(path, now);
         if rules {
-            self.unwatch(&environment);
-            self.lay(&environment, now);
+            watched.lay_later(now + SETTLED, Laying::Anew);
             return;
         }
         let appeared = matches!(
@@ -168,28 +237,18 @@ impl Worker {
     /// Watches a directory that is new. What was written into it before is found by whoever takes
     /// the notice, because the directory itself is named in it.
     fn appeared(&mut self, environment: &EnvironmentId, path: &Path, now: Instant) {
-        let Some(watched) = self.environments.get(environment) else { return };
-        let directories = if path.starts_with(&watched.git) {
-            watched.git_directories()
-        } else {
-            let mut found = vec![];
-            // Until a listing brings nothing new: a directory made between listing and watching
-            // gave no event.
-            let mut known = usize::MAX;
-            while found.len() != known {
-                known = found.len();
-                found = watched.directories_in(path);
-                for directory in &found {
-                    if !self.directories.contains_key(directory)
-                        && self.inotify.watch(directory, RecursiveMode::NonRecursive).is_ok()
-                    {
-                        self.directories.insert(directory.clone(), environment.clone());
-                    }
-                }
+        let Some(watched) = self.environments.get_mut(environment) else { return };
+        if watched.rests(now) {
+            watched.lay_later(now, Laying::Missing);
+            return;
+        }
+        self.cover(environment, ROUNDS, now, |watched| {
+            if path.starts_with(&watched.git) {
+                watched.git_directories()
+            } else {
+                watched.directories_in(path)
             }
-            found
-        };
-        self.add(environment, directories, now);
+        });
     }
 
     fn remove_subtree(&mut self, path: &Path) {
@@ -216,23 +275,38 @@ impl Worker {
 
     /// Events were lost: nothing that is known about any environment can be relied on.
     fn everything(&mut self, now: Instant) {
-        let environments: Vec<EnvironmentId> = self.environments.keys().cloned().collect();
-        for environment in environments {
-            if let Some(watched) = self.environments.get_mut(&environment)
-                && watched.poll.is_none()
-            {
-                watched.batch.everything(now);
-                watched.batch.commits(now);
+        let began = Instant::now();
+        for watched in self.environments.values_mut().filter(|watched| watched.poll.is_none()) {
+            watched.batch.everything(now);
+            watched.batch.commits(now);
+            watched.lay_later(now, Laying::Anew);
+        }
+        self.lay_due(now);
+        // A box that fills the queue at once again must not take all of the thread.
+        self.rested = began + super::watched::rest_after(began.elapsed()).max(AGAIN);
+    }
+
+    /// Lays the watches that are due to be.
+    fn lay_due(&mut self, now: Instant) {
+        let due = self.environments.iter_mut().filter_map(|(environment, watched)| {
+            Some((environment.clone(), watched.take_laying(now)?))
+        });
+        for (environment, laying) in due.collect::<Vec<_>>() {
+            if laying == Laying::Anew {
                 self.unwatch(&environment);
-                self.lay(&environment, now);
+                if let Some(watched) = self.environments.get_mut(&environment) {
+                    watched.batch.everything(now);
+                }
             }
+            self.lay(&environment, ROUNDS, now);
         }
     }
 
     fn tick(&mut self, now: Instant) {
-        if self.lost.swap(false, Ordering::Relaxed) {
+        if self.rested <= now && self.lost.swap(false, Ordering::Relaxed) {
             self.everything(now);
         }
+        self.lay_due(now);
         for (environment, watched) in &mut self.environments {
             watched.tick(now);
             if watched.batch.due().is_none_or(|due| due > now) {
