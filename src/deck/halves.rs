@@ -1,5 +1,6 @@
 //! What a kill of the server left half made: finished where that is possible, else said.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,21 +10,33 @@ use super::shared::{Shared, blocking};
 use super::state::{Record, Report};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::SessionId;
+use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::screen::Size;
 use crate::repo::{self, UserRepository};
 use crate::store::{self, Layout};
 
 /// Gives back the room of what was being removed when a server ended, and of what it had made
-/// before anybody asked.
+/// before anybody asked. Only before the deck serves: from then on both are in use.
 pub(super) fn sweep(layout: &Layout) -> std::io::Result<()> {
     let left = std::fs::read_dir(layout.removing())?.chain(std::fs::read_dir(layout.ahead())?);
     for entry in left {
-        let path = entry?.path();
-        if let Err(error) = crate::engine::remove_tree(&path) {
-            tracing::warn!("{} could not be removed: {error}", path.display());
-        }
+        remove(&entry?.path());
     }
+    Ok(())
+}
+
+/// Removes a directory; what of it cannot be removed, the next start tries again.
+fn remove(directory: &Path) {
+    if let Err(error) = crate::engine::remove_tree(directory) {
+        tracing::warn!("{} could not be removed: {error}", directory.display());
+    }
+}
+
+/// Removes an environment's directory and nothing else: what is made ahead is somebody's soon.
+fn remove_environment(layout: &Layout, id: &EnvironmentId) -> anyhow::Result<()> {
+    let gone = layout.removing().join(id.as_str());
+    store::rename_synced(&layout.environment(id).directory, &gone)?;
+    remove(&gone);
     Ok(())
 }
 
@@ -65,9 +78,7 @@ async fn take_back(shared: &Arc<Shared>, record: &Record) -> Result<(), Failure>
         let user = UserRepository::discover(&record.environment.repository)?;
         let store = task.store_of(&user)?;
         repo::workspace::unpin(&user, &store, &environment)?;
-        let from = task.layout.environment(&environment).directory;
-        store::rename_synced(&from, &task.layout.removing().join(environment.as_str()))?;
-        Ok(sweep(&task.layout).map_err(anyhow::Error::from)?)
+        Ok(remove_environment(&task.layout, &environment)?)
     })
     .await?;
     tracing::info!(%id, "took back a fork that was cut short");
@@ -88,4 +99,31 @@ pub(super) async fn end_box(shared: &Arc<Shared>, record: &Record) -> Result<(),
 /// Whether the making of an environment was cut short.
 pub(super) fn is_half_made(record: &Record) -> bool {
     matches!(record.environment.state, EnvironmentState::Creating { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_start_sweeps_and_a_fork_that_is_taken_back_goes_alone() {
+        let home = tempfile::tempdir().expect("a home");
+        let layout = Layout::new(home.path());
+        layout.create().expect("made");
+        let id = EnvironmentId::from_random([1; 8]);
+        let [fork, ahead, removing] = [
+            layout.environment(&id).directory,
+            layout.ahead().join("x"),
+            layout.removing().join("y"),
+        ];
+        for directory in [&fork, &ahead, &removing] {
+            std::fs::create_dir_all(directory.join("workspace")).expect("made");
+        }
+        remove_environment(&layout, &id).expect("removed");
+        assert!(!fork.exists() && !layout.removing().join(id.as_str()).exists());
+        assert!(ahead.join("workspace").exists(), "it is somebody's soon");
+        assert!(removing.join("workspace").exists(), "whoever moved it there removes it");
+        sweep(&layout).expect("swept");
+        assert!(!ahead.exists() && !removing.exists());
+    }
 }
