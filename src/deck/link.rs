@@ -10,10 +10,11 @@ use crate::model::environment::{Environment, EnvironmentState, SessionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
-use crate::shim::wire::{Frame, Program};
+use crate::shim::wire::{Frame, INPUT_BOUND, INPUT_CHUNK, Program};
 
 /// How long starting a program may take: the shim only forks, but a loaded machine is slow.
 const START_DEADLINE: Duration = Duration::from_secs(20);
+
 /// A handle to the connection.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
@@ -74,8 +75,20 @@ impl Link {
         self.orders.try_send(Order::Resize { session, size }).map_err(|_| stuck())
     }
 
-    pub fn input(&self, session: SessionId, bytes: Vec<u8>) -> Result<(), Failure> {
-        self.frames.try_send(Frame::Input { session, bytes }).map_err(|_| stuck())
+    /// Sends input whole or not at all.
+    pub fn input(&self, session: SessionId, bytes: &[u8]) -> Result<(), Failure> {
+        if bytes.len() > INPUT_BOUND {
+            let message =
+                format!("{} bytes are more than a program is given at a time", bytes.len());
+            return Err(Failure::new(FailureKind::Refused, message)
+                .hint("copy a file into the box instead: agentdeck cp FILE NAME:"));
+        }
+        let chunks = bytes.chunks(INPUT_CHUNK);
+        let room = self.frames.try_reserve_many(chunks.len()).map_err(|_| stuck())?;
+        for (place, chunk) in room.zip(chunks) {
+            place.send(Frame::Input { session, bytes: chunk.to_vec() });
+        }
+        Ok(())
     }
 }
 
@@ -102,4 +115,53 @@ pub(super) fn unlinked(environment: &Environment) -> Failure {
 pub(super) fn does_not_run(environment: &str) -> Failure {
     Failure::new(FailureKind::Unavailable, format!("{environment} does not run"))
         .hint(format!("agentdeck start {environment}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shim is told of `bytes`, and of the key after it.
+    fn told(bytes: &[u8]) -> (Result<(), Failure>, Vec<Frame>) {
+        let (orders, _orders) = mpsc::channel(1);
+        let (frames, mut received) = mpsc::channel(1024);
+        let link = Link::new(orders, frames);
+        let sent = link.input(SessionId::AGENT, bytes);
+        link.input(SessionId::AGENT, b"\r").expect("sent");
+        (sent, std::iter::from_fn(|| received.try_recv().ok()).collect())
+    }
+
+    #[tokio::test]
+    async fn a_large_paste_arrives_whole_in_frames_that_a_shim_takes() {
+        let paste: Vec<u8> = (0..INPUT_BOUND).map(|number| number as u8).collect();
+        let (sent, frames) = told(&paste);
+        sent.expect("sent");
+        let mut arrived = Vec::new();
+        for frame in frames {
+            let mut wire = Vec::new();
+            frame.encode(&mut wire);
+            let read = crate::shim::wire::read_frame(&mut wire.as_slice()).await;
+            let Ok(Some(Frame::Input { bytes, .. })) = read else { panic!("it is refused") };
+            arrived.extend(bytes);
+        }
+        assert_eq!(arrived.pop(), Some(b'\r'));
+        assert!(arrived == paste);
+    }
+
+    #[test]
+    fn a_paste_beyond_the_bound_is_refused_and_the_next_key_is_not() {
+        let (sent, frames) = told(&vec![b'x'; INPUT_BOUND + 1]);
+        assert_eq!(sent.expect_err("refused").kind, FailureKind::Refused);
+        assert_eq!(frames, [Frame::Input { session: SessionId::AGENT, bytes: b"\r".to_vec() }]);
+    }
+
+    #[test]
+    fn input_without_room_for_all_of_it_is_not_sent_in_part() {
+        let (orders, _orders) = mpsc::channel(1);
+        let (frames, mut received) = mpsc::channel(2);
+        let link = Link::new(orders, frames);
+        link.input(SessionId::AGENT, &vec![b'x'; INPUT_CHUNK * 2 + 1]).expect_err("no room");
+        assert!(received.try_recv().is_err());
+        link.input(SessionId::AGENT, &vec![b'x'; INPUT_CHUNK * 2]).expect("room");
+    }
 }

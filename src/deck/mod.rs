@@ -173,7 +173,7 @@ impl Deck {
         if matches!(input, Input::Key(_) | Input::Paste(_)) {
             self.shared.typed(environment);
         }
-        self.shared.link(environment)?.input(session, bytes)
+        self.shared.link(environment)?.input(session, &bytes)
     }
 
     /// Changes a session's size, for its program and for everyone who watches it.

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 
 use super::bell::Bell;
 use super::ring::{CAPACITY, Ring};
-use super::wire::SessionReport;
+use super::wire::{INPUT_BOUND, SessionReport};
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
 
@@ -40,10 +40,6 @@ const REST: Duration = Duration::from_millis(1);
 
 /// How long after a key its program's output is passed on without any rest.
 const ATTENTION: Duration = Duration::from_millis(100);
-
-/// Input kept for a program that does not read, in bytes: a large paste. Beyond it input is
-/// dropped, as a terminal does, because waiting would stall the other sessions' keys.
-const INPUT_BOUND: usize = 1 << 20;
 
 /// How long output may still come after the program's end while something else holds its terminal.
 const LAST_OUTPUT: Duration = Duration::from_millis(200);

@@ -22,6 +22,13 @@ pub const SOCKET: &str = "shim.sock";
 /// Largest payload of one frame, in bytes.
 pub const MAX_FRAME: usize = 1 << 20;
 
+/// Input kept for a program that does not read, in bytes: a large paste. A shim drops what comes
+/// beyond it, as a terminal does, because waiting would stall the other sessions' keys.
+pub const INPUT_BOUND: usize = 1 << 20;
+
+/// Input in one frame, in bytes, so that no key waits long for a paste into another session.
+pub const INPUT_CHUNK: usize = 64 << 10;
+
 /// Requests to a shim.
 ///
 /// A connection is for sessions unless its first request after the hello is one of `Exec`, `Pack`,
