@@ -4,13 +4,15 @@
 //! `/proc/self/fd/N/name`, where N is the directory opened without following a final link.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Connections that wait to be taken.
 const BACKLOG: i32 = 128;
@@ -88,6 +90,31 @@ fn make_way(directory: &OwnedFd, name: &str) -> io::Result<()> {
             Err(Errno::EXIST.into())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Tells when the peer of a connection has left, also while what it sent before is unread.
+#[derive(Debug)]
+pub struct Departure(AsyncFd<OwnedFd>);
+
+impl Departure {
+    /// Follows `stream` by a descriptor of its own: what is noticed here takes nothing from whoever
+    /// reads.
+    pub fn of(stream: &impl AsFd) -> io::Result<Self> {
+        let own = stream.as_fd().try_clone_to_owned()?;
+        // SAFETY: the descriptor is this value's own, and is closed with it and not before.
+        Ok(Self(unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) }?))
+    }
+
+    /// Waits until the peer has closed its side. Safe to cancel.
+    pub async fn wait(&self) {
+        // Fails only at the runtime's end.
+        while let Ok(mut ready) = self.0.readable().await {
+            if ready.ready().is_read_closed() {
+                return;
+            }
+            ready.clear_ready();
+        }
     }
 }
 
@@ -169,6 +196,18 @@ mod tests {
     #[test]
     fn this_machine_s_kernel_tells_peers_apart() {
         assert!(!hides_peers().expect("asked"));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_leaves_is_noticed_before_what_it_sent_is_read() {
+        use std::io::Write;
+        let (mut near, far) = UnixStream::pair().expect("a pair");
+        let departure = Departure::of(&far).expect("followed");
+        near.write_all(b"unread").expect("written");
+        let wait = |time| tokio::time::timeout(time, departure.wait());
+        assert!(wait(std::time::Duration::from_millis(50)).await.is_err(), "it is there");
+        drop(near);
+        wait(std::time::Duration::from_secs(20)).await.expect("noticed");
     }
 
     #[test]

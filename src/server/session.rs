@@ -18,6 +18,7 @@ use crate::model::id::{EnvironmentId, SessionId};
 use crate::proto::conn::{self, Receiver, Sender};
 use crate::proto::wire::WireError;
 use crate::proto::{ClientMessage, Event, ExecEvent, Reply, Request, ServerMessage, VERSION};
+use crate::socket::Departure;
 
 /// Requests of one client under way; the next one is read when one is answered.
 const MAX_REQUESTS: usize = 64;
@@ -47,6 +48,10 @@ pub(super) async fn run(
     if let Request::OpenPort { target, port } = request {
         return tunnel::run(stream, &deck, id, target, port).await;
     }
+    let departure = match Departure::of(&stream) {
+        Ok(departure) => departure,
+        Err(error) => return tracing::warn!("client {}: {error}", client.0),
+    };
     let (reader, writer) = stream.into_split();
     let subscriber = deck.subscribe();
     let (outgoing, to_write) = mpsc::channel(MAX_OUTGOING);
@@ -56,6 +61,7 @@ pub(super) async fn run(
         deck: deck.clone(),
         stop,
         subscriber,
+        departure,
         outgoing,
         running: Arc::new(Semaphore::new(MAX_REQUESTS)),
         exec: None,
@@ -93,6 +99,7 @@ struct Session {
     deck: Deck,
     stop: Arc<watch::Sender<bool>>,
     subscriber: Arc<Subscriber>,
+    departure: Departure,
     outgoing: mpsc::Sender<Outgoing>,
     running: Arc<Semaphore>,
     exec: Option<ExecInput>,
@@ -160,7 +167,11 @@ impl Session {
             }
             Request::SendExecInput { bytes } => {
                 let sent = match &self.exec {
-                    Some(input) => input.send(bytes).await,
+                    // A command that takes nothing is not waited for without its client.
+                    Some(input) => tokio::select! {
+                        sent = input.send(bytes) => sent,
+                        () = self.departure.wait() => anyhow::bail!("the client left"),
+                    },
                     None => Err(Failure::new(FailureKind::Invalid, "no command runs")),
                 };
                 self.reply(id, done(sent)).await

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use super::server::Shim;
 use super::spawn::{self, Streams};
 use super::wire::{Frame, Program, ShimEvent, ShimRequest, read_frame, write_frame};
+use crate::socket::Departure;
 
 /// Output taken from a pipe at once, in bytes: the kernel's own default size of a pipe.
 const CHUNK: usize = 64 << 10;
@@ -112,15 +113,19 @@ async fn forward(
     }
 }
 
-/// Passes input to the command; returns when the peer left.
+/// Passes input to the command; returns when the peer left, also while the command takes nothing.
 async fn feed(mut reader: OwnedReadHalf, input: pipe::Sender) {
+    let Ok(departure) = Departure::of(reader.as_ref()) else { return };
     let mut input = Some(input);
     while let Ok(Some(frame)) = read_frame(&mut reader).await {
         match frame {
             Frame::ExecInput { bytes } => {
-                if let Some(pipe) = &mut input
-                    && pipe.write_all(&bytes).await.is_err()
-                {
+                let Some(pipe) = &mut input else { continue };
+                let written = tokio::select! {
+                    written = pipe.write_all(&bytes) => written,
+                    () = departure.wait() => return,
+                };
+                if written.is_err() {
                     // The command reads no more; what else comes is dropped.
                     input = None;
                 }
@@ -132,5 +137,27 @@ async fn feed(mut reader: OwnedReadHalf, input: pipe::Sender) {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_reads_nothing_is_left_with_its_peer() {
+        let (mut near, far) = UnixStream::pair().expect("a pair");
+        let (input, _unread) = pipe::pipe().expect("a pipe");
+        let (reader, _writer) = far.into_split();
+        let feeding = tokio::spawn(feed(reader, input));
+        // More than the pipe and both buffers of the connection hold.
+        let chunk = Frame::ExecInput { bytes: vec![b'x'; CHUNK] };
+        let full = Duration::from_millis(200);
+        while tokio::time::timeout(full, write_frame(&mut near, &chunk)).await.is_ok() {}
+        assert!(!feeding.is_finished(), "it waits for the command");
+        drop(near);
+        tokio::time::timeout(Duration::from_secs(20), feeding).await.expect("left").expect("ended");
     }
 }
