@@ -42,6 +42,8 @@ pub(super) struct Watched {
     pub git: PathBuf,
     pub ignored: Ignored,
     pub batch: Batch,
+    /// Directories that are watched.
+    pub watches: usize,
     pub poll: Option<Poll>,
     /// When everything is to be looked at again; `None` while nothing changed since the last time.
     pub reconcile: Option<Instant>,
@@ -56,7 +58,7 @@ impl Watched {
         let mut batch = Batch::default();
         batch.everything(now);
         let (poll, reconcile, laying) = (None, None, None);
-        Self { workspace, git, ignored, batch, poll, reconcile, laying, rested: now }
+        Self { workspace, git, ignored, batch, watches: 0, poll, reconcile, laying, rested: now }
     }
 
     /// Has watches be laid at `at`, or when it has rested; what was asked before is not later.

@@ -21,12 +21,21 @@ use super::{Descriptions, Notice, Order, Orders};
 /// The thread looks up this often when nothing is due, to see that nobody listens any more.
 const IDLE: Duration = Duration::from_mins(1);
 
+const TOO_MANY: &str = "polling: it has more directories than are watched of one environment";
+
 const LIMIT_REACHED: &str =
     "polling: the system's limit of file watches is reached (raise fs.inotify.max_user_watches)";
 
 /// How often directories are listed, until a listing brings nothing new: one that is made between
 /// listing and watching gives no event. A box that goes on making them has to wait.
 const ROUNDS: usize = 3;
+
+/// Directories watched at a time, but for an environment's first: others have to be served.
+const AT_A_TIME: usize = 4096;
+
+/// Directories watched of one environment. One with more is polled, so that it leaves the others
+/// what the system has of watches, and takes no more time than they.
+const WATCHES_LIMIT: usize = 32_768;
 
 /// When directories that are made faster than they are listed are looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -159,12 +168,13 @@ impl Worker {
         list: impl Fn(&Watched) -> Vec<PathBuf>,
     ) {
         let began = Instant::now();
+        let most = if rounds == 1 { usize::MAX } else { AT_A_TIME };
         let mut added = 0;
         for _ in 0..rounds {
             let Some(watched) = self.environments.get(environment) else { return };
             let found = list(watched);
-            added = self.add(environment, found, now);
-            if added == 0 {
+            added = self.add(environment, found, most, now);
+            if added == 0 || added == most {
                 break;
             }
         }
@@ -176,11 +186,12 @@ impl Worker {
         }
     }
 
-    /// Watches directories, and returns how many are watched that were not before.
+    /// Watches directories, at most so many, and returns how many are watched that were not before.
     fn add(
         &mut self,
         environment: &EnvironmentId,
         directories: Vec<PathBuf>,
+        most: usize,
         now: Instant,
     ) -> usize {
         let mut added = 0;
@@ -188,18 +199,23 @@ impl Worker {
             if self.directories.contains_key(&directory) {
                 continue;
             }
+            if added == most {
+                break;
+            }
+            if self.environments.get(environment).is_none_or(|it| it.watches == WATCHES_LIMIT) {
+                self.poll(environment, TOO_MANY, now);
+                return 0;
+            }
             match self.inotify.watch(&directory, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.directories.insert(directory, environment.clone());
+                    if let Some(watched) = self.environments.get_mut(environment) {
+                        watched.watches += 1;
+                    }
                     added += 1;
                 }
                 Err(error) if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) => {
-                    self.unwatch(environment);
-                    if let Some(watched) = self.environments.get_mut(environment) {
-                        watched.poll = Some(Poll::new(now));
-                        watched.laying = None;
-                    }
-                    self.describe(environment, Some(LIMIT_REACHED.to_owned()));
+                    self.poll(environment, LIMIT_REACHED, now);
                     return 0;
                 }
                 // It went meanwhile, which its parent tells.
@@ -207,6 +223,17 @@ impl Worker {
             }
         }
         added
+    }
+
+    /// Looks at an environment from time to time from now on, for the reason that is given.
+    fn poll(&mut self, environment: &EnvironmentId, reason: &str, now: Instant) {
+        self.unwatch(environment);
+        if let Some(watched) = self.environments.get_mut(environment) {
+            watched.batch.everything(now);
+            watched.poll = Some(Poll::new(now));
+            watched.laying = None;
+        }
+        self.describe(environment, Some(reason.to_owned()));
     }
 
     fn changed(&mut self, path: &Path, kind: EventKind, now: Instant) {
@@ -259,7 +286,10 @@ impl Worker {
             .map(|(directory, _)| directory.clone())
             .collect();
         for directory in gone {
-            self.directories.remove(&directory);
+            let owner = self.directories.remove(&directory);
+            if let Some(watched) = owner.and_then(|owner| self.environments.get_mut(&owner)) {
+                watched.watches -= 1;
+            }
             // A directory that was removed took its watch with it.
             let _ = self.inotify.unwatch(&directory);
         }
