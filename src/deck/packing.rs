@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::shared::{Shared, blocking};
 use super::state::Record;
+use super::stores::Packing;
 use crate::model::id::RepositoryId;
 use crate::repo::pack;
 
@@ -18,14 +19,18 @@ const PACE: Duration = Duration::from_mins(10);
 /// Packs the store of an environment's repository if it is time to. What fails is not tried again
 /// by this server: without git there is nothing to try, and loose objects work as well.
 pub(super) fn consider(shared: &Arc<Shared>, record: &Record) {
-    let id = record.repository_id.clone();
-    if pack::is_due(&shared.layout.repository(&id)) {
-        begin(shared, id, |shared, id, directory| {
-            pack::run(directory)?;
-            shared.stores.end_packing(id);
-            Ok(())
-        });
+    let id = &record.repository_id;
+    if !shared.stores.packing().has_failed(id) && pack::is_due(&shared.layout.repository(id)) {
+        begin(shared, id, pack_once);
     }
+}
+
+fn pack_once(packing: &Packing, id: &RepositoryId, directory: &Path) -> anyhow::Result<()> {
+    // Until it comes to its end: one that panics is not tried again either.
+    packing.fail(id);
+    pack::run(directory)?;
+    packing.succeed(id);
+    Ok(())
 }
 
 /// Copies, when nobody waits for anything, what the stores need of the users' repositories: bases
@@ -40,7 +45,7 @@ pub(super) async fn tend(shared: Arc<Shared>) {
             for id in task.layout.repository_ids().map_err(anyhow::Error::from)? {
                 // One of which nothing is kept yet cannot be opened.
                 if let Ok(false) = pack::is_whole(&task.layout.repository(&id)) {
-                    begin(&task, id, complete);
+                    begin(&task, &id, |_, _, directory| pack::complete(directory));
                 }
             }
             Ok(())
@@ -51,26 +56,17 @@ pub(super) async fn tend(shared: Arc<Shared>) {
     }
 }
 
-/// Makes a store whole, or as whole as can be had now.
-fn complete(shared: &Shared, id: &RepositoryId, directory: &Path) -> anyhow::Result<()> {
-    let completed = pack::complete(directory);
-    // What fails here fails for want of something of the user's; packing needs nothing of it.
-    shared.stores.end_packing(id);
-    completed
-}
+type Work = fn(&Packing, &RepositoryId, &Path) -> anyhow::Result<()>;
 
-type Work = fn(&Shared, &RepositoryId, &Path) -> anyhow::Result<()>;
-
-fn begin(shared: &Arc<Shared>, id: RepositoryId, work: Work) {
-    if !shared.stores.begin_packing(&id) {
-        return;
-    }
-    let shared = shared.clone();
+fn begin(shared: &Arc<Shared>, id: &RepositoryId, work: Work) {
+    let Some(claim) = shared.stores.packing().claim(id) else { return };
+    let (packing, id) = (shared.stores.packing().clone(), id.clone());
+    let directory = shared.layout.repository(&id);
     // A thread of its own: its priority is lowered and cannot be raised again.
-    let packing = std::thread::Builder::new().name("pack".to_owned());
-    let spawned = packing.spawn(move || {
-        let directory = shared.layout.repository(&id);
-        if let Err(error) = work(&shared, &id, &directory) {
+    let thread = std::thread::Builder::new().name("pack".to_owned());
+    let spawned = thread.spawn(move || {
+        let _claim = claim;
+        if let Err(error) = work(&packing, &id, &directory) {
             tracing::warn!("{}: {error:#}", directory.display());
         }
     });

@@ -17,8 +17,7 @@ use crate::repo::{self, Store, Upkeep, UserRepository};
 #[derive(Default)]
 pub(super) struct Stores {
     upkeep: Mutex<HashMap<RepositoryId, Arc<Upkeep>>>,
-    /// Stores that are being packed, or could not be.
-    packing: Mutex<HashSet<RepositoryId>>,
+    packing: Packing,
     /// How large files may be, as the user's file said last.
     caps: Mutex<FileCaps>,
 }
@@ -28,13 +27,51 @@ impl Stores {
         lock(&self.upkeep).entry(repository.clone()).or_default().clone()
     }
 
-    /// Claims a store for being packed; `false` where that is not to be done now.
-    pub fn begin_packing(&self, repository: &RepositoryId) -> bool {
-        lock(&self.packing).insert(repository.clone())
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+}
+
+/// Which stores are worked on in the background, one piece of work at a time on each.
+#[derive(Clone, Default)]
+pub(super) struct Packing(Arc<Mutex<PackingStates>>);
+
+#[derive(Default)]
+struct PackingStates {
+    claimed: HashSet<RepositoryId>,
+    /// Stores that could not be packed: there is no use in trying again.
+    failed: HashSet<RepositoryId>,
+}
+
+/// The right to work on a store, which ends with it, however the work ends.
+pub(super) struct PackingClaim {
+    packing: Packing,
+    repository: RepositoryId,
+}
+
+impl Packing {
+    /// Claims a store, unless it is worked on.
+    pub fn claim(&self, repository: &RepositoryId) -> Option<PackingClaim> {
+        let is_free = lock(&self.0).claimed.insert(repository.clone());
+        is_free.then(|| PackingClaim { packing: self.clone(), repository: repository.clone() })
     }
 
-    pub fn end_packing(&self, repository: &RepositoryId) {
-        lock(&self.packing).remove(repository);
+    pub fn has_failed(&self, repository: &RepositoryId) -> bool {
+        lock(&self.0).failed.contains(repository)
+    }
+
+    pub fn fail(&self, repository: &RepositoryId) {
+        lock(&self.0).failed.insert(repository.clone());
+    }
+
+    pub fn succeed(&self, repository: &RepositoryId) {
+        lock(&self.0).failed.remove(repository);
+    }
+}
+
+impl Drop for PackingClaim {
+    fn drop(&mut self) {
+        lock(&self.packing.0).claimed.remove(&self.repository);
     }
 }
 
@@ -98,4 +135,31 @@ pub(super) async fn pin_again(shared: &Arc<Shared>, record: &Record) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_was_not_packed_can_still_be_made_whole() {
+        let (packing, shop) = (Packing::default(), RepositoryId("shop".to_owned()));
+        let claim = packing.claim(&shop).expect("free");
+        assert!(packing.claim(&shop).is_none(), "one at a time");
+        packing.fail(&shop);
+        drop(claim);
+        assert!(packing.has_failed(&shop) && packing.claim(&shop).is_some());
+    }
+
+    #[test]
+    fn work_that_panics_gives_the_store_back() {
+        let (packing, shop) = (Packing::default(), RepositoryId("shop".to_owned()));
+        let (task, claimed) = (packing.clone(), shop.clone());
+        let work = std::thread::spawn(move || {
+            let _claim = task.claim(&claimed).expect("free");
+            panic!("as work may");
+        });
+        work.join().expect_err("it panicked");
+        assert!(packing.claim(&shop).is_some());
+    }
 }
