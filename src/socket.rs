@@ -120,7 +120,7 @@ impl Departure {
 
 /// The process at the other end of a connection, as the kernel recorded it at `connect` or
 /// `listen`: its process id in our namespace (0 when it has none there) and its user id.
-pub fn peer(stream: &UnixStream) -> io::Result<(i32, u32)> {
+pub fn peer(stream: &impl AsRawFd) -> io::Result<(i32, u32)> {
     peer_of(stream)
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn read(record: &BoxRecord, asked: &Asked) -> Result<Isolation,
         second_layer: Some(second_layer(record)),
         told: Vec::new(),
     };
-    let open = || async { connect(record) };
+    let open = || connect(record);
     read_box(record, open, root::SHIM, design, asked).await
 }
 
@@ -63,13 +63,8 @@ fn laid(record: &BoxRecord) -> Vec<PathBuf> {
     places
 }
 
-fn connect(record: &BoxRecord) -> Result<UnixStream, Failure> {
-    let connect = || {
-        let stream = channel::open(record)?;
-        stream.set_nonblocking(true)?;
-        UnixStream::from_std(stream)
-    };
-    connect().map_err(|error| {
+async fn connect(record: &BoxRecord) -> Result<UnixStream, Failure> {
+    channel::open(record).await.map_err(|error| {
         let message = format!("cannot look into the box of {}: {error}", record.environment);
         Failure::new(FailureKind::Unavailable, message)
     })

@@ -196,7 +196,7 @@ fn program_limits(plan: &BoxPlan, group: &Group) -> ProgramLimits {
 async fn wait_for_shim(plan: &BoxPlan, record: &BoxRecord) -> Result<(), Failure> {
     let deadline = tokio::time::Instant::now() + SHIM_DEADLINE;
     loop {
-        let Err(error) = channel::open(record) else { return Ok(()) };
+        let Err(error) = channel::open(record).await else { return Ok(()) };
         if !process::lives(record) || tokio::time::Instant::now() >= deadline {
             let log = std::fs::read_to_string(plan.directory.join("shim.log")).unwrap_or_default();
             let said = log.lines().last().map_or_else(|| error.to_string(), str::to_owned);

@@ -308,13 +308,11 @@ impl Engine for Native {
     }
 
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure> {
-        let stream = channel::open(record).map_err(|error| {
+        channel::open(record).await.map_err(|error| {
             let message =
                 format!("cannot reach the box of environment {}: {error}", record.environment);
             Failure::new(FailureKind::Unavailable, message)
-        })?;
-        stream.set_nonblocking(true).context("cannot use the shim's socket")?;
-        Ok(UnixStream::from_std(stream).context("cannot use the shim's socket")?)
+        })
     }
 
     async fn kill(&self, record: &BoxRecord) -> Result<(), Failure> {
