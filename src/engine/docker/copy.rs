@@ -31,6 +31,9 @@ const OF_DECK: &str = "agentdeck.image.deck";
 const OF_ENVIRONMENT: &str = "agentdeck.image.environment";
 /// Images that forks start on are named by their environments under this.
 const FORKS: &str = "agentdeck/fork";
+/// The kind of an image without a name, which goes when it was written to a file.
+const PASSING: &str = "passing";
+
 /// The kind of an image that the user has named.
 const SAVED: &str = "saved";
 /// Where a fork's image is noted, in the environment's own directory.
@@ -172,7 +175,7 @@ impl Passing {
     /// Writes it, for as long as somebody waits.
     async fn write(self, mut abandoned: oneshot::Sender<()>) -> Result<(), Failure> {
         let Self { connection, found, config, deck, environment, path, progress } = self;
-        let target = Target { name: None, kind: "passing", deck: &deck, environment: &environment };
+        let target = Target { name: None, kind: PASSING, deck: &deck, environment: &environment };
         let id = commit(&connection, &found, config, &target).await?;
         let written = tokio::select! {
             written = export(&connection, &id, &path, &progress) => written,
@@ -338,19 +341,23 @@ pub(super) struct Ours<'a> {
 impl Ours<'_> {
     /// By which name an image is removed; `None` for one that may be anybody's. Labels are
     /// inherited by images that others build on ours.
-    fn name_of<'i>(&self, image: &'i ImageSummary) -> Option<&'i str> {
+    fn name_of<'i>(&self, found: &'i ImageSummary) -> Option<&'i str> {
         let own = format!("{FORKS}:{}", self.environment);
-        let mut tags = image.repo_tags.iter().filter(|tag| !tag.starts_with("<none>"));
+        let mut tags = found.repo_tags.iter().filter(|tag| !tag.starts_with("<none>"));
         // A name that the user gave it too makes it the user's.
         let is_own = |tag: &String| tag.strip_prefix("localhost/").unwrap_or(tag) == own;
         if !tags.clone().all(is_own) {
             return None;
         }
-        let recorded = self.image == Some(image.id.as_str());
-        let of_deck = image.labels.get(OF_DECK).is_some_and(|deck| deck == self.deck);
+        let recorded = self.image == Some(found.id.as_str());
+        let of_deck = found.labels.get(OF_DECK).is_some_and(|deck| deck == self.deck);
         match tags.next_back() {
             Some(tag) => (recorded || of_deck).then_some(tag.as_str()),
-            None => recorded.then_some(image.id.as_str()),
+            // One that is there only while it is written to a file, and whose server ended.
+            None => {
+                let passing = found.labels.get(image::IMAGE_LABEL).is_some_and(|it| it == PASSING);
+                (recorded || of_deck && passing).then_some(found.id.as_str())
+            }
         }
     }
 }
@@ -428,6 +435,13 @@ mod tests {
         }
         assert_eq!(noted.name_of(&image(&[], "d")), Some("sha256:1"));
         assert_eq!(lost.name_of(&image(&[], "d")), None, "built by somebody on ours");
+        let passing = |deck| {
+            let mut found = image(&[], deck);
+            found.labels.insert(image::IMAGE_LABEL.to_owned(), PASSING.to_owned());
+            found
+        };
+        assert_eq!(lost.name_of(&passing("d")), Some("sha256:1"), "a save was cut short");
+        assert_eq!(lost.name_of(&passing("other")), None);
         assert_eq!(lost.name_of(&image(&[own.as_str()], "other")), None);
         assert_eq!(noted.name_of(&image(&[own.as_str(), "mine:1"], "d")), None);
         for foreign in ["agentdeck/fork-tools:1", "agentdeck/fork:other", "reg/agentdeck/fork:x"] {
