@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::holding::{self, DISK_FULL};
 use super::shared::Shared;
-use super::state::Report;
+use super::state::{Matter, Report};
 use crate::config::file;
 use crate::model::environment::EnvironmentState;
 use crate::model::id::EnvironmentId;
@@ -126,8 +126,8 @@ impl Guard {
         }
         tracing::warn!(%id, "paused: {} free", show_bytes(free));
         if let Err(failure) = holding::halt(&self.shared, &record, Some(DISK_FULL)).await {
-            let note = format!("{DISK_FULL}, and it goes on: {failure}");
-            self.shared.report(id, Report::Note(note)).await;
+            let note = Some(format!("{DISK_FULL}, and it goes on: {failure}"));
+            self.shared.report(id, Report::Matter { matter: Matter::Pausing, note }).await;
         }
         true
     }

@@ -3,6 +3,7 @@
 //! Until everything of the source is in place, a fork has nothing of its own: what is cut short
 //! before is taken back whole, what is cut short later is finished like any other making.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -106,6 +107,7 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
         wanted: true,
         agent_due: true,
         fork: Some(fork),
+        standing: BTreeMap::new(),
         ..source.clone()
     })
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::making;
 use super::recover;
 use super::shared::Shared;
-use super::state::{Record, Report, being_made};
+use super::state::{Matter, Record, Report, being_made};
 use super::step::{Step, reached};
 use crate::engine::BoxState;
 use crate::model::environment::{Environment, EnvironmentState};
@@ -148,8 +148,9 @@ pub(super) async fn hold(
 /// Ends what `hold` began. What fails is said of the environment: it still stands still.
 pub(super) async fn let_go(shared: &Arc<Shared>, record: &Record, held: bool) {
     if held && let Err(failure) = release(shared, record).await {
-        let note = format!("it could not be resumed: {failure}");
-        shared.report(&record.environment.id, Report::Note(note)).await;
+        let note = Some(format!("it could not be resumed: {failure}"));
+        let stands = Report::Matter { matter: Matter::Pausing, note };
+        shared.report(&record.environment.id, stands).await;
     }
 }
 

@@ -11,7 +11,7 @@ use super::moments::{self, Sight};
 use super::packing;
 use super::shared::{Shared, blocking, now};
 use super::standing::{self, Commits, Standing};
-use super::state::{Record, Report};
+use super::state::{Matter, Record, Report};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::snapshot::{Author, OutputMark, Snapshot, SnapshotCause};
@@ -237,6 +237,11 @@ impl Job {
         let occasion = self.occasion(cause, &sight);
         self.ran = sight.runs;
         let result = self.take(touched, occasion, &sight, recount).await;
+        if result.is_ok() && self.retry.is_some() {
+            // Also where nothing is new, of which nothing else is told.
+            let well = Report::Matter { matter: Matter::Snapshot, note: None };
+            self.shared.report(&self.record.environment.id, well).await;
+        }
         self.retry = match (&result, self.retry) {
             (Ok(_), _) => None,
             (Err(_), None) => Some(RETRY),
@@ -339,8 +344,8 @@ impl Job {
             }
             Err(failure) => {
                 tracing::warn!(environment = %id, "no snapshot: {failure}");
-                let note = format!("a snapshot could not be taken: {failure}");
-                self.shared.report(id, Report::Note(note)).await;
+                let note = Some(format!("a snapshot could not be taken: {failure}"));
+                self.shared.report(id, Report::Matter { matter: Matter::Snapshot, note }).await;
             }
         }
     }

@@ -14,7 +14,7 @@ use super::holding;
 use super::keeping::{self, boot};
 use super::making::{self, FirstLook, watch};
 use super::shared::Shared;
-use super::state::{RECORD_VERSION, Record, Report};
+use super::state::{Matter, RECORD_VERSION, Record, Report};
 use super::step;
 use super::stores;
 use super::taking;
@@ -195,7 +195,8 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     if record.workspace_made
         && let Err(failure) = watch(&shared, &record, FirstLook::AtOnce).await
     {
-        shared.report(&id, Report::Note(format!("changes are not noticed: {failure}"))).await;
+        let note = Some(format!("changes are not noticed: {failure}"));
+        shared.report(&id, Report::Matter { matter: Matter::Watching, note }).await;
     }
     if record.files_made
         && !record.workspace_made
@@ -211,16 +212,11 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
     }
     let Some(made) = record.record.clone() else { return };
     match state_of(&shared, &record, &made).await {
-        standing @ (BoxState::Running | BoxState::Paused) => {
-            let paused = matches!(record.environment.state, EnvironmentState::Paused { .. });
-            // A pause that was noted and does not hold never came, or only to some of its
-            // programs, which nobody else would have go on.
-            let is_broken = paused && standing == BoxState::Running;
-            let held = is_broken || holding::is_left_over(&record.environment);
-            holding::let_go(&shared, &record, held).await;
-            if let Err(failure) = shared.open_gate(&record) {
-                shared.report(&id, Report::Note(format!("no network: {failure}"))).await;
-            }
+        BoxState::Running | BoxState::Paused => {
+            end_pause(&shared, &id, &made).await;
+            let shut = shared.open_gate(&record).err();
+            let note = shut.map(|failure| format!("no network: {failure}"));
+            shared.report(&id, Report::Matter { matter: Matter::Network, note }).await;
             let (ready, connected) = oneshot::channel();
             shared.supervise(&id, actor::supervise(shared.clone(), record.clone(), ready, None));
             if connected.await.is_ok() {
@@ -238,6 +234,22 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
         }
         BoxState::Stopped | BoxState::Gone => ended(&shared, &record, &made).await,
     }
+}
+
+/// Has a box go on that stands still for nobody: what the pause was for ended with its server, or
+/// the pause was noted and does not hold, so that it never came, or only to some of its programs.
+async fn end_pause(shared: &Arc<Shared>, id: &EnvironmentId, made: &BoxRecord) {
+    let turn = shared.turn(id);
+    let _turn = turn.lock().await;
+    // A user may have paused it since the server began, and what they say holds.
+    let Ok(record) = shared.record(id).await else { return };
+    if !matches!(record.environment.state, EnvironmentState::Paused { .. }) {
+        return;
+    }
+    let standing = shared.engine(record.environment.engine).state(made).await;
+    let is_broken = matches!(standing, Ok(BoxState::Running));
+    let held = is_broken || holding::is_left_over(&record.environment);
+    holding::let_go(shared, &record, held).await;
 }
 
 /// Takes up an environment whose box ended while no server ran. With the machine everything ends,
@@ -292,13 +304,11 @@ pub(super) async fn read_isolation(shared: &Arc<Shared>, record: &Record, made: 
                 format!("{} is required and does not hold: {}", fact.aspect, fact.evidence)
             });
             shared.report(id, Report::Isolation(isolation)).await;
-            if let Some(note) = note {
-                shared.report(id, Report::Note(note)).await;
-            }
+            shared.report(id, Report::Matter { matter: Matter::Isolation, note }).await;
         }
         Err(failure) => {
-            let note = format!("what holds the box could not be read back: {failure}");
-            shared.report(id, Report::Note(note)).await;
+            let note = Some(format!("what holds the box could not be read back: {failure}"));
+            shared.report(id, Report::Matter { matter: Matter::Isolation, note }).await;
         }
     }
 }
@@ -350,6 +360,7 @@ async fn remove_orphans(shared: &Arc<Shared>, records: &[Record]) {
         let engine = shared.engine(kind);
         // An engine that is not there has nothing of ours that could be reached.
         let Ok(found) = engine.list(&shared.deck).await else { continue };
+        let mut removed = Vec::new();
         for id in found {
             let kept = known.contains(&id)
                 || shared.layout.trash(&id).exists()
@@ -359,9 +370,17 @@ async fn remove_orphans(shared: &Arc<Shared>, records: &[Record]) {
                 continue;
             }
             match engine.remove_orphan(&shared.deck, &id).await {
-                Ok(()) => tracing::info!(%id, "removed a box that nothing stands for"),
+                Ok(()) => removed.push(id),
                 Err(failure) => tracing::warn!(%id, "a box that nothing stands for: {failure}"),
             }
+        }
+        if removed.is_empty() {
+            continue;
+        }
+        // Some of it may be in use by what is not ours.
+        let Ok(left) = engine.list(&shared.deck).await else { continue };
+        for id in removed.iter().filter(|id| !left.contains(id)) {
+            tracing::info!(%id, "removed a box that nothing stands for");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -61,7 +61,6 @@ pub(super) struct Shared {
     pub snapshots_moved: Notify,
     /// Lines between contents that were compared before.
     pub counts: Counts,
-    /// Objects of snapshots that the disk may not have.
     /// Boxes that stood still when their agent was to be started.
     pub waiting: Waiting,
     /// Told when something was discarded.
@@ -84,7 +83,7 @@ struct Tables {
     sessions: HashMap<EnvironmentId, u32>,
     variables: HashMap<EnvironmentId, Variables>,
     /// Held by whoever changes how a box runs: one at a time on each.
-    turns: HashMap<EnvironmentId, Arc<tokio::sync::Mutex<()>>>,
+    turns: HashMap<EnvironmentId, Weak<tokio::sync::Mutex<()>>>,
     /// Wakes whoever waits to look at a box again.
     nudges: HashMap<EnvironmentId, Arc<Notify>>,
     /// Boxes that this server has spoken with.
@@ -409,7 +408,15 @@ impl Shared {
 
     /// The turn to change how an environment's box runs.
     pub fn turn(&self, environment: &EnvironmentId) -> Arc<tokio::sync::Mutex<()>> {
-        self.tables().turns.entry(environment.clone()).or_default().clone()
+        let mut tables = self.tables();
+        if let Some(turn) = tables.turns.get(environment).and_then(Weak::upgrade) {
+            return turn;
+        }
+        // One that nobody has or waits for is as good as a new one.
+        tables.turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        tables.turns.insert(environment.clone(), Arc::downgrade(&turn));
+        turn
     }
 
     /// Wakes whoever waits to look at an environment's box again.
@@ -445,6 +452,7 @@ impl Shared {
         tables.snapshotters.remove(environment);
         tables.variables.remove(environment);
         tables.sessions.remove(environment);
+        tables.inputs.remove(environment);
         tables.nudges.remove(environment);
         tables.connected.remove(environment);
         let own = tables.terminals.extract_if(|(id, _), _| id == environment);

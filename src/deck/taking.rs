@@ -14,7 +14,7 @@ use super::keeping;
 use super::making::FirstLook;
 use super::queries::{head, with_store};
 use super::shared::{Shared, blocking, now};
-use super::state::{Record, Report, being_made};
+use super::state::{Matter, Record, Report, being_made};
 use super::step::{Step, reached};
 use super::trash;
 use super::{resolving, restoring};
@@ -285,8 +285,9 @@ async fn bring_back(shared: &Arc<Shared>, decision: &Decision) -> Result<Environ
     if record.workspace_made
         && let Err(failure) = super::making::watch(shared, &record, FirstLook::AtOnce).await
     {
-        let note = Report::Note(format!("changes are not noticed: {failure}"));
-        shared.report(&decision.environment, note).await;
+        let note = Some(format!("changes are not noticed: {failure}"));
+        let unwatched = Report::Matter { matter: Matter::Watching, note };
+        shared.report(&decision.environment, unwatched).await;
     }
     Ok(shared.record(&decision.environment).await?.environment.name)
 }

@@ -59,6 +59,7 @@ fn what_a_failed_snapshot_was_told_of_is_in_the_next_that_succeeds() {
     // Nothing else is changed, and nobody asks for a snapshot.
     let log = test.wait_for_snapshots("fox", 2);
     assert_eq!((&log[0]["cause"], &log[0]["change"]["files"]), (&"change".into(), &1.into()));
+    test.wait_for_json(&["inspect", "fox", "--json"], |it| !failed(it));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::super::link::Start;
 use super::super::shared::Shared;
-use super::super::state::Report;
+use super::super::state::{Matter, Report};
 use crate::model::environment::{EnvironmentState, SessionKind, SessionState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
@@ -110,8 +110,8 @@ pub(super) async fn install_agent(
             return Ok(());
         }
         if wait_for_exit(shared, id).await? != 0 {
-            let note = format!("{} could not be installed; the pane shows why", profile.name);
-            shared.report(id, Report::Note(note)).await;
+            let note = Some(format!("{} could not be installed; the pane shows why", profile.name));
+            shared.report(id, Report::Matter { matter: Matter::Agent, note }).await;
             return Ok(());
         }
     }

@@ -18,7 +18,7 @@ use super::forking;
 use super::holding;
 use super::recover;
 use super::shared::Shared;
-use super::state::{Record, Report};
+use super::state::{Matter, Record, Report};
 use super::step::{Step, reached};
 use crate::config::{file, profiles};
 use crate::engine::BoxRecord;
@@ -161,8 +161,8 @@ pub(super) async fn finish_files(shared: Arc<Shared>, record: Record) {
     match make_files(&shared, &record).await {
         Ok(keeping) => settle_files(&shared, id, keeping).await,
         Err(failure) => {
-            let note = format!("it has no snapshot, and changes are not noticed: {failure}");
-            shared.report(id, Report::Note(note)).await;
+            let note = Some(format!("it has no snapshot, and changes are not noticed: {failure}"));
+            shared.report(id, Report::Matter { matter: Matter::Watching, note }).await;
         }
     }
 }
@@ -322,8 +322,8 @@ pub(super) async fn finish_agent(shared: &Arc<Shared>, id: &EnvironmentId) {
         Ok(Begun::Later) => {}
         Err(failure) => {
             let hint = failure.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-            let note = format!("its agent was not started: {failure}{hint}");
-            shared.report(id, Report::Note(note)).await;
+            let note = Some(format!("its agent was not started: {failure}{hint}"));
+            shared.report(id, Report::Matter { matter: Matter::Agent, note }).await;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Reads what a new environment is asked to be, and refuses what cannot be.
 
+use std::collections::BTreeMap;
+
 use super::super::ahead::Source;
 use super::super::shared::{Shared, now};
 use super::super::state::{RECORD_VERSION, Record, Reviewed};
@@ -188,6 +190,7 @@ pub(in crate::deck) fn record(
         with_changes: spec.with_changes,
         fork: None,
         reviewed: Reviewed::default(),
+        standing: BTreeMap::new(),
         unheard: None,
     }
 }

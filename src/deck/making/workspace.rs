@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::super::jobs::Snapshotter;
 use super::super::shared::{Shared, blocking, now};
-use super::super::state::{Record, Report};
+use super::super::state::{Matter, Record, Report};
 use super::super::step::{Step, reached};
 use super::{disk, seeds};
 use crate::model::failure::Failure;
@@ -177,9 +177,9 @@ pub(in crate::deck) async fn watch(
     record: &Record,
     look: FirstLook,
 ) -> Result<(), Failure> {
-    let id = &record.environment.id;
+    let id = record.environment.id.clone();
     let snapshotter = Snapshotter::start(shared.clone(), record.clone());
-    if shared.set_snapshotter(id, &snapshotter) && look == FirstLook::AtOnce {
+    if shared.set_snapshotter(&id, &snapshotter) && look == FirstLook::AtOnce {
         snapshotter.touched(Touched::Everything, true);
     }
     // Where there was one, the other ends with this.
@@ -194,5 +194,7 @@ pub(in crate::deck) async fn watch(
         task.watcher.watch_except(id, &workspace, &places.git(), Arc::new(ignored));
         Ok(())
     })
-    .await
+    .await?;
+    shared.report(&id, Report::Matter { matter: Matter::Watching, note: None }).await;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What the deck knows and how it changes. Pure: requests and reports come in with the time,
 //! effects go out; nothing here waits, reads a clock or touches a file.
 
+mod notes;
 mod report;
 mod reviewed;
 mod unheard;
@@ -19,6 +20,7 @@ use crate::model::id::{
 use crate::model::policy::IsolationRequest;
 use crate::proto::Target;
 
+pub use notes::Matter;
 pub use report::Report;
 pub use reviewed::Reviewed;
 pub use unheard::Unheard;
@@ -65,6 +67,9 @@ pub struct Record {
     /// What the user has reviewed of it.
     #[serde(default)]
     pub reviewed: Reviewed,
+    /// What is noted of matters that pass.
+    #[serde(default)]
+    pub standing: BTreeMap<Matter, String>,
     /// The server began and has not heard yet whether it is still as it was.
     #[serde(skip)]
     pub unheard: Option<Unheard>,

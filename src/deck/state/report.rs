@@ -1,6 +1,6 @@
 //! What can happen to an environment, and what it makes of its record.
 
-use super::Record;
+use super::{Matter, Record, notes};
 use crate::engine::BoxRecord;
 use crate::model::destination::Denial;
 use crate::model::diff::ReviewMark;
@@ -91,7 +91,13 @@ pub enum Report {
         session: SessionId,
         title: String,
     },
+    /// Something happened that is worth knowing.
     Note(String),
+    /// How something stands that passes; `None` when all is well again.
+    Matter {
+        matter: Matter,
+        note: Option<String>,
+    },
     /// A program of the box, or all of them, ended for want of memory.
     OutOfMemory,
     Limits(Limits),
@@ -136,6 +142,8 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
             }
         }
         Report::Reviewed(mark) => record.reviewed.mark(mark),
+        Report::Note(note) => notes::add(record, note),
+        Report::Matter { matter, note } => notes::settle(record, matter, note),
         Report::Predicted { behind, prediction } => {
             if let Some(behind) = behind {
                 record.environment.divergence.behind = behind;
@@ -156,7 +164,31 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
                 enter(&mut record.environment, EnvironmentState::Running, now);
             }
         }
-        other => apply_to_view(&mut record.environment, other, now),
+        other => {
+            settle(record, &other);
+            apply_to_view(&mut record.environment, other, now);
+        }
+    }
+}
+
+/// Ends the notes of what a report tells to be well.
+fn settle(record: &mut Record, report: &Report) {
+    let view = &record.environment;
+    match report {
+        Report::SnapshotTaken { .. } | Report::Diverged(_) => {
+            notes::settle(record, Matter::Snapshot, None);
+        }
+        Report::Resumed => notes::settle(record, Matter::Pausing, None),
+        Report::Isolation(_) => notes::settle(record, Matter::Isolation, None),
+        Report::SessionOpened { session: SessionId::AGENT, command, .. }
+            if *command == view.command =>
+        {
+            notes::settle(record, Matter::Agent, None);
+        }
+        Report::Progress { .. } if !matches!(view.state, EnvironmentState::Creating { .. }) => {
+            notes::forget_box(record);
+        }
+        _ => {}
     }
 }
 
@@ -235,11 +267,6 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
                 EnvironmentState::EngineUnreachable { .. } | EnvironmentState::Paused { .. }
             ) {
                 enter(view, EnvironmentState::EngineUnreachable { since: now, message }, now);
-            }
-        }
-        Report::Note(note) => {
-            if !view.notes.contains(&note) {
-                view.notes.push(note);
             }
         }
         Report::OutOfMemory => {

@@ -53,6 +53,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         with_changes: false,
         fork: None,
         reviewed: Reviewed::default(),
+        standing: BTreeMap::new(),
         unheard: None,
     }
 }
