@@ -140,13 +140,11 @@ async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<C
         DiffSide::Taken => {
             let task = shared.clone();
             with_store(shared, record.clone(), move |store, record| {
-                match taking::taken(&task, record)? {
-                    Some(taken) => Ok(taken),
-                    None => {
-                        let environment = &record.environment;
-                        repo::onto::origin(store, &environment.id, environment.onto.as_ref())
-                    }
+                if let Some(taken) = taking::taken(&task, record)? {
+                    return Ok(taken);
                 }
+                let environment = &record.environment;
+                repo::onto::origin(store, &environment.id, environment.onto.as_ref())
             })
             .await
         }

@@ -147,7 +147,7 @@ pub(super) fn split(text: &[u8]) -> Vec<&[u8]> {
 
 /// How many lines a text has, but for one that no newline ends.
 pub(super) fn count(text: &[u8]) -> u64 {
-    text.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', text).count() as u64
 }
 
 /// Whether git would show the content as binary.

@@ -63,6 +63,7 @@ impl Store {
     }
 
     /// The same store, taking files up to other sizes.
+    #[must_use]
     pub fn with_caps(self, caps: FileCaps) -> Self {
         Self { caps, ..self }
     }

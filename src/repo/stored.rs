@@ -129,13 +129,15 @@ fn edited(
     Ok(editor.write().map_err(failed("store a tree"))?.detach())
 }
 
-/// The attribute files of a tree that concern some paths, each as its directory and content,
-/// parents before children.
+/// A directory and the content of its attribute file.
+type Attributes = (Vec<u8>, Vec<u8>);
+
+/// The attribute files of a tree that concern some paths, parents before children.
 pub(super) fn attributes<'p>(
     repository: &gix::Repository,
     tree: ObjectId,
     paths: impl Iterator<Item = &'p RepoPath>,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+) -> Result<Vec<Attributes>, Failure> {
     let mut directories = BTreeSet::from([Vec::new()]);
     for path in paths {
         let path = path.as_bytes();

@@ -113,7 +113,7 @@ impl Worker {
             }
             // Before what happened later.
             for (environment, order) in self.orders.take() {
-                self.obey(environment, order, Instant::now());
+                self.obey(&environment, order, Instant::now());
             }
             if let Some(Message::Event(event)) = message {
                 self.handle(event, Instant::now());
@@ -122,17 +122,17 @@ impl Worker {
         }
     }
 
-    fn obey(&mut self, environment: EnvironmentId, order: Order, now: Instant) {
-        self.unwatch(&environment);
+    fn obey(&mut self, environment: &EnvironmentId, order: Order, now: Instant) {
+        self.unwatch(environment);
         match order {
             Order::Watch { workspace, git, ignored } => {
                 let watched = Watched::new(workspace, git, ignored, now);
                 self.environments.insert(environment.clone(), watched);
-                self.lay(&environment, 1, now);
+                self.lay(environment, 1, now);
             }
             Order::Unwatch => {
-                self.environments.remove(&environment);
-                self.describe(&environment, None);
+                self.environments.remove(environment);
+                self.describe(environment, None);
             }
         }
     }

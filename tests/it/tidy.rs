@@ -86,7 +86,7 @@ fn source(root: &Path, path: &Path) -> Source {
     let text = fs::read_to_string(path).expect("readable");
     let is_test = name.ends_with("/tests") || name.contains("/tests/") || name.ends_with("_tests");
     let lines = if is_test { Vec::new() } else { without_tests(&text) };
-    Source { room, lines, name }
+    Source { name, room, lines }
 }
 
 /// The lines of a file, those of its items for tests empty, up to a module of tests, which is last.

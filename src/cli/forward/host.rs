@@ -65,12 +65,12 @@ fn look(bytes: &[u8]) -> Seen {
     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
         // A request's line is text; a page may choose any method that is a word.
         let text = bytes.iter().all(|byte| (b' '..0x7f).contains(byte) || *byte == b'\r');
-        return match text {
-            false => Seen::Passed,
-            true if bytes.len() <= MAX_HEAD => Seen::Line,
-            // Servers take longer lines than this; a word and a blank begin a request.
-            true if bytes.contains(&b' ') => Seen::Foreign,
-            true => Seen::Passed,
+        // Servers take longer lines than this; a word and a blank begin a request.
+        let seems_request = text && bytes.contains(&b' ');
+        return match bytes.len() {
+            ..=MAX_HEAD if text => Seen::Line,
+            _ if seems_request => Seen::Foreign,
+            _ => Seen::Passed,
         };
     };
     let line = bytes[..end].trim_ascii_end();

@@ -351,14 +351,12 @@ impl Ours<'_> {
         }
         let recorded = self.image == Some(found.id.as_str());
         let of_deck = found.labels.get(OF_DECK).is_some_and(|deck| deck == self.deck);
-        match tags.next_back() {
-            Some(tag) => (recorded || of_deck).then_some(tag.as_str()),
-            // One that is there only while it is written to a file, and whose server ended.
-            None => {
-                let passing = found.labels.get(image::IMAGE_LABEL).is_some_and(|it| it == PASSING);
-                (recorded || of_deck && passing).then_some(found.id.as_str())
-            }
+        if let Some(tag) = tags.next_back() {
+            return (recorded || of_deck).then_some(tag.as_str());
         }
+        // One that is there only while it is written to a file, and whose server ended.
+        let passing = found.labels.get(image::IMAGE_LABEL).is_some_and(|it| it == PASSING);
+        (recorded || of_deck && passing).then_some(found.id.as_str())
     }
 }
 

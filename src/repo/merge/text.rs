@@ -88,7 +88,7 @@ fn slack(lines: &[Token], stretch: &Range<u32>) -> (u32, u32) {
 /// Whether git's way of comparing two texts, which passes over what is left for every stretch that
 /// differs, would keep everybody waiting. Another way may come to another merge than git's.
 fn takes_too_long(base: &[u8], side: &[u8]) -> bool {
-    let lines = |text: &[u8]| text.iter().filter(|byte| **byte == b'\n').count();
+    let lines = |text: &[u8]| memchr::memchr_iter(b'\n', text).count();
     let many = lines(base) + lines(side);
     if many <= FEW_LINES {
         return false;

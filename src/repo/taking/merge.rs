@@ -243,17 +243,15 @@ impl Making<'_> {
             branch.bring(theirs)?;
         }
         let (message, _) = messages(&self.merging.message, self.request);
-        match rebase::end_of_line(&new, last.as_ref().unwrap_or(&self.request.base)) {
+        let begin = last.as_ref().unwrap_or(&self.request.base);
+        if let Some(end) = rebase::end_of_line(&new, begin) {
             // What the agent committed last is what the rest is a change of.
-            Some(end) => {
-                let end = branch.pointed(end)?;
-                branch.commit((end, sides.theirs), &message, who.clone())?;
-            }
+            let end = branch.pointed(end)?;
+            branch.commit((end, sides.theirs), &message, who.clone())?;
+        } else {
             // Whatever was left out of the commits, the branch ends with all of the work.
-            None => {
-                let all = merge::trees(self.storing.objects, branch.forms, sides)?;
-                branch.grow(all, &message, who.clone())?;
-            }
+            let all = merge::trees(self.storing.objects, branch.forms, sides)?;
+            branch.grow(all, &message, who.clone())?;
         }
         let Growing { tip, tree, made, large, .. } = branch;
         let agents = commits.last().map(|last| object::name(last.id)).or(last);

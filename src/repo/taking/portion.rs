@@ -200,7 +200,9 @@ pub fn mark_hunks(store: &Store, taken: &CommitId, file: &mut FileDiff) -> Resul
     mark(store, taken, std::slice::from_mut(file))?;
     let DiffContent::Text(hunks) = &mut file.content else { return Ok(()) };
     if file.taken != Taken::Part {
-        hunks.iter_mut().for_each(|hunk| hunk.taken = file.taken == Taken::All);
+        for hunk in hunks {
+            hunk.taken = file.taken == Taken::All;
+        }
         return Ok(());
     }
     let objects = store.reader();

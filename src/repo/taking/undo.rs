@@ -60,14 +60,13 @@ pub fn undo_discard(journal: &Journal, name: &str) -> Result<Undone, Failure> {
         .retain(|it| it.decision.name.as_str() == name || it.decision.environment.as_str() == name);
     let newest = meant.iter().rposition(|discard| !discard.dropped);
     let Some(newest) = newest else {
-        return Err(match meant.last() {
-            Some(dropped) => gone_for_good(&dropped.decision, None),
-            None => {
-                let message = format!("{name} is not among what was discarded in this repository");
-                Failure::new(FailureKind::NotFound, message)
-                    .hint("list what is with agentdeck trash")
-            }
-        });
+        if let Some(dropped) = meant.last() {
+            return Err(gone_for_good(&dropped.decision, None));
+        }
+        let message = format!("{name} is not among what was discarded in this repository");
+        return Err(
+            Failure::new(FailureKind::NotFound, message).hint("list what is with agentdeck trash")
+        );
     };
     let mut decision = meant.swap_remove(newest).decision;
     journal.append_undone(decision.id)?;

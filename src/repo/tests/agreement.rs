@@ -2,6 +2,7 @@
 //! its bytes, and what is taken of it is what git adds, and then checks out.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use proptest::prelude::*;
 
@@ -94,6 +95,7 @@ fn draw() -> impl Strategy<Value = Draw> {
 
 /// The bytes of a text, in the encoding that some rules ask for.
 fn bytes(text: &Text, name: &str, rules: &str) -> Vec<u8> {
+    let is_text = Path::new(name).extension().is_some_and(|ending| ending == "txt");
     let mut all = String::new();
     for (line, end) in text {
         all.push_str(LINES[*line]);
@@ -104,7 +106,7 @@ fn bytes(text: &Text, name: &str, rules: &str) -> Vec<u8> {
             _ => "\0\n",
         });
     }
-    if ![UTF_16, MARKED].contains(&rules) || !name.ends_with(".txt") || all.is_empty() {
+    if ![UTF_16, MARKED].contains(&rules) || !is_text || all.is_empty() {
         return all.into_bytes();
     }
     if rules == MARKED {

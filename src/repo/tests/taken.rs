@@ -185,7 +185,7 @@ fn work_on_the_users_branch_that_was_merged_in_the_box_is_not_taken_back() {
     for (request, expected) in [(hunk, b"one\r\ntwo\r\nfour\r\n"), (all, b"ONE\r\ntwo\r\nfour\r\n")]
     {
         let applied = taking::apply(&fixture.user, &fixture.store, &journal, &request);
-        assert_eq!(applied.expect("applied").paths, [path.clone()]);
+        assert_eq!(applied.expect("applied").paths, std::slice::from_ref(&path));
         assert_eq!(read(&fixture, "a.txt"), expected);
     }
     assert_eq!(fixture.oracle.git(["diff", "--numstat"]), "2\t2\ta.txt");
