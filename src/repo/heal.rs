@@ -66,7 +66,8 @@ struct Healing<'s> {
     repository: gix::Repository,
     /// Trees of which all can be read, and files that are there.
     good: HashSet<ObjectId>,
-    /// It may not be known yet which files of bases are converted when they are checked out.
+    /// It may not be known yet which files of bases are converted when they are checked out, and
+    /// what is known of files may be what git would store of them.
     older: bool,
 }
 
@@ -125,7 +126,9 @@ impl<'s> Healing<'s> {
         let newest = newest.context("it has no snapshot")?;
         let tree = self.repository.find_commit(newest)?.tree_id()?.detach();
         let as_stored = self.files(tree) && self.remembers_what_is_there(environment);
-        if message.is_some() || found_anew || !as_stored {
+        // Whether or not its origin was found by this look: an earlier one may have been cut short
+        // just after it was.
+        if self.older || message.is_some() || found_anew || !as_stored {
             // Files that are as they were are read again, and what they hold is stored again.
             stat::forget(self.store, environment);
         }

@@ -16,6 +16,7 @@ mod vectors;
 mod workspace;
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,9 +26,10 @@ use crate::model::snapshot::{Snapshot, SnapshotCause};
 
 use super::oracle::Oracle;
 use super::snapshot::{self, Occasion, Touched};
+use super::stat::StatCache;
 use super::stored::Storing;
 use super::workspace::{self as workspaces, Changes, Making, Places};
-use super::{Store, UserRepository, object};
+use super::{Store, UserRepository, object, walk};
 
 /// A user's repository and one environment made from it.
 struct Fixture {
@@ -92,6 +94,16 @@ impl Fixture {
 
     fn take_paths(&self, paths: &[&str]) -> Option<Snapshot> {
         self.take(&touched(paths))
+    }
+
+    /// Has the store believe that it knows a file as it is, and no other.
+    fn remember(&self, path: &str, blob: gix::ObjectId) {
+        let root = walk::open_root(&self.workspace()).expect("opened");
+        let found = walk::look(root.as_fd(), path.as_bytes()).expect("there");
+        let walk::Found::File { stat, .. } = found else { panic!("a file") };
+        let mut cache = StatCache::open(&self.store, &self.environment);
+        cache.keep(path.as_bytes(), stat, blob);
+        cache.save().expect("saved");
     }
 
     /// Runs git in the workspace as an agent does in its box.

@@ -17,7 +17,35 @@ fn converted() -> Fixture {
     })
 }
 
+/// What a store has of the start of the machine before this one; an earlier version wrote no more.
+const OLDER: &str = "of an earlier start";
+
 impl Fixture {
+    fn boot(&self) -> PathBuf {
+        self.oracle.outside().join("store/boot")
+    }
+
+    /// Has the first snapshot be the base as git stores it, as an earlier version took it.
+    fn make_older(&self) {
+        fs::write(self.boot(), OLDER).expect("written");
+        let repository = self.store.reader();
+        let base = object::id(&self.base);
+        let tree = object::tree_of(&repository, &self.base).expect("a tree");
+        let message = Message {
+            cause: SnapshotCause::Base,
+            at: Timestamp(1_700_000_000_000),
+            change: ChangeCount::default(),
+            skipped: Vec::new(),
+            number: 1,
+            by: None,
+            output: None,
+        };
+        let first = Some(object::id(&self.first.id));
+        let (store, environment) = (&self.store, &self.environment);
+        snapshot::commit(store, &repository, environment, tree, Some(base), first, &message)
+            .expect("committed");
+    }
+
     fn origin_file(&self) -> PathBuf {
         let name = refs::origin(&self.environment);
         self.store.git_dir().join(name.as_bstr().to_string())
@@ -44,37 +72,45 @@ impl Fixture {
 
 #[test]
 fn a_store_of_an_earlier_version_goes_on_and_shows_only_what_was_changed() {
-    let fixture = converted();
-    // Its first snapshot was the base as git stores it, and nothing beside it was known.
-    fs::remove_file(fixture.origin_file()).expect("removed");
-    fs::write(fixture.oracle.outside().join("store/boot"), "of an earlier start").expect("written");
-    let repository = fixture.store.reader();
-    let base = object::id(&fixture.base);
-    let tree = object::tree_of(&repository, &fixture.base).expect("a tree");
-    let message = Message {
-        cause: SnapshotCause::Base,
-        at: Timestamp(1_700_000_000_000),
-        change: ChangeCount::default(),
-        skipped: Vec::new(),
-        number: 1,
-        by: None,
-        output: None,
-    };
-    let first = Some(object::id(&fixture.first.id));
-    let environment = &fixture.environment;
-    snapshot::commit(&fixture.store, &repository, environment, tree, Some(base), first, &message)
-        .expect("committed");
-    // What it knew of files was by what git stores of them.
-    let known = fixture.oracle.outside().join("store/stat").join(environment.as_str());
-    fs::copy(fixture.git_directory().join("index"), known).expect("copied");
-    write(&fixture.workspace(), "a.txt", b"one\r\nTWO\r\n");
+    // Nothing beside the base was known; or a look that found it was cut short just then.
+    for cut_short in [false, true] {
+        let fixture = converted();
+        if !cut_short {
+            fs::remove_file(fixture.origin_file()).expect("removed");
+        }
+        fixture.make_older();
+        // What it knew of files was by what git stores of them.
+        let environment = &fixture.environment;
+        let known = fixture.oracle.outside().join("store/stat").join(environment.as_str());
+        fs::copy(fixture.git_directory().join("index"), known).expect("copied");
+        write(&fixture.workspace(), "a.txt", b"one\r\nTWO\r\n");
+
+        let store = fixture.reopened();
+        let taken = fixture.everything(&store).expect("bytes, from now on");
+        assert_eq!(taken.tree.as_str(), fixture.exact_tree_by_git(), "{cut_short}");
+        assert_eq!(fixture.since_base(&store), ChangeCount { files: 1, added: 1, removed: 1 });
+        assert_eq!(fixture.stored(&taken.id), fixture.tree_by_git());
+        assert_eq!(history::read(&store, environment).expect("a history").len(), 2);
+        assert_eq!(fixture.everything(&store), None);
+    }
+}
+
+#[test]
+fn what_an_earlier_version_knew_of_files_is_not_believed_where_no_file_of_the_base_is_converted() {
+    let fixture = Fixture::new(|root| write(root, ".gitattributes", b"* text=auto\n"));
+    assert!(!fixture.origin_file().exists(), "it is the base itself");
+    // Of a file as it is now, what git would store was taken.
+    write(&fixture.workspace(), "new.txt", b"one\ntwo\n");
+    fixture.take(&Touched::Everything).expect("a change");
+    write(&fixture.workspace(), "new.txt", b"one\r\ntwo\r\n");
+    let as_git_stores_it = fixture.store.write_blob(b"one\ntwo\n").expect("stored");
+    fixture.remember("new.txt", as_git_stores_it);
+    fs::write(fixture.boot(), OLDER).expect("written");
 
     let store = fixture.reopened();
-    let taken = fixture.everything(&store).expect("bytes, from now on");
+    let taken = fixture.everything(&store).expect("its bytes");
     assert_eq!(taken.tree.as_str(), fixture.exact_tree_by_git());
-    assert_eq!(fixture.since_base(&store), ChangeCount { files: 1, added: 1, removed: 1 });
     assert_eq!(fixture.stored(&taken.id), fixture.tree_by_git());
-    assert_eq!(history::read(&store, environment).expect("a history").len(), 2);
     assert_eq!(fixture.everything(&store), None);
 }
 
@@ -95,7 +131,7 @@ fn what_a_power_cut_tore_of_a_base_as_it_was_checked_out_is_found_anew() {
         fs::set_permissions(&object, std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .expect("set");
         tear();
-        fs::remove_file(fixture.oracle.outside().join("store/boot")).expect("removed");
+        fs::write(fixture.boot(), format!("exact {OLDER}")).expect("written");
         let store = fixture.reopened();
         assert_eq!(history::origin(&store, &fixture.environment), Ok(origin.clone()));
         assert_eq!(fixture.since_base(&store), expected);

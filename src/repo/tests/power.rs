@@ -1,14 +1,15 @@
 //! What a power cut leaves of a store, and what is on the disk before one.
 
 use std::fs;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::*;
 use crate::repo::object;
-use crate::repo::stat::StatCache;
 use crate::repo::upkeep::{Damage, Upkeep};
-use crate::repo::{history, refs, walk};
+use crate::repo::{history, refs};
+
+/// What a store has of the start of the machine before this one.
+const BOOT: &str = "exact of an earlier start";
 
 fn taken(number: u32) -> Fixture {
     let fixture = Fixture::new(|root| {
@@ -29,7 +30,7 @@ impl Fixture {
 
     /// Opens the store as another server does, after the machine was started again.
     fn restarted(&self) -> (Store, Vec<Damage>) {
-        let _ = fs::remove_file(self.store_path().join("boot"));
+        fs::write(self.store_path().join("boot"), BOOT).expect("written");
         self.opened(&Arc::default())
     }
 
@@ -80,16 +81,6 @@ impl Fixture {
         };
         history::read(store, &self.environment).expect("listed").into_iter().map(read).collect()
     }
-
-    /// Has the store believe that it knows the file as it is.
-    fn remember_file(&self) {
-        let root = walk::open_root(&self.workspace().join("d")).expect("opened");
-        let found = walk::look(root.as_fd(), b"f").expect("there");
-        let walk::Found::File { stat, .. } = found else { panic!("a file") };
-        let mut cache = StatCache::open(&self.store, &self.environment);
-        cache.keep(b"d/f", stat, self.newest_objects()[3]);
-        cache.save().expect("saved");
-    }
 }
 
 #[test]
@@ -97,7 +88,7 @@ fn whatever_of_the_newest_snapshot_is_torn_the_work_is_there_and_goes_on() {
     for which in 0..4 {
         for left in [&b""[..], b"\0\0\0\0\0\0\0\0\0\0\0\0"] {
             let fixture = taken(3);
-            fixture.remember_file();
+            fixture.remember("d/f", fixture.newest_objects()[3]);
             fixture.tear(fixture.newest_objects()[which], left);
             let (store, damage) = fixture.restarted();
             let told = damage.iter().map(|it| it.environment.clone()).collect::<Vec<_>>();
@@ -162,7 +153,8 @@ fn nothing_is_judged_while_the_base_cannot_be_read() {
     fs::create_dir(&objects).expect("made");
     let (store, damage) = fixture.restarted();
     assert_eq!((history::head(&store, &fixture.environment), damage), (before, vec![]));
-    assert!(!fixture.store_path().join("boot").exists(), "the next server looks again");
+    let boot = fs::read_to_string(fixture.store_path().join("boot"));
+    assert_eq!(boot.expect("read"), BOOT, "the next server looks again");
 }
 
 #[test]
