@@ -62,7 +62,8 @@ pub fn read(store: &Store, environment: &EnvironmentId) -> Result<Option<Onto>, 
 
 /// Whether a snapshot lacks something of what the user changed from the base to another commit: a
 /// path that is in it as it was at first. Then it does not stand on the later one, whatever the box
-/// says, and comparing it with that would take the user's work back.
+/// says, and comparing it with that would take the user's work back. A file that is checked out as
+/// it was, and that git stores in another form now, is no such path: nothing came of it.
 pub fn lacks(
     store: &Store,
     environment: &EnvironmentId,
@@ -71,12 +72,12 @@ pub fn lacks(
 ) -> Result<bool, Failure> {
     let objects = store.reader();
     let known = origin::known(&objects, environment)?;
-    let (base, origin) = known.context("an environment without a base")?;
-    let commit = object::tree_of(&objects, commit)?;
+    let (_, origin) = known.context("an environment without a base")?;
+    let (_, later) = origin::under(store, &objects, environment, commit)?;
     let snapshot = object::tree_of(&objects, snapshot)?;
     let mut first = BaseTree::new(&objects, origin);
     let mut now = BaseTree::new(&objects, snapshot);
-    for change in diff::changes(&objects, base, commit, Renames::Ignore)? {
+    for change in diff::changes(&objects, origin, later, Renames::Ignore)? {
         let file = |tree: &mut BaseTree<'_>| {
             tree.entry(change.path.as_bytes()).filter(|(mode, _)| !mode.is_tree())
         };

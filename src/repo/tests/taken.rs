@@ -192,6 +192,44 @@ fn work_on_the_users_branch_that_was_merged_in_the_box_is_not_taken_back() {
 }
 
 #[test]
+fn a_branch_that_stores_files_in_another_form_is_stood_on_once_it_was_merged_in_the_box() {
+    let fixture = Fixture::new(|root| {
+        write(root, "a.bat", b"rem\r\n");
+        write(root, "code.c", b"one\ntwo\n");
+    });
+    let root = fixture.oracle.root();
+    write(&root, ".gitattributes", b"*.bat text eol=crlf\n");
+    write(&root, "code.c", b"ONE\ntwo\n");
+    fixture.oracle.git(["add", "-A", "--renormalize", "."]);
+    fixture.oracle.git(["add", "-A"]);
+    fixture.oracle.git(["commit", "-q", "-m", "the user's"]);
+    let stored = fixture.oracle.git(["cat-file", "blob", "HEAD:a.bat"]);
+    assert_eq!(stored, "rem", "git stores it in another form");
+    let (commit, _) = fixture.user.head().expect("a head");
+    let workspace = fixture.workspace();
+    write(&workspace, "code.c", b"1\ntwo\n");
+    let before = fixture.take(&Touched::Everything).expect("a change").id;
+    let lacks = |head: &CommitId| {
+        onto::lacks(&fixture.store, &fixture.environment, &commit, head).expect("known")
+    };
+    assert!(lacks(&before), "it is not merged there yet");
+    // As git in the box leaves it: what it checks out of the other file is what stands there.
+    write(&workspace, ".gitattributes", b"*.bat text eol=crlf\n");
+    write(&workspace, "code.c", b"ONE\n2\n");
+    let head = fixture.take(&Touched::Everything).expect("a change").id;
+    assert!(!lacks(&head));
+    let counted =
+        divergence::since(&fixture.store, &fixture.environment, &commit, &Counts::default());
+    assert_eq!(counted, Ok(ChangeCount { files: 1, added: 1, removed: 1 }));
+    let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
+    let all = TakeRequest { base: commit.clone(), ..request(&fixture, 1, &head) };
+    let applied = taking::apply(&fixture.user, &fixture.store, &journal, &all).expect("applied");
+    assert_eq!(applied.paths, [RepoPath::new(*b"code.c")]);
+    assert_eq!(read(&fixture, "code.c"), b"ONE\n2\n");
+    assert_eq!(fixture.oracle.git(["diff", "--numstat"]), "1\t1\tcode.c");
+}
+
+#[test]
 fn predictions_compare_what_git_would_compare() {
     let (fixture, _) = converted();
     let root = fixture.oracle.root();
