@@ -35,8 +35,8 @@ pub fn apply(
     let site = Site::open(user, journal)?;
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;
-    let mut earlier = Earlier::of(&objects, journal, &request.environment, (&request.base, &head))?;
-    earlier.carry(store, &request.environment)?;
+    let mut earlier = Earlier::of(store, journal, &request.environment, (&request.base, &head))?;
+    earlier.carry(store, &request.environment, &request.base)?;
     let head = object::tree_of(&objects, &head)?;
     let mut forms = Forms::new(user, &site.repository, head)?;
     let wanted = object::tree_of(&objects, &request.head)?;
@@ -66,7 +66,8 @@ pub fn apply(
     let mut decision = request.decision(DecisionKind::Apply, user);
     decision.paths = plan.steps.iter().map(|step| step.path.clone()).collect();
     let Plan { steps, made, mut standing } = plan;
-    let record = Record { decision, steps, made, branch: None, taken: Some(object::name(taken)) };
+    let (taken, judged) = (Some(object::name(taken)), Some(request.base.clone()));
+    let record = Record { decision, steps, made, branch: None, taken, judged };
     site.carry_out(&record, &objects, &mut |path, blob| {
         standing.worktree_form(&mut forms, path, blob)
     })

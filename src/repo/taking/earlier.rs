@@ -18,6 +18,7 @@ use super::super::store::Store;
 use super::super::stored::Storing;
 use super::super::{carry, history};
 use super::journal::Journal;
+use super::judged::{Judged, own_base};
 use super::record::State;
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::failure::Failure;
@@ -28,7 +29,7 @@ use crate::model::snapshot::{Snapshot, SnapshotCause};
 /// What applies and merges of one environment have brought to the user.
 #[derive(Default)]
 pub(super) struct Earlier {
-    /// The snapshot of the newest merge that the branch holds.
+    /// The snapshot of the newest merge that the branch holds, as a change of the base.
     merged: Option<CommitId>,
     /// The base with all that was taken, as a snapshot or a tree; `None` when nothing was.
     pub(super) taken: Option<CommitId>,
@@ -39,16 +40,23 @@ pub(super) struct Earlier {
 impl Earlier {
     /// A merge that `head` does not hold, because the user took it off the branch, does not count.
     /// Neither does what was taken until a merge that `base` holds: the work is a change of all that.
+    /// What was taken as a change of another commit counts as the same change of `base`.
     pub(super) fn of(
-        objects: &gix::Repository,
+        store: &Store,
         journal: &Journal,
         environment: &EnvironmentId,
         (base, head): (&CommitId, &CommitId),
     ) -> Result<Self, Failure> {
+        let objects = store.reader();
         let held_by = |holder: &CommitId, decision: &Decision| {
             let commit = decision.commit.as_ref();
-            commit.is_some_and(|commit| holds(objects, holder, commit).unwrap_or(false))
+            commit.is_some_and(|commit| holds(&objects, holder, commit).unwrap_or(false))
         };
+        let own = own_base(&objects, environment)?.unwrap_or_else(|| base.clone());
+        let judged = |tree: Option<CommitId>, by: Option<CommitId>| {
+            tree.map(|tree| Judged { tree, by: by.unwrap_or_else(|| own.clone()) })
+        };
+        let (mut merged, mut taken): (Option<Judged>, Option<Judged>) = (None, None);
         let mut earlier = Self::default();
         for decision in journal.decisions()? {
             if decision.environment != *environment || decision.undone {
@@ -60,17 +68,25 @@ impl Earlier {
                     for step in record.steps {
                         earlier.states.insert(step.path, step.after);
                     }
-                    earlier.taken = record.taken.or(decision.snapshot);
+                    taken = judged(record.taken.or(decision.snapshot), record.judged);
                 }
-                DecisionKind::Merge if held_by(base, &decision) => earlier = Self::default(),
+                DecisionKind::Merge if held_by(base, &decision) => {
+                    earlier.states.clear();
+                    (merged, taken) = (None, None);
+                }
                 DecisionKind::Merge if held_by(head, &decision) => {
                     earlier.states.clear();
-                    earlier.taken.clone_from(&decision.snapshot);
-                    earlier.merged = decision.snapshot;
+                    let by = journal.record(decision.id)?.judged;
+                    taken = judged(decision.snapshot, by);
+                    merged.clone_from(&taken);
                 }
                 DecisionKind::Merge | DecisionKind::Discard | DecisionKind::Restore => {}
             }
         }
+        let onto_base = |taken: Option<Judged>| {
+            taken.map_or(Ok(None), |taken| taken.onto(store, &objects, environment, base))
+        };
+        (earlier.merged, earlier.taken) = (onto_base(merged)?, onto_base(taken)?);
         Ok(earlier)
     }
 
@@ -80,6 +96,7 @@ impl Earlier {
         &mut self,
         store: &Store,
         environment: &EnvironmentId,
+        base: &CommitId,
     ) -> Result<(), Failure> {
         let carried = carry::read(store, environment)?;
         if carried.is_empty() {
@@ -87,8 +104,12 @@ impl Earlier {
         }
         if self.taken.is_none() {
             let is_base = |known: &Snapshot| known.cause == SnapshotCause::Base;
-            let first = history::find_newest(store, environment, is_base)?;
-            self.taken = first.map(|first| first.id);
+            if let Some(first) = history::find_newest(store, environment, is_base)? {
+                let objects = store.reader();
+                let by = own_base(&objects, environment)?.unwrap_or_else(|| base.clone());
+                let first = Judged { tree: first.id, by };
+                self.taken = first.onto(store, &objects, environment, base)?;
+            }
         }
         for (path, state) in carried {
             self.states.entry(path).or_insert(state);
@@ -187,7 +208,7 @@ impl Earlier {
 }
 
 /// A tree of the store with these paths as another one has them.
-fn as_in(
+pub(super) fn as_in(
     store: &Store,
     tree: ObjectId,
     other: ObjectId,

@@ -67,12 +67,12 @@ pub fn merge(
     let Stored { tree: theirs, large } = storing.stored(taken)?;
     let mut forms = Forms::new(user, &site.repository, head_tree)?;
     forms.know(&large);
-    let earlier = Earlier::of(&objects, journal, &request.environment, (&request.base, &head))?;
+    let earlier = Earlier::of(store, journal, &request.environment, (&request.base, &head))?;
     let mut users =
         Users { storing: &storing, forms: &mut forms, tree: &site.tree, head: head_tree };
-    let ancestor = ancestor(&mut users, &earlier, request, &head)?;
+    let (ancestor, again) = ancestor(&mut users, &earlier, request, &head)?;
     let sides = Sides { ancestor, ours: head_tree, theirs };
-    let making = Making { storing: &storing, journal, request, merging, head: &head };
+    let making = Making { storing: &storing, journal, request, merging, head: &head, again };
     let grown = match merging.style {
         MergeStyle::Commit => making.merge_commit(&mut forms, sides, &parent)?,
         MergeStyle::Squash => making.one_commit(&mut forms, sides)?,
@@ -109,7 +109,8 @@ pub fn merge(
         agents: grown.agents,
         index,
     };
-    let record = Record { decision, steps, made, branch: Some(branch), taken: None };
+    let (branch, judged) = (Some(branch), Some(request.base.clone()));
+    let record = Record { decision, steps, made, branch, taken: None, judged };
     site.carry_out(&record, &objects, &mut |path, blob| {
         standing.worktree_form(&mut forms, path, blob)
     })
@@ -133,7 +134,8 @@ pub fn offer(
     let Stored { tree: theirs, large } = storing.stored(taken)?;
     let mut forms = Forms::new(user, &repository, base)?;
     let sides = Sides { ancestor: base, ours: base, theirs };
-    let making = Making { storing: &storing, journal, request, merging, head: &request.base };
+    let head = &request.base;
+    let making = Making { storing: &storing, journal, request, merging, head, again: false };
     let grown = making.line(&mut forms, sides)?;
     if grown.made.is_empty() {
         return Err(nothing_to_take(request));
@@ -192,6 +194,8 @@ struct Making<'a> {
     request: &'a TakeRequest,
     merging: &'a Merging,
     head: &'a CommitId,
+    /// Whether the branch has some of the work already.
+    again: bool,
 }
 
 impl Making<'_> {
@@ -244,7 +248,9 @@ impl Making<'_> {
         }
         let (message, _) = messages(&self.merging.message, self.request);
         let begin = last.as_ref().unwrap_or(&self.request.base);
-        if let Some(end) = rebase::end_of_line(&new, begin) {
+        // What the agent threw away since an earlier take is in none of its commits.
+        let line = if self.again { None } else { rebase::end_of_line(&new, begin) };
+        if let Some(end) = line {
             // What the agent committed last is what the rest is a change of.
             let end = branch.pointed(end)?;
             branch.commit((end, sides.theirs), &message, who.clone())?;
@@ -311,11 +317,15 @@ fn work_parent(
         if !same || decision.kind != DecisionKind::Merge {
             continue;
         }
-        let Some(branch) = journal.record(decision.id)?.branch else { continue };
+        let Record { branch, judged, .. } = journal.record(decision.id)?;
+        let Some(branch) = branch else { continue };
         if holds(objects, &request.base, &branch.new)? {
             break;
         }
-        if branch.style == MergeStyle::Commit && holds(objects, head, &branch.work)? {
+        // On work of another base it would seem to take back what the user changed between both.
+        let same = branch.style == MergeStyle::Commit
+            && judged.is_none_or(|judged| judged == request.base);
+        if same && holds(objects, head, &branch.work)? {
             return Ok(branch.work);
         }
     }
@@ -323,13 +333,14 @@ fn work_parent(
 }
 
 /// What the work is compared with: the base with all of it that the branch has already, or where the
-/// branch does not go on from the base, the commit at which both parted.
+/// branch does not go on from the base, the commit at which both parted. Tells too whether the
+/// branch has any of it.
 fn ancestor(
     users: &mut Users<'_, '_, '_>,
     earlier: &Earlier,
     request: &TakeRequest,
     head: &CommitId,
-) -> Result<ObjectId, Failure> {
+) -> Result<(ObjectId, bool), Failure> {
     let storing = users.storing;
     let found = storing
         .objects
@@ -344,10 +355,11 @@ fn ancestor(
     };
     let parted = object::name(parted.detach());
     if parted != request.base {
-        return object::tree_of(storing.objects, &parted);
+        return Ok((object::tree_of(storing.objects, &parted)?, false));
     }
     let committed = earlier.committed(users, storing.origin())?;
-    Ok(storing.stored(committed)?.tree)
+    let ancestor = storing.stored(committed)?.tree;
+    Ok((ancestor, ancestor != object::tree_of(storing.objects, &request.base)?))
 }
 
 /// Refuses where something else is staged; gives the digest of the index that was looked at.

@@ -22,6 +22,7 @@ mod earlier;
 mod hooks;
 mod index;
 mod journal;
+mod judged;
 mod large;
 mod lock;
 mod merge;
@@ -155,8 +156,8 @@ pub fn taken(
     base: &CommitId,
 ) -> Result<Option<CommitId>, Failure> {
     let (head, _) = user.head()?;
-    let mut earlier = earlier::Earlier::of(&store.reader(), journal, environment, (base, &head))?;
-    earlier.carry(store, environment)?;
+    let mut earlier = earlier::Earlier::of(store, journal, environment, (base, &head))?;
+    earlier.carry(store, environment, base)?;
     Ok(earlier.taken)
 }
 

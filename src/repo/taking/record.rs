@@ -21,6 +21,9 @@ pub(super) struct Record {
     /// For an apply: the base with all that has been taken so far, as a tree of the store.
     #[serde(default)]
     pub(super) taken: Option<CommitId>,
+    /// The user's commit that the work was a change of; the environment's base where none is named.
+    #[serde(default)]
+    pub(super) judged: Option<CommitId>,
 }
 
 /// One path of the working tree.

@@ -39,7 +39,7 @@ pub fn restore(
     }
     let mut decision = request.decision(DecisionKind::Restore, user);
     decision.paths = steps.iter().map(|step| step.path.clone()).collect();
-    let record = Record { decision, steps, made, branch: None, taken: None };
+    let record = Record { decision, steps, made, branch: None, taken: None, judged: None };
     site.carry_out(&record, &objects, &mut |_, blob| Ok(blob))
 }
 

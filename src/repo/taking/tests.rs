@@ -8,6 +8,7 @@ mod pending;
 mod portions;
 mod rebasing;
 mod refusals;
+mod resolving;
 mod restoring;
 mod saved;
 mod styles;

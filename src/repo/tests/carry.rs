@@ -6,6 +6,7 @@ use super::*;
 use crate::model::decision::DecisionKind;
 use crate::model::id::{DecisionId, EnvironmentName};
 use crate::repo::taking::{self, Journal, TakeRequest};
+use crate::repo::tests::taken::apply;
 
 /// A user in the middle of everything: changed, staged, removed, new, renamed, ignored, replaced.
 fn busy() -> Oracle {
@@ -119,4 +120,36 @@ fn an_apply_brings_only_what_is_new_while_the_carried_work_stands() {
     let failure = taking::apply(&fixture.user, &fixture.store, &journal, &again);
     let failure = failure.expect_err("the user has work there");
     assert!(failure.paths.contains(&RepoPath::new(*b"changed")), "{failure:?}");
+}
+
+#[test]
+fn what_the_user_reverted_after_a_resolve_does_not_come_back_with_carried_work() {
+    let oracle = Oracle::new();
+    let root = oracle.root();
+    for name in ["carried", "users"] {
+        write(&root, name, b"old\n");
+    }
+    oracle.git(["add", "-A"]);
+    oracle.git(["commit", "-q", "-m", "base"]);
+    write(&root, "carried", b"new\n");
+    let mut fixture = Fixture::with(oracle, Changes::Bring);
+    let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
+    fixture.oracle.git(["commit", "-q", "-a", "-m", "what was carried"]);
+    write(&root, "users", b"new\n");
+    fixture.oracle.git(["commit", "-q", "-a", "-m", "the user's"]);
+    // It is merged in the box, where the agent goes on.
+    fixture.base = fixture.user.head().expect("a head").0;
+    write(&fixture.workspace(), "users", b"new\n");
+    write(&fixture.workspace(), "agents", b"new\n");
+    let taken = fixture.take(&Touched::Everything).expect("a change");
+    let told =
+        taking::taken(&fixture.user, &fixture.store, &journal, &fixture.environment, &fixture.base);
+    let told = told.expect("read").expect("something was carried");
+    let tree = |commit| object::tree_of(&fixture.store.reader(), commit).expect("a tree");
+    assert_eq!(tree(&told), tree(&fixture.base), "a commit of the user's is nothing to be taken");
+    write(&root, "users", b"old\n");
+    fixture.oracle.git(["commit", "-q", "-a", "-m", "reverted"]);
+    let applied = apply(&fixture, &journal, 1, &taken.id).expect("an apply");
+    assert_eq!(applied.paths, [RepoPath::new(*b"agents")]);
+    assert_eq!(std::fs::read(root.join("users")).expect("there"), b"old\n");
 }
