@@ -38,7 +38,8 @@ impl Poll {
         fingerprint(git, git, &heads, DEPTH_LIMIT, &mut hasher);
         let changed = std::mem::replace(&mut self.fingerprint, hasher.finish()) != self.fingerprint;
         self.interval = if changed { SHORTEST } else { (self.interval * 2).min(LONGEST) };
-        self.next = now + self.interval.max(rest_after(began.elapsed()));
+        let spent = began.elapsed();
+        self.next = now + spent + self.interval.max(rest_after(spent));
         changed
     }
 }

@@ -148,17 +148,18 @@ impl Worker {
         }
     }
 
-    /// Lays the watches of an environment that lack.
-    fn lay(&mut self, environment: &EnvironmentId, rounds: usize, now: Instant) {
+    /// Lays the watches of an environment that lack, and returns how many did.
+    fn lay(&mut self, environment: &EnvironmentId, rounds: usize, now: Instant) -> usize {
         self.describe(environment, Some("watching".to_owned()));
         self.cover(environment, rounds, now, |watched| {
             let mut directories = watched.git_directories();
             directories.extend(watched.directories_in(&watched.workspace));
             directories
-        });
+        })
     }
 
-    /// Watches the directories that a listing brings, up to `rounds` times until it brings no more.
+    /// Watches the directories that a listing brings, up to `rounds` times until it brings no more,
+    /// and returns how many they are.
     /// What takes its time has the environment wait for the next time, so that others have theirs.
     fn cover(
         &mut self,
@@ -166,24 +167,29 @@ impl Worker {
         rounds: usize,
         now: Instant,
         list: impl Fn(&Watched) -> Vec<PathBuf>,
-    ) {
+    ) -> usize {
         let began = Instant::now();
         let most = if rounds == 1 { usize::MAX } else { AT_A_TIME };
-        let mut added = 0;
+        let (mut added, mut last) = (0, 0);
         for _ in 0..rounds {
-            let Some(watched) = self.environments.get(environment) else { return };
+            let Some(watched) = self.environments.get(environment) else { return added };
             let found = list(watched);
-            added = self.add(environment, found, most, now);
-            if added == 0 || added == most {
+            last = self.add(environment, found, most, now);
+            added += last;
+            if last == 0 || last == most {
                 break;
             }
         }
-        let Some(watched) = self.environments.get_mut(environment) else { return };
+        let Some(watched) = self.environments.get_mut(environment) else { return added };
         watched.rest(began);
-        if added > 0 && rounds > 1 {
-            watched.batch.everything(now);
+        if last > 0 && watched.poll.is_none() {
+            // A single listing may have missed what was made meanwhile, too.
             watched.lay_later(now + AGAIN, Laying::Missing);
+            if rounds > 1 {
+                watched.batch.everything(now);
+            }
         }
+        added
     }
 
     /// Watches directories, at most so many, and returns how many are watched that were not before.
@@ -313,7 +319,7 @@ impl Worker {
         }
         self.lay_due(now);
         // A box that fills the queue at once again must not take all of the thread.
-        self.rested = began + super::watched::rest_after(began.elapsed()).max(AGAIN);
+        self.rested = Instant::now() + super::watched::rest_after(began.elapsed()).max(AGAIN);
     }
 
     /// Lays the watches that are due to be.
@@ -328,7 +334,11 @@ impl Worker {
                     watched.batch.everything(now);
                 }
             }
-            self.lay(&environment, ROUNDS, now);
+            let added = self.lay(&environment, ROUNDS, now);
+            // Nothing told what was written where no watch was.
+            if let Some(watched) = self.environments.get_mut(&environment).filter(|_| added > 0) {
+                watched.batch.everything(now);
+            }
         }
     }
 
