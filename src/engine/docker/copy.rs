@@ -351,12 +351,10 @@ impl Ours<'_> {
         }
         let recorded = self.image == Some(found.id.as_str());
         let of_deck = found.labels.get(OF_DECK).is_some_and(|deck| deck == self.deck);
-        if let Some(tag) = tags.next_back() {
-            return (recorded || of_deck).then_some(tag.as_str());
+        match tags.next_back() {
+            Some(tag) => (recorded || of_deck).then_some(tag.as_str()),
+            None => recorded.then_some(found.id.as_str()),
         }
-        // One that is there only while it is written to a file, and whose server ended.
-        let passing = found.labels.get(image::IMAGE_LABEL).is_some_and(|it| it == PASSING);
-        (recorded || of_deck && passing).then_some(found.id.as_str())
     }
 }
 
@@ -438,8 +436,7 @@ mod tests {
             found.labels.insert(image::IMAGE_LABEL.to_owned(), PASSING.to_owned());
             found
         };
-        assert_eq!(lost.name_of(&passing("d")), Some("sha256:1"), "a save was cut short");
-        assert_eq!(lost.name_of(&passing("other")), None);
+        assert_eq!(lost.name_of(&passing("d")), None, "the user may have loaded it from the file");
         assert_eq!(lost.name_of(&image(&[own.as_str()], "other")), None);
         assert_eq!(noted.name_of(&image(&[own.as_str(), "mine:1"], "d")), None);
         for foreign in ["agentdeck/fork-tools:1", "agentdeck/fork:other", "reg/agentdeck/fork:x"] {
