@@ -166,11 +166,17 @@ impl App {
         if text.is_empty() {
             return;
         }
+        let input = Input::Paste(text);
         let session = SessionId::AGENT;
-        let enter = Input::Key(Key { code: KeyCode::Enter, modifiers: Modifiers(0) });
-        let send = |input| Request::SendInput { environment: environment.clone(), session, input };
-        let (paste, enter) = (send(Input::Paste(text)), send(enter));
-        self.send(paste, Tag::Quiet);
+        let paste = Request::SendInput { environment: environment.clone(), session, input };
+        self.send(paste, Tag::Pasted(environment));
+    }
+
+    /// The message stands in the session: an Enter without it could answer what the agent asks.
+    pub(super) fn enter_message(&mut self, environment: EnvironmentId) {
+        let input = Input::Key(Key { code: KeyCode::Enter, modifiers: Modifiers(0) });
+        let session = SessionId::AGENT;
+        let enter = Request::SendInput { environment: environment.clone(), session, input };
         self.send(enter, Tag::Commented(environment));
     }
 

@@ -124,7 +124,9 @@ pub(crate) enum Tag {
     },
     /// A whole diff to be written to a file, by the environment's name.
     Export(String),
-    /// A message was entered into the agent's session.
+    /// A message stands in the agent's session, and is to be entered.
+    Pasted(EnvironmentId),
+    /// It was entered.
     Commented(EnvironmentId),
 }
 

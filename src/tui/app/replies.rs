@@ -72,6 +72,7 @@ impl App {
                 diff.write_unified(&mut patch);
                 self.outbox.push(super::Effect::Export { name, patch });
             }
+            (Tag::Pasted(environment), _) => self.enter_message(environment),
             (Tag::Commented(environment), _) => self.commented(&environment),
             (Tag::LeftOut(ticket), Reply::LeftOut(skipped)) => self.say_left_out(ticket, &skipped),
             (Tag::Timeline(ticket), reply) => self.fill_timeline(ticket, Some(reply)),

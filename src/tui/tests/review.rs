@@ -9,7 +9,7 @@ use super::{
 use crate::model::caution::Caution;
 use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, FileSide, Review, ReviewMark};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::SessionId;
+use crate::model::id::{SessionId, Timestamp};
 use crate::proto::{Reply, Target};
 
 /// The sample's files as an outline, each with a content of its own.
@@ -180,7 +180,7 @@ fn comments_become_one_message_that_is_seen_before_it_is_pasted_and_entered() {
         "{shown}"
     );
     let sent = requests(app.happen(key(KeyCode::Enter), NOW));
-    let [paste, enter] = sent.as_slice() else { panic!("{sent:?}") };
+    let [paste] = sent.as_slice() else { panic!("{sent:?}") };
     let input = |request: &Request| match request {
         Request::SendInput { session: SessionId::AGENT, input, .. } => input.clone(),
         other => panic!("{other:?}"),
@@ -190,6 +190,15 @@ fn comments_become_one_message_that_is_seen_before_it_is_pasted_and_entered() {
         text.ends_with("src/api/checkout.rs:11\n> let Some(user) = request.user() else {\nsay why"),
         "{text}"
     );
+    // Where the paste is refused, nothing is entered.
+    let pasted = |app: &mut App, answer| {
+        requests(app.happen(Happening::Reply(Tag::Pasted(sample::id(1)), answer), NOW))
+    };
+    let refused = Failure::new(FailureKind::Refused, "too much");
+    assert_eq!(pasted(&mut app, Err(refused)), []);
+    app.happen(key(KeyCode::Escape), Timestamp(NOW.0 + 10_000));
+    let sent = pasted(&mut app, Ok(Reply::Done));
+    let [enter] = sent.as_slice() else { panic!("{sent:?}") };
     assert_eq!(input(enter), Input::Key(Key { code: KeyCode::Enter, modifiers: Modifiers(0) }));
     // They are kept until the agent has them.
     type_keys(&mut app, "C");
