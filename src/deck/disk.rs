@@ -104,7 +104,10 @@ impl Guard {
             }
             Room::Between => {}
             Room::Enough => {
-                self.seen.clear();
+                for id in std::mem::take(&mut self.seen) {
+                    let matter = Matter::Pausing;
+                    self.shared.report(&id, Report::Matter { matter, note: None }).await;
+                }
                 if let Err(error) = set_spare_aside(&self.shared.layout) {
                     tracing::debug!("no room is set aside for records: {error}");
                 }
