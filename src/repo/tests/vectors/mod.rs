@@ -212,6 +212,8 @@ impl Site {
         command.arg(DEADLINE).arg("git").args(filled).current_dir(&self.at);
         command
             .env("HOME", &self.aside)
+            // Whoever is ended in the middle leaves what it keeps for itself.
+            .env("TMPDIR", &self.aside)
             .env("GIT_TEMPLATE_DIR", &self.template)
             .env("TERM", "xterm")
             .env("GIT_CONFIG_NOSYSTEM", "1")
