@@ -66,6 +66,16 @@ impl Daemon {
         (String::from_utf8_lossy(&output.stdout).trim().to_owned(), output.status.success())
     }
 
+    /// Whether a monitor or one of its cleaners still runs: they outlive what they were started
+    /// for, and mount and write in the directory.
+    fn helpers(&self) -> bool {
+        let name = self.directory.path().as_os_str().as_encoded_bytes();
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes
+            .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+            .any(|words| words.windows(name.len()).any(|part| part == name))
+    }
+
     /// Makes an image of an archive's files.
     pub fn import(&self, archive: &Path, name: &str) {
         let archive = archive.to_str().expect("text");
@@ -81,6 +91,10 @@ impl Drop for Daemon {
         let pid = rustix::process::Pid::from_child(&self.process);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.process.wait();
+        let begin = Instant::now();
+        while self.helpers() && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         // What a daemon leaves mounted would be removed with the directory.
         let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let below = self.directory.path().to_string_lossy().into_owned();
