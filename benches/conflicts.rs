@@ -28,6 +28,7 @@ fn main() {
     git(&root, &["init", "-q", "-b", "main"]);
     git(&root, &["config", "user.name", "Ada"]);
     git(&root, &["config", "user.email", "ada@example.org"]);
+    git(&root, &["config", "gc.auto", "0"]);
     for number in 0..FILES {
         let path = root.join(path_of(number));
         fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");

@@ -26,6 +26,7 @@ fn main() {
     git(&root, &["init", "-q", "-b", "main"]);
     git(&root, &["config", "user.name", "Ada"]);
     git(&root, &["config", "user.email", "ada@example.org"]);
+    git(&root, &["config", "gc.auto", "0"]);
     let base = commit(&root, 0);
     let heads = [commit(&root, 1), commit(&root, 2)];
     git(&root, &["gc", "-q"]);

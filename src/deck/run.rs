@@ -83,8 +83,11 @@ impl Run {
             match message {
                 Message::Request { client, request, reply } => self.answer(client, request, reply),
                 Message::Prepared(prepared, reply) => {
-                    let listed = self.create(*prepared);
-                    self.promise(listed, reply);
+                    let comes_along = prepared.spec.with_changes;
+                    match self.create(*prepared) {
+                        Ok(made) => self.promise_new(made, comes_along, reply),
+                        failed => self.promise(failed, reply),
+                    }
                 }
                 Message::Fork(forking, reply) => {
                     let listed = self.fork(*forking);
@@ -174,6 +177,25 @@ impl Run {
                 Err(failure) => Err(failure),
             };
             let _ = reply.send(answer);
+        });
+    }
+
+    /// The same of one from the user's files, noting what of their work is not among its own.
+    fn promise_new(&self, mut made: Environment, comes_along: bool, reply: Answer) {
+        let shared = self.shared.clone();
+        let root = made.repository.clone();
+        let look = blocking(move || Ok(making::uncommitted_note(&root, comes_along)));
+        tokio::spawn(async move {
+            let answer = async {
+                let (kept, note) = tokio::join!(shared.keeper.durable(&made.id), look);
+                kept?;
+                if let Some(note) = note? {
+                    shared.report(&made.id, Report::Note(note.clone())).await;
+                    made.notes.push(note);
+                }
+                Ok(Reply::Environment(Box::new(made)))
+            };
+            let _ = reply.send(answer.await);
         });
     }
 
@@ -282,7 +304,7 @@ impl Run {
 
     /// Lists a new environment and begins to make it.
     fn create(&mut self, prepared: Prepared) -> Result<Environment, Failure> {
-        let repository = &prepared.state.root;
+        let repository = &prepared.root;
         let name = match &prepared.spec.name {
             Some(name) => name.clone(),
             None => self.new_name(repository)?,

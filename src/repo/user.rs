@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, RepositoryId};
+use crate::model::path::RepoPath;
 use crate::model::repository::{Identity, RepositoryState};
 
 use super::rules::UserRules;
@@ -98,9 +99,15 @@ impl UserRepository {
             Some(branch) => self.unpushed(branch, &head)?,
             None => None,
         };
-        let uncommitted = status::uncommitted(self)
-            .with_context(|| format!("cannot look for changes in {}", self.root.display()))?;
+        let uncommitted = self.uncommitted()?;
         Ok(RepositoryState { root: self.root.clone(), head, branch, unpushed, uncommitted })
+    }
+
+    /// Paths that differ from `HEAD`, as in [`RepositoryState::uncommitted`].
+    pub fn uncommitted(&self) -> Result<Vec<RepoPath>, Failure> {
+        let paths = status::uncommitted(self)
+            .with_context(|| format!("cannot look for changes in {}", self.root.display()))?;
+        Ok(paths)
     }
 
     /// Commits of a branch that its upstream lacks; `None` without an upstream.

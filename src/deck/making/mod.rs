@@ -36,7 +36,7 @@ use workspace::make_files;
 pub(super) use boxes::plan;
 pub(super) use require::check as check_required;
 
-pub(super) use prepare::{Prepared, prepare, record};
+pub(super) use prepare::{Prepared, prepare, record, uncommitted_note};
 pub(super) use workspace::{FirstLook, keep_snapshot, watch};
 
 /// Makes an environment whole and starts its agent. What fails is the environment's state.

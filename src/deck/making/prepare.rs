@@ -1,6 +1,7 @@
 //! Reads what a new environment is asked to be, and refuses what cannot be.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::super::ahead::Source;
 use super::super::shared::{Shared, now};
@@ -13,7 +14,6 @@ use crate::model::policy::{
     Aspect, EngineKind, ImageSource, IsolationRequest, Limits, NetworkMode,
 };
 use crate::model::profile::AgentProfile;
-use crate::model::repository::RepositoryState;
 use crate::model::snapshot::Divergence;
 use crate::repo::{self, UserRepository};
 
@@ -21,7 +21,9 @@ use crate::repo::{self, UserRepository};
 #[derive(Debug)]
 pub(in crate::deck) struct Prepared {
     pub spec: EnvironmentSpec,
-    pub state: RepositoryState,
+    /// The root of the working tree it is for, and the branch that is checked out there.
+    pub root: PathBuf,
+    pub branch: Option<String>,
     pub repository_id: RepositoryId,
     pub base: CommitId,
     /// What its files are made from.
@@ -40,14 +42,14 @@ pub(in crate::deck) fn prepare(
     spec: EnvironmentSpec,
 ) -> Result<Prepared, Failure> {
     let user = UserRepository::discover(&spec.repository)?;
-    let state = user.state()?;
+    let (head, branch) = user.head()?;
     if spec.with_changes && spec.base.is_some() {
         let message = "uncommitted work belongs to HEAD and to no other base";
         return Err(Failure::new(FailureKind::Invalid, message).hint("leave --base out"));
     }
     let base = match &spec.base {
         Some(revision) => user.resolve(revision)?,
-        None => state.head.clone(),
+        None => head,
     };
     let settings = file::read(shared.layout.home())?;
     let profile = match &spec.work {
@@ -75,7 +77,8 @@ pub(in crate::deck) fn prepare(
     require.dedup();
     Ok(Prepared {
         spec,
-        state,
+        root: user.root().to_owned(),
+        branch,
         repository_id,
         base,
         origin,
@@ -147,9 +150,9 @@ pub(in crate::deck) fn record(
     let environment = Environment {
         id,
         name,
-        repository: prepared.state.root.clone(),
+        repository: prepared.root.clone(),
         base: prepared.base.clone(),
-        base_branch: prepared.state.branch.clone(),
+        base_branch: prepared.branch.clone(),
         agent: prepared.profile.name.clone(),
         command: prepared.profile.command.clone(),
         engine: prepared.engine,
@@ -172,7 +175,7 @@ pub(in crate::deck) fn record(
         created: at,
         load: None,
         trouble: None,
-        notes: uncommitted_note(&prepared.state, spec.with_changes).into_iter().collect(),
+        notes: Vec::new(),
     };
     Record {
         version: RECORD_VERSION,
@@ -196,11 +199,15 @@ pub(in crate::deck) fn record(
 }
 
 /// Says what of the user's working tree an environment does not have, or has besides its base.
-fn uncommitted_note(state: &RepositoryState, comes_along: bool) -> Option<String> {
+/// It is looked for beside the making of a box: it takes the longer, the more files there are.
+pub(in crate::deck) fn uncommitted_note(root: &Path, comes_along: bool) -> Option<String> {
     const NAMED: usize = 3;
-    let count = state.uncommitted.len();
-    let names: Vec<String> =
-        state.uncommitted.iter().take(NAMED).map(ToString::to_string).collect();
+    let paths = match UserRepository::discover(root).and_then(|user| user.uncommitted()) {
+        Ok(paths) => paths,
+        Err(failure) => return Some(format!("nobody knows if work is uncommitted: {failure}")),
+    };
+    let count = paths.len();
+    let names: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
     let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
     let what =
         if comes_along { "uncommitted work came along" } else { "uncommitted work is not in it" };
