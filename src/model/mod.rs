@@ -20,4 +20,5 @@ pub mod profile;
 pub mod repository;
 pub mod screen;
 pub mod snapshot;
+pub mod status;
 pub mod trash;

@@ -53,6 +53,9 @@ impl Terminal {
     fn checkpoint(&mut self) -> Vec<u8> {
         let mut painter = Painter::default();
         titles(&mut painter, &self.titles);
+        for report in self.reports.written() {
+            painter.push(&report);
+        }
         self.tab_stops(&mut painter);
         keyboard(&mut painter, &self.keyboards[0]);
         if self.is(TermMode::ALT_SCREEN) {

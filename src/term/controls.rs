@@ -29,6 +29,7 @@ impl Terminal {
                 self.region = (0, self.size().rows);
                 self.charset = CharsetIndex::G0;
                 self.titles.set(b"");
+                self.reports.clear();
             }
             _ => self.pass(raw),
         }

@@ -17,6 +17,7 @@ use super::rows;
 use super::terminal::{Terminal, usable};
 use crate::model::input::Input;
 use crate::model::screen::{Cursor, CursorShape, Row, Screen, ScreenDelta, ScreenModes, Size};
+use crate::model::status::Claim;
 
 /// A terminal as a program sees it.
 ///
@@ -123,6 +124,16 @@ impl Emulator {
     /// The title the program set: printable, at most 256 characters.
     pub fn title(&self) -> &str {
         self.terminal.titles.current()
+    }
+
+    /// What the program reported of its state, by the Program Status Protocol.
+    pub fn reported(&self) -> Option<Claim> {
+        self.terminal.reports.claim()
+    }
+
+    /// Forgets what was reported: later reports may have been missed.
+    pub fn forget_reports(&mut self) {
+        self.terminal.reports.clear();
     }
 
     pub fn modes(&self) -> ScreenModes {

@@ -15,6 +15,7 @@ mod hold;
 mod keyboard;
 mod paint;
 mod replies;
+mod report;
 mod rows;
 mod skim;
 mod style;

@@ -155,7 +155,8 @@ impl Terminal {
         format!("\x1b[?{mode};{state}$y")
     }
 
-    /// Acts on an operating system command: titles and questions about colours. All else ends here.
+    /// Acts on an operating system command: titles, questions about colours, reports of a program's
+    /// state. All else ends here.
     pub(super) fn command(&mut self, payload: &[u8], bell: bool) {
         let mut parts = payload.splitn(2, |byte| *byte == b';');
         let (Some(number), Some(rest)) = (parts.next(), parts.next()) else { return };
@@ -166,6 +167,10 @@ impl Terminal {
             b"10" => self.answer_colors(10, rest, terminator),
             b"11" => self.answer_colors(11, rest, terminator),
             b"12" => self.answer_colors(12, rest, terminator),
+            // Programs ask this before the device attributes, and report only to whoever answers.
+            b"7501" if rest == b"?" => self.replies.push(&format!("\x1b]7501;?{terminator}")),
+            b"7501" => self.reports.take(rest),
+            b"133" if rest == b"A" || rest.starts_with(b"A;") => self.reports.prompt(),
             _ => {}
         }
     }

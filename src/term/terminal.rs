@@ -10,6 +10,7 @@ use super::checkpoint::with_main_screen;
 use super::filter::Token;
 use super::keyboard::{KeyboardFlags, KeyboardStack};
 use super::replies::Replies;
+use super::report::Reports;
 use super::title::Titles;
 use crate::model::screen::Size;
 
@@ -26,6 +27,7 @@ pub(super) struct Terminal {
     pub(super) parser: Parser,
     pub(super) replies: Replies,
     pub(super) titles: Titles,
+    pub(super) reports: Reports,
     pub(super) bell: bool,
     /// The main screen's keyboard modes, then the alternate screen's.
     pub(super) keyboards: [KeyboardStack; 2],
@@ -46,6 +48,7 @@ impl Terminal {
             parser: Parser::new(),
             replies: Replies::default(),
             titles: Titles::default(),
+            reports: Reports::default(),
             bell: false,
             keyboards: Default::default(),
             region: (0, size.rows),

@@ -24,13 +24,7 @@ impl Titles {
 
     pub(super) fn set(&mut self, payload: &[u8]) {
         let text = String::from_utf8_lossy(&payload[..payload.len().min(MAX_BYTES)]);
-        let printable: String = text
-            .trim()
-            .chars()
-            .filter(|character| !character.is_control() && !is_disguise(*character))
-            .take(MAX_CHARACTERS)
-            .collect();
-        printable.trim().clone_into(&mut self.current);
+        self.current = printable(&text, MAX_CHARACTERS);
     }
 
     pub(super) fn push(&mut self) {
@@ -45,6 +39,17 @@ impl Titles {
             self.current = title;
         }
     }
+}
+
+/// What of a program's words may be shown, in at most so many characters.
+pub(super) fn printable(text: &str, characters: usize) -> String {
+    let shown: String = text
+        .trim()
+        .chars()
+        .filter(|character| !character.is_control() && !is_disguise(*character))
+        .take(characters)
+        .collect();
+    shown.trim().to_owned()
 }
 
 /// Whether a character changes the order or look of others without being seen itself.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Sequences of no parameter or a telling one.
-const FIXED: [&str; 44] = [
+const FIXED: [&str; 47] = [
     "\r\n",
     "\r\n",
     "\n",
@@ -44,6 +44,9 @@ const FIXED: [&str; 44] = [
     "\x1b]0;a title\x07",
     "\x1b]2;✳ working\x1b\\",
     "\x1b]11;?\x1b\\",
+    "\x1b]7501;state=blocked:kind=permission:msg=b2theQ==\x1b\\",
+    "\x1b]7501;state=working:id=a/b\x07",
+    "\x1b]133;A\x07",
     "\x1b]8;;http://x\x1b\\",
     "\x1bP+q544e\x1b\\",
     "\x1b_Gi=1;AAAA\x1b\\",

@@ -112,7 +112,7 @@ fn nothing_a_program_sent_comes_back_as_if_typed() {
         b"\x1b]0;rm -rf x\r\x07\x1b[21t\x1b]52;c;?\x07\x1b]52;c;cm0=\x07\x1bP$qrm\r\x1b\\\
         \x1b]7501;?\x1b\\\x1b]50;?\x07\x1b_Ga=q,i=1;rm\x1b\\\x1b[?1$p";
     let replies = fed(size(80, 24), hostile).take_replies();
-    assert_eq!(String::from_utf8(replies).unwrap(), "\x1bP0$r\x1b\\\x1b[?1;2$y");
+    assert_eq!(String::from_utf8(replies).unwrap(), "\x1bP0$r\x1b\\\x1b]7501;?\x1b\\\x1b[?1;2$y");
 }
 
 #[test]

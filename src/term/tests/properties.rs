@@ -122,6 +122,7 @@ proptest! {
         rebuilt.feed(&after);
         prop_assert_eq!(seen(&mut original), seen(&mut rebuilt));
         prop_assert_eq!(original.take_replies(), rebuilt.take_replies());
+        prop_assert_eq!(original.reported(), rebuilt.reported());
     }
 }
 

@@ -176,7 +176,36 @@ fn a_checkpoint_anywhere_in_a_recording_changes_nothing() {
             }
         }
         assert_eq!(seen(&mut original), seen(&mut rebuilt), "{name}");
+        assert_eq!(original.reported(), rebuilt.reported(), "{name}");
     }
+}
+
+/// Every state that the program reports, without repetitions.
+fn states(recording: &Recording) -> Vec<String> {
+    let mut emulator = Emulator::new(recording.size);
+    let mut states: Vec<String> = Vec::new();
+    for event in &recording.events {
+        if let Event::Output(bytes) = event {
+            emulator.feed(bytes);
+        }
+        let state = emulator.reported().map_or("none", |claim| claim.state.as_str()).to_owned();
+        if states.last() != Some(&state) {
+            states.push(state);
+        }
+    }
+    states
+}
+
+#[test]
+fn what_agents_report_is_their_turns_questions_and_interruptions() {
+    let turn = ["working", "waiting: permission", "working", "done"];
+    let stopped = ["working", "idle", "none"];
+    let claude = [&["none", "idle"], &turn[..], &turn, &stopped].concat();
+    assert_eq!(states(&recording("claude.cast")), claude);
+    // It begins a turn of its own, which finds nothing to do, and is idle when somebody types.
+    let begun = ["none", "idle", "working", "idle"];
+    let codex = [&begun, &turn[..], &["idle"], &turn, &["idle"], &stopped].concat();
+    assert_eq!(states(&recording("codex.cast")), codex);
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 use super::{fed, size};
 use crate::model::screen::{Attributes, Color};
+use crate::model::status::{Claim, Doing, Need};
 
 /// Sequences on which emulators agree.
 const COMMON: [&str; 47] = [
@@ -140,6 +141,10 @@ fn questions_are_answered_in_order() {
         ("\x1b[14t", "\x1b[4;384;640t"),
         ("\x1b[16t", "\x1b[6;16;8t"),
         ("\x1b[18t", "\x1b[8;24;80t"),
+        ("\x1b]7501;?\x1b\\", "\x1b]7501;?\x1b\\"),
+        ("\x1b]7501;?\x07", "\x1b]7501;?\x07"),
+        ("\x1b]7501;state=working\x07", ""),
+        ("\x1b[c", "\x1b[?62;22c"),
         ("\x1b]10;?\x1b\\", "\x1b]10;rgb:d8d8/d8d8/d8d8\x1b\\"),
         ("\x1b]11;?\x07", "\x1b]11;rgb:1818/1818/1818\x07"),
         ("\x1b]4;196;?\x07", "\x1b]4;196;rgb:ffff/0000/0000\x07"),
@@ -155,6 +160,25 @@ fn questions_are_answered_in_order() {
 fn colours_a_program_sets_change_no_answer() {
     let mut emulator = fed(size(80, 24), b"\x1b]11;#ffffff\x07\x1b]11;?\x07");
     assert_eq!(emulator.take_replies(), b"\x1b]11;rgb:1818/1818/1818\x07");
+}
+
+#[test]
+fn what_a_program_reports_of_its_state_is_known_until_it_resets_the_terminal() {
+    let state = |emulator: &super::Emulator| emulator.reported().map(|claim| claim.state);
+    let asks = b"\x1b]7501;state=blocked:kind=permission:msg=b2theQ==\x1b\\";
+    let mut emulator = fed(size(20, 4), b"\x1b]7501;state=working:app=x\x07");
+    assert_eq!(state(&emulator), Some(Doing::Working));
+    emulator.feed(asks);
+    let asking = Doing::Waiting { need: Need::Permission };
+    let claim = Claim { state: asking, says: Some("okay".to_owned()) };
+    assert_eq!(emulator.reported(), Some(claim));
+    emulator.feed(b"\x1b[?1049h\x1b[!p\x1b]133;B\x07");
+    assert_eq!(state(&emulator), Some(asking));
+    emulator.feed(b"\x1b]133;A\x07");
+    assert_eq!(state(&emulator), None, "a shell's prompt");
+    emulator.feed(asks);
+    emulator.feed(b"\x1bc");
+    assert_eq!(state(&emulator), None, "a full reset");
 }
 
 #[test]
