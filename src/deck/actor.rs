@@ -17,6 +17,7 @@ use super::exec::{HELLO_DEADLINE, lost};
 use super::link::{Link, Order, Start, StartError, stuck};
 use super::shared::Shared;
 use super::state::{Record, Report};
+use super::status::Follower;
 use super::terminal::{Fed, Gap, Terminal};
 use crate::engine::BoxState;
 use crate::model::failure::{Failure, FailureKind};
@@ -145,6 +146,7 @@ async fn connect(
         write_frame(&mut stream, &Frame::control(&follow)).await.map_err(lost)?;
     }
     forget_missing(shared, environment, &sessions).await;
+    let known = shared.record(&environment.id).await?;
     let (reader, writer) = stream.into_split();
     let (incoming, frames) = mpsc::channel(MAX_INCOMING);
     let (outgoing, to_write) = mpsc::channel(MAX_OUTGOING);
@@ -162,6 +164,7 @@ async fn connect(
         saved: Instant::now(),
         look: None,
         repaints: BTreeMap::new(),
+        follower: Follower::new(&known.environment, Instant::now()),
     };
     Ok((actor, frames))
 }
@@ -209,6 +212,7 @@ struct Actor {
     look: Option<Instant>,
     /// Sessions that were made narrower to have them painted anew, and when they get their size back.
     repaints: BTreeMap<SessionId, Instant>,
+    follower: Follower,
 }
 
 impl Actor {
@@ -222,17 +226,18 @@ impl Actor {
                     Some(frame) => self.take(frame).await,
                     None => return,
                 },
-                () = sleep_until(deadline) => self.tick(),
+                () = sleep_until(deadline) => self.tick().await,
             }
         }
     }
 
     /// When there is something to do by itself.
     fn deadline(&self) -> Option<Instant> {
-        self.repaints.values().copied().chain(self.look).min()
+        let repaints = self.repaints.values().copied();
+        repaints.chain(self.look).chain(self.follower.deadline()).min()
     }
 
-    fn tick(&mut self) {
+    async fn tick(&mut self) {
         let now = Instant::now();
         let due = self.repaints.extract_if(.., |_, at| *at <= now);
         for session in due.map(|(session, _)| session).collect::<Vec<_>>() {
@@ -244,6 +249,12 @@ impl Actor {
             for (session, terminal) in self.shared.terminals(&self.environment) {
                 let fed = terminal.look();
                 self.pass_on(session, &terminal, fed);
+            }
+        }
+        if self.follower.is_due(now) {
+            let agent = self.shared.terminal(&self.environment, SessionId::AGENT);
+            if let Some(report) = self.follower.look(agent.as_deref(), now) {
+                self.shared.report(&self.environment, report).await;
             }
         }
     }
@@ -328,6 +339,9 @@ impl Actor {
             offset += chunk.len() as u64;
             self.pass_on(session, &terminal, fed);
         }
+        if session == SessionId::AGENT {
+            self.follower.printed(Instant::now());
+        }
         self.tell_output(session, &terminal).await;
         self.checkpoint(&terminal, CHECKPOINT_BYTES);
     }
@@ -375,6 +389,9 @@ impl Actor {
                 self.start_failed(session, message, not_found).await;
             }
             ShimEvent::Exited { session, code } => {
+                if session == SessionId::AGENT {
+                    self.follower.stop();
+                }
                 if let Some(snapshotter) = self.shared.snapshotter(&self.environment) {
                     snapshotter.command_ended();
                 }
@@ -409,6 +426,9 @@ impl Actor {
             size: start.size,
         };
         self.shared.report(&self.environment, report).await;
+        if session == SessionId::AGENT {
+            self.follower.begin_anew(Instant::now());
+        }
         self.send(&ShimRequest::Follow { session, from: 0 });
         let _ = reply.send(Ok(()));
     }

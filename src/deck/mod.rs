@@ -43,6 +43,7 @@ mod shared;
 mod shells;
 mod standing;
 mod state;
+mod status;
 mod step;
 mod stores;
 mod taking;

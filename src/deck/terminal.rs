@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::status::Evidence;
 use crate::model::input::Input;
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::store;
@@ -191,6 +192,7 @@ impl Terminal {
             emulator.feed(b"\x1b[m\x1b[H\x1b[2J");
         }
         emulator.feed(gap.unfinished.as_bytes());
+        emulator.forget_reports();
         let _ = (emulator.take_replies(), emulator.take_bell());
         inner.offset = inner.offset.max(gap.to);
         let sequence = inner.emulator.sequence();
@@ -230,6 +232,16 @@ impl Terminal {
 
     pub fn title(&self) -> String {
         self.lock().emulator.title().to_owned()
+    }
+
+    /// What is known of what the program is doing; without its screen where that says nothing.
+    pub(super) fn evidence(&self, with_screen: bool) -> Evidence {
+        let mut inner = self.lock();
+        let emulator = &mut inner.emulator;
+        let (reported, title) = (emulator.reported(), emulator.title().to_owned());
+        let rows = if with_screen { emulator.screen().rows } else { Vec::new() };
+        drop(inner);
+        Evidence { reported, title, rows: rows.iter().map(Row::text).collect() }
     }
 
     pub fn encode(&self, input: &Input) -> Vec<u8> {

@@ -12,6 +12,7 @@ use super::policy::{
 use super::prediction::Prediction;
 use super::screen::Size;
 use super::snapshot::Divergence;
+use super::status::Status;
 
 /// What a client asks for when it makes an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +125,13 @@ impl Environment {
     pub fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.iter().find(|session| session.id == id)
     }
+
+    /// What its agent is doing, while it runs.
+    pub fn agent_status(&self) -> Option<&Status> {
+        let agent = self.session(SessionId::AGENT)?;
+        let runs = self.state == EnvironmentState::Running && agent.state == SessionState::Running;
+        agent.status.as_ref().filter(|_| runs)
+    }
 }
 
 /// Where an environment is in its life.
@@ -169,6 +177,9 @@ pub struct Session {
     /// A human holds the keyboard.
     pub taken: bool,
     pub title: String,
+    /// What its program is doing; `None` where no more can be known than that it runs.
+    #[serde(default)]
+    pub status: Option<Status>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ use crate::model::id::{
     CommitId, EnvironmentId, EnvironmentName, RepositoryId, SessionId, Timestamp,
 };
 use crate::model::policy::IsolationRequest;
+use crate::model::status::Source;
 use crate::proto::Target;
 
 pub use notes::Matter;
@@ -309,6 +310,11 @@ fn durable(record: &Record) -> Record {
         session.last_output = None;
         session.taken = false;
         session.title.clear();
+        // Since when it waits is to outlive the server; its words are not.
+        if let Some(status) = &mut session.status {
+            status.source = Source::Exit;
+            status.says = None;
+        }
     }
     if let EnvironmentState::Creating { step, done, total } = &mut record.environment.state {
         step.clear();

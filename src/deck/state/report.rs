@@ -1,6 +1,7 @@
 //! What can happen to an environment, and what it makes of its record.
 
 use super::{Matter, Record, notes};
+use crate::deck::status::Finding;
 use crate::engine::BoxRecord;
 use crate::model::destination::Denial;
 use crate::model::diff::ReviewMark;
@@ -13,6 +14,7 @@ use crate::model::policy::{Isolation, Limits, Load, NetworkPolicy, show_bytes};
 use crate::model::prediction::Prediction;
 use crate::model::screen::Size;
 use crate::model::snapshot::{Divergence, Snapshot};
+use crate::model::status::Status;
 
 /// An output mark on screen steps this often, in milliseconds: idle must mean idle.
 const OUTPUT_STEP: u64 = 10_000;
@@ -90,6 +92,11 @@ pub enum Report {
     Output {
         session: SessionId,
         title: String,
+    },
+    /// What its program was found to be doing; `None` where nothing can be known of it.
+    Judged {
+        session: SessionId,
+        found: Option<Finding>,
     },
     /// Something happened that is worth knowing.
     Note(String),
@@ -306,6 +313,7 @@ fn apply_to_sessions(view: &mut Environment, report: Report, now: Timestamp) {
             with_session(view, session, |open| {
                 if open.state == SessionState::Running {
                     open.state = SessionState::Exited { code, at: now };
+                    open.status = Some(Status::exited(code, now));
                     // Nobody types into a program that has ended.
                     open.taken = false;
                 }
@@ -315,6 +323,11 @@ fn apply_to_sessions(view: &mut Environment, report: Report, now: Timestamp) {
             open_session(view, session, kind, command, size, now);
             with_session(view, session, |open| open.state = SessionState::Failed { message });
         }
+        Report::Judged { session, found } => with_session(view, session, |open| {
+            if open.state == SessionState::Running {
+                open.status = found.map(|found| dated(found, open.status.as_ref(), now));
+            }
+        }),
         Report::SessionResized { session, size } => {
             with_session(view, session, |open| open.size = size);
         }
@@ -328,6 +341,13 @@ fn apply_to_sessions(view: &mut Environment, report: Report, now: Timestamp) {
         }),
         _ => {}
     }
+}
+
+/// A finding with since when its state holds.
+fn dated(found: Finding, before: Option<&Status>, now: Timestamp) -> Status {
+    let Finding { claim, source } = found;
+    let since = before.filter(|before| before.state == claim.state).map_or(now, |it| it.since);
+    Status { state: claim.state, source, since, says: claim.says }
 }
 
 /// What an environment is known to be paused for.
@@ -355,6 +375,7 @@ fn end_sessions(view: &mut Environment, now: Timestamp) {
         session.taken = false;
         if session.state == SessionState::Running {
             session.state = SessionState::Exited { code: KILLED, at: now };
+            session.status = None;
         }
     }
 }
@@ -377,6 +398,7 @@ fn open_session(
         last_output: None,
         taken: false,
         title: String::new(),
+        status: None,
     };
     if id == SessionId::AGENT {
         view.trouble = None;

@@ -1,8 +1,10 @@
 use super::*;
+use crate::deck::status::Finding;
 use crate::model::environment::{SessionKind, SessionState};
 use crate::model::policy::{EngineKind, Limits, Load, NetworkPolicy};
 use crate::model::screen::Size;
 use crate::model::snapshot::Divergence;
+use crate::model::status::{Claim, Doing, Source, Status};
 
 const START: Timestamp = Timestamp(1_000_000);
 
@@ -231,4 +233,44 @@ fn a_pause_that_the_user_wants_has_no_other_reason_left() {
     assert_eq!(reason(&state), Some(full), "whoever only sees it paused does not know why");
     state.apply(&id, Report::PauseWanted, START);
     assert_eq!(reason(&state), Some(None));
+}
+
+#[test]
+fn a_status_keeps_its_age_until_the_state_changes_and_its_words_are_not_written() {
+    let mut state = State::default();
+    let record = record(1, "fox", "/shop");
+    let id = record.environment.id.clone();
+    state.insert(record);
+    let opened = Report::SessionOpened {
+        session: SessionId::AGENT,
+        kind: SessionKind::Agent,
+        command: vec!["sh".to_owned()],
+        size: Size::DEFAULT,
+    };
+    state.apply(&id, opened, START);
+    let judged = |state, source, says: &str| Report::Judged {
+        session: SessionId::AGENT,
+        found: Some(Finding { claim: Claim { state, says: Some(says.to_owned()) }, source }),
+    };
+    let status = |state: &State| {
+        let agent = &state.get(&id).expect("there").environment.sessions[0];
+        agent.status.clone().expect("a status")
+    };
+    let publish = Effect::Publish(id.clone());
+    let both = [Effect::Persist(id.clone()), publish.clone()];
+    let working = judged(Doing::Working, Source::Report, "one");
+    assert_eq!(state.apply(&id, working.clone(), Timestamp(5)), both);
+    assert!(state.apply(&id, working, Timestamp(6)).is_empty());
+    let other = judged(Doing::Working, Source::Title, "two");
+    assert_eq!(state.apply(&id, other, Timestamp(7)), [publish]);
+    let (since, says) = (Timestamp(5), Some("two".to_owned()));
+    let expected = Status { state: Doing::Working, source: Source::Title, since, says };
+    assert_eq!(status(&state), expected);
+    state.apply(&id, judged(Doing::Done, Source::Report, ""), Timestamp(8));
+    assert_eq!(status(&state).since, Timestamp(8));
+    state.apply(&id, Report::SessionExited { session: SessionId::AGENT, code: 3 }, Timestamp(9));
+    assert_eq!(status(&state), Status::exited(3, Timestamp(9)));
+    // What was seen a moment before its end comes too late.
+    state.apply(&id, judged(Doing::Working, Source::Screen, ""), Timestamp(10));
+    assert_eq!(status(&state), Status::exited(3, Timestamp(9)));
 }

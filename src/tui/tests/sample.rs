@@ -106,6 +106,7 @@ pub(super) fn session(number: u32, kind: SessionKind) -> Session {
         last_output: None,
         taken: false,
         title: String::new(),
+        status: None,
     }
 }
 

@@ -1,0 +1,141 @@
+//! How often titles and screens of recorded agents are understood.
+//!
+//! The agents in the recordings reported their state by the Program Status Protocol; those reports
+//! are the labels, and the judge is not shown them. `LEARNT` are the recordings that the rules were
+//! written from, `HELD_OUT` were made afterwards, with other sizes, questions and versions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::follow::PACE;
+use super::*;
+use crate::model::screen::{Row, Size};
+use crate::term::Emulator;
+
+const LEARNT: [(&str, Agent); 2] = [("claude.cast", Agent::Claude), ("codex.cast", Agent::Codex)];
+const HELD_OUT: [(&str, Agent); 0] = [];
+
+/// How long a label must have stood before it counts: Codex shows a question up to a second after
+/// it reports that it asks.
+const SETTLED: Duration = Duration::from_millis(1500);
+
+/// By label: looks that agreed, of how many; and what was found where they did not.
+#[derive(Debug, Default)]
+struct Score {
+    right: u32,
+    looks: u32,
+    wrong: BTreeMap<String, u32>,
+}
+
+impl Score {
+    fn count(&mut self, label: Doing, found: Option<Doing>) {
+        self.looks += 1;
+        if found == Some(label) {
+            self.right += 1;
+        } else {
+            let found = found.map_or("nothing", Doing::as_str);
+            *self.wrong.entry(format!("{label} taken for {found}")).or_default() += 1;
+        }
+    }
+
+    fn percent(&self) -> f64 {
+        f64::from(self.right) * 100.0 / f64::from(self.looks.max(1))
+    }
+}
+
+/// One recording, looked at as often as a live session is.
+struct Player {
+    emulator: Emulator,
+    judge: Judge,
+    begun: Instant,
+    evidence: Evidence,
+    next: Duration,
+    label: Option<Doing>,
+    since: Duration,
+    with_title: bool,
+}
+
+impl Player {
+    fn play(name: &str, agent: Agent, with_title: bool, score: &mut Score) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(name);
+        let text = std::fs::read_to_string(path).expect("a recording");
+        let mut lines = text.lines();
+        let header = lines.next().expect("a header");
+        let header: serde_json::Value = serde_json::from_str(header).expect("a header");
+        let side = |side: &str| header[side].as_u64().expect("a number") as u16;
+        let begun = Instant::now();
+        let mut player = Self {
+            emulator: Emulator::new(Size { columns: side("width"), rows: side("height") }),
+            judge: Judge::new(Some(agent), None, begun),
+            begun,
+            evidence: Evidence::default(),
+            next: Duration::ZERO,
+            label: None,
+            since: Duration::ZERO,
+            with_title,
+        };
+        for line in lines {
+            let (at, kind, data): (f64, String, String) =
+                serde_json::from_str(line).expect("an event");
+            let at = Duration::from_secs_f64(at);
+            player.look_until(at, score);
+            player.happen(at, &kind, &data);
+        }
+    }
+
+    fn happen(&mut self, at: Duration, kind: &str, data: &str) {
+        match kind {
+            "o" => self.emulator.feed(data.as_bytes()),
+            "r" => {
+                let (columns, rows) = data.split_once('x').expect("a size");
+                let side = |text: &str| text.parse().expect("a number");
+                self.emulator.resize(Size { columns: side(columns), rows: side(rows) });
+            }
+            _ => return,
+        }
+        self.judge.printed(self.begun + at);
+        let label = self.emulator.reported().map(|claim| claim.state);
+        if label != self.label {
+            (self.label, self.since) = (label, at);
+        }
+        let title = if self.with_title { self.emulator.title().to_owned() } else { String::new() };
+        let rows = self.emulator.screen().rows.iter().map(Row::text).collect();
+        self.evidence = Evidence { reported: None, title, rows };
+    }
+
+    fn look_until(&mut self, at: Duration, score: &mut Score) {
+        while self.next < at {
+            let found = self.judge.judge(&self.evidence, self.begun + self.next);
+            let found = found.map(|found| found.claim.state);
+            if let Some(label) = self.label
+                && self.next >= self.since + SETTLED
+            {
+                score.count(label, found);
+            }
+            self.next += PACE;
+        }
+    }
+}
+
+fn scored(recordings: &[(&str, Agent)], with_title: bool) -> Score {
+    let mut score = Score::default();
+    for (name, agent) in recordings {
+        Player::play(name, *agent, with_title, &mut score);
+    }
+    score
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "the score is what it is run for")]
+fn titles_and_screens_say_what_agents_report() {
+    for (what, recordings) in [("learnt", &LEARNT[..]), ("held out", &HELD_OUT[..])] {
+        for (sources, with_title) in [("screen", false), ("title and screen", true)] {
+            let score = scored(recordings, with_title);
+            let (percent, looks, wrong) = (score.percent(), score.looks, &score.wrong);
+            println!("{what}, {sources}: {percent:.2} % of {looks} looks; {wrong:?}");
+            let least = if with_title { 99.0 } else { 98.0 };
+            assert!(looks == 0 || percent >= least, "{what}, {sources}: {percent:.2} %, {wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Decides what an agent is doing from what is known of it. Pure: what was seen comes in with the
+//! time; a status and when to look again come out.
+//!
+//! The program's own report is trusted first, then its title, then its screen. A question that
+//! stands on the screen, or is gone from it, overrules the others once it has for a while: nobody
+//! is told that an agent works while it waits. That a program prints, or does not, says nothing
+//! alone, since agents repaint while they wait; only work that was seen, not told, is doubted when
+//! its screen stands still.
+
+mod agents;
+mod follow;
+mod prompts;
+
+use std::time::{Duration, Instant};
+
+use agents::Agent;
+pub(super) use follow::Follower;
+use prompts::Shown;
+
+use crate::model::status::{Claim, Doing, Need, Source};
+
+/// How long the screen must say otherwise before it overrules what was told. Agents hold a question
+/// back for about a second after a key, and leave it on the screen for a moment when it is answered.
+const GRACE: Duration = Duration::from_secs(3);
+/// How long a prompt must stand there without any sign of work before work that showed is over:
+/// between two steps of a turn the sign is gone for a moment.
+const REST: Duration = Duration::from_secs(1);
+/// Agents whose work shows on their screens move something there several times a second.
+const STILL: Duration = Duration::from_secs(30);
+
+/// What is known of a program at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Evidence {
+    /// What it told by the Program Status Protocol.
+    pub reported: Option<Claim>,
+    pub title: String,
+    /// Its screen, from the top, without colours.
+    pub rows: Vec<String>,
+}
+
+/// What was found, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub claim: Claim,
+    pub source: Source,
+}
+
+/// Follows one session's program.
+#[derive(Debug)]
+pub(super) struct Judge {
+    agent: Option<Agent>,
+    /// What it was doing when it was last looked at.
+    last: Option<Doing>,
+    printed: Instant,
+    /// What the screen shows against what was told, and since when.
+    dissent: Option<(Shown, Instant)>,
+    /// Since when a prompt stands where work showed.
+    rests: Option<Instant>,
+    /// When it must be looked at although nothing happens.
+    again: Option<Instant>,
+}
+
+impl Judge {
+    /// Begins with a program that was doing `last` when it was seen before.
+    pub fn new(agent: Option<Agent>, last: Option<Doing>, now: Instant) -> Self {
+        Self { agent, last, printed: now, dissent: None, rests: None, again: None }
+    }
+
+    /// Whether its screen says anything about it.
+    pub fn reads_screens(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    /// Takes note that the program printed.
+    pub fn printed(&mut self, now: Instant) {
+        self.printed = now;
+    }
+
+    /// When to judge again although nothing happens meanwhile.
+    pub fn again(&self) -> Option<Instant> {
+        self.again
+    }
+
+    /// What the program is doing; `None` for one of which no more can be known than that it runs.
+    pub fn judge(&mut self, evidence: &Evidence, now: Instant) -> Option<Finding> {
+        self.again = None;
+        let shown = self.agent.and_then(|agent| prompts::read(agent, &evidence.rows));
+        let found = self.told(evidence, shown.as_ref());
+        let found = match (found, shown) {
+            (Some(told), Some(shown)) => Some(self.weigh(told, shown, now)),
+            (Some(told), None) => Some(told),
+            (None, Some(shown)) => Some(self.shown(shown, now)),
+            (None, None) => None,
+        };
+        let found = found.map(|found| self.doubt(found, now)).or_else(|| self.nothing());
+        self.last = found.as_ref().map(|found| found.claim.state);
+        found
+    }
+
+    /// What the program tells by itself.
+    fn told(&self, evidence: &Evidence, shown: Option<&Shown>) -> Option<Finding> {
+        if let Some(claim) = evidence.reported.clone() {
+            return Some(Finding { claim, source: Source::Report });
+        }
+        let title = agents::read_title(self.agent?, &evidence.title)?;
+        let title = match (title, shown) {
+            // Only the screen tells why it rests.
+            (Shown::Rests { .. }, Some(Shown::Rests { interrupted })) => {
+                Shown::Rests { interrupted: *interrupted }
+            }
+            (title, _) => title,
+        };
+        Some(self.seen(title, Source::Title))
+    }
+
+    /// A state as it shows. One that rests after work is done, unless somebody interrupted it.
+    fn seen(&self, shown: Shown, source: Source) -> Finding {
+        let worked =
+            matches!(self.last, Some(Doing::Working | Doing::Waiting { .. } | Doing::Done));
+        let state = match shown {
+            Shown::Asks(need) => Doing::Waiting { need },
+            Shown::Works => Doing::Working,
+            Shown::Rests { interrupted: false } if worked => Doing::Done,
+            Shown::Rests { .. } => Doing::Idle,
+        };
+        Finding { claim: state.into(), source }
+    }
+
+    /// What the screen shows where nothing is told.
+    fn shown(&mut self, shown: Shown, now: Instant) -> Finding {
+        let pauses = matches!(shown, Shown::Rests { interrupted: false })
+            && self.last == Some(Doing::Working);
+        if !pauses {
+            self.rests = None;
+            return self.seen(shown, Source::Screen);
+        }
+        let since = *self.rests.get_or_insert(now);
+        if now.duration_since(since) >= REST {
+            return self.seen(shown, Source::Screen);
+        }
+        self.look_again(since + REST);
+        self.seen(Shown::Works, Source::Screen)
+    }
+
+    /// What was told, unless the screen has said otherwise for long enough.
+    fn weigh(&mut self, told: Finding, shown: Shown, now: Instant) -> Finding {
+        if !contradicts(&shown, told.claim.state) {
+            self.dissent = None;
+            return told;
+        }
+        let since = match &self.dissent {
+            Some((before, since)) if *before == shown => *since,
+            _ => now,
+        };
+        self.dissent = Some((shown.clone(), since));
+        if now.duration_since(since) >= GRACE {
+            return self.seen(shown, Source::Screen);
+        }
+        self.look_again(since + GRACE);
+        told
+    }
+
+    /// Work that was seen and not told is not known to go on when nothing moves any more.
+    fn doubt(&mut self, found: Finding, now: Instant) -> Finding {
+        if found.claim.state != Doing::Working || found.source == Source::Report {
+            return found;
+        }
+        if now.duration_since(self.printed) >= STILL {
+            return Finding { claim: Doing::Unknown.into(), source: Source::Output };
+        }
+        self.look_again(self.printed + STILL);
+        found
+    }
+
+    /// What is said where nothing is known.
+    fn nothing(&self) -> Option<Finding> {
+        let expected = self.agent.is_some() || self.last.is_some();
+        expected.then(|| Finding { claim: Doing::Unknown.into(), source: Source::Nothing })
+    }
+
+    fn look_again(&mut self, at: Instant) {
+        self.again = self.again.into_iter().chain([at]).min();
+    }
+}
+
+/// Whether what a screen shows cannot be while the program is in this state. That a prompt is there
+/// says nothing against work, and a menu that the user opened nothing against rest.
+fn contradicts(shown: &Shown, told: Doing) -> bool {
+    match (shown, told) {
+        (Shown::Works | Shown::Rests { .. }, Doing::Waiting { .. })
+        | (Shown::Asks(_), Doing::Working) => true,
+        (Shown::Asks(need), Doing::Idle | Doing::Done | Doing::Failed) => *need != Need::Answer,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const ASKS: Doing = Doing::Waiting { need: Need::Permission };
+
+/// Claude Code's screen while it asks, works and rests.
+const QUESTION: &str = " Do you want to proceed?\n ❯ 1. Yes\n   2. No\n\n Esc to cancel";
+const WORK: &str = "✶ Forming… (0s)\n────────────\n❯\n────────────\n  esc to interrupt";
+const PROMPT: &str = "● Done.\n────────────\n❯\n────────────\n  ? for shortcuts";
+const STOPPED: &str = "⎿ Interrupted\n────────────\n❯\n────────────\n  ? for shortcuts";
+
+fn claude() -> Judge {
+    Judge::new(Some(Agent::Claude), None, Instant::now())
+}
+
+fn evidence(reported: Option<Doing>, title: &str, screen: &str) -> Evidence {
+    Evidence {
+        reported: reported.map(Claim::from),
+        title: title.to_owned(),
+        rows: screen.lines().map(str::to_owned).collect(),
+    }
+}
+
+/// What is found after the grace, and at once.
+fn settled(judge: &mut Judge, evidence: &Evidence) -> (Option<(Doing, Source)>, bool) {
+    let pair = |found: Option<Finding>| found.map(|found| (found.claim.state, found.source));
+    let begun = judge.printed;
+    let first = pair(judge.judge(evidence, begun));
+    let later = pair(judge.judge(evidence, begun + GRACE));
+    (later, first == later)
+}
+
+#[test]
+fn the_most_trusted_source_decides_and_only_a_question_overrules_it() {
+    let at_once = true;
+    let later = false;
+    for (reported, title, screen, expected, when) in [
+        (Some(Doing::Working), "✳ x", PROMPT, (Doing::Working, Source::Report), at_once),
+        (Some(Doing::Done), "⠂ x", WORK, (Doing::Done, Source::Report), at_once),
+        (Some(Doing::Idle), "", "", (Doing::Idle, Source::Report), at_once),
+        (Some(ASKS), "", QUESTION, (ASKS, Source::Report), at_once),
+        (Some(ASKS), "", "no prompt that is known", (ASKS, Source::Report), at_once),
+        (None, "⠂ x", PROMPT, (Doing::Working, Source::Title), at_once),
+        (None, "✳ x", STOPPED, (Doing::Idle, Source::Screen), at_once),
+        (None, "x", WORK, (Doing::Working, Source::Screen), at_once),
+        (None, "x", QUESTION, (ASKS, Source::Screen), at_once),
+        (None, "x", PROMPT, (Doing::Idle, Source::Screen), at_once),
+        (None, "x", "nothing known", (Doing::Unknown, Source::Nothing), at_once),
+        (Some(Doing::Working), "", QUESTION, (ASKS, Source::Screen), later),
+        (Some(Doing::Done), "", QUESTION, (ASKS, Source::Screen), later),
+        (None, "⠂ x", QUESTION, (ASKS, Source::Screen), later),
+        (Some(ASKS), "", WORK, (Doing::Working, Source::Screen), later),
+        (Some(ASKS), "", STOPPED, (Doing::Idle, Source::Screen), later),
+    ] {
+        let evidence = evidence(reported, title, screen);
+        let found = settled(&mut claude(), &evidence);
+        assert_eq!(found, (Some(expected), when), "{evidence:?}");
+    }
+}
+
+#[test]
+fn a_question_is_gone_only_after_a_while_and_the_time_is_told() {
+    let mut judge = claude();
+    let begun = judge.printed;
+    let gone = evidence(Some(ASKS), "", WORK);
+    let state = |judge: &mut Judge, evidence: &Evidence, at| {
+        judge.judge(evidence, at).map(|found| found.claim.state)
+    };
+    assert_eq!(state(&mut judge, &gone, begun), Some(ASKS));
+    assert_eq!(judge.again(), Some(begun + GRACE));
+    // It came back: what was doubted is so, and the wait begins anew.
+    let there = evidence(Some(ASKS), "", QUESTION);
+    assert_eq!(state(&mut judge, &there, begun + GRACE / 2), Some(ASKS));
+    assert_eq!(judge.again(), None);
+    assert_eq!(state(&mut judge, &gone, begun + GRACE), Some(ASKS));
+    assert_eq!(state(&mut judge, &gone, begun + GRACE * 2), Some(Doing::Working));
+}
+
+#[test]
+fn rest_after_work_is_done_unless_it_was_interrupted() {
+    for (last, screen, expected) in [
+        (None, PROMPT, Doing::Idle),
+        (Some(Doing::Working), PROMPT, Doing::Done),
+        (Some(ASKS), PROMPT, Doing::Done),
+        (Some(Doing::Done), PROMPT, Doing::Done),
+        (Some(Doing::Idle), PROMPT, Doing::Idle),
+        (Some(Doing::Working), STOPPED, Doing::Idle),
+    ] {
+        let now = Instant::now();
+        let mut judge = Judge::new(Some(Agent::Claude), last, now);
+        let evidence = evidence(None, "", screen);
+        judge.judge(&evidence, now);
+        let found = judge.judge(&evidence, now + REST).map(|found| found.claim.state);
+        assert_eq!(found, Some(expected), "after {last:?}: {screen}");
+    }
+}
+
+#[test]
+fn a_prompt_between_two_steps_does_not_end_the_work() {
+    let mut judge = claude();
+    let begun = judge.printed;
+    let state = |judge: &mut Judge, screen, at| {
+        judge.judge(&evidence(None, "", screen), at).map(|found| found.claim.state)
+    };
+    assert_eq!(state(&mut judge, WORK, begun), Some(Doing::Working));
+    assert_eq!(state(&mut judge, PROMPT, begun), Some(Doing::Working));
+    assert_eq!(judge.again(), Some(begun + REST));
+    assert_eq!(state(&mut judge, WORK, begun + REST / 2), Some(Doing::Working));
+    assert_eq!(state(&mut judge, PROMPT, begun + REST), Some(Doing::Working));
+    assert_eq!(state(&mut judge, PROMPT, begun + REST * 2), Some(Doing::Done));
+}
+
+#[test]
+fn work_that_was_seen_is_doubted_when_nothing_moves_and_work_that_was_told_is_not() {
+    for (reported, expected) in [(None, Doing::Unknown), (Some(Doing::Working), Doing::Working)] {
+        let mut judge = claude();
+        let begun = judge.printed;
+        let works = evidence(reported, "", WORK);
+        let later = begun + STILL;
+        let state = |found: Option<Finding>| found.map(|found| found.claim.state);
+        assert_eq!(state(judge.judge(&works, begun)), Some(Doing::Working));
+        assert_eq!(judge.again(), reported.is_none().then_some(later));
+        assert_eq!(state(judge.judge(&works, later)), Some(expected));
+        judge.printed(later);
+        assert_eq!(state(judge.judge(&works, later)), Some(Doing::Working));
+    }
+}
+
+#[test]
+fn silence_and_noise_alone_say_nothing() {
+    let begun = Instant::now();
+    let mut judge = Judge::new(None, None, begun);
+    let nothing = evidence(None, "⠂ x", WORK);
+    for seconds in [0, 1, 60, 3600] {
+        judge.printed(begun);
+        assert_eq!(judge.judge(&nothing, begun + Duration::from_secs(seconds)), None);
+        assert_eq!(judge.again(), None);
+    }
+}
+
+#[test]
+fn any_program_may_report_and_is_unknown_once_it_takes_that_back() {
+    let now = Instant::now();
+    let mut judge = Judge::new(None, None, now);
+    let state = |found: Option<Finding>| found.map(|found| found.claim.state);
+    let reported = evidence(Some(Doing::Working), "", "");
+    assert_eq!(state(judge.judge(&reported, now)), Some(Doing::Working));
+    assert_eq!(state(judge.judge(&Evidence::default(), now)), Some(Doing::Unknown));
+}
+
+#[test]
+fn an_agent_is_known_by_its_profile_or_its_program() {
+    let command = |word: &str| vec![word.to_owned(), "--flag".to_owned()];
+    assert_eq!(Agent::of("claude", &command("sh")), Some(Agent::Claude));
+    assert_eq!(Agent::of("mine", &command("/usr/local/bin/codex")), Some(Agent::Codex));
+    assert_eq!(Agent::of("make", &command("make")), None);
+    assert_eq!(Agent::of("make", &[]), None);
+}
+
+#[test]
+fn titles_tell_what_they_are_known_to_tell() {
+    let read = |agent, title| agents::read_title(agent, title);
+    assert_eq!(read(Agent::Codex, "⠹ proj"), Some(Shown::Works));
+    assert_eq!(
+        read(Agent::Codex, "[ . ] Action Required | proj"),
+        Some(Shown::Asks(Need::Permission))
+    );
+    assert_eq!(read(Agent::Codex, "proj"), None);
+    assert_eq!(read(Agent::Claude, "◐ Claude Code"), Some(Shown::Works));
+    assert_eq!(read(Agent::Claude, "✳ x"), None);
+    assert_eq!(read(Agent::Gemini, "◇ Ready"), Some(Shown::Rests { interrupted: false }));
+    assert_eq!(read(Agent::Claude, "[ ! ] Action Required"), None);
+    assert_eq!(read(Agent::Claude, ""), None);
+    assert_eq!(read(Agent::Gemini, "✋ Action Required"), Some(Shown::Asks(Need::Permission)));
+}
+
+#[test]
+fn what_only_looks_like_a_question_is_none() {
+    let shown = |agent, screen: &str| {
+        prompts::read(agent, &screen.lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    // A list in the prompt, a quotation above it, and answers without the keys that give them.
+    let list = "────────────\n❯ 1. Yes\n  2. No\n────────────\n  ? for shortcuts · esc to cancel";
+    assert_eq!(shown(Agent::Claude, list), Some(Shown::Rests { interrupted: false }));
+    let quoted = format!("{QUESTION}\n{PROMPT}");
+    assert_eq!(shown(Agent::Claude, &quoted), Some(Shown::Rests { interrupted: false }));
+    assert_eq!(shown(Agent::Claude, " Do you want to?\n ❯ 1. Yes\n   2. No"), None);
+    // The same are questions where they stand alone.
+    assert_eq!(shown(Agent::Claude, QUESTION), Some(Shown::Asks(Need::Permission)));
+    let said = "● it says (esc to interrupt)\n────────────\n❯\n────────────";
+    assert_eq!(shown(Agent::Claude, said), Some(Shown::Rests { interrupted: false }));
+}
