@@ -39,6 +39,11 @@ fn describe(inspection: &Inspection) -> String {
     row("name", environment.name.as_str());
     row("id", environment.id.as_str());
     row("state", &format!("{} for {}", ls::state(environment), age(environment.state_since)));
+    if let Some(status) = environment.agent_status() {
+        let says = status.says.as_ref().map(|says| format!(": {}", printable(says.as_bytes())));
+        let (state, age, source) = (status.state, age(status.since), status.source);
+        row("agent", &format!("{state} for {age}, by {source}{}", says.unwrap_or_default()));
+    }
     row("command", &command.join(" "));
     row("repository", &shown(&environment.repository));
     let since = environment.onto.as_ref();

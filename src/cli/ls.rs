@@ -15,6 +15,7 @@ use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::path::printable;
 use crate::model::policy::{Aspect, Isolation, IsolationLevel, Load, Usage, show_bytes};
 use crate::model::prediction::Sibling;
+use crate::model::status::Doing;
 use crate::proto::{Reply, Request};
 
 const TITLES: [&str; 10] = [
@@ -149,7 +150,9 @@ pub(super) fn state(environment: &Environment) -> String {
 
 /// The word for an environment, were it in this state.
 fn word<'a>(environment: &'a Environment, state: &EnvironmentState) -> &'a str {
-    let agent = environment.session(SessionId::AGENT).map(|session| &session.state);
+    let agent = environment.session(SessionId::AGENT);
+    let running = agent.and_then(|session| session.status.as_ref()).map(|status| status.state);
+    let agent = agent.map(|session| &session.state);
     match (state, agent) {
         (
             EnvironmentState::Stopped | EnvironmentState::Running,
@@ -161,7 +164,11 @@ fn word<'a>(environment: &'a Environment, state: &EnvironmentState) -> &'a str {
             EnvironmentState::Running,
             Some(SessionState::Exited { .. } | SessionState::Failed { .. }),
         ) => "agent failed",
-        (EnvironmentState::Running, _) => "running",
+        (EnvironmentState::Running, _) => match running {
+            None => "running",
+            Some(Doing::Unknown) => "running, status unknown",
+            Some(doing) => doing.as_str(),
+        },
         (EnvironmentState::Paused { .. }, _) => "paused",
         (EnvironmentState::Stopped, _) => "stopped",
         (EnvironmentState::Failed { .. }, _) => "failed",

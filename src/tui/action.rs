@@ -229,7 +229,7 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Zoom, "zoom", &[char('z')], "Show one environment large, or all again", DECK, Some("zoom")),
     entry(Action::NextSession, "next session", &[plain(KeyCode::Tab)], "Next session here, or the next environment", DECK, None),
     entry(Action::PreviousSession, "previous session", &[plain(KeyCode::BackTab)], "Previous session here, or the previous environment", DECK, None),
-    entry(Action::NextAttention, "next attention", &[char('!')], "Go to the next that rang, ended or failed", DECK, None),
+    entry(Action::NextAttention, "next attention", &[char('!')], "Go to who needs you, longest wait first", DECK, None),
     entry(Action::Inspect, "inspect", &[char('i')], "Show everything known of the environment", DECK, None),
     entry(Action::Map, "map", &[char('M')], "Show how environments stand to your branch and to each other", DECK, None),
     entry(Action::Denied, "denied requests", &[char('b')], "Show what the gateway blocked, and open it", DECK, None),

@@ -3,6 +3,7 @@
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::id::{SessionId, Timestamp};
 use crate::model::policy::{Aspect, Enforcement, IsolationLevel, show_bytes};
+use crate::model::status::{Doing, Status as AgentStatus};
 
 use super::widget::foreign;
 
@@ -10,7 +11,14 @@ use super::widget::foreign;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Creating,
+    /// It runs, and no more can be known.
     Running,
+    Working,
+    /// It goes on only when a person has answered.
+    Waiting,
+    Idle,
+    /// More could be known of it, and nothing is.
+    Unknown,
     Done,
     Failed,
     Paused,
@@ -24,12 +32,14 @@ impl Status {
     pub(crate) fn glyph(self) -> &'static str {
         match self {
             Self::Creating => "◌",
-            Self::Running => "●",
+            Self::Running | Self::Working => "●",
+            Self::Waiting => "▲",
+            Self::Idle => "○",
             Self::Done => "✓",
             Self::Failed => "✗",
             Self::Paused => "Ⅱ",
             Self::Stopped => "■",
-            Self::Unreachable => "?",
+            Self::Unreachable | Self::Unknown => "?",
             Self::Checking => "…",
         }
     }
@@ -96,11 +106,44 @@ fn read_agent(environment: &Environment) -> Reading {
         Some(SessionState::Failed { .. }) => {
             (Status::Failed, "not started".to_owned(), environment.state_since)
         }
-        Some(SessionState::Running) | None => {
-            (Status::Running, "running".to_owned(), environment.state_since)
-        }
+        Some(SessionState::Running) | None => return read_running(environment),
     };
     Reading { status, word, since }
+}
+
+/// What an agent that runs is doing.
+fn read_running(environment: &Environment) -> Reading {
+    let agent = environment.session(SessionId::AGENT);
+    let Some(told) = agent.and_then(|agent| agent.status.as_ref()) else {
+        let (word, since) = ("running".to_owned(), environment.state_since);
+        return Reading { status: Status::Running, word, since };
+    };
+    let status = match told.state {
+        Doing::Working => Status::Working,
+        Doing::Waiting { .. } => Status::Waiting,
+        Doing::Done => Status::Done,
+        Doing::Failed => Status::Failed,
+        Doing::Idle => Status::Idle,
+        Doing::Unknown => Status::Unknown,
+    };
+    let word = match told.state {
+        Doing::Unknown => "running, status unknown".to_owned(),
+        state => state.to_string(),
+    };
+    Reading { status, word, since: told.since }
+}
+
+/// Whether it goes on only when a person has answered.
+pub(crate) fn waits(environment: &Environment) -> bool {
+    read(environment).status == Status::Waiting
+}
+
+/// What is said of a status beside its word: who says so, and the program's own words.
+pub(crate) fn evidence(told: &AgentStatus) -> String {
+    match &told.says {
+        Some(says) => format!("by {}: {}", told.source, foreign(says)),
+        None => format!("by {}", told.source),
+    }
 }
 
 /// What it died of.

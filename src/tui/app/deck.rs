@@ -9,6 +9,7 @@ use crate::proto::{Request, Target};
 
 use super::super::action::Action;
 use super::super::panes::PaneKey;
+use super::super::status;
 use super::{App, Confirm, DiffView, HistoryView, InspectView, NewForm, Overlay, Tag, View};
 
 impl App {
@@ -169,19 +170,29 @@ impl App {
     }
 
     fn next_attention(&mut self) {
-        let from = self.selected_index() + 1;
-        let count = self.environments.len();
-        let found = (0..count)
-            .map(|offset| (from + offset) % count)
-            .find(|index| self.attention.contains(&self.environments[*index].id));
-        match found {
-            Some(index) => {
-                self.select(index);
-                let id = self.environments[index].id.clone();
-                self.attention.remove(&id);
-            }
-            None => self.say("no environment needs you"),
-        }
+        let mut queue: Vec<usize> =
+            (0..self.environments.len()).filter(|index| self.needs_user(*index)).collect();
+        queue.sort_by_key(|index| status::read(&self.environments[*index]).since);
+        // Who waits stays in the queue until it is answered: the next press goes on from there.
+        let selected = self.selected_index();
+        let after = queue.iter().position(|index| *index == selected).map_or(0, |at| at + 1);
+        let Some(index) = queue.get(after).or(queue.first()).copied() else {
+            return self.say("no environment needs you");
+        };
+        self.select(index);
+        let id = self.environments[index].id.clone();
+        self.attention.remove(&id);
+    }
+
+    /// Whether an environment waits for a person, or something happened there that nobody saw.
+    fn needs_user(&self, index: usize) -> bool {
+        let environment = &self.environments[index];
+        self.attention.contains(&environment.id) || status::waits(environment)
+    }
+
+    /// How many environments need a person.
+    pub(crate) fn in_need(&self) -> usize {
+        (0..self.environments.len()).filter(|index| self.needs_user(*index)).count()
     }
 
     /// Pages go through the scrollback of the chosen pane.

@@ -112,15 +112,17 @@ impl App {
         }
     }
 
-    /// An agent's end calls for attention, unless the user is there.
+    /// An agent's end, and that of what it was asked to do, call for attention, unless the user is
+    /// there.
     fn notice_end(&mut self, before: &Environment, now: &Environment) {
         let (old, new) = (status::known(before), status::known(now));
         let ended = matches!(new, Status::Done | Status::Failed | Status::Unreachable);
         let there = self.keyboard.as_ref().is_some_and(|pane| pane.environment == now.id);
+        let goes_on = matches!(new, Status::Running | Status::Working | Status::Idle);
         if ended && old != new && !there {
             self.attention.insert(now.id.clone());
-        } else if new == Status::Running && old != new {
-            // What ended was a step before the agent, or the agent was started again.
+        } else if goes_on && old != new {
+            // What ended was a step before the agent, or a person had it go on.
             self.attention.remove(&now.id);
         }
     }

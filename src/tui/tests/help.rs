@@ -44,7 +44,7 @@ fn help_at_80_by_24() {
     │ z               zoom                Show one environment large, or all again │
     │ Tab             next session        Next session here, or the next environmen│
     │ Shift+Tab       previous session    Previous session here, or the previous en│
-    │ !               next attention      Go to the next that rang, ended or failed│
+    │ !               next attention      Go to who needs you, longest wait first  │
     │ i               inspect             Show everything known of the environment │
     └──────────────────────────────────────────────────────────────────────────────┘
      Enter take over  n new  d diff  v history  Space mark  ? help  q leave
@@ -74,7 +74,7 @@ fn help_at_120_by_40() {
     │   │ z               zoom                Show one environment large, or all again                                 │   │
     │   │ Tab             next session        Next session here, or the next environment                               │   │
     └ +4│ Shift+Tab       previous session    Previous session here, or the previous environment                       │───┘
-    ┌ 3 │ !               next attention      Go to the next that rang, ended or failed                                │───┐
+    ┌ 3 │ !               next attention      Go to who needs you, longest wait first                                  │───┐
     │$ a│ i               inspect             Show everything known of the environment                                 │   │
     │App│ M               map                 Show how environments stand to your branch and to each other             │   │
     │   │ b               denied requests     Show what the gateway blocked, and open it                               │   │
@@ -126,7 +126,7 @@ fn help_at_200_by_60() {
     │                                           │ z               zoom                Show one environment large, or all again                                 │                                           │
     │                                           │ Tab             next session        Next session here, or the next environment                               │                                           │
     │                                           │ Shift+Tab       previous session    Previous session here, or the previous environment                       │                                           │
-    │                                           │ !               next attention      Go to the next that rang, ended or failed                                │                                           │
+    │                                           │ !               next attention      Go to who needs you, longest wait first                                  │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
     │                                           │ M               map                 Show how environments stand to your branch and to each other             │                                           │
     └ +41 −7 · 5 files · 2 commits · base+3 ────│ b               denied requests     Show what the gateway blocked, and open it                               │───────────────────────────────────────────┘

@@ -16,6 +16,7 @@ mod meanwhile;
 mod new;
 mod review;
 mod sample;
+mod status;
 mod taking;
 mod update;
 

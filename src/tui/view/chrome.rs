@@ -29,8 +29,8 @@ pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
     let count = app.environments.len();
     let noun = if count == 1 { "environment" } else { "environments" };
     left.push(Span::styled(format!(" · {count} {noun}"), theme.quiet()));
-    if !app.attention.is_empty() {
-        let need = app.attention.len();
+    let need = app.in_need();
+    if need > 0 {
         let verb = if need == 1 { "needs" } else { "need" };
         left.push(Span::styled(" · ", theme.quiet()));
         left.push(Span::styled(format!("▲ {need} {verb} you"), theme.caution()));

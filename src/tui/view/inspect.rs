@@ -45,9 +45,14 @@ fn row(theme: Theme, name: &str, value: impl Into<String>) -> Line<'static> {
 fn lines(theme: Theme, inspection: &Inspection, width: usize) -> Vec<Line<'static>> {
     let environment = &inspection.environment;
     let path = |path: &std::path::Path| foreign(&path.to_string_lossy());
+    let word = status::read(environment).word;
+    let state = match environment.agent_status() {
+        Some(told) => format!("{word}, {}", status::evidence(told)),
+        None => word,
+    };
     let mut lines = vec![
         row(theme, "id", environment.id.to_string()),
-        row(theme, "state", status::read(environment).word),
+        row(theme, "state", state),
         row(theme, "agent", foreign(&environment.agent)),
         row(theme, "command", foreign(&environment.command.join(" "))),
         row(theme, "engine", environment.engine.to_string()),

@@ -58,9 +58,12 @@ fn first_shown(area: Rect, count: usize, selected: usize) -> usize {
 pub(super) fn tone(theme: Theme, status: Status) -> Style {
     match status {
         Status::Creating => theme.accent(),
-        Status::Running | Status::Done => theme.good(),
+        Status::Running | Status::Working | Status::Done => theme.good(),
+        Status::Waiting => theme.caution(),
         Status::Failed | Status::Unreachable => theme.bad(),
-        Status::Paused | Status::Stopped | Status::Checking => theme.quiet(),
+        Status::Paused | Status::Stopped | Status::Checking | Status::Idle | Status::Unknown => {
+            theme.quiet()
+        }
     }
 }
 
@@ -109,11 +112,11 @@ fn detail_row(app: &App, environment: &Environment, chosen: bool, area: Rect, bu
     let reading = status::read(environment);
     let age = age(reading.since.age_seconds(app.now)).0;
     let bar = if chosen { "▌" } else { " " };
-    let words = if reading.status == Status::Running {
-        let load = environment.load.map(|load| format!(" · {load}")).unwrap_or_default();
-        format!("  {} · {age}{load}", foreign(&environment.agent))
-    } else {
-        format!("  {} · {age}", reading.word)
+    let load = environment.load.map(|load| format!(" · {load}")).unwrap_or_default();
+    let words = match reading.status {
+        Status::Running => format!("  {} · {age}{load}", foreign(&environment.agent)),
+        Status::Working => format!("  {} · {age}{load}", reading.word),
+        _ => format!("  {} · {age}", reading.word),
     };
     let left = vec![Span::styled(bar, theme.chosen()), Span::styled(words, theme.quiet())];
     left_and_right(buffer, area, Line::from(left), counts(app, environment));
