@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::adopting::{adopt, forget_missing};
 use super::exec::{HELLO_DEADLINE, lost};
+use super::inputs::Inputs;
 use super::link::{Link, Order, Start, StartError, stuck};
 use super::shared::Shared;
 use super::state::{Record, Report};
@@ -138,7 +139,8 @@ async fn connect(
     let environment = &record.environment;
     let made = record.record.as_ref().ok_or_else(|| lost("there is no box"))?;
     let stream = shared.engine(environment.engine).open_channel(made).await?;
-    let (mut stream, sessions) = hello(stream).await?;
+    let (mut stream, sessions, counts_input) = hello(stream).await?;
+    let inputs = Arc::new(Inputs::of(counts_input, &sessions));
     for report in &sessions {
         let terminal = adopt(shared, &environment.id, report).await;
         terminal.answered_until(report.delivered.unwrap_or(report.ring_end));
@@ -153,12 +155,14 @@ async fn connect(
     let (orders, received) = mpsc::channel(MAX_OUTGOING);
     tokio::spawn(read(reader, incoming));
     tokio::spawn(write(writer, to_write));
-    shared.set_link(&environment.id, Some(Link::new(orders, outgoing.clone())));
+    let link = Link::new(orders, outgoing.clone(), inputs.clone());
+    shared.set_link(&environment.id, Some(link));
     let actor = Actor {
         shared: shared.clone(),
         environment: environment.id.clone(),
         orders: received,
         outgoing,
+        inputs,
         starting: HashMap::new(),
         shown: HashMap::new(),
         saved: Instant::now(),
@@ -169,13 +173,14 @@ async fn connect(
     Ok((actor, frames))
 }
 
-async fn hello(mut stream: UnixStream) -> Result<(UnixStream, Vec<SessionReport>), Failure> {
+/// Says hello; what the shim has, and whether it tells what is read of input.
+async fn hello(mut stream: UnixStream) -> Result<(UnixStream, Vec<SessionReport>, bool), Failure> {
     let hello = Frame::control(&ShimRequest::Hello { version: VERSION });
     write_frame(&mut stream, &hello).await.map_err(lost)?;
     let answer = timeout(HELLO_DEADLINE, read_frame(&mut stream));
     match answer.await.map_err(|_| lost("no hello in time"))?.map_err(lost)? {
         Some(Frame::Control(json)) => match serde_json::from_slice(&json).map_err(lost)? {
-            ShimEvent::Hello { sessions, .. } => Ok((stream, sessions)),
+            ShimEvent::Hello { sessions, counts_input, .. } => Ok((stream, sessions, counts_input)),
             _ => Err(lost("something else than a hello came first")),
         },
         _ => Err(lost("no hello came")),
@@ -204,6 +209,7 @@ struct Actor {
     environment: EnvironmentId,
     orders: mpsc::Receiver<Order>,
     outgoing: mpsc::Sender<Frame>,
+    inputs: Arc<Inputs>,
     starting: HashMap<SessionId, (Start, oneshot::Sender<Result<(), StartError>>)>,
     /// What was last told of a session's output: when, and its title.
     shown: HashMap<SessionId, (Instant, String)>,
@@ -276,6 +282,7 @@ impl Actor {
                 let terminal = Arc::new(Terminal::new(start.size));
                 self.shared.drop_terminal(&self.environment, session);
                 self.shared.set_terminal(&self.environment, session, terminal);
+                self.inputs.asked_anew(session);
                 self.starting.insert(session, (start, reply));
                 if !self.send(&request)
                     && let Some((_, reply)) = self.starting.remove(&session)
@@ -350,7 +357,9 @@ impl Actor {
     fn pass_on(&mut self, session: SessionId, terminal: &Terminal, fed: Fed) {
         if !fed.replies.is_empty() {
             // A program that asks without reading the answers loses them, as with any terminal.
-            let _ = self.outgoing.try_send(Frame::Input { session, bytes: fed.replies });
+            let _ = self.inputs.send(session, fed.replies.len(), || {
+                self.outgoing.try_send(Frame::Input { session, bytes: fed.replies }).ok()
+            });
         }
         if fed.bell {
             self.shared.hub.bell(&self.environment, session);
@@ -405,6 +414,7 @@ impl Actor {
                 let gap = Gap { from, to, modes: &modes, unfinished: &unfinished };
                 self.gap(session, &gap).await;
             }
+            ShimEvent::InputTaken { session, total } => self.inputs.taken(session, total),
             ShimEvent::Unsupported { request } => {
                 tracing::warn!(environment = %self.environment, "the shim is too old for {request}");
             }
@@ -419,6 +429,7 @@ impl Actor {
 
     async fn started(&mut self, session: SessionId) {
         let Some((start, reply)) = self.starting.remove(&session) else { return };
+        self.inputs.begun(session);
         let report = Report::SessionOpened {
             session,
             kind: start.kind,

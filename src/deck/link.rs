@@ -1,16 +1,18 @@
 //! The handle to an environment's connection: what the rest of the deck asks of a box.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::exec::lost;
+use super::inputs::Inputs;
 use crate::model::environment::{Environment, EnvironmentState, SessionKind};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
-use crate::shim::wire::{Frame, INPUT_BOUND, INPUT_CHUNK, Program};
+use crate::shim::wire::{Frame, INPUT_CHUNK, Program};
 
 /// How long starting a program may take: the shim only forks, but a loaded machine is slow.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -20,6 +22,7 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 pub(super) struct Link {
     orders: mpsc::Sender<Order>,
     frames: mpsc::Sender<Frame>,
+    inputs: Arc<Inputs>,
 }
 
 /// What the connection is told to do.
@@ -49,8 +52,12 @@ pub(super) struct StartError {
 }
 
 impl Link {
-    pub fn new(orders: mpsc::Sender<Order>, frames: mpsc::Sender<Frame>) -> Self {
-        Self { orders, frames }
+    pub fn new(
+        orders: mpsc::Sender<Order>,
+        frames: mpsc::Sender<Frame>,
+        inputs: Arc<Inputs>,
+    ) -> Self {
+        Self { orders, frames, inputs }
     }
 
     pub async fn start(&self, session: SessionId, start: Start) -> Result<(), StartError> {
@@ -77,18 +84,14 @@ impl Link {
 
     /// Sends input whole or not at all.
     pub fn input(&self, session: SessionId, bytes: &[u8]) -> Result<(), Failure> {
-        if bytes.len() > INPUT_BOUND {
-            let message =
-                format!("{} bytes are more than a program is given at a time", bytes.len());
-            return Err(Failure::new(FailureKind::Refused, message)
-                .hint("copy a file into the box instead: agentdeck cp FILE NAME:"));
-        }
-        let chunks = bytes.chunks(INPUT_CHUNK);
-        let room = self.frames.try_reserve_many(chunks.len()).map_err(|_| stuck())?;
-        for (place, chunk) in room.zip(chunks) {
-            place.send(Frame::Input { session, bytes: chunk.to_vec() });
-        }
-        Ok(())
+        self.inputs.send(session, bytes.len(), || {
+            let chunks = bytes.chunks(INPUT_CHUNK);
+            let room = self.frames.try_reserve_many(chunks.len()).ok()?;
+            for (place, chunk) in room.zip(chunks) {
+                place.send(Frame::Input { session, bytes: chunk.to_vec() });
+            }
+            Some(())
+        })
     }
 }
 
@@ -120,12 +123,13 @@ pub(super) fn does_not_run(environment: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shim::wire::INPUT_BOUND;
 
     /// What a shim is told of `bytes`, and of the key after it.
     fn told(bytes: &[u8]) -> (Result<(), Failure>, Vec<Frame>) {
         let (orders, _orders) = mpsc::channel(1);
         let (frames, mut received) = mpsc::channel(1024);
-        let link = Link::new(orders, frames);
+        let link = Link::new(orders, frames, Arc::new(Inputs::of(true, &[])));
         let sent = link.input(SessionId::AGENT, bytes);
         link.input(SessionId::AGENT, b"\r").expect("sent");
         (sent, std::iter::from_fn(|| received.try_recv().ok()).collect())
@@ -159,7 +163,7 @@ mod tests {
     fn input_without_room_for_all_of_it_is_not_sent_in_part() {
         let (orders, _orders) = mpsc::channel(1);
         let (frames, mut received) = mpsc::channel(2);
-        let link = Link::new(orders, frames);
+        let link = Link::new(orders, frames, Arc::new(Inputs::of(true, &[])));
         link.input(SessionId::AGENT, &vec![b'x'; INPUT_CHUNK * 2 + 1]).expect_err("no room");
         assert!(received.try_recv().is_err());
         link.input(SessionId::AGENT, &vec![b'x'; INPUT_CHUNK * 2]).expect("room");

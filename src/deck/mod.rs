@@ -22,6 +22,7 @@ mod forking;
 mod halves;
 mod holding;
 mod hub;
+mod inputs;
 mod jobs;
 mod keeping;
 mod link;

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::ring::CAPACITY;
 use super::server::{self, Shim};
-use super::session::Session;
+use super::session::{Session, input_steps};
 use super::wire::{Frame, FrameError, ShimEvent, ShimRequest, VERSION, read_frame};
 use super::{dial, execution, tool};
 use crate::model::id::SessionId;
@@ -60,6 +60,7 @@ pub(super) async fn serve(shim: Rc<Shim>, stream: UnixStream) {
         events: RefCell::default(),
         followed: RefCell::default(),
         told_ended: RefCell::new(ended_sessions(&shim)),
+        told_taken: RefCell::default(),
         wake: Notify::new(),
     };
     connection.handle(first);
@@ -87,7 +88,7 @@ async fn greet(
         Some(Request::Known(ShimRequest::Hello { .. })) => {
             let sessions =
                 shim.sessions.borrow().values().map(|session| session.report()).collect();
-            ShimEvent::Hello { version: VERSION, sessions }
+            ShimEvent::Hello { version: VERSION, sessions, counts_input: true }
         }
         _ => return Ok(None),
     };
@@ -147,6 +148,8 @@ struct Connection {
     events: RefCell<VecDeque<ShimEvent>>,
     followed: RefCell<BTreeMap<SessionId, Cursor>>,
     told_ended: RefCell<BTreeSet<SessionId>>,
+    /// How much of each session's input was taken when it was told last.
+    told_taken: RefCell<BTreeMap<SessionId, u64>>,
     wake: Notify,
 }
 
@@ -206,6 +209,7 @@ impl Connection {
                 self.shim.close(session);
                 self.followed.borrow_mut().remove(&session);
                 self.told_ended.borrow_mut().remove(&session);
+                self.told_taken.borrow_mut().remove(&session);
             }
             ShimRequest::Stop { grace_ms } => self.shim.stop(Duration::from_millis(grace_ms)),
             ShimRequest::Exec { .. }
@@ -260,6 +264,7 @@ impl Connection {
         let mut gathers = None;
         let mut followed = self.followed.borrow_mut();
         for session in self.shim.sessions.borrow().values() {
+            self.tell_taken(session, buffer);
             let mut whole = true;
             if let Some(cursor) = followed.get_mut(&session.id) {
                 let end = session.ring.borrow().end();
@@ -280,6 +285,17 @@ impl Connection {
             }
         }
         gathers
+    }
+
+    /// Encodes that a session's program took another step of its input.
+    fn tell_taken(&self, session: &Session, buffer: &mut Vec<u8>) {
+        let mut told_taken = self.told_taken.borrow_mut();
+        let told = told_taken.entry(session.id).or_default();
+        let total = session.taken();
+        if input_steps(*told) != input_steps(total) {
+            *told = total;
+            Frame::control(&ShimEvent::InputTaken { session: session.id, total }).encode(buffer);
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 
 use super::bell::Bell;
 use super::ring::{CAPACITY, Ring};
-use super::wire::{INPUT_BOUND, SessionReport};
+use super::wire::{INPUT_KEPT, INPUT_STEP, SessionReport};
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
 
@@ -65,6 +65,9 @@ pub(super) struct Session {
     bell: Bell,
     size: Cell<Size>,
     input: RefCell<VecDeque<u8>>,
+    /// Bytes of input that were kept in all, and those that the program took or nobody will.
+    received: Cell<u64>,
+    taken: Cell<u64>,
     input_arrived: Notify,
     /// Set by the reaper.
     exit_code: watch::Sender<Option<i32>>,
@@ -138,6 +141,8 @@ impl Session {
             bell,
             size: Cell::new(size),
             input: RefCell::default(),
+            received: Cell::new(0),
+            taken: Cell::new(0),
             input_arrived: Notify::new(),
             exit_code: watch::Sender::new(None),
             ended: Cell::new(false),
@@ -160,7 +165,14 @@ impl Session {
             ring_end: ring.end(),
             exited: self.ended(),
             delivered: Some(self.delivered.get().unwrap_or_default()),
+            input_received: self.received.get(),
+            input_taken: self.taken.get(),
         }
+    }
+
+    /// Bytes of input that the program took in all.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.get()
     }
 
     /// Takes note that output before `offset` is on its way to a peer.
@@ -194,8 +206,9 @@ impl Session {
 
     pub(super) fn input(&self, bytes: &[u8]) {
         let mut input = self.input.borrow_mut();
-        let room = INPUT_BOUND.saturating_sub(input.len());
-        input.extend(&bytes[..bytes.len().min(room)]);
+        let kept = bytes.len().min(INPUT_KEPT.saturating_sub(input.len()));
+        input.extend(&bytes[..kept]);
+        self.received.set(self.received.get() + kept as u64);
         self.typed.set(Some(Instant::now()));
         self.resting.set(None);
         self.input_arrived.notify_one();
@@ -270,7 +283,11 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
-                () = self.write_input() => {}
+                stepped = self.write_input() => {
+                    if stepped {
+                        touch();
+                    }
+                }
                 open = self.read_output() => {
                     touch();
                     if !open && self.exit_code.borrow().is_some() {
@@ -291,22 +308,27 @@ impl Session {
     }
 
     /// Writes what input the terminal takes now; waits while there is none or it takes none.
-    async fn write_input(&self) {
+    /// Whether so much is taken by now that it is to be told.
+    async fn write_input(&self) -> bool {
         while self.input.borrow().is_empty() {
             self.input_arrived.notified().await;
         }
-        let Ok(mut ready) = self.master.writable().await else { return };
+        let Ok(mut ready) = self.master.writable().await else { return false };
         let mut input = self.input.borrow_mut();
         let written = ready.try_io(|master| {
             let (chunk, _) = input.as_slices();
             Ok(rustix::io::write(master, chunk)?)
         });
-        match written {
-            Ok(Ok(count)) => drop(input.drain(..count)),
+        let count = match written {
+            Ok(Ok(count)) => count,
             // Nobody has the terminal open any more; nobody will read this.
-            Ok(Err(_)) => input.clear(),
-            Err(_would_block) => {}
-        }
+            Ok(Err(_)) => input.len(),
+            Err(_would_block) => 0,
+        };
+        drop(input.drain(..count));
+        let before = self.taken.get();
+        self.taken.set(before + count as u64);
+        input_steps(before) != input_steps(self.taken.get())
     }
 
     /// Takes output for one turn; `false` when no program has the terminal open.
@@ -355,6 +377,11 @@ impl Session {
         }
         Ok(taken)
     }
+}
+
+/// The steps in which it is told how much input was taken.
+pub(super) fn input_steps(taken: u64) -> u64 {
+    taken / INPUT_STEP as u64
 }
 
 fn window(size: Size) -> Winsize {

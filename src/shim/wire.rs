@@ -22,9 +22,17 @@ pub const SOCKET: &str = "shim.sock";
 /// Largest payload of one frame, in bytes.
 pub const MAX_FRAME: usize = 1 << 20;
 
-/// Input kept for a program that does not read, in bytes: a large paste. A shim drops what comes
-/// beyond it, as a terminal does, because waiting would stall the other sessions' keys.
+/// Input that may wait for a program that does not read, in bytes: a large paste. The server refuses
+/// what is more, whole, because waiting would stall the other sessions' keys.
 pub const INPUT_BOUND: usize = 1 << 20;
+
+/// How much more of a session's input is taken each time that a shim tells of it, in bytes: often
+/// enough for pastes, and never for a key by itself.
+pub const INPUT_STEP: usize = 64 << 10;
+
+/// Input that a shim keeps for a program, in bytes. The server knows of what was read up to a step
+/// ago, so that all that it sends has room; a shim drops what comes beyond, as a terminal does.
+pub const INPUT_KEPT: usize = INPUT_BOUND + INPUT_STEP;
 
 /// Input in one frame, in bytes, so that no key waits long for a paste into another session.
 pub const INPUT_CHUNK: usize = 64 << 10;
@@ -103,6 +111,9 @@ pub enum ShimEvent {
     Hello {
         version: u32,
         sessions: Vec<SessionReport>,
+        /// It tells of input that is taken. Older shims do not.
+        #[serde(default)]
+        counts_input: bool,
     },
     Started {
         session: SessionId,
@@ -130,6 +141,12 @@ pub enum ShimEvent {
         /// The beginning of a sequence that `to` cuts in two.
         #[serde(default)]
         unfinished: String,
+    },
+    /// So many bytes of a session's input in all were taken by its program, or are for nobody. Told
+    /// once for each `INPUT_STEP` of them.
+    InputTaken {
+        session: SessionId,
+        total: u64,
     },
     ExecExited {
         code: i32,
@@ -162,6 +179,11 @@ pub struct SessionReport {
     /// Output before this offset was sent to some peer. Not told by older shims.
     #[serde(default)]
     pub delivered: Option<u64>,
+    /// Bytes of input that came for it in all, and that were taken. Where the hello says so.
+    #[serde(default)]
+    pub input_received: u64,
+    #[serde(default)]
+    pub input_taken: u64,
 }
 
 /// A program to run in the box.

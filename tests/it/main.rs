@@ -35,3 +35,4 @@ mod taking;
 mod tidy;
 mod trash;
 mod tui;
+mod typing;

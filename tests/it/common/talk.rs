@@ -53,7 +53,7 @@ impl Talk {
             Self { stream, sessions: Vec::new(), output: Vec::new(), events: Vec::new() };
         talk.ask(&ShimRequest::Hello { version: VERSION }).await;
         match talk.next().await {
-            Some(ShimEvent::Hello { version: VERSION, sessions }) => talk.sessions = sessions,
+            Some(ShimEvent::Hello { version: VERSION, sessions, .. }) => talk.sessions = sessions,
             other => panic!("{other:?} in the place of a hello"),
         }
         talk
