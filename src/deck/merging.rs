@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use super::deciding::{repository_of, takeable};
 use super::exec;
-use super::queries::head;
+use super::queries::{head, with_store};
 use super::resolving;
 use super::shared::{Shared, blocking};
 use super::state::Record;
-use super::taking::{decide, is_news, left_out, open, publish, request};
+use super::taking::{decide, is_news, left_out, open, publish, request, taken};
 use crate::model::decision::{MergeDraft, MergeStyle, Portion};
 use crate::model::failure::Failure;
-use crate::model::id::CommitId;
+use crate::model::id::{CommitId, EnvironmentName};
 use crate::model::path::printable;
-use crate::model::snapshot::Skipped;
+use crate::model::snapshot::{ChangeCount, Skipped};
 use crate::proto::{Reply, Target};
+use crate::repo::divergence;
 use crate::repo::taking::{self, Merging, TakeRequest};
 
 /// Reading the agent's commit messages starts git in the box.
@@ -124,17 +125,27 @@ pub(super) async fn draft(shared: &Arc<Shared>, target: Target) -> Result<Reply,
     Ok(Reply::MergeDraft(Box::new(MergeDraft { left_out, ..draft })))
 }
 
-/// From the agent's own commits, as far as its box can be asked.
+/// From the agent's own commits, as far as its box can be asked; without them from what changed.
 async fn draft_of(shared: &Arc<Shared>, record: &Record, base: &CommitId) -> MergeDraft {
-    let environment = &record.environment;
     let range = format!("{base}..HEAD");
     let command = ["git", "log", "--reverse", "--no-merges", "-z", "--format=%B", &range];
     let messages = exec::capture(shared, record, &command, MESSAGES_BYTES, MESSAGES_DEADLINE).await;
-    drafted(&messages.unwrap_or_default(), &format!("Changes by {}", environment.agent))
+    let (task, base) = (shared.clone(), base.clone());
+    let counting = with_store(shared, record.clone(), move |store, record| {
+        if taken(&task, record)?.is_some() {
+            // How much is new since is known once it is taken.
+            return Ok(ChangeCount::default());
+        }
+        divergence::since(store, &record.environment.id, &base, &task.counts)
+    });
+    // A draft is for the user to change: one that says less is better than none.
+    let change = counting.await.unwrap_or_default();
+    drafted(&messages.unwrap_or_default(), &record.environment.name, change)
 }
 
-/// One commit's message as it is; of several the first line of each.
-fn drafted(messages: &[u8], otherwise: &str) -> MergeDraft {
+/// One commit's message as it is; of several the first line of each; of none whose work it is, and
+/// how much, in the words of `git diff --shortstat`.
+fn drafted(messages: &[u8], name: &EnvironmentName, change: ChangeCount) -> MergeDraft {
     let text = |message: &[u8]| -> String {
         let lines = message.split(|byte| *byte == b'\n').map(printable);
         lines.collect::<Vec<_>>().join("\n").trim().to_owned()
@@ -143,31 +154,50 @@ fn drafted(messages: &[u8], otherwise: &str) -> MergeDraft {
     messages.retain(|message| !message.is_empty());
     let subject = |message: &String| message.lines().next().unwrap_or_default().to_owned();
     let commits: Vec<String> = messages.iter().map(subject).collect();
-    let message = match messages.as_slice() {
-        [] => otherwise.to_owned(),
-        [one] => one.clone(),
+    let (message, rest) = match messages.as_slice() {
+        [] => {
+            let all = match change.files {
+                0 => format!("Work of {name}"),
+                _ => format!("Work of {name}\n\n{}", change.summary()),
+            };
+            (all.clone(), all)
+        }
+        // How much of it was not committed is known once it is rebased.
+        [one] => (one.clone(), format!("Uncommitted work of {name}")),
         _ => {
             let list: Vec<String> = commits.iter().map(|subject| format!("- {subject}")).collect();
-            format!("{}\n\n{}", commits[0], list.join("\n"))
+            let all = format!("{}\n\n{}", commits[0], list.join("\n"));
+            (all, format!("Uncommitted work of {name}"))
         }
     };
-    MergeDraft { message, commits, rest: otherwise.to_owned(), left_out: Vec::new() }
+    MergeDraft { message, commits, rest, left_out: Vec::new() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn draft(messages: &[u8]) -> MergeDraft {
+        let name = EnvironmentName::parse("fox").expect("a name");
+        drafted(messages, &name, ChangeCount { added: 12, removed: 0, files: 1 })
+    }
+
     #[test]
     fn a_draft_is_the_one_commits_message_or_the_first_lines_of_all() {
-        let none = drafted(b"", "Changes by sh");
-        assert_eq!((none.message.as_str(), none.commits.len()), ("Changes by sh", 0));
-        let one = drafted(b"add a\n\nbecause\x1b[31m\n\0", "Changes by sh");
+        let one = draft(b"add a\n\nbecause\x1b[31m\n\0");
         assert!(one.message.starts_with("add a\n\nbecause"), "{}", one.message);
         assert!(!one.message.contains('\x1b'));
-        let two = drafted(b"add a\n\nbecause\n\0fix a\n", "Changes by sh");
+        let two = draft(b"add a\n\nbecause\n\0fix a\n");
         assert_eq!(two.message, "add a\n\n- add a\n- fix a");
         assert_eq!(two.commits, ["add a", "fix a"]);
-        assert_eq!(two.rest, "Changes by sh");
+        assert_eq!(two.rest, "Uncommitted work of fox");
+    }
+
+    #[test]
+    fn a_draft_without_commits_says_whose_work_it_is_and_how_much() {
+        let all = "Work of fox\n\n1 file changed, 12 insertions(+)";
+        let expected =
+            MergeDraft { message: all.to_owned(), rest: all.to_owned(), ..MergeDraft::default() };
+        assert_eq!(draft(b""), expected);
     }
 }

@@ -1,5 +1,7 @@
 //! Snapshots, and how a workspace stands to its base.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::{CommitId, Timestamp};
@@ -161,6 +163,22 @@ pub struct ChangeCount {
     pub added: u64,
     pub removed: u64,
     pub files: u32,
+}
+
+impl ChangeCount {
+    /// Files and lines in one sentence, as `git diff --shortstat` says it.
+    pub fn summary(self) -> String {
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let Self { added, removed, files } = self;
+        let mut text = format!("{files} file{} changed", plural(files.into()));
+        if added > 0 {
+            let _ = write!(text, ", {added} insertion{}(+)", plural(added));
+        }
+        if removed > 0 {
+            let _ = write!(text, ", {removed} deletion{}(-)", plural(removed));
+        }
+        text
+    }
 }
 
 /// How an environment's head stands to its base and to the user's branch.

@@ -43,8 +43,8 @@ pub(in crate::cli) struct Merge {
     /// The agent's own commits on top of your branch, and one of what it did not commit
     #[arg(long)]
     pub rebase: bool,
-    /// The commit's message, of --rebase for what was not committed; made from the agent's own
-    /// commits when left out
+    /// The commit's message, of --rebase for what was not committed; when left out, made from the
+    /// agent's own commits, or from what changed
     #[arg(short, long)]
     pub message: Option<String>,
     /// Edit the message first, with the editor that git would open; an empty one cancels
@@ -68,7 +68,7 @@ pub(in crate::cli) struct PullRequest {
     /// Replace what the branch has
     #[arg(long)]
     pub force: bool,
-    /// What it is about; made from the agent's own commits when left out
+    /// What it is about; when left out, made from the agent's own commits, or from what changed
     #[arg(short, long)]
     pub message: Option<String>,
     /// Edit that first; an empty one cancels

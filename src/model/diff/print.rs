@@ -1,9 +1,8 @@
 //! A diff as text: a patch that `git apply` takes, and a summary for people.
 
-use std::fmt::Write as _;
-
 use super::{Diff, DiffContent, DiffLine, FileChange, FileDiff, Hunk, LineKind};
 use crate::model::path::{RepoPath, printable};
+use crate::model::snapshot::ChangeCount;
 
 /// The file type bits of a git mode.
 const TYPE: u32 = 0o170_000;
@@ -44,24 +43,17 @@ impl Diff {
             out.extend_from_slice(line.trim_end().as_bytes());
             out.push(b'\n');
         }
-        out.extend_from_slice(self.summary().as_bytes());
-        out.push(b'\n');
+        out.extend_from_slice(format!(" {}\n", self.summary()).as_bytes());
     }
 
-    /// Files and lines in one sentence, as git says it.
+    /// Files and lines in one sentence.
     fn summary(&self) -> String {
-        let plural = |count: u64| if count == 1 { "" } else { "s" };
-        let files = self.files.len() as u64;
-        let added: u64 = self.files.iter().map(|file| file.added).sum();
-        let removed: u64 = self.files.iter().map(|file| file.removed).sum();
-        let mut text = format!(" {files} file{} changed", plural(files));
-        if added > 0 {
-            let _ = write!(text, ", {added} insertion{}(+)", plural(added));
-        }
-        if removed > 0 {
-            let _ = write!(text, ", {removed} deletion{}(-)", plural(removed));
-        }
-        text
+        let count = ChangeCount {
+            added: self.files.iter().map(|file| file.added).sum(),
+            removed: self.files.iter().map(|file| file.removed).sum(),
+            files: self.files.len() as u32,
+        };
+        count.summary()
     }
 }
 

@@ -282,11 +282,14 @@ impl Making<'_> {
 
 /// The message of the work's commit and that of the merge.
 fn messages(draft: &str, request: &TakeRequest) -> (String, String) {
-    let draft = draft.trim();
-    let work =
-        if draft.is_empty() { format!("Work of {}", request.name) } else { draft.to_owned() };
-    let subject = work.lines().next().unwrap_or_default();
-    let merge = format!("Merge {}: {subject}\n", request.name);
+    let (draft, name) = (draft.trim(), &request.name);
+    let bare = format!("Work of {name}");
+    let work = if draft.is_empty() { bare.clone() } else { draft.to_owned() };
+    let merge = match work.lines().next() {
+        // It says no more than the name does.
+        Some(subject) if subject == bare => format!("Merge {name}\n"),
+        subject => format!("Merge {name}: {}\n", subject.unwrap_or_default()),
+    };
     (work + "\n", merge)
 }
 
