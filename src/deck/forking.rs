@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::deciding::repository_of;
 use super::making;
-use super::queries::{head, with_store};
+use super::queries::{head, newest, with_store};
 use super::recover;
 use super::shared::{Shared, blocking, now};
 use super::state::{ForkNote, Record, Report, State, being_made};
@@ -23,7 +24,7 @@ use crate::model::profile::AgentProfile;
 use crate::model::screen::Size;
 use crate::model::snapshot::Snapshot;
 use crate::proto::Target;
-use crate::repo::{self, UserRepository};
+use crate::repo;
 use crate::store::Places;
 
 /// What a fork is asked to be.
@@ -89,7 +90,7 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
     environment.denied.clear();
     environment.load = None;
     environment.prediction = None;
-    // What was merged in the source's box is not known of the copy.
+    // The copy tells whether it holds what was merged in the source's box.
     environment.onto = None;
     environment.trouble = None;
     environment.notes = vec![format!("forked from {}", source.environment.name)];
@@ -209,17 +210,18 @@ async fn copy_from(
 
 async fn copy_files(shared: &Arc<Shared>, source: &Record, record: &Record) -> Result<(), Failure> {
     let note = record.fork.as_ref().expect("a fork's record says so");
-    let snapshot = match &note.snapshot {
-        Some(snapshot) => snapshot.clone(),
-        None => head(shared, source).await?,
-    };
+    let beginning = beginning(shared, source, note.snapshot.as_ref()).await?;
     let id = record.environment.id.clone();
     // The fork pins its base in the user's repository, which no power cut may leave unexplained.
     shared.keeper.durable(&id).await?;
-    let (from, wanted) = (source.environment.id.clone(), snapshot.clone());
+    let (from, to) = (source.environment.id.clone(), beginning.clone());
     let newest = with_store(shared, record.clone(), move |store, record| {
-        let user = UserRepository::discover(&record.environment.repository)?;
-        repo::workspace::fork_history(&user, store, &from, &record.environment.id, &wanted)
+        let (user, id) = (repository_of(record)?, &record.environment.id);
+        let newest = repo::workspace::fork_history(&user, store, &from, id, &to.snapshot)?;
+        if to.stands == Stands::WhereItsSource {
+            repo::onto::carry(store, &from, id)?;
+        }
+        Ok(newest)
     })
     .await?;
     reached(Step::RefsCopied);
@@ -254,8 +256,37 @@ async fn copy_files(shared: &Arc<Shared>, source: &Record, record: &Record) -> R
     let (copied, ()) = tokio::join!(work, reporting);
     copied?;
     reached(Step::FilesCopied);
-    tell_history(shared, record, newest).await;
-    Ok(())
+    tell_history(shared, (source, record), newest, beginning.stands).await
+}
+
+/// Where a fork begins in the history of its source.
+#[derive(Clone, Debug)]
+struct Beginning {
+    snapshot: CommitId,
+    stands: Stands,
+}
+
+/// What a fork's work is a change of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    /// Where the source's is: on its base, or on what was merged in its box.
+    WhereItsSource,
+    OnTheBase,
+}
+
+/// The snapshot that was asked for, or the source as it is now. One that was asked for may be that.
+async fn beginning(
+    shared: &Arc<Shared>,
+    source: &Record,
+    wanted: Option<&CommitId>,
+) -> Result<Beginning, Failure> {
+    let Some(wanted) = wanted else {
+        let snapshot = head(shared, source).await?;
+        return Ok(Beginning { snapshot, stands: Stands::WhereItsSource });
+    };
+    let is_now = newest(shared, source).await? == *wanted && head(shared, source).await? == *wanted;
+    let stands = if is_now { Stands::WhereItsSource } else { Stands::OnTheBase };
+    Ok(Beginning { snapshot: wanted.clone(), stands })
 }
 
 /// Copies the box's repository and the agent's home.
@@ -272,14 +303,26 @@ fn copy_beside(from: &Places, to: &Places, progress: &mut dyn FnMut(u64)) -> Res
     Ok(repo::copy::tree(&from.agent_home(), &to.agent_home(), progress)?)
 }
 
-/// Tells the snapshots that a fork begins with.
-async fn tell_history(shared: &Arc<Shared>, record: &Record, newest: Snapshot) {
+/// Tells the snapshots that a fork begins with, and what it stands on.
+async fn tell_history(
+    shared: &Arc<Shared>,
+    (source, record): (&Record, &Record),
+    newest: Snapshot,
+    stands: Stands,
+) -> Result<(), Failure> {
+    let id = &record.environment.id;
+    // The snapshot just taken may have told where it stands.
+    let source = shared.record(&source.environment.id).await?;
+    if stands == Stands::WhereItsSource {
+        shared.report(id, Report::StandsOn(source.environment.onto)).await;
+    }
     let report = Report::SnapshotTaken {
         count: newest.number,
         snapshot: Box::new(newest),
-        divergence: record.environment.divergence,
+        divergence: source.environment.divergence,
     };
-    shared.report(&record.environment.id, report).await;
+    shared.report(id, report).await;
+    Ok(())
 }
 
 /// Copies what was installed outside the workspace, where there is a box.

@@ -18,7 +18,7 @@ use super::taking;
 use crate::engine::Asked;
 use crate::model::comparison::{ATTEMPTS, Attempt, Comparison};
 use crate::model::diff::{Detail, Diff};
-use crate::model::environment::EnvironmentState;
+use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::path::RepoPath;
@@ -179,17 +179,9 @@ pub(super) async fn snapshotter(shared: &Arc<Shared>, record: &Record) -> Option
 }
 
 /// The newest snapshot there is.
-async fn newest(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
+pub(super) async fn newest(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
     with_store(shared, record.clone(), |store, record| {
         repo::history::head(store, &record.environment.id)
-    })
-    .await
-}
-
-/// What an environment was made from, as its files were checked out.
-async fn origin(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
-    with_store(shared, record.clone(), |store, record| {
-        repo::history::origin(store, &record.environment.id)
     })
     .await
 }
@@ -216,28 +208,53 @@ async fn attempts(
             return Err(Failure::new(FailureKind::Invalid, message));
         }
     }
-    let base = origin(shared, &first).await?;
-    let mut attempts = Vec::new();
+    let mut heads = Vec::new();
+    for record in &mut records {
+        heads.push(match freshness {
+            Freshness::Now => head(shared, record).await?,
+            Freshness::Newest => newest(shared, record).await?,
+        });
+        // The snapshot may have told where it stands.
+        *record = shared.record(&record.environment.id).await?;
+    }
+    let (base, notes) = common_base(shared, &records).await?;
+    let attempt = |(record, head): (&Record, CommitId)| Attempt {
+        environment: record.environment.id.clone(),
+        name: record.environment.name.clone(),
+        head,
+    };
+    let attempts = records.iter().zip(heads).map(attempt).collect();
+    Ok((first, base, attempts, notes))
+}
+
+/// What the first of several attempts stands on now, as its files are checked out, and which of the
+/// others stand elsewhere.
+async fn common_base(
+    shared: &Arc<Shared>,
+    records: &[Record],
+) -> Result<(CommitId, Vec<String>), Failure> {
+    let [first, others @ ..] = records else {
+        return Err(Failure::new(FailureKind::Invalid, "nothing was named to compare"));
+    };
+    let stands_on = |record: &Record| {
+        with_store(shared, record.clone(), |store, record| {
+            let Environment { id, onto, .. } = &record.environment;
+            let origin = repo::onto::origin(store, id, onto.as_ref())?;
+            Ok((repo::onto::base(store, id, onto.as_ref())?, origin))
+        })
+    };
+    let (commit, base) = stands_on(first).await?;
     let mut notes = Vec::new();
-    for record in &records {
-        let environment = &record.environment;
-        if environment.base != first.environment.base {
-            let name = &environment.name;
-            notes.push(format!("{name} started from another commit, which counts as its change"));
-        } else if origin(shared, record).await? != base {
-            let name = &environment.name;
+    for record in others {
+        let name = &record.environment.name;
+        let (own_commit, own_base) = stands_on(record).await?;
+        if own_commit != commit {
+            notes.push(format!("{name} stands on another commit, which counts as its change"));
+        } else if own_base != base {
             notes.push(format!("{name} was checked out by other rules, which count as its change"));
         }
-        attempts.push(Attempt {
-            environment: environment.id.clone(),
-            name: environment.name.clone(),
-            head: match freshness {
-                Freshness::Now => head(shared, record).await?,
-                Freshness::Newest => newest(shared, record).await?,
-            },
-        });
     }
-    Ok((first, base, attempts, notes))
+    Ok((base, notes))
 }
 
 pub(super) async fn compare(

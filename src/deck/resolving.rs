@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::deciding::repository_of;
 use super::exec;
 use super::queries::with_store;
 use super::shared::{Shared, blocking};
@@ -15,7 +16,6 @@ use crate::model::id::CommitId;
 use crate::model::path::{RepoPath, printable};
 use crate::model::snapshot::SnapshotCause;
 use crate::proto::{Reply, Resolution, Target};
-use crate::repo::UserRepository;
 use crate::repo::onto::{self, Onto};
 
 /// A merge in the box takes as long as git takes; more is stuck.
@@ -61,11 +61,11 @@ pub(super) async fn resolve(shared: &Arc<Shared>, target: Target) -> Result<Repl
         Failure::new(FailureKind::Invalid, message)
     })?;
     let snapshot = snapshotter.now(SnapshotCause::BeforeMerge).await?;
-    let (path, base) = (record.environment.repository.clone(), record.environment.base.clone());
+    let task = record.clone();
     let (commit, branch, pack) = blocking(move || {
-        let user = UserRepository::discover(&path)?;
+        let user = repository_of(&task)?;
         let (commit, branch) = user.head()?;
-        let pack = onto::pack(&user, &base, &commit)?;
+        let pack = onto::pack(&user, &task.environment.base, &commit)?;
         Ok((commit, branch.unwrap_or_else(|| "head".to_owned()), pack))
     })
     .await?;

@@ -45,6 +45,19 @@ pub fn remember(store: &Store, environment: &EnvironmentId, onto: &Onto) -> Resu
     Ok(FILE.sync(store, environment)?)
 }
 
+/// Has a fork of an environment know what was brought there. Only where the fork has the files that
+/// stand there now: whether an older snapshot holds all of it is not known, and what is compared
+/// with a commit that it does not hold would take that commit's work back.
+pub fn carry(
+    store: &Store,
+    source: &EnvironmentId,
+    environment: &EnvironmentId,
+) -> Result<(), Failure> {
+    let Some(bytes) = FILE.read(store, source)? else { return Ok(()) };
+    FILE.write(store, environment, &bytes)?;
+    Ok(FILE.sync(store, environment)?)
+}
+
 /// What was brought last and may still be in the workspace; only the box knows whether it is.
 /// `None` once the workspace was taken back to a snapshot since: which of both that one holds is
 /// not known.

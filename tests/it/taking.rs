@@ -283,6 +283,90 @@ fn what_was_merged_in_the_box_is_what_the_work_is_judged_against() {
     assert_eq!(restored["divergence"]["behind"], 2);
 }
 
+/// Commits what is in conflict, and waits until the work is known to stand on the user's commit.
+fn resolved(test: &TestHome) -> (Value, Value) {
+    let resolution = test.agentdeck(&["resolve", "one", "--no-shell", "--json"]).json();
+    test.script("one", "printf 'both\\ntwo\\nthree\\n' >price; git commit -qam resolved");
+    let (onto, snapshot) = (resolution["commit"].clone(), resolution["snapshot"].clone());
+    wait_for(test, "one", |it| it["onto"] == onto);
+    (onto, snapshot)
+}
+
+fn wait_for(test: &TestHome, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let find = |all: &Value| {
+        let all = all.as_array().expect("a list");
+        all.iter().find(|it| it["name"] == name).filter(|it| wanted(it)).cloned()
+    };
+    let all = test.wait_for_json(&["ls", "--json"], |all| find(all).is_some());
+    find(&all).expect("it was there")
+}
+
+#[test]
+fn a_fork_of_what_was_resolved_stands_where_its_source_does() {
+    let test = conflicting();
+    let (onto, before) = resolved(&test);
+    test.agentdeck(&["fork", "one", "two"]).ok();
+    let fits = |it: &Value| it["prediction"]["branch"]["conflicts"] == 0;
+    let fork = wait_for(&test, "two", |it| it["onto"] == onto && fits(it));
+    assert_eq!(fork["divergence"]["change"]["files"], 2, "the user's own is not the agent's");
+    assert_eq!(fork["divergence"]["behind"], 0);
+    let stat = test.agentdeck(&["diff", "two", "--stat"]).ok();
+    assert!(stat.contains("price") && !stat.contains("till/open"), "{stat}");
+    test.script("two", "echo more >>new");
+    let merged = test.agentdeck(&["merge", "two", "--squash", "--json"]).json();
+    assert_eq!(merged["paths"], serde_json::json!(["new", "price"]));
+    test.agentdeck(&["undo"]).ok();
+    // Of a stopped one, and one more time.
+    test.agentdeck(&["stop", "two"]).ok();
+    test.agentdeck(&["fork", "two", "three"]).ok();
+    wait_for(&test, "three", |it| it["onto"] == onto && fits(it));
+    let merged = test.agentdeck(&["merge", "three", "--squash", "--json"]).json();
+    assert_eq!(merged["paths"], serde_json::json!(["new", "price"]));
+    test.agentdeck(&["undo"]).ok();
+    // What was there before the merge is compared with what it began with.
+    test.agentdeck(&["fork", "one", "four", "--from", before.as_str().expect("an id")]).ok();
+    let four = wait_for(&test, "four", |it| it["prediction"]["branch"]["conflicts"] == 1);
+    assert_eq!(four["onto"], Value::Null);
+    test.agentdeck(&["merge", "four"]).fails(1, &["price"]);
+    assert_eq!(test.git(&["show", "main:till/open"]), "#!/bin/sh\necho mine\n");
+}
+
+#[test]
+fn attempts_are_compared_with_what_they_stand_on_now() {
+    let test = conflicting();
+    // Made from the commit that the first one lacks.
+    make(&test, "other", &[], WAIT);
+    test.script("other", "echo other >new");
+    let compared = || {
+        let found = test.agentdeck(&["compare", "one", "other", "--json"]).json();
+        let rows = found["rows"].as_array().expect("rows").iter().map(|row| row["path"].clone());
+        (Value::Array(rows.collect()), found["notes"].clone(), found["base"].clone())
+    };
+    let (rows, notes, _) = compared();
+    assert_eq!(rows, serde_json::json!(["new", "price", "till/open"]));
+    let elsewhere = "other stands on another commit, which counts as its change";
+    assert_eq!(notes, serde_json::json!([elsewhere]));
+    let (onto, _) = resolved(&test);
+    let (rows, notes, base) = compared();
+    assert_eq!(rows, serde_json::json!(["new", "price"]), "the user's own is nobody's change");
+    assert_eq!((notes, base), (serde_json::json!([]), onto));
+}
+
+#[test]
+fn a_merge_without_commits_of_the_agent_says_whose_work_it_is_and_how_much() {
+    let test = worked("printf 'ONE\\ntwo\\nthree\\nfour\\n' >price; echo new >new");
+    let shortstat = "2 files changed, 3 insertions(+), 1 deletion(-)";
+    test.agentdeck(&["merge", "one", "--squash"]).ok();
+    assert_eq!(
+        test.git(&["log", "-1", "--format=%B"]).trim_end(),
+        format!("Work of one\n\n{shortstat}")
+    );
+    assert_eq!(test.git(&["diff", "--shortstat", "HEAD~1"]).trim(), shortstat, "as git counts it");
+    test.agentdeck(&["undo"]).ok();
+    test.agentdeck(&["merge", "one"]).ok();
+    assert_eq!(test.git(&["log", "-2", "--format=%s"]), "Merge one\nWork of one\n");
+}
+
 /// Beside a change, a file that no snapshot takes.
 const WITHOUT: &str = "echo four >>price; truncate -s 20M large; echo x >cache.log";
 

@@ -64,6 +64,10 @@ impl App {
         };
         let before = std::mem::replace(known, changed);
         let now = known.clone();
+        if before.onto != now.onto {
+            // What stands on another commit is another change, though no file of it moved.
+            self.refresh_views(&now.id);
+        }
         for session in &now.sessions {
             let restarted = before.session(session.id).is_some_and(|old| {
                 old.started != session.started || (!runs(&old.state) && runs(&session.state))

@@ -383,6 +383,13 @@ fn a_comparison_follows_the_agents_without_moving_the_reader() {
     // What is not compared is of no interest.
     assert_eq!(snapshot_of(&mut app, 3), []);
     assert_eq!(snapshot_of(&mut app, 2), [newest()]);
+    assert_eq!(refresh(&mut app, Reply::Comparison(sample::comparison())), []);
+    // What stands on another commit is another change, though no file moved.
+    let mut changed = app.environments.iter().find(|it| it.id == sample::id(1)).cloned();
+    changed.as_mut().expect("it is listed").onto = Some(sample::commit(7));
+    let event = Event::EnvironmentChanged(Box::new(changed.expect("it is listed")));
+    let mut told = |event| requests(app.happen(Happening::Event(event), app.now));
+    assert_eq!((told(event.clone()), told(event)), (vec![newest()], vec![]));
 }
 
 #[test]
