@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::arguments::{Apply, Merge, Restore, Undo};
 use super::context::{Context, unexpected};
-use super::output::files;
+use super::output::{age, files};
 use super::{lacking, mark};
 use crate::client::Client;
 use crate::model::decision::{Decision, DecisionKind, MergeStyle, Portion};
@@ -139,6 +139,18 @@ fn elsewhere(context: &Context, decision: &Decision) -> String {
     format!(" in {}", decision.repository.display())
 }
 
+/// What of an environment went into the trash, and how new it is.
+fn discarded(decision: &Decision) -> String {
+    let Decision { name, repository, as_of, .. } = decision;
+    let Some(as_of) = as_of else { return format!("discarded {name}") };
+    format!(
+        "discarded {name} without a last snapshot, because {} is away: its files are in the trash \
+         as they are now, its snapshots as of {} ago",
+        repository.display(),
+        age(*as_of)
+    )
+}
+
 /// Prints what was decided: JSON, or the paths with a sentence for people.
 pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failure> {
     let output = context.output;
@@ -168,7 +180,7 @@ pub(super) fn report(context: &Context, decision: &Decision) -> Result<(), Failu
             MergeStyle::Squash => format!("merged {name} as one commit, {commit}"),
             MergeStyle::Rebase => format!("rebased {name} onto your branch, now at {commit}"),
         },
-        (false, DecisionKind::Discard) => format!("discarded {name}"),
+        (false, DecisionKind::Discard) => discarded(decision),
         (false, DecisionKind::Restore) => {
             let snapshot = decision.snapshot.as_ref().map_or("", |snapshot| snapshot.short());
             format!("took {name} back to {snapshot}: {count}")

@@ -27,6 +27,7 @@ mod jobs;
 mod keeping;
 mod link;
 mod making;
+mod meaning;
 mod merging;
 mod moments;
 mod naming;

@@ -12,6 +12,7 @@ use super::Message;
 use super::deciding::{repository_of, settled, takeable};
 use super::keeping;
 use super::making::FirstLook;
+use super::meaning::repository_at;
 use super::queries::{head, with_store};
 use super::shared::{Shared, blocking, now};
 use super::state::{Matter, Record, Report, being_made};
@@ -21,7 +22,7 @@ use super::{resolving, restoring};
 use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
+use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId, Timestamp};
 use crate::model::snapshot::Skipped;
 use crate::proto::{Reply, Target};
 use crate::repo::taking::{self, Discard, Journal, TakeRequest};
@@ -99,7 +100,7 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
     let record = shared.record(&id).await?;
     stop(shared, &record).await?;
     reached(Step::BoxStopped);
-    let head = last_snapshot(shared, &record).await?;
+    let (head, as_of) = last_snapshot(shared, &record).await?;
     reached(Step::LastSnapshotTaken);
     shared.save_screens(&id);
     // What is moved away is brought to the disk by nobody. On a full disk it goes as it is.
@@ -116,7 +117,7 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
             reached(Step::DiscardRecorded);
             store::rename_synced(&from, &to)?;
             reached(Step::DiscardMoved);
-            Ok(decision)
+            Ok(Decision { as_of, ..decision })
         })
     })
     .await;
@@ -133,34 +134,26 @@ pub(super) async fn discard(shared: &Arc<Shared>, target: Target) -> Result<Deci
 }
 
 /// The last snapshot before a discard. Where it cannot be taken because the user's repository is
-/// away, the one before it serves: the files themselves are kept.
-async fn last_snapshot(shared: &Arc<Shared>, record: &Record) -> Result<CommitId, Failure> {
+/// away, the one before it serves, and the time it was taken is told: the files themselves are kept.
+async fn last_snapshot(
+    shared: &Arc<Shared>,
+    record: &Record,
+) -> Result<(CommitId, Option<Timestamp>), Failure> {
     if !record.workspace_made {
         // Nothing was ever made in it; its base is all there is.
-        return Ok(record.environment.base.clone());
+        return Ok((record.environment.base.clone(), None));
     }
     let failure = match head(shared, record).await {
         Err(failure) if repository_of(record).is_err() => failure,
-        taken => return taken,
+        taken => return taken.map(|taken| (taken, None)),
     };
     tracing::warn!(id = %record.environment.id, "discarded without a last snapshot: {failure}");
-    with_store(shared, record.clone(), |store, record| history::head(store, &record.environment.id))
-        .await
-}
-
-/// The repository around a path; where it is away, the one that something was discarded of there.
-fn repository_at(shared: &Shared, path: &Path) -> Result<RepositoryId, Failure> {
-    let mut failure = match UserRepository::discover(path) {
-        Ok(user) => return Ok(user.id().clone()),
-        Err(failure) => failure,
-    };
-    if let Some(id) = trash::repository_at(shared, path) {
-        return Ok(id);
-    }
-    if let Some(hint) = trash::hint_away(shared) {
-        failure.hint = Some(hint);
-    }
-    Err(failure)
+    with_store(shared, record.clone(), |store, record| {
+        let head = history::head(store, &record.environment.id)?;
+        let at = history::one(store, &head)?.at;
+        Ok((head, Some(at)))
+    })
+    .await
 }
 
 /// Takes back the last decision in a repository that is not undone. Where that one cannot be, the

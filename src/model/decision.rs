@@ -38,6 +38,10 @@ pub struct Decision {
     /// they could be read last.
     #[serde(default)]
     pub left_out: Vec<Skipped>,
+    /// Of a discard that could take no last snapshot, because the repository is away: when
+    /// `snapshot` was taken. The files are kept as they are all the same.
+    #[serde(default)]
+    pub as_of: Option<Timestamp>,
 }
 
 /// A hook that did not run.

@@ -201,6 +201,66 @@ fn an_environment_whose_repository_is_away_is_discarded_and_comes_back() {
 }
 
 #[test]
+fn a_discard_without_a_last_snapshot_says_what_is_in_the_trash_and_as_of_when() {
+    let (test, elsewhere) = away();
+    let outside = test.path();
+    let shop = test.repository.to_str().expect("text").to_owned();
+    let run = |arguments: &[&str]| test.agentdeck_in(&outside, arguments);
+    run(&["exec", "fox", "--", "sh", "-c", "echo late >>price"]).ok();
+    let discarded = run(&["discard", "fox", "--yes"]);
+    for words in [
+        "without a last snapshot",
+        &shop,
+        "files are in the trash as they are now",
+        "snapshots as of",
+    ] {
+        assert!(discarded.stderr.contains(words), "{words:?} in {discarded:#?}");
+    }
+    run(&["undo", "--repository", &shop]).ok();
+    let workspace = run(&["inspect", "fox", "--json"]).json()["workspace"].clone();
+    let price = std::path::Path::new(workspace.as_str().expect("a path")).join("price");
+    assert!(std::fs::read_to_string(price).expect("it is there").ends_with("late\n"));
+    let told = run(&["discard", "fox", "--yes", "--json"]).json();
+    assert!(told["as_of"].as_u64().is_some_and(|at| at < told["at"].as_u64().expect("a time")));
+    run(&["undo", "--repository", &shop]).ok();
+    // Where it is there, there is nothing to be said.
+    std::fs::rename(&elsewhere, &test.repository).expect("moved back");
+    let discarded = test.agentdeck(&["discard", "fox", "--yes"]);
+    assert!(!discarded.stderr.contains("snapshot"), "{discarded:#?}");
+}
+
+#[test]
+fn an_undo_in_a_repository_that_is_away_never_means_the_one_around_it() {
+    let test = TestHome::new();
+    let inner = test.repository.join("inner");
+    test.make_repository(&inner);
+    make(&test, "owl", &[]);
+    test.script("owl", "echo four >>price");
+    test.agentdeck(&["apply", "owl"]).ok();
+    test.agentdeck_in(&inner, &["new", "fox", "--", "sh", "-c", "exec sleep 1000"]).ok();
+    let (git, aside) = (inner.join(".git"), test.path().join("aside"));
+    std::fs::rename(&git, &aside).expect("moved");
+    let outer = test.repository.to_str().expect("text").to_owned();
+    let text = inner.to_str().expect("text");
+    let named = [&format!("{text} is away"), &*format!("agentdeck undo --repository {outer}")];
+    for place in [text, &format!("{text}/till"), "inner"] {
+        test.agentdeck(&["undo", "--repository", place]).fails(1, &named);
+    }
+    test.agentdeck_in(&inner, &["undo"]).fails(1, &named);
+    assert_eq!(test.git(&["status", "--porcelain", "price"]), " M price\n");
+    // What was discarded there comes back; nothing else is meant by it.
+    test.agentdeck_in(&inner, &["discard", "fox", "--yes"]).ok();
+    let back = test.agentdeck(&["undo", "--repository", text]);
+    assert!(back.stderr.contains("fox is back"), "{back:#?}");
+    assert_eq!(test.git(&["status", "--porcelain", "price"]), " M price\n");
+    // The outer one is meant by itself, and by what is its own.
+    test.agentdeck(&["undo", "--repository", &format!("{outer}/till")]).ok();
+    assert_eq!(test.git(&["status", "--porcelain", "price"]), "");
+    std::fs::rename(&aside, &git).expect("moved back");
+    test.agentdeck_in(&inner, &["undo"]).fails(1, &["nothing to undo"]);
+}
+
+#[test]
 fn the_pin_of_what_was_dropped_meanwhile_goes_when_its_repository_is_back() {
     let (test, elsewhere) = away();
     let outside = test.path();

@@ -8,11 +8,13 @@ mod policy;
 mod size;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::deciding::repository_of;
 use super::hub::in_scope;
+use super::meaning::Known;
 use super::recover;
 use super::shared::{Shared, blocking, canonical, now};
 use super::state::Record;
@@ -25,7 +27,6 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentId, RepositoryId, Timestamp};
 use crate::model::trash::Discarded;
 use crate::proto::{Reply, Request};
-use crate::repo::UserRepository;
 use crate::repo::taking::{self, Discard, Journal};
 use crate::store;
 use policy::{Clock, Kept, Watch};
@@ -152,17 +153,20 @@ async fn note(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<Record, Failur
     .await
 }
 
-/// The repository that something in the trash is of and that lay around a path. Blocking.
-pub(super) fn repository_at(shared: &Shared, path: &Path) -> Option<RepositoryId> {
-    let mut here = entries(shared).ok()?;
-    here.retain(|entry| in_scope(&entry.record.environment, Some(path)));
-    here.pop().map(|entry| entry.record.repository_id)
+/// The repositories that something in the trash is of. Blocking.
+pub(super) fn known(shared: &Shared) -> Vec<Known> {
+    let known = |Entry { record, .. }: Entry| Known {
+        root: record.environment.repository,
+        id: record.repository_id,
+        discarded: true,
+    };
+    entries(shared).unwrap_or_default().into_iter().map(known).collect()
 }
 
 /// How to take a discard back whose repository is not where it was; `None` where there is none.
 pub(super) fn hint_away(shared: &Shared) -> Option<String> {
     let mut away = entries(shared).ok()?;
-    away.retain(|entry| UserRepository::discover(&entry.record.environment.repository).is_err());
+    away.retain(|entry| repository_of(&entry.record).is_err());
     let Environment { name, repository, .. } = away.pop()?.record.environment;
     let path = repository.display();
     Some(format!("{name} was discarded where nothing is now: agentdeck undo --repository {path}"))

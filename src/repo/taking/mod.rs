@@ -104,6 +104,7 @@ impl TakeRequest {
             style: MergeStyle::Commit,
             hooks: Vec::new(),
             left_out: self.left_out.clone(),
+            as_of: None,
         }
     }
 }

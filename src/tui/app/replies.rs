@@ -9,6 +9,7 @@ use crate::proto::{DiffSide, Reply, Request, Target};
 use super::lacking::first_of;
 use super::{App, Message, Tag, View};
 use crate::tui::panes::PaneKey;
+use crate::tui::widget::age;
 
 impl App {
     pub(super) fn take_reply(&mut self, tag: Tag, reply: Result<Reply, Failure>) {
@@ -86,7 +87,19 @@ impl App {
         let text = match decision.kind {
             DecisionKind::Apply => super::taking::applied(decision, &files),
             DecisionKind::Merge => super::taking::merged(decision, &files),
-            DecisionKind::Discard => format!("discarded {name}"),
+            DecisionKind::Discard => match decision.as_of {
+                None => format!("discarded {name}"),
+                Some(as_of) => {
+                    let ago = match age(as_of.age_seconds(self.now)).0.as_str() {
+                        "now" => "just now".to_owned(),
+                        age => format!("{age} ago"),
+                    };
+                    format!(
+                        "discarded {name}: its files as they are, its snapshots up to {ago}, as \
+                         its repository is away"
+                    )
+                }
+            },
             DecisionKind::Restore => {
                 let snapshot = decision.snapshot.as_ref().map_or("", |snapshot| snapshot.short());
                 format!("took {name} back to {snapshot}: {files}")

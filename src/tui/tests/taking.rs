@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::decision::{Decision, DecisionKind, Hook, MergeDraft, MergeStyle, Portion};
 use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, Taken};
-use crate::model::id::{DecisionId, EnvironmentName};
+use crate::model::id::{DecisionId, EnvironmentName, Timestamp};
 use crate::model::path::RepoPath;
 use crate::model::snapshot::Skipped;
 use crate::proto::{DiffSide, Event, Reply, Resolution, Target};
@@ -67,6 +67,7 @@ fn taken(portion: Portion) -> Decision {
         style: MergeStyle::Commit,
         hooks: Vec::new(),
         left_out: Vec::new(),
+        as_of: None,
     }
 }
 
@@ -281,6 +282,24 @@ fn hooks_that_did_not_run_are_named_with_the_merge() {
     app.happen(Happening::Reply(Tag::Decide, Ok(Reply::Decided(Box::new(decision)))), NOW);
     let seen = picture(&app);
     assert!(seen.contains("2 hooks did not run: pre-commit, commit-msg"), "{seen}");
+}
+
+#[test]
+fn a_discard_without_a_last_snapshot_says_what_there_is() {
+    let mut app = sample::deck(LARGE);
+    let discarded = Decision { kind: DecisionKind::Discard, ..taken(Portion::All) };
+    let mut seen = |as_of| {
+        let decision = Decision { as_of, ..discarded.clone() };
+        app.happen(Happening::Reply(Tag::Decide, Ok(Reply::Decided(Box::new(decision)))), NOW);
+        picture(&app)
+    };
+    let earlier = |seconds: u64| Some(Timestamp(NOW.0 - seconds * 1000));
+    let said = "discarded brave-otter: its files as they are, its snapshots up to";
+    let old = seen(earlier(200));
+    assert!(old.contains(&format!("{said} 3 min ago, as its repository is away")), "{old}");
+    let new = seen(earlier(1));
+    assert!(new.contains(&format!("{said} just now, as")), "{new}");
+    assert!(!seen(None).contains("its repository is away"));
 }
 
 fn left_out(paths: &[&str]) -> Vec<Skipped> {

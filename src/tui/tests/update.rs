@@ -214,6 +214,7 @@ fn an_undo_says_what_it_undid() {
         style: MergeStyle::Commit,
         hooks: Vec::new(),
         left_out: Vec::new(),
+        as_of: None,
     };
     app.happen(Happening::Reply(Tag::Undo, Ok(Reply::Decided(Box::new(decision)))), NOW);
     assert!(picture(&app).contains("undid the apply of brave-otter: 2 files as before"));
