@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::shared::{Shared, blocking};
 use super::state::Report;
 use crate::model::environment::Environment;
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::prediction::Prediction;
 use crate::repo::predict::{Contender, Predictor};
@@ -120,8 +120,13 @@ async fn round(
         user.clone()
     } else {
         let path = repository.to_owned();
-        let user = Arc::new(blocking(move || UserRepository::discover(&path)).await?);
-        known.user.insert(user).clone()
+        let opened = blocking(move || {
+            let user = UserRepository::discover(&path)?;
+            // One that is around the place where it was is another.
+            let away = || Failure::new(FailureKind::NotFound, "the repository is away");
+            if *user.root() == path { Ok(Arc::new(user)) } else { Err(away()) }
+        });
+        known.user.insert(opened.await?).clone()
     };
     views.sort_by_key(|view| std::cmp::Reverse(view.last_snapshot.or(Some(view.created))));
     let (task, judged) = (shared.clone(), known.judged.clone());
