@@ -80,7 +80,11 @@ class Deck:
             # Its own copy, which it may read wherever the build lies.
             self.program = shutil.copy(program, self.directory / "agentdeck")
             os.chmod(self.program, 0o755)
-        self.make_repository()
+        try:
+            self.make_repository()
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
 
     def as_user(self, *command):
         if not self.user:
@@ -127,20 +131,37 @@ class Deck:
     def shim_socket(self, name):
         return pathlib.Path(self.inspect(name)["state_directory"]) / "run/shim.sock"
 
+    def tell(self, *arguments):
+        """Asks for something at the end, where one failure must not keep the rest."""
+        command = self.as_user(str(self.program), *arguments)
+        done = subprocess.run(command, cwd=self.repository, env=self.environment(), capture_output=True)
+        if done.returncode != 0:
+            print(f"{' '.join(arguments)}: {done.stderr.decode(errors='replace')}", file=sys.stderr)
+        return done.stdout
+
     def end(self):
-        for place in self.home.glob("environments/*/record.json"):
-            environment = json.loads(place.read_text())["environment"]
-            subprocess.run(
-                self.as_user(str(self.program), "discard", "--yes", environment["name"]),
-                cwd=self.repository, env=self.environment(), capture_output=True,
-            )
-        for place in [*self.home.glob("environments/*"), *self.home.glob("trash/*")]:
-            label = f"label=agentdeck.environment={place.name}"
-            found = subprocess.run(["docker", "ps", "-aq", "--filter", label], capture_output=True)
-            for container in found.stdout.split():
-                subprocess.run(["docker", "rm", "-fv", container.decode()], capture_output=True)
-        self.ask("server", "stop")
+        """Drops every environment for good, with its box and its image, and then the home."""
+        ids = {place.name for kind in ("environments", "trash") for place in self.home.glob(f"{kind}/*")}
+        if ids:
+            for environment in json.loads(self.tell("ls", "--json") or "[]"):
+                self.tell("discard", "--yes", environment["name"])
+            self.tell("trash", "empty", "--yes")
+        if self.home.exists():
+            self.tell("server", "stop")
+        # What could not be dropped is known by its labels.
+        for place in ids:
+            for container in listed("ps", "-aq", "--filter", f"label=agentdeck.environment={place}"):
+                subprocess.run(["docker", "rm", "-fv", container], capture_output=True)
+            for image in listed("images", "-q", "--filter", f"label=agentdeck.image.environment={place}"):
+                subprocess.run(["docker", "rmi", image], capture_output=True)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def listed(*words):
+    """The ids that the docker command lists; none where there is no such command."""
+    if not shutil.which("docker"):
+        return []
+    return subprocess.run(["docker", *words], capture_output=True, text=True).stdout.split()
 
 
 def cpu(pid):
