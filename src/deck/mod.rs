@@ -7,7 +7,7 @@
 //! work one at a time for each environment, `deciding` sees to it that decisions come one after
 //! another, `taking` carries them out and `restoring` those about a workspace, `naming` knows what snapshots are called and `moments` what was on the
 //! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
-//! `trash` lets go of what was thrown away long ago. `keeping` brings records to the disk.
+//! `trash` lets go of what was thrown away long ago, `programs` of versions of ours that no box needs. `keeping` brings records to the disk.
 //! `recover` finds after a start what was there before, and `halves` finishes what was left half
 //! done.
 
@@ -35,6 +35,7 @@ mod network;
 mod packing;
 mod ports;
 mod predicting;
+mod programs;
 mod queries;
 mod recover;
 mod resolving;

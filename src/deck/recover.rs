@@ -13,6 +13,7 @@ use super::halves;
 use super::holding;
 use super::keeping::{self, boot};
 use super::making::{self, FirstLook, watch};
+use super::programs;
 use super::shared::Shared;
 use super::state::{Matter, RECORD_VERSION, Record, Report};
 use super::step;
@@ -147,13 +148,16 @@ pub(super) async fn resume(shared: Arc<Shared>, records: Vec<Record>) {
     tokio::spawn(remove_unused(shared));
 }
 
-/// Has the engines remove, now and again, what is of no use any more.
+/// Removes, now and again, what is of no use any more.
 async fn remove_unused(shared: Arc<Shared>) {
     /// It is kept for days; some hours more do not count.
     const EVERY: Duration = Duration::from_hours(6);
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         ticks.tick().await;
+        if let Err(failure) = programs::remove_unused(&shared).await {
+            tracing::info!("other versions of this program stay: {failure}");
+        }
         for kind in [EngineKind::Native, EngineKind::Docker] {
             if let Err(failure) = shared.engine(kind).remove_unused().await {
                 tracing::warn!("what the {kind} engine keeps in vain stays: {failure}");

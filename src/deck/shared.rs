@@ -135,7 +135,7 @@ impl Shared {
 
     /// This program, where boxes are started from. Reading and digesting it takes longer than
     /// making a box, and a running program never changes.
-    fn binary(&self) -> Result<PathBuf, Failure> {
+    pub fn binary(&self) -> Result<PathBuf, Failure> {
         let mut placed = self.binary.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = placed.as_ref().filter(|path| path.is_file()) {
             return Ok(path.clone());

@@ -4,6 +4,7 @@ pub mod docker;
 mod headers;
 mod isolation;
 pub mod native;
+mod part;
 mod place;
 mod plain;
 mod removal;
@@ -26,7 +27,7 @@ use crate::model::policy::{
 };
 use crate::model::repository::Identity;
 
-pub use place::place_binary;
+pub use place::{other_binaries, place_binary};
 pub use removal::remove_tree;
 
 /// The directory inside every box that holds the shim's and the gateway's sockets.
@@ -248,10 +249,16 @@ pub trait Engine: Send + Sync {
     /// Ends what `make_ahead` made for an environment; then nothing holds its files.
     async fn forget_ahead(&self, _environment: &EnvironmentId) {}
 
-    /// Removes what was kept for boxes and is of no use to any that there is.
+    /// Removes what was kept for boxes and is of no use to any that there is, and what was begun
+    /// for somebody who ended before it was done.
     async fn remove_unused(&self) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// The copies of this program that boxes of this deck were made with and still need: those
+    /// that live, and those that are to be started with the same one again. `boxes` are all that
+    /// the deck remembers. Fails where that cannot be told.
+    async fn programs(&self, deck: &str, boxes: &[BoxRecord]) -> Result<Vec<PathBuf>, Failure>;
 
     /// Connects to the box's shim, after making sure that it is the shim.
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure>;

@@ -1,6 +1,6 @@
 //! Puts the running binary where boxes can be started from, also after an upgrade or removal.
 
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,11 @@ use anyhow::Context;
 use sha2::{Digest, Sha256};
 
 use crate::model::failure::{Failure, FailureKind};
+
+/// Where copies of this program are in a home, how their names begin, and those of parts of one.
+const DIRECTORY: &str = "bin";
+const NAME: &str = "agentdeck-";
+const PARTIAL: &str = "partial-";
 
 /// Bytes of the content's digest in the file's name: no two builds of one user ever meet.
 const NAME_BYTES: usize = 8;
@@ -34,19 +39,38 @@ pub fn place_binary(home: &Path) -> Result<PathBuf, Failure> {
 fn place(home: &Path, content: &[u8]) -> anyhow::Result<PathBuf> {
     let digest = Sha256::digest(content);
     let digits: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let directory = home.join("bin");
-    let path = directory.join(format!("agentdeck-{}", digits[..NAME_BYTES].concat()));
+    let directory = home.join(DIRECTORY);
+    let path = directory.join(format!("{NAME}{}", digits[..NAME_BYTES].concat()));
     let whole = std::fs::metadata(&path).is_ok_and(|found| found.len() == content.len() as u64);
     if whole {
         return Ok(path);
     }
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
-    let mut copy = tempfile::NamedTempFile::new_in(&directory)?;
+    let mut copy = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(&directory)?;
     copy.write_all(content)?;
     copy.as_file().set_permissions(std::fs::Permissions::from_mode(0o755))?;
     copy.persist(&path).with_context(|| format!("cannot place {}", path.display()))?;
     Ok(path)
+}
+
+/// What is in the place of this program's copies beside `current`, sorted: those of other versions,
+/// and parts of one whose placing was cut short.
+pub fn other_binaries(home: &Path, current: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut others = Vec::new();
+    for entry in std::fs::read_dir(home.join(DIRECTORY))? {
+        let (path, name) = {
+            let entry = entry?;
+            (entry.path(), entry.file_name())
+        };
+        let is_ours =
+            [NAME, PARTIAL].iter().any(|it| name.as_encoded_bytes().starts_with(it.as_bytes()));
+        if is_ours && path != current {
+            others.push(path);
+        }
+    }
+    others.sort();
+    Ok(others)
 }
 
 /// Whether a 64-bit little-endian ELF file names a dynamic interpreter.
@@ -76,7 +100,13 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("read"), b"content");
         let mode = std::fs::metadata(&path).expect("found").permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
-        assert_ne!(place(home.path(), b"other").expect("placed"), path);
+        let other = place(home.path(), b"other").expect("placed");
+        assert_ne!(other, path);
+        let part = home.path().join(DIRECTORY).join("partial-x");
+        for foreign in [part.as_path(), &home.path().join(DIRECTORY).join("mine")] {
+            std::fs::write(foreign, "").expect("written");
+        }
+        assert_eq!(other_binaries(home.path(), &path).expect("listed"), [other, part]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The native engine and images in files: boxes on them, and boxes written as one.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use agentdeck::engine::{BoxState, Engine, SaveTarget};
@@ -96,36 +96,66 @@ async fn what_cannot_be_saved_leaves_no_file() {
     engine.remove(&record).await.expect("removed");
 }
 
-/// Whoever asked for a file may leave: the box goes on at once, and no part of the file stays. What
-/// is saved is this machine's own system, which takes long enough to leave in the middle.
-#[tokio::test]
-async fn a_save_that_nobody_waits_for_is_given_up() {
-    if usable(&Place::new()).await.is_none() {
-        return;
+/// A home whose environment is being saved: this machine's own system, which takes long enough for
+/// something to happen in the middle.
+struct Saving {
+    test: TestHome,
+    save: Child,
+    target: PathBuf,
+}
+
+impl Saving {
+    async fn begin() -> Option<Self> {
+        usable(&Place::new()).await?;
+        let test = TestHome::new();
+        let new = ["new", "box", "--engine", "native", "--network", "none", "--", "sleep", "1000"];
+        test.agentdeck(&new).ok();
+        let target = test.path().join("box.tar");
+        let mut command =
+            test.command(&["save", "box", "--output", target.to_str().expect("text")]);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut saving = Self { save: command.spawn().expect("started"), test, target };
+        let is_long = |saving: &Self| saving.written().is_some_and(|length| length > 1 << 20);
+        wait_until("it is written", || is_long(&saving));
+        saving.is("paused");
+        assert!(saving.save.try_wait().expect("waited").is_none(), "it goes on");
+        Some(saving)
     }
-    let test = TestHome::new();
-    let new = ["new", "box", "--engine", "native", "--network", "none", "--", "sleep", "1000"];
-    test.agentdeck(&new).ok();
-    let target = test.path().join("box.tar");
-    let mut command = test.command(&["save", "box", "--output", target.to_str().expect("text")]);
-    let mut save = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-    let written = || {
-        let entries = std::fs::read_dir(test.path()).expect("listed").flatten();
+
+    /// How much of the file is there.
+    fn written(&self) -> Option<u64> {
+        let entries = std::fs::read_dir(self.test.path()).expect("listed").flatten();
         let part = entries
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(".agentdeck-save-"));
         part.filter_map(|entry| Some(entry.metadata().ok()?.len())).max()
-    };
-    wait_until("it is written", || written().is_some_and(|length| length > 1 << 20));
-    let state = |wanted: &str| {
-        test.wait_for_json(&["ls", "--json"], |listed| listed[0]["state"]["state"] == wanted);
-    };
-    state("paused");
-    assert!(save.try_wait().expect("waited").is_none(), "it goes on");
-    save.kill().expect("killed");
-    save.wait().expect("reaped");
-    state("running");
-    wait_until("nothing of it stays", || written().is_none());
-    assert!(!target.exists());
+    }
+
+    fn is(&self, wanted: &str) {
+        self.test.wait_for_json(&["ls", "--json"], |listed| listed[0]["state"]["state"] == wanted);
+    }
+}
+
+/// Whoever asked for a file may leave: the box goes on at once, and no part of the file stays.
+#[tokio::test]
+async fn a_save_that_nobody_waits_for_is_given_up() {
+    let Some(mut saving) = Saving::begin().await else { return };
+    saving.save.kill().expect("killed");
+    saving.save.wait().expect("reaped");
+    saving.is("running");
+    wait_until("nothing of it stays", || saving.written().is_none());
+    assert!(!saving.target.exists());
+}
+
+#[tokio::test]
+async fn what_a_kill_of_the_server_leaves_of_a_save_goes_with_the_next_start() {
+    let Some(mut saving) = Saving::begin().await else { return };
+    saving.test.end_server();
+    let _ = saving.save.wait();
+    assert!(saving.written().is_some(), "the control: a kill leaves it");
+    saving.test.agentdeck(&["server", "start"]).ok();
+    wait_until("nothing of it stays", || saving.written().is_none());
+    assert!(!saving.target.exists());
+    saving.is("running");
 }
 
 fn wait_until(what: &str, holds: impl Fn() -> bool) {

@@ -1,28 +1,24 @@
-//! Copies of a box's system: an image for a fork to start on, an image to keep, a file.
+//! Images of boxes' systems, and those that forks start on.
 //!
 //! An image that is committed inherits its container's labels. By those a container made from it
 //! by anyone would pass for ours, so they are emptied; our images have labels of their own.
 
 use std::collections::HashMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use bollard::models::{ContainerConfig, ContainerInspectResponse, ImageConfig, ImageSummary};
 use bollard::query_parameters::{
     CommitContainerOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
-use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use super::connect::Connection;
 use super::create::{blocking, report};
 use super::lifecycle::{self, short};
 use super::plan::{DECK_LABEL, ENVIRONMENT_LABEL, Image};
-use super::problem::{Problem, call};
+use super::problem::call;
 use super::{CALL_DEADLINE, LONG_DEADLINE, image};
-use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink, SaveTarget};
+use crate::engine::{BoxPlan, BoxRecord, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
 
@@ -31,11 +27,8 @@ const OF_DECK: &str = "agentdeck.image.deck";
 const OF_ENVIRONMENT: &str = "agentdeck.image.environment";
 /// Images that forks start on are named by their environments under this.
 const FORKS: &str = "agentdeck/fork";
-/// The kind of an image without a name, which goes when it was written to a file.
-const PASSING: &str = "passing";
-
-/// The kind of an image that the user has named.
-const SAVED: &str = "saved";
+/// The kind of an image that is the user's.
+pub(super) const SAVED: &str = "saved";
 /// Where a fork's image is noted, in the environment's own directory.
 const NOTE: &str = "layer/fork.json";
 /// Most layers under a fork. Engines stack 127 at most, and each fork of a fork adds one.
@@ -95,7 +88,7 @@ pub(super) async fn fork(
     }
     report(progress, "copying the box");
     let target = Target {
-        name: Some((FORKS, plan.environment.as_str())),
+        name: (FORKS, plan.environment.as_str()),
         kind: "fork",
         deck: &plan.deck,
         environment: &plan.environment,
@@ -119,77 +112,7 @@ pub(super) async fn fork(
     written
 }
 
-/// Writes a box's system as an image of the engine or as a file.
-pub(super) async fn save(
-    connection: &Arc<Connection>,
-    plan: &BoxPlan,
-    record: &BoxRecord,
-    to: &SaveTarget,
-    progress: &ProgressSink,
-) -> Result<(), Failure> {
-    let found = existing(connection, record).await?;
-    let parent = found.image.clone().unwrap_or_default();
-    let parent = call(CALL_DEADLINE, connection.client.inspect_image(&parent)).await;
-    let parent = parent.map_err(|problem| problem.during("looking at the box's image"))?;
-    let config = parent.config.unwrap_or_default();
-    report(progress, "copying the box");
-    let target =
-        |name, kind| Target { name, kind, deck: &plan.deck, environment: &record.environment };
-    match to {
-        SaveTarget::Image(name) => {
-            let name = split_name(name)?;
-            commit(connection, &found, config, &target(Some(name), SAVED)).await.map(drop)
-        }
-        SaveTarget::Archive(path) => {
-            let passing = Passing {
-                connection: Arc::clone(connection),
-                found,
-                config,
-                deck: plan.deck.clone(),
-                environment: record.environment.clone(),
-                path: path.clone(),
-                progress: progress.clone(),
-            };
-            // Dropped with this call, where nobody waits for it any more.
-            let (abandoned, _waiting) = oneshot::channel();
-            // The engine cannot be kept from ending what it began: what it makes is removed.
-            let written = tokio::spawn(passing.write(abandoned)).await;
-            written
-                .unwrap_or_else(|error| Err(Failure::new(FailureKind::Internal, error.to_string())))
-        }
-    }
-}
-
-/// An image without a name, which is there for the time of writing it to a file.
-struct Passing {
-    connection: Arc<Connection>,
-    found: ContainerInspectResponse,
-    config: ImageConfig,
-    deck: String,
-    environment: EnvironmentId,
-    path: PathBuf,
-    progress: ProgressSink,
-}
-
-impl Passing {
-    /// Writes it, for as long as somebody waits.
-    async fn write(self, mut abandoned: oneshot::Sender<()>) -> Result<(), Failure> {
-        let Self { connection, found, config, deck, environment, path, progress } = self;
-        let target = Target { name: None, kind: PASSING, deck: &deck, environment: &environment };
-        let id = commit(&connection, &found, config, &target).await?;
-        let written = tokio::select! {
-            written = export(&connection, &id, &path, &progress) => written,
-            () = abandoned.closed() => {
-                Err(Failure::new(FailureKind::Unavailable, "nobody waits for the image"))
-            }
-        };
-        // It has no name and was made a moment ago; nobody else has a use for it.
-        let removed = remove_image(&connection, &id).await;
-        written.and(removed)
-    }
-}
-
-async fn existing(
+pub(super) async fn existing(
     connection: &Connection,
     record: &BoxRecord,
 ) -> Result<ContainerInspectResponse, Failure> {
@@ -199,48 +122,31 @@ async fn existing(
     })
 }
 
-/// A name and its tag. A digest names what is there already.
-fn split_name(name: &str) -> Result<(&str, &str), Failure> {
-    let invalid = || {
-        let message = format!("{name:?} is no name for an image");
-        Failure::new(FailureKind::Invalid, message).hint("use NAME or NAME:TAG, as in mine/box:1")
-    };
-    let start = name.rfind('/').map_or(0, |slash| slash + 1);
-    let (name, tag) = match name[start..].find(':') {
-        Some(colon) => (&name[..start + colon], &name[start + colon + 1..]),
-        None => (name, "latest"),
-    };
-    let fine = |text: &str, more: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c) || more.contains(c);
-        !text.is_empty() && text.chars().all(plain)
-    };
-    if fine(name, "/:") && fine(tag, "") { Ok((name, tag)) } else { Err(invalid()) }
-}
-
 /// What is made of a container.
-struct Target<'a> {
-    name: Option<(&'a str, &'a str)>,
-    kind: &'a str,
-    deck: &'a str,
-    environment: &'a EnvironmentId,
+pub(super) struct Target<'a> {
+    /// A name and its tag.
+    pub(super) name: (&'a str, &'a str),
+    pub(super) kind: &'a str,
+    pub(super) deck: &'a str,
+    pub(super) environment: &'a EnvironmentId,
 }
 
 /// Commits a container under the configuration of the image it was made from: what starts the
 /// box's shim is the container's, and nothing to pass on. The answer is the image's id.
-async fn commit(
+pub(super) async fn commit(
     connection: &Connection,
     found: &ContainerInspectResponse,
     original: ImageConfig,
     target: &Target<'_>,
 ) -> Result<String, Failure> {
     let id = found.id.clone().unwrap_or_default();
-    let mut options = CommitContainerOptionsBuilder::new()
+    let (name, tag) = target.name;
+    let options = CommitContainerOptionsBuilder::new()
         .container(&id)
+        .repo(name)
+        .tag(tag)
         // It stands still meanwhile, and the engine lets it go on whatever becomes of us.
         .pause(lifecycle::is_running(found) && !lifecycle::is_paused(found));
-    if let Some((name, tag)) = target.name {
-        options = options.repo(name).tag(tag);
-    }
     // A saved image is the user's; nothing but its kind says where it came from.
     let (deck, environment) =
         if target.kind == SAVED { ("", "") } else { (target.deck, target.environment.as_str()) };
@@ -276,53 +182,6 @@ async fn commit(
         problem.during(&format!("making an image of container {}", short(&id)))
     })?;
     Ok(made.id)
-}
-
-/// Writes an image as a file, which is there whole or not at all.
-async fn export(
-    connection: &Connection,
-    id: &str,
-    path: &Path,
-    progress: &ProgressSink,
-) -> Result<(), Failure> {
-    let size = call(CALL_DEADLINE, connection.client.inspect_image(id)).await;
-    let size = size.ok().and_then(|image| image.size).unwrap_or(0);
-    let total = u64::try_from(size).unwrap_or(0);
-    let (target, directory) = (path.to_owned(), path.parent().unwrap_or(Path::new("/")).to_owned());
-    let made = blocking(move || {
-        tempfile::NamedTempFile::new_in(&directory).map_err(|error| unwritable(&target, &error))
-    });
-    let mut file = made.await?;
-    let writing = async {
-        let mut pieces = std::pin::pin!(connection.patient.export_image(id));
-        let mut done = 0;
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| {
-                Problem::from(error).during(&format!("writing {}", path.display()))
-            })?;
-            done += piece.len() as u64;
-            let target = path.to_owned();
-            file = blocking(move || {
-                file.write_all(&piece).map_err(|error| unwritable(&target, &error))?;
-                Ok(file)
-            })
-            .await?;
-            let step = "writing the image".to_owned();
-            // A full channel means that the user sees a later report instead.
-            let _ = progress.try_send(Progress { step, done, total });
-        }
-        Ok(file)
-    };
-    let written = tokio::time::timeout(LONG_DEADLINE, writing).await;
-    let late = || Problem::Deadline(LONG_DEADLINE).during("writing the image");
-    let file = written.unwrap_or_else(|_| Err(late()))?;
-    let target = path.to_owned();
-    blocking(move || {
-        file.as_file().sync_all().map_err(|error| unwritable(&target, &error))?;
-        file.persist(&target).map_err(|error| unwritable(&target, &error.error))?;
-        Ok(())
-    })
-    .await
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
@@ -431,26 +290,10 @@ mod tests {
         }
         assert_eq!(noted.name_of(&image(&[], "d")), Some("sha256:1"));
         assert_eq!(lost.name_of(&image(&[], "d")), None, "built by somebody on ours");
-        let passing = |deck| {
-            let mut found = image(&[], deck);
-            found.labels.insert(image::IMAGE_LABEL.to_owned(), PASSING.to_owned());
-            found
-        };
-        assert_eq!(lost.name_of(&passing("d")), None, "the user may have loaded it from the file");
         assert_eq!(lost.name_of(&image(&[own.as_str()], "other")), None);
         assert_eq!(noted.name_of(&image(&[own.as_str(), "mine:1"], "d")), None);
         for foreign in ["agentdeck/fork-tools:1", "agentdeck/fork:other", "reg/agentdeck/fork:x"] {
             assert_eq!(noted.name_of(&image(&[foreign], "d")), None, "{foreign}");
-        }
-    }
-
-    #[test]
-    fn a_name_is_split_at_its_tag_and_not_at_a_port() {
-        assert_eq!(split_name("mine"), Ok(("mine", "latest")));
-        assert_eq!(split_name("reg:5000/mine/box:1.2"), Ok(("reg:5000/mine/box", "1.2")));
-        assert_eq!(split_name("reg:5000/mine"), Ok(("reg:5000/mine", "latest")));
-        for bad in ["", "a b", "a:", ":1", "a@sha256:00", "a:b\n"] {
-            assert!(split_name(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -64,6 +64,21 @@ impl Engines {
         }
     }
 
+    /// The engines that boxes were made by, each once. Fails where one of them does not answer.
+    pub(super) async fn of_all(
+        &self,
+        boxes: &[BoxRecord],
+    ) -> Result<Vec<Arc<Connection>>, Failure> {
+        let mut found: Vec<Arc<Connection>> = Vec::new();
+        for record in boxes.iter().filter(|record| record.container.is_some()) {
+            let connection = self.of(record).await?;
+            if !found.iter().any(|other| other.candidate.socket == connection.candidate.socket) {
+                found.push(connection);
+            }
+        }
+        Ok(found)
+    }
+
     /// The engine behind a socket.
     pub(super) async fn at(&self, candidate: Candidate) -> Result<Arc<Connection>, Failure> {
         let known = self.known().by_socket.get(&candidate.socket).cloned();

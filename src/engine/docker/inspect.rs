@@ -38,11 +38,15 @@ pub(super) fn is_of(
 /// The shim's binary that a container was made with. It keeps it over upgrades, because mounts are
 /// for a container's life; only one that the deck has placed itself is taken for one.
 pub(super) fn shim_of(found: &ContainerInspectResponse, plan: &BoxPlan) -> PathBuf {
+    let placed = |source: &PathBuf| source.parent() == plan.shim.parent() && source.is_file();
+    shims(found).filter(placed).last().unwrap_or_else(|| plan.shim.clone())
+}
+
+/// What a container shows at the shim's place.
+pub(super) fn shims(found: &ContainerInspectResponse) -> impl Iterator<Item = PathBuf> {
     let mounts = found.mounts.iter().flatten();
     let of_shim = mounts.filter(|mount| mount.destination.as_deref() == Some(plan::SHIM));
-    let mut sources = of_shim.filter_map(|mount| mount.source.as_ref().map(PathBuf::from));
-    let placed = |source: &PathBuf| source.parent() == plan.shim.parent() && source.is_file();
-    sources.rfind(placed).unwrap_or_else(|| plan.shim.clone())
+    of_shim.filter_map(|mount| mount.source.as_ref().map(PathBuf::from))
 }
 
 /// Everything in which a container is not what the plan says; empty when it is.

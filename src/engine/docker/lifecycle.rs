@@ -1,7 +1,7 @@
 //! What happens to a box after its creation. Every step starts from the recorded id and the label.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerUpdateBody};
@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 
 use super::CALL_DEADLINE;
 use super::connect::{Connection, Dialect};
-use super::inspect::belongs_to;
+use super::inspect::{belongs_to, shims};
 use super::kernel;
 use super::mapped;
 use super::plan::{self, DECK_LABEL, ENVIRONMENT_LABEL};
@@ -333,6 +333,22 @@ pub(super) async fn list(
     let labels = found.iter().filter_map(|container| container.labels.as_ref());
     let named = labels.filter_map(|labels| labels.get(ENVIRONMENT_LABEL));
     Ok(named.filter_map(|text| EnvironmentId::parse(text)).collect())
+}
+
+/// The copies of this program that a deck's containers were made with. Each is mounted for the
+/// container's life, and one that is not there keeps it from starting again.
+pub(super) async fn programs(connection: &Connection, deck: &str) -> Result<Vec<PathBuf>, Failure> {
+    let mut programs = Vec::new();
+    for container in labelled(connection, vec![format!("{DECK_LABEL}={deck}")]).await? {
+        let Some(id) = container.id else { continue };
+        let request = connection.client.inspect_container(&id, None::<InspectContainerOptions>);
+        match call(CALL_DEADLINE, request).await {
+            Ok(found) => programs.extend(shims(&found)),
+            Err(problem) if problem.is_missing() => {}
+            Err(problem) => return Err(problem.during(&format!("looking at {}", short(&id)))),
+        }
+    }
+    Ok(programs)
 }
 
 pub(super) async fn remove_orphan(

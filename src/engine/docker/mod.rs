@@ -21,6 +21,7 @@ mod podman;
 mod probe;
 mod problem;
 mod restarts;
+mod saving;
 mod transport;
 mod usage;
 
@@ -167,6 +168,19 @@ impl Engine for Docker {
         Ok(())
     }
 
+    async fn remove_unused(&self) -> Result<(), Failure> {
+        saving::remove_left(&self.home).await
+    }
+
+    async fn programs(&self, deck: &str, boxes: &[BoxRecord]) -> Result<Vec<PathBuf>, Failure> {
+        // Those that are known by nothing but their labels are removed, not started.
+        let mut programs = Vec::new();
+        for connection in self.engines.of_all(boxes).await? {
+            programs.extend(lifecycle::programs(&connection, deck).await?);
+        }
+        Ok(programs)
+    }
+
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure> {
         let (stream, server) = lifecycle::reach(record).await?;
         // Where another process serves the shim's socket, the box has a kernel of its own, and
@@ -226,6 +240,6 @@ impl Engine for Docker {
         to: &SaveTarget,
         progress: &ProgressSink,
     ) -> Result<(), Failure> {
-        copy::save(&self.of(record).await?, plan, record, to, progress).await
+        saving::save(&self.of(record).await?, plan, record, to, progress).await
     }
 }

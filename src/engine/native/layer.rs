@@ -51,8 +51,9 @@ const VARIABLE: [&str; 12] = [
 
 /// What a box's layer is laid over.
 pub(super) enum Base {
-    /// The host's system, with these files for its `/etc`.
-    Host { system_files: PathBuf },
+    /// The host's system, with these files for its `/etc`, which stay for as long as the lock is
+    /// open: by the box's first process, to its end.
+    Host { system_files: PathBuf, _held: OwnedFd },
     /// The unpacked root of an image.
     Image(PathBuf),
 }
@@ -61,7 +62,10 @@ impl Base {
     pub(super) fn of(plan: &BoxPlan) -> anyhow::Result<Self> {
         Ok(match image::of(plan)? {
             Some(image) => Self::Image(image.root),
-            None => Self::Host { system_files: system_files::shared(plan.deck_directory())? },
+            None => {
+                let (system_files, held) = system_files::hold(plan.deck_directory())?;
+                Self::Host { system_files, _held: held }
+            }
         })
     }
 }

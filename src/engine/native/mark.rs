@@ -27,6 +27,10 @@ pub(super) struct Mark {
     /// Directories of the user's home that it was shown.
     #[serde(default)]
     pub(super) tools: Vec<PathBuf>,
+    /// The program that its first process runs. One of an earlier version has not said, and does
+    /// not hold its `/etc` either.
+    #[serde(default)]
+    pub(super) program: Option<PathBuf>,
 }
 
 impl Mark {
@@ -35,8 +39,8 @@ impl Mark {
     pub(super) fn make(plan: &BoxPlan, group: &Group, pid: u32, start: u64) -> anyhow::Result<()> {
         let record = record_of(plan, pid, start)?;
         let (deck, group) = (plan.deck.clone(), group.clone());
-        let tools = plan.tools.clone();
-        Self { deck, record, group, stopped_before: None, tools }.write()
+        let (tools, program) = (plan.tools.clone(), Some(plan.shim.clone()));
+        Self { deck, record, group, stopped_before: None, tools, program }.write()
     }
 
     pub(super) fn write(&self) -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ mod root;
 mod saving;
 mod system_files;
 mod tree;
+mod unused;
 mod watching;
 
 pub use root::SHIM;
@@ -64,8 +65,6 @@ const KILL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Between a box that was made and the beginning of the next: its agent comes first.
 const READY_PAUSE: Duration = Duration::from_millis(300);
-/// How long an unpacked image that nothing stands on is kept: a week's pause is none.
-const UNUSED_IMAGES: Duration = Duration::from_hours(7 * 24);
 
 /// The deck under which groups are made to find out whether they can be.
 const PROBE: &str = "probe";
@@ -270,7 +269,7 @@ impl Engine for Native {
             };
             Built::make(plan.clone(), waiting).await
         };
-        match made.await {
+        let made = match made.await {
             Ok(built) => {
                 let former = lock(&self.built).replace(built);
                 if let Some(former) = former {
@@ -298,13 +297,14 @@ impl Engine for Native {
 
     async fn remove_unused(&self) -> Result<(), Failure> {
         let home = self.home.clone();
-        let removing =
-            tokio::task::spawn_blocking(move || image::remove_unused(&home, UNUSED_IMAGES));
-        let removed = removing.await.context("removing unused images failed")??;
-        for image in removed {
-            tracing::info!(image, "removed an image that nothing stands on");
-        }
-        Ok(())
+        let removing = tokio::task::spawn_blocking(move || unused::remove(&home));
+        Ok(removing.await.context("removing what is unused failed")??)
+    }
+
+    async fn programs(&self, _deck: &str, _boxes: &[BoxRecord]) -> Result<Vec<PathBuf>, Failure> {
+        let home = self.home.clone();
+        let looking = tokio::task::spawn_blocking(move || unused::programs(&home));
+        looking.await.context("looking at the boxes failed")?
     }
 
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure> {

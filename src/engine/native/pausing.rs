@@ -106,6 +106,7 @@ mod tests {
             group: super::super::cgroup::Group::default(),
             stopped_before: None,
             tools: Vec::new(),
+            program: None,
         };
         // No time at all: it is dropped at its first wait, when the signals are on their way.
         let cut = tokio::time::timeout(Duration::ZERO, pause(mark)).await;

@@ -78,7 +78,7 @@ pub(super) fn build(
         Base::Image(image) => start_on_image(image, layer)?,
     };
     let host = Host::of(&tree, layer.layers(), plan, View::Live)?;
-    if let Base::Host { system_files } = &layer.base {
+    if let Base::Host { system_files, .. } = &layer.base {
         host.show_system(system_files, &layer.directory)?;
     }
     private_places(&tree)?;
@@ -103,7 +103,7 @@ pub(super) fn take_name(name: &str) -> anyhow::Result<()> {
 pub(super) fn still(plan: &BoxPlan, layer: &Path, base: &Base) -> anyhow::Result<OwnedFd> {
     let place = layer.join("root");
     let tree = match base {
-        Base::Host { system_files } => {
+        Base::Host { system_files, .. } => {
             let tree = start(&place)?;
             let host = Host::of(&tree, layer.join(layer::LAYERS), plan, View::Still)?;
             host.show_system(system_files, layer)?;

@@ -13,6 +13,7 @@ use super::image::{About, LayerWriter, TreeWriter};
 use super::layer::{self, Base};
 use super::order::{Answer, Order, Told};
 use super::{carrying, forking, root};
+use crate::engine::part::Part;
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink, SaveTarget};
 use crate::model::failure::{Failure, FailureKind};
 
@@ -67,11 +68,9 @@ async fn write(
     progress: &ProgressSink,
     given_up: GivenUp,
 ) -> Result<(), Failure> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    let partial = tempfile::Builder::new().prefix(".agentdeck-save-").tempfile_in(parent);
-    let partial = partial.with_context(|| format!("cannot make a file in {}", parent.display()))?;
-    let output = partial.path().to_owned();
+    let (home, path) = (plan.deck_directory().to_owned(), path.to_owned());
+    let part = blocking(move || Part::begin(&home, &path, |_| None)).await?;
+    let output = part.path().to_owned();
     let order = Order::Save { plan: Box::new(plan.clone()), output };
     let tell = |done, total| {
         // Full: whoever listens has enough to read.
@@ -83,8 +82,13 @@ async fn write(
     if left_out > 0 {
         tracing::warn!(environment = %plan.environment, left_out, "files this user may not read");
     }
-    partial.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
+    blocking(move || part.finish()).await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.context("writing the file failed")?
 }
 
 /// The child's part, before it leaves the host.

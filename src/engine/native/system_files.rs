@@ -4,11 +4,14 @@
 //! may read. Passwords, keys and the machine's secrets are on neither.
 
 use std::ffi::OsString;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::engine::BoxPlan;
@@ -84,6 +87,11 @@ const NAMES: &[&str] = &[
 /// Names left out below the allowed ones, whatever their mode says.
 const NEVER: [&str; 4] = ["auth.conf", "auth.conf.d", "opasswd", "private"];
 
+/// How the names of copies begin, those of what is being made or removed, and how those of locks end.
+const COPY: &str = "etc-";
+const PARTIAL: &str = "partial-";
+const LOCK: &str = ".lock";
+
 /// Bytes of a digest that tell one state of the host's `/etc` from another.
 const STAMP_BYTES: usize = 8;
 
@@ -105,36 +113,135 @@ pub(super) fn directory(deck: &Path) -> PathBuf {
 }
 
 /// The directory in `deck` that is `/etc` for all its boxes, made when the host's has changed:
-/// copying takes longer than everything else about a box. Older ones stay, for boxes that run.
+/// copying takes longer than everything else about a box.
 pub(super) fn shared(deck: &Path) -> anyhow::Result<PathBuf> {
-    let names = allowed_names()?;
-    let mut digest = Sha256::new();
-    for name in &names {
-        stamp(&Path::new("/etc").join(name), &mut digest)?;
-    }
-    for path in
-        ["/etc/passwd", "/etc/group"].map(Path::new).into_iter().chain(host_ca_bundle().as_deref())
-    {
-        stamp(path, &mut digest)?;
-    }
-    let stamp: Vec<String> =
-        digest.finalize()[..STAMP_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
-    let directory = directory(deck);
-    let whole = directory.join(format!("etc-{}", stamp.concat()));
+    let (directory, now) = (directory(deck), Now::look()?);
+    let whole = directory.join(&now.name);
     if whole.exists() {
         return Ok(whole);
     }
-    std::fs::create_dir_all(&directory).context("cannot make a place for system files")?;
-    let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(&directory)?;
-    let etc = partial.path().join("etc");
-    std::fs::create_dir(&etc)?;
-    write(&etc, &names).context("cannot make the /etc of boxes")?;
-    match std::fs::rename(&etc, &whole) {
-        // Another box was made at the same time.
-        Err(_) if whole.exists() => {}
-        result => result.context("cannot keep the /etc of boxes")?,
+    let _turn = turn(&directory)?;
+    now.copy_to(&directory)
+}
+
+/// The same, and what keeps it there for as long as it is open, in whichever process.
+pub(super) fn hold(deck: &Path) -> anyhow::Result<(PathBuf, OwnedFd)> {
+    let (directory, now) = (directory(deck), Now::look()?);
+    let _turn = turn(&directory)?;
+    let whole = now.copy_to(&directory)?;
+    // Inherited on purpose: the box's first process becomes another program.
+    let lock = open_lock(&whole, OFlags::empty())?;
+    // Whoever removes copies has the turn for it.
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared)
+        .context("cannot hold the /etc of boxes")?;
+    Ok((whole, lock))
+}
+
+/// Removes the copies in `deck` that are not of the host's `/etc` as it is now and that nobody
+/// holds, and returns their names. Blocking.
+pub(super) fn remove_unused(deck: &Path) -> anyhow::Result<Vec<String>> {
+    let directory = directory(deck);
+    if !directory.is_dir() {
+        return Ok(Vec::new());
     }
-    Ok(whole)
+    let now = Now::look()?;
+    let turn = turn(&directory)?;
+    let (mut removed, mut places) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(&directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let place = directory.join(&name);
+        if name.starts_with(PARTIAL) {
+            // Nobody is making or removing anything here now.
+            places.push(place);
+        } else if let Some(copy) = name.strip_suffix(LOCK) {
+            if !directory.join(copy).exists() {
+                // It may have gone with its copy a moment ago.
+                let _ = std::fs::remove_file(&place);
+            }
+        } else if name.starts_with(COPY) && name != now.name && is_free(&place)? {
+            let aside = directory.join(format!("{PARTIAL}{name}"));
+            std::fs::rename(&place, &aside)?;
+            let _ = std::fs::remove_file(lock_of(&place));
+            places.push(aside);
+            removed.push(name);
+        }
+    }
+    drop(turn);
+    for place in places {
+        crate::engine::remove_tree(&place)?;
+    }
+    Ok(removed)
+}
+
+/// Whether nobody holds a copy.
+fn is_free(copy: &Path) -> anyhow::Result<bool> {
+    let lock = open_lock(copy, OFlags::CLOEXEC)?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        locked => Ok(locked.map(|()| true)?),
+    }
+}
+
+fn lock_of(copy: &Path) -> PathBuf {
+    let mut name = copy.as_os_str().to_owned();
+    name.push(LOCK);
+    PathBuf::from(name)
+}
+
+/// A file, since a directory of the host's must not be open in a box.
+fn open_lock(copy: &Path, flags: OFlags) -> anyhow::Result<OwnedFd> {
+    let flags = flags | OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW;
+    rustix::fs::open(lock_of(copy), flags, Mode::RUSR | Mode::WUSR)
+        .context("cannot open the lock of the /etc of boxes")
+}
+
+/// Waits until nobody else makes a copy, begins to hold one, or removes some.
+fn turn(directory: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(directory).context("cannot make a place for system files")?;
+    let opened = File::open(directory)?;
+    rustix::fs::flock(&opened, FlockOperation::LockExclusive)?;
+    Ok(opened)
+}
+
+/// The host's `/etc` as it is now.
+struct Now {
+    /// The name of its copy.
+    name: String,
+    files: Vec<OsString>,
+}
+
+impl Now {
+    fn look() -> anyhow::Result<Self> {
+        let files = allowed_names()?;
+        let mut digest = Sha256::new();
+        for name in &files {
+            stamp(&Path::new("/etc").join(name), &mut digest)?;
+        }
+        for path in ["/etc/passwd", "/etc/group"]
+            .map(Path::new)
+            .into_iter()
+            .chain(host_ca_bundle().as_deref())
+        {
+            stamp(path, &mut digest)?;
+        }
+        let stamp: Vec<String> =
+            digest.finalize()[..STAMP_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { name: format!("{COPY}{}", stamp.concat()), files })
+    }
+
+    /// Makes the copy, unless it is there.
+    fn copy_to(&self, directory: &Path) -> anyhow::Result<PathBuf> {
+        let whole = directory.join(&self.name);
+        if whole.exists() {
+            return Ok(whole);
+        }
+        let partial = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(directory)?;
+        let etc = partial.path().join("etc");
+        std::fs::create_dir(&etc)?;
+        write(&etc, &self.files).context("cannot make the /etc of boxes")?;
+        std::fs::rename(&etc, &whole).context("cannot keep the /etc of boxes")?;
+        Ok(whole)
+    }
 }
 
 /// What is a box's own in the new layer over `/etc`.
@@ -355,6 +462,29 @@ mod tests {
         let copied: Vec<_> =
             std::fs::read_dir(&to).expect("read").map(|it| it.expect("read").file_name()).collect();
         assert_eq!(copied, ["open"]);
+    }
+
+    #[test]
+    fn a_copy_goes_when_it_is_old_and_nobody_holds_it() {
+        let deck = tempfile::tempdir().expect("a directory");
+        let (whole, held) = hold(deck.path()).expect("made");
+        assert!(whole.join("passwd").exists());
+        let system = directory(deck.path());
+        for name in ["etc-0000000000000000", "partial-x", "etc-00000000000000ff"] {
+            std::fs::create_dir_all(system.join(name).join("skel")).expect("made");
+        }
+        let [free, shown] =
+            ["etc-0000000000000000", "etc-00000000000000ff"].map(|it| system.join(it));
+        let lock = open_lock(&shown, OFlags::CLOEXEC).expect("opened");
+        rustix::fs::flock(&lock, FlockOperation::LockShared).expect("locked");
+        assert_eq!(remove_unused(deck.path()).expect("looked"), ["etc-0000000000000000"]);
+        assert!(whole.exists() && shown.exists() && !free.exists());
+        assert!(!system.join("partial-x").exists() && !lock_of(&free).exists());
+        drop(lock);
+        assert_eq!(remove_unused(deck.path()).expect("looked"), ["etc-00000000000000ff"]);
+        drop(held);
+        assert_eq!(remove_unused(deck.path()).expect("looked"), Vec::<String>::new());
+        assert!(whole.exists(), "it is of now");
     }
 
     #[test]

@@ -35,7 +35,19 @@ pub enum Fault {
     Withholding,
     /// It has no container to show until it is asked to make one; then all is well.
     Behind,
+    /// It makes images of containers, and never says so.
+    UntoldImage,
+    /// It makes them when all is well again, whoever waits for them by then. Names that it is asked
+    /// to remove count as met too.
+    LateImage,
+    /// It gives the beginning of an image's file, and no more.
+    HalfFile,
+    /// It removes no name of an image, and never says so.
+    KeptName,
 }
+
+/// What a save asks for, in the order in which it does.
+pub const OF_SAVES: [Fault; 3] = [Fault::UntoldImage, Fault::HalfFile, Fault::KeptName];
 
 impl Fault {
     pub const ALL: [Self; 7] = [
@@ -47,6 +59,10 @@ impl Fault {
         Self::Truncated,
         Self::Closing,
     ];
+
+    fn is_of_saves(self) -> bool {
+        OF_SAVES.contains(&self) || self == Self::LateImage
+    }
 }
 
 struct Shared {
@@ -92,11 +108,14 @@ impl Proxy {
         format!("unix://{}", self.socket.display())
     }
 
-    /// Behaves so from now on. Connections that stand go on as they were, but end with a fault.
+    /// Behaves so from now on. Connections that stand go on as they were, but end with a fault that
+    /// is not about one step alone.
     pub fn behave(&self, fault: Fault) {
         *self.shared.fault.lock().expect("whole") = fault;
         if fault != Fault::None {
             self.shared.met.store(0, Ordering::SeqCst);
+        }
+        if fault != Fault::None && !fault.is_of_saves() {
             self.shared.close_all();
         }
     }
@@ -158,6 +177,9 @@ impl Shared {
         if matches!(fault, Fault::Withholding | Fault::Behind) {
             return self.make_late(client, fault);
         }
+        if fault.is_of_saves() {
+            return self.hold_save(client, fault);
+        }
         self.met.fetch_add(1, Ordering::SeqCst);
         let mut request = vec![0; 64 << 10];
         if fault == Fault::Closing || !client.read(&mut request).is_ok_and(|count| count > 0) {
@@ -178,11 +200,52 @@ impl Shared {
         let _ = client.shutdown(std::net::Shutdown::Both);
     }
 
+    /// Passes a request on, unless it is the step of a save that the fault is about.
+    fn hold_save(&self, mut client: UnixStream, fault: Fault) {
+        let Some(request) = head(&mut client) else { return };
+        let line = first_line(&request);
+        let commits = line.starts_with("POST ") && line.contains("/commit?");
+        let removes = line.starts_with("DELETE ") && line.contains("/images/");
+        let is_met = match fault {
+            Fault::UntoldImage | Fault::LateImage => commits,
+            Fault::HalfFile => line.contains("/images/") && line.contains("/get"),
+            _ => removes,
+        };
+        let Ok(mut engine) = UnixStream::connect(&self.engine) else { return };
+        if !is_met {
+            self.met.fetch_add(usize::from(fault == Fault::LateImage && removes), Ordering::SeqCst);
+            let sent = engine.write_all(&request);
+            return if sent.is_ok() {
+                pass(client, engine)
+            };
+        }
+        let request = [&request[..], &rest_of_body(&request, &mut client)].concat();
+        let meet = || self.met.fetch_add(1, Ordering::SeqCst);
+        if fault == Fault::LateImage {
+            meet();
+            while *self.fault.lock().expect("whole") == fault {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        let mut answer = vec![0; 64 << 10];
+        if fault != Fault::KeptName {
+            engine.write_all(&request).expect("sent");
+            // What it answers says that it has done it.
+            let count = engine.read(&mut answer).expect("answered");
+            let _ =
+                if fault == Fault::HalfFile { client.write_all(&answer[..count]) } else { Ok(()) };
+        }
+        if fault != Fault::LateImage {
+            meet();
+            // Held until the client has gone.
+            while client.read(&mut answer).is_ok_and(|count| count > 0) {}
+        }
+    }
+
     /// Passes a request on, unless it is about the making of containers.
     fn make_late(&self, mut client: UnixStream, fault: Fault) {
         let Some(request) = head(&mut client) else { return };
-        let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let line = String::from_utf8_lossy(line).into_owned();
+        let line = first_line(&request);
         let makes = line.starts_with("POST ") && line.contains("/containers/create");
         if fault == Fault::Behind && line.contains("/containers/json") {
             self.met.fetch_add(1, Ordering::SeqCst);
@@ -222,6 +285,22 @@ fn head(client: &mut UnixStream) -> Option<Vec<u8>> {
         request.extend_from_slice(&piece[..count]);
     }
     Some(request)
+}
+
+fn first_line(request: &[u8]) -> String {
+    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    String::from_utf8_lossy(line).into_owned()
+}
+
+/// What of a request's body did not come with its head.
+fn rest_of_body(request: &[u8], client: &mut UnixStream) -> Vec<u8> {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let (head, _) = text.split_once("\r\n\r\n").expect("a head");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.map_or(0, |length| length.trim().parse().expect("a number"));
+    let mut rest = vec![0; head.len() + 4 + length - request.len()];
+    client.read_exact(&mut rest).expect("a body");
+    rest
 }
 
 fn answer(client: &mut UnixStream, status: &str, body: &str) -> std::io::Result<()> {

@@ -139,9 +139,11 @@ fn engine(home: &Path, lines: &mut BTreeSet<String>) {
     let format = "{{.ID}} {{.Label \"agentdeck.environment\"}}";
     // Forks' images have their environment for a tag.
     let (of_image, names) = (format!("label=agentdeck.image.deck={tag}"), "{{.ID}} {{.Tag}}");
-    let asked: [(&str, &[&str]); 2] = [
+    let saving = format!("reference=agentdeck-saving-{tag}");
+    let asked: [(&str, &[&str]); 3] = [
         ("container", &["ps", "-a", "--filter", &filter, "--format", format]),
         ("image", &["images", "--filter", &of_image, "--format", names]),
+        ("image", &["images", "--filter", &saving, "--format", names]),
     ];
     for (what, arguments) in asked {
         // Without an engine there is nothing of ours in one.
@@ -168,6 +170,8 @@ fn files(home: &Path, lines: &mut BTreeSet<String>) {
     for name in names(&home.join("trash")) {
         lines.insert(format!("directory trash/{name}"));
     }
+    let saves = names(&home.join("saving")).into_iter();
+    lines.extend(saves.map(|name| format!("note of a save {name}")));
     let left = names(home).into_iter().filter(|name| name.starts_with("probe-"));
     lines.extend(left.map(|name| format!("directory {name}")));
 }
