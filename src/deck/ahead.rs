@@ -1,10 +1,12 @@
 //! What is made before anybody asks: the files of the next environment of a repository, in a
 //! directory that becomes the environment's own by a rename, and its box, as far as an engine can.
 //!
-//! There is at most one for each repository. It is made a moment after an environment was, at the
-//! lowest priority, from the same base; whoever asks for another base, or for the same one where
-//! anything else that files are made from has changed, gets none. What nobody takes is removed after
-//! a while, and at every start: it is no environment and is never listed.
+//! There is at most one for each repository, and it is for whichever engine is asked for: the files
+//! are the same, and the box in them is like the last one of the engine that can make one ahead. It
+//! is made a moment after an environment was, at the lowest priority, from the same base; whoever
+//! asks for another base, or for the same one where anything else that files are made from has
+//! changed, gets none. What nobody takes is removed after a while, and at every start: it is no
+//! environment and is never listed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ use super::recover;
 use super::shared::{Shared, blocking};
 use super::state::Record;
 use super::step::{Step, reached};
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, RepositoryId};
 use crate::model::policy::EngineKind;
 use crate::repo::{self, Store, UserRepository};
@@ -38,6 +40,11 @@ const BYTES_LIMIT: u64 = 256 << 20;
 /// Free room below which nothing is made on a guess.
 const ROOM: u64 = 4 << 30;
 
+/// Between a making that failed for a reason that may pass and the next one: by the last a machine
+/// that was short of something has calmed down, and so few cost nobody anything.
+const PAUSES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
+
 /// The lowest priority there is.
 const IDLE: i32 = 19;
 
@@ -51,7 +58,11 @@ pub(super) enum Source {
 
 /// What is there, or on its way, for each repository.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Mutex<HashMap<RepositoryId, Slot>>);
+pub(super) struct Ahead {
+    slots: Mutex<HashMap<RepositoryId, Slot>>,
+    /// The last environment of each repository whose engine can make a box ahead.
+    models: Mutex<HashMap<RepositoryId, Record>>,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Slot {
@@ -59,16 +70,28 @@ enum Slot {
     Made {
         id: EnvironmentId,
         origin: String,
+        /// Whether it has its box, or is to have none.
+        boxed: Boxed,
     },
     /// It would be too large; this server does not try again.
     Refused,
 }
 
-/// The making of the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boxed {
+    Done,
+    Missing,
+}
+
+/// The making of what is missing.
 #[derive(Debug, PartialEq, Eq)]
-struct Claim {
-    /// What is to be removed for it.
-    former: Option<EnvironmentId>,
+enum Claim {
+    Everything {
+        /// What is to be removed for it.
+        former: Option<EnvironmentId>,
+    },
+    /// Only the box of what is there.
+    Box { id: EnvironmentId },
 }
 
 impl Ahead {
@@ -98,17 +121,20 @@ impl Ahead {
         }
     }
 
-    /// Claims the making of the next one, unless it is there or on its way.
+    /// Claims the making of what the next one lacks, unless it lacks nothing or is on its way.
     fn begin(&self, repository: &RepositoryId, origin: &str) -> Option<Claim> {
         let mut slots = self.slots();
-        let former = match slots.get(repository) {
+        let claim = match slots.get(repository) {
             Some(Slot::Making | Slot::Refused) => return None,
-            Some(Slot::Made { origin: own, .. }) if own == origin => return None,
-            Some(Slot::Made { id, .. }) => Some(id.clone()),
-            None => None,
+            Some(Slot::Made { id, origin: own, boxed }) if own == origin => match boxed {
+                Boxed::Done => return None,
+                Boxed::Missing => Claim::Box { id: id.clone() },
+            },
+            Some(Slot::Made { id, .. }) => Claim::Everything { former: Some(id.clone()) },
+            None => Claim::Everything { former: None },
         };
         slots.insert(repository.clone(), Slot::Making);
-        Some(Claim { former })
+        Some(claim)
     }
 
     /// Ends the making of what was begun.
@@ -127,8 +153,24 @@ impl Ahead {
         slots.get(repository).is_some_and(is_it) && slots.remove(repository).is_some()
     }
 
+    /// Remembers what the next box of the repository is to be like.
+    fn learn(&self, record: &Record) {
+        if record.environment.engine == EngineKind::Native {
+            self.models().insert(record.repository_id.clone(), record.clone());
+        }
+    }
+
+    /// What the next box of the repository is to be like.
+    fn model(&self, repository: &RepositoryId) -> Option<Record> {
+        self.models().get(repository).cloned()
+    }
+
     fn slots(&self) -> MutexGuard<'_, HashMap<RepositoryId, Slot>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn models(&self) -> MutexGuard<'_, HashMap<RepositoryId, Record>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -158,58 +200,110 @@ fn become_environment(shared: &Shared, record: &Record) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has the next environment's files, and its box, made like those of `record`.
+/// Has the next environment's files made like those of `record`, and its box.
 pub(super) fn make_next(shared: &Arc<Shared>, record: &Record) {
+    shared.ahead.learn(record);
     let (shared, record) = (shared.clone(), record.clone());
     tokio::spawn(async move {
         tokio::time::sleep(PAUSE).await;
-        match make(&shared, &record).await {
-            Ok(Some(id)) => {
-                let repository = record.repository_id.clone();
-                drop(record);
-                tokio::time::sleep(AGE).await;
-                if shared.ahead.expire(&repository, &id) {
-                    remove(&shared, &id).await;
-                }
-            }
-            Ok(None) => {}
-            Err(failure) => tracing::info!("nothing is made ahead: {failure}"),
+        let Some(id) = make_patiently(&shared, &record).await else { return };
+        let repository = record.repository_id.clone();
+        drop(record);
+        tokio::time::sleep(AGE).await;
+        if shared.ahead.expire(&repository, &id) {
+            remove(&shared, &id).await;
         }
     });
 }
 
-/// Makes one, unless there is one; its id when it was made.
-async fn make(shared: &Arc<Shared>, record: &Record) -> Result<Option<EnvironmentId>, Failure> {
-    let (repository, id) = (record.repository_id.clone(), recover::new_id()?);
+/// Makes one, again where that failed for a reason that may pass; its id when it was made here.
+async fn make_patiently(shared: &Arc<Shared>, record: &Record) -> Option<EnvironmentId> {
+    let (mut made, mut pauses) = (None, PAUSES.iter());
+    loop {
+        let failure = match make(shared, record).await {
+            Ok(Outcome::Nothing) => return made,
+            Ok(Outcome::Made { id, lacks: None }) => return Some(id),
+            Ok(Outcome::Made { id, lacks: Some(failure) }) => {
+                made = Some(id);
+                failure
+            }
+            Err(failure) => failure,
+        };
+        match pauses.next().filter(|_| may_pass(&failure)) {
+            Some(pause) => {
+                tracing::info!("not made ahead, and tried again: {failure}");
+                tokio::time::sleep(*pause).await;
+            }
+            None => {
+                tracing::info!("not made ahead: {failure}");
+                return made;
+            }
+        }
+    }
+}
+
+/// Whether what failed may work a moment later.
+fn may_pass(failure: &Failure) -> bool {
+    use FailureKind::{Internal, Timeout, Unavailable};
+    matches!(failure.kind, Internal | Timeout | Unavailable)
+}
+
+/// What came of trying to make one.
+enum Outcome {
+    /// It is there; where it lacks its box, why.
+    Made { id: EnvironmentId, lacks: Option<Failure> },
+    /// There is one already, or there is to be none.
+    Nothing,
+}
+
+/// Makes what the next one lacks.
+async fn make(shared: &Arc<Shared>, record: &Record) -> Result<Outcome, Failure> {
+    let repository = record.repository_id.clone();
     let environment = record.environment.clone();
+    let fresh = recover::new_id()?;
     let origin = blocking(move || {
         let user = UserRepository::discover(&environment.repository)?;
         repo::workspace::origin(&user, &environment.base)
     });
     let origin = origin.await?;
-    let Some(claim) = shared.ahead.begin(&repository, &origin) else { return Ok(None) };
-    if let Some(former) = claim.former {
+    let (id, former) = match shared.ahead.begin(&repository, &origin) {
+        None => return Ok(Outcome::Nothing),
+        Some(Claim::Box { id }) => return Ok(give_box(shared, &repository, id, origin).await),
+        Some(Claim::Everything { former }) => (fresh, former),
+    };
+    if let Some(former) = former {
         remove(shared, &former).await;
     }
-    let filled = fill_at_leisure(shared, record, &id, &origin).await;
-    if let Ok(Filled::Whole) = filled {
-        make_box(shared, record, &id).await;
-    }
-    let (slot, made) = match filled {
-        Ok(Filled::Whole) => (Some(Slot::Made { id: id.clone(), origin }), Ok(Some(id.clone()))),
-        Ok(Filled::TooLarge) => (Some(Slot::Refused), Ok(None)),
-        Ok(Filled::Moved) => (None, Ok(None)),
-        Err(error) => (None, Err(error.into())),
+    let refused = match fill_at_leisure(shared, record, &id, &origin).await {
+        Ok(Filled::Whole) => {
+            let made = give_box(shared, &repository, id.clone(), origin).await;
+            tracing::info!(%id, "files are made ahead");
+            reached(Step::AheadMade);
+            return Ok(made);
+        }
+        Ok(Filled::TooLarge) => Ok(Outcome::Nothing),
+        Ok(Filled::Moved) => {
+            let message = "what files are made from has changed, or there is little room";
+            Err(Failure::new(FailureKind::Unavailable, message))
+        }
+        Err(error) => Err(error.into()),
     };
-    if !matches!(made, Ok(Some(_))) {
-        remove(shared, &id).await;
-    }
-    shared.ahead.end(&repository, slot);
-    if let Ok(Some(_)) = made {
-        tracing::info!(%id, "files are made ahead");
-        reached(Step::AheadMade);
-    }
-    made
+    remove(shared, &id).await;
+    shared.ahead.end(&repository, refused.is_ok().then_some(Slot::Refused));
+    refused
+}
+
+/// Makes the box that goes with files, which are there for whoever asks from then on.
+async fn give_box(
+    shared: &Arc<Shared>,
+    repository: &RepositoryId,
+    id: EnvironmentId,
+    origin: String,
+) -> Outcome {
+    let lacks = make_box(shared, repository, &id).await.err();
+    let boxed = if lacks.is_some() { Boxed::Missing } else { Boxed::Done };
+    shared.ahead.end(repository, Some(Slot::Made { id: id.clone(), origin, boxed }));
+    Outcome::Made { id, lacks }
 }
 
 /// Fills the directory on a thread of its own: its priority is lowered and cannot be raised again.
@@ -232,21 +326,18 @@ async fn fill_at_leisure(
 }
 
 /// Has the engine put the box together that goes with the files, guessing that it is asked to be
-/// like the last.
-async fn make_box(shared: &Arc<Shared>, record: &Record, id: &EnvironmentId) {
-    let mut record = record.clone();
+/// like its last one.
+async fn make_box(
+    shared: &Arc<Shared>,
+    repository: &RepositoryId,
+    id: &EnvironmentId,
+) -> Result<(), Failure> {
+    let Some(mut record) = shared.ahead.model(repository) else { return Ok(()) };
     record.environment.id = id.clone();
-    let planned = async {
-        let profile = making::profile_of(shared, &record)?;
-        making::plan(shared, &record, &profile).await
-    };
-    match planned.await {
-        Ok(plan) => {
-            let plan = plan.moved_to(&directory(&shared.layout, id));
-            shared.engine(record.environment.engine).make_ahead(&plan).await;
-        }
-        Err(failure) => tracing::info!("no box is made ahead: {failure}"),
-    }
+    let profile = making::profile_of(shared, &record)?;
+    let plan = making::plan(shared, &record, &profile).await?;
+    let plan = plan.moved_to(&directory(&shared.layout, id));
+    shared.engine(record.environment.engine).make_ahead(&plan).await
 }
 
 /// What came of filling a directory.
@@ -305,21 +396,29 @@ fn directory(layout: &Layout, id: &EnvironmentId) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::tests::record;
     use super::*;
 
     fn id(number: u8) -> EnvironmentId {
         EnvironmentId::from_random([number; 8])
     }
 
+    fn made(number: u8, boxed: Boxed) -> Option<Slot> {
+        Some(Slot::Made { id: id(number), origin: "a".to_owned(), boxed })
+    }
+
+    fn everything(former: Option<u8>) -> Option<Claim> {
+        Some(Claim::Everything { former: former.map(id) })
+    }
+
     #[test]
     fn only_what_was_made_from_the_same_is_taken_and_only_once() {
         let (ahead, shop) = (Ahead::default(), RepositoryId("shop".to_owned()));
         assert_eq!(ahead.take(&shop, "a"), None);
-        assert_eq!(ahead.begin(&shop, "a"), Some(Claim { former: None }));
+        assert_eq!(ahead.begin(&shop, "a"), everything(None));
         assert_eq!(ahead.take(&shop, "a"), None, "it is not whole");
         assert_eq!(ahead.begin(&shop, "a"), None, "one at a time");
-        let made = |number| Some(Slot::Made { id: id(number), origin: "a".to_owned() });
-        ahead.end(&shop, made(1));
+        ahead.end(&shop, made(1, Boxed::Done));
         assert_eq!(ahead.take(&shop, "b"), None);
         assert_eq!(ahead.take(&shop, "a"), Some(id(1)));
         assert_eq!(ahead.take(&shop, "a"), None);
@@ -328,17 +427,50 @@ mod tests {
     #[test]
     fn what_was_made_from_something_else_gives_way_and_what_is_too_large_is_not_tried_again() {
         let (ahead, shop) = (Ahead::default(), RepositoryId("shop".to_owned()));
-        let made = |number| Some(Slot::Made { id: id(number), origin: "a".to_owned() });
         ahead.begin(&shop, "a");
-        ahead.end(&shop, made(1));
+        ahead.end(&shop, made(1, Boxed::Done));
         assert_eq!(ahead.begin(&shop, "a"), None, "it is there");
-        assert_eq!(ahead.begin(&shop, "b"), Some(Claim { former: Some(id(1)) }));
+        assert_eq!(ahead.begin(&shop, "b"), everything(Some(1)));
         ahead.end(&shop, None);
-        assert_eq!(ahead.begin(&shop, "a"), Some(Claim { former: None }));
-        ahead.end(&shop, made(3));
+        assert_eq!(ahead.begin(&shop, "a"), everything(None));
+        ahead.end(&shop, made(3, Boxed::Done));
         assert!(!ahead.expire(&shop, &id(2)) && ahead.expire(&shop, &id(3)));
         ahead.begin(&shop, "a");
         ahead.end(&shop, Some(Slot::Refused));
         assert_eq!(ahead.begin(&shop, "b"), None, "it is too large");
+    }
+
+    #[test]
+    fn a_box_that_failed_is_made_again_and_nobody_takes_its_files_meanwhile() {
+        let (ahead, shop) = (Ahead::default(), RepositoryId("shop".to_owned()));
+        ahead.begin(&shop, "a");
+        ahead.end(&shop, made(1, Boxed::Missing));
+        assert_eq!(ahead.begin(&shop, "a"), Some(Claim::Box { id: id(1) }));
+        assert_eq!(ahead.take(&shop, "a"), None);
+        ahead.end(&shop, made(1, Boxed::Missing));
+        assert_eq!(ahead.take(&shop, "a"), Some(id(1)), "files alone are worth having");
+    }
+
+    #[test]
+    fn the_next_box_is_like_the_last_of_its_engine() {
+        let ahead = Ahead::default();
+        let mut first = record(1, "fox", "/shop");
+        first.environment.engine = EngineKind::Docker;
+        ahead.learn(&first);
+        let repository = first.repository_id.clone();
+        assert_eq!(ahead.model(&repository), None, "no box of that engine is made ahead");
+        let mut second = record(2, "owl", "/shop");
+        second.environment.engine = EngineKind::Native;
+        second.repository_id = repository.clone();
+        ahead.learn(&second);
+        ahead.learn(&first);
+        assert_eq!(ahead.model(&repository), Some(second));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let failed = |kind| may_pass(&Failure::new(kind, "x"));
+        assert!(failed(FailureKind::Timeout) && failed(FailureKind::Unavailable));
+        assert!(!failed(FailureKind::Refused) && !failed(FailureKind::Invalid));
     }
 }

@@ -240,7 +240,9 @@ pub trait Engine: Send + Sync {
     /// Puts a box together before anybody asks for it, as far as that goes: `plan` is what it will
     /// be told, but for its name and the place of its directory. A `create` with the same id takes
     /// it or ends it. What fails costs whoever asks the usual time, and no more.
-    async fn make_ahead(&self, _plan: &BoxPlan) {}
+    async fn make_ahead(&self, _plan: &BoxPlan) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Says that what was made ahead for an environment is about to be asked for, so that what is to
     /// be looked at for that is looked at meanwhile.

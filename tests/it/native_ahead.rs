@@ -34,7 +34,8 @@ async fn make_ahead(engine: &Native, place: &Place) -> u32 {
     let ahead = ahead.join(place.plan.environment.as_str());
     std::fs::rename(&place.plan.directory, &ahead).expect("moved");
     let name = EnvironmentName::parse("another").expect("a name");
-    engine.make_ahead(&BoxPlan { name, ..place.plan.moved_to(&ahead) }).await;
+    let plan = BoxPlan { name, ..place.plan.moved_to(&ahead) };
+    engine.make_ahead(&plan).await.expect("a box");
     std::fs::rename(&ahead, &place.plan.directory).expect("moved");
     let found = firsts(place);
     assert_eq!(found.len(), 1, "one box is there");

@@ -257,9 +257,9 @@ impl Engine for Native {
         }
     }
 
-    async fn make_ahead(&self, plan: &BoxPlan) {
+    async fn make_ahead(&self, plan: &BoxPlan) -> Result<(), Failure> {
         if !ahead::is_possible(plan) {
-            return;
+            return Ok(());
         }
         let waiting = lock(&self.waiting).take().and_then(|waiting| waiting.fit_for(&plan.shim));
         let made = async {
@@ -275,12 +275,17 @@ impl Engine for Native {
                 if let Some(former) = former {
                     former.end().await;
                 }
+                Ok(())
             }
-            // It fails again, and is told, when the box is asked for.
-            Err(failure) => tracing::info!("no box is made ahead: {failure}"),
-        }
+            Err(failure) => {
+                // What has begun over it is ending, and must not be in the way of who asks.
+                let _ = super::remove_tree(&layer_of(plan));
+                Err(failure)
+            }
+        };
         // For an environment that is another than the one that was guessed.
         self.make_ready(plan);
+        made
     }
 
     fn expect_ahead(&self, environment: &EnvironmentId) {
