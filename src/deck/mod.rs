@@ -14,6 +14,7 @@
 mod actor;
 mod adopting;
 mod ahead;
+mod answering;
 mod deciding;
 mod disk;
 mod events;
