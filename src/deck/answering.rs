@@ -6,8 +6,8 @@ use super::forking::{self, Forking};
 use super::making;
 use super::shared::{Shared, blocking, canonical};
 use super::{
-    Answer, Message, holding, merging, naming, ports, queries, resolving, restoring, saving,
-    shells, taking, trash, usage,
+    Answer, Message, holding, merging, naming, ports, queries, reading, resolving, restoring,
+    saving, shells, taking, trash, usage,
 };
 use crate::model::failure::Failure;
 use crate::proto::{Reply, Request};
@@ -91,14 +91,8 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         Request::CloseSession { environment, session } => {
             shells::close(shared, &environment, session).await
         }
-        Request::ReadScrollback { environment, session, start, count } => {
-            /// Rows in one answer: more than any screen shows at once.
-            const MAX_ROWS: u32 = 2_000;
-            let terminal = shared
-                .terminal(&environment, session)
-                .ok_or_else(|| super::state::no_session(session))?;
-            let rows = terminal.scrollback(start, count.min(MAX_ROWS));
-            Ok(Reply::Scrollback { start, rows })
+        Request::ReadScrollback { .. } | Request::ReadLines { .. } | Request::FindText { .. } => {
+            reading::answer(shared, request).await
         }
         Request::ReadDiff { target, from, to, detail } => {
             Ok(Reply::Diff(queries::diff(shared, target, (from, to), detail).await?))

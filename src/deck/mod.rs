@@ -38,6 +38,7 @@ mod ports;
 mod predicting;
 mod programs;
 mod queries;
+mod reading;
 mod recover;
 mod resolving;
 mod restoring;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::status::Evidence;
 use crate::model::input::Input;
+use crate::model::lines::{Direction, Found, Lines, Needle, Spot};
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::store;
 use crate::term::Emulator;
@@ -264,6 +265,27 @@ impl Terminal {
 
     pub fn scrollback(&self, start: u32, count: u32) -> Vec<Row> {
         self.lock().emulator.scrollback(start, count)
+    }
+
+    /// Rows of the scrollback and the screen below it.
+    pub fn lines(&self, start: u32, count: u32) -> Lines {
+        self.lock().emulator.lines(start, count)
+    }
+
+    /// Looks for a text, and reads the lines around what it finds, of the same moment.
+    pub fn find(
+        &self,
+        needle: &Needle,
+        from: Spot,
+        direction: Direction,
+        around: u32,
+    ) -> (Option<Found>, Lines) {
+        let mut inner = self.lock();
+        let found = inner.emulator.find(needle, from, direction);
+        let line = found.map_or(u32::MAX, |found| found.passage.from.line);
+        let count = if found.is_some() { around } else { 0 };
+        let lines = inner.emulator.lines(line.saturating_sub(around / 2), count);
+        (found, lines)
     }
 
     /// Tells everyone who watches that the session is forgotten. Its file is not written again

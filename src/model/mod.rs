@@ -10,6 +10,7 @@ pub mod failure;
 pub mod id;
 pub mod image;
 pub mod input;
+pub mod lines;
 pub mod listener;
 pub mod pace;
 pub mod packed;

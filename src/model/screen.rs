@@ -85,6 +85,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// How many cells it has.
+    pub fn cells(&self) -> u16 {
+        self.runs.iter().map(|run| run.cells).fold(0, u16::saturating_add)
+    }
+
     /// The text without styles, trailing blanks removed.
     pub fn text(&self) -> String {
         let mut text: String = self.runs.iter().map(|run| run.text.as_str()).collect();

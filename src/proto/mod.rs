@@ -1,6 +1,7 @@
 //! What clients and the server say to each other. `wire` alone knows how it looks as bytes.
 
 mod answer;
+mod asked;
 pub mod conn;
 mod exec;
 pub mod wire;
@@ -17,6 +18,7 @@ use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId};
 use crate::model::input::Input;
+use crate::model::lines::{Direction, Found, Lines, Spot};
 use crate::model::listener::Listener;
 use crate::model::path::RepoPath;
 use crate::model::policy::{EngineReport, Limits, Usage};
@@ -26,10 +28,11 @@ use crate::model::snapshot::{Skipped, Snapshot};
 use crate::model::trash::Discarded;
 
 pub use answer::{Inspection, Resolution, ServerStatus};
+pub use asked::{DiffSide, Freshness, SaveTo, Target};
 pub use exec::{ExecEvent, ExecStream};
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
@@ -56,17 +59,6 @@ pub enum ServerMessage {
     Welcome { version: u32, pid: u32 },
     Reply { id: u64, reply: Result<Reply, Failure> },
     Event(Event),
-}
-
-/// How a client names an environment: its name within a repository, or its id anywhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
-    Id(EnvironmentId),
-    /// `repository` is any path inside the user's repository; without it the name must be unique.
-    Name {
-        repository: Option<PathBuf>,
-        name: String,
-    },
 }
 
 /// What a client asks. Each is answered by exactly one `Reply` or `Failure`.
@@ -150,6 +142,23 @@ pub enum Request {
         session: SessionId,
         start: u32,
         count: u32,
+    },
+    /// Rows of the scrollback and the screen below it, counted as `ReadScrollback` does; answered
+    /// with `Lines`.
+    ReadLines {
+        environment: EnvironmentId,
+        session: SessionId,
+        start: u32,
+        count: u32,
+    },
+    /// Looks for a text through the same lines, from a spot on and around the ends; answered with
+    /// `Found`.
+    FindText {
+        environment: EnvironmentId,
+        session: SessionId,
+        text: String,
+        from: Spot,
+        direction: Direction,
     },
     /// Marks this client as the holder of the session's keyboard until it gives it back or leaves.
     TakeKeyboard {
@@ -364,37 +373,6 @@ pub enum Request {
     StopServer,
 }
 
-/// Where a box's system is written to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SaveTo {
-    /// An image of the engine's own, by name.
-    Image(String),
-    /// A file, by its absolute path.
-    Archive(PathBuf),
-}
-
-/// Which state of a workspace is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Freshness {
-    /// The newest snapshot there is, at once.
-    Newest,
-    /// As it is now: a snapshot is taken first if something changed.
-    Now,
-}
-
-/// One end of a diff.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DiffSide {
-    Base,
-    /// The base with all that the user has taken.
-    Taken,
-    /// The newest snapshot there is, at once.
-    Newest,
-    /// The workspace now: a snapshot is taken first if it changed.
-    Head,
-    Snapshot(CommitId),
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     Done,
@@ -408,6 +386,12 @@ pub enum Reply {
     Scrollback {
         start: u32,
         rows: Vec<Row>,
+    },
+    Lines(Lines),
+    /// The match that was come to, if there is any, and the lines around it.
+    Found {
+        found: Option<Found>,
+        lines: Lines,
     },
     ExecStarted,
     Listeners(Vec<Listener>),

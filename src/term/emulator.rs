@@ -16,6 +16,7 @@ use super::hold::Hold;
 use super::rows;
 use super::terminal::{Terminal, usable};
 use crate::model::input::Input;
+use crate::model::lines::{Direction, Found, Lines, Nearest, Needle, Spot};
 use crate::model::screen::{Cursor, CursorShape, Row, Screen, ScreenDelta, ScreenModes, Size};
 use crate::model::status::Claim;
 
@@ -194,6 +195,32 @@ impl Emulator {
         let kept = grid.history_size() as u32;
         let end = start.saturating_add(count).min(kept);
         (start..end).map(|index| rows::row(&grid[Line(index as i32 - kept as i32)])).collect()
+    }
+
+    /// Rows of the scrollback and the screen below it, from the oldest kept (0) downwards; fewer
+    /// where there are no more.
+    pub fn lines(&mut self, start: u32, count: u32) -> Lines {
+        self.release_overdue();
+        let grid = self.terminal.term.grid();
+        let kept = grid.history_size() as u32;
+        let total = kept + u32::from(self.size().rows);
+        let start = start.min(total);
+        let end = start.saturating_add(count).min(total);
+        let row = |index: u32| rows::row(&grid[Line(index as i32 - kept as i32)]);
+        let columns = self.size().columns;
+        Lines { total, columns, start, rows: (start..end).map(row).collect() }
+    }
+
+    /// Looks for a text from a spot on, through all that is kept and around its ends.
+    pub fn find(&mut self, needle: &Needle, from: Spot, direction: Direction) -> Option<Found> {
+        self.release_overdue();
+        let grid = self.terminal.term.grid();
+        let kept = grid.history_size() as i32;
+        let all = (-kept..i32::from(self.size().rows)).map(|line| rows::row(&grid[Line(line)]));
+        let mut nearest = Nearest::new(from, direction);
+        let columns = self.size().columns;
+        needle.find((0, columns), all, &mut |passage| nearest.visit(passage));
+        nearest.found()
     }
 
     /// The bytes a key, paste, mouse event or focus change is for the program, in its modes.
