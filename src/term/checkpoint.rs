@@ -10,7 +10,7 @@ use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::Cell;
-use alacritty_terminal::vte::ansi::{CharsetIndex, CursorShape, Handler, StandardCharset};
+use alacritty_terminal::vte::ansi::{CharsetIndex, Handler, StandardCharset};
 use unicode_width::UnicodeWidthChar;
 
 use super::emulator::Emulator;
@@ -87,13 +87,7 @@ impl Terminal {
                 painter.push(sequence);
             }
         }
-        let style = self.term.cursor_style();
-        let shape = match style.shape {
-            CursorShape::Underline => 4,
-            CursorShape::Beam => 6,
-            _ => 2,
-        };
-        let shape = if style.blinking { shape - 1 } else { shape };
+        let shape = self.cursor_shape();
         if shape != 2 {
             painter.push(&format!("\x1b[{shape} q"));
         }

@@ -4,10 +4,10 @@
 //! does at a cost that a program chooses are acted on here, as are all whose effect must be known
 //! when a checkpoint is written.
 
-use alacritty_terminal::grid::Cursor;
+use alacritty_terminal::grid::{Cursor, Dimensions};
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::TermMode;
-use alacritty_terminal::vte::ansi::{CharsetIndex, Handler};
+use alacritty_terminal::vte::ansi::{CharsetIndex, Handler, TabulationClearMode};
 
 use super::filter::Control;
 use super::keyboard::KeyboardStack;
@@ -23,6 +23,10 @@ impl Terminal {
         match (intermediates, last) {
             ([], b'Z') => self.identify(),
             ([], b'8') => self.restore_cursor(),
+            ([b'#'], b'8') => {
+                self.pass(raw);
+                self.set_region(0, 0);
+            }
             ([], b'c') => {
                 self.pass(raw);
                 self.keyboards = Default::default();
@@ -68,8 +72,12 @@ impl Terminal {
             (0, [], b's') => {}
             (0, [], b'u') => self.restore_cursor(),
             (0, [b'!'], b'p') => self.soft_reset(),
+            (b'?', [], b'W') if control.number(0) == 5 => self.usual_tabs(),
             (b'?', [], b'h' | b'l') => self.private_modes(&control),
-            (0, [], last) if self.is(TermMode::ORIGIN) && b"ABEFGae`".contains(&last) => {
+            (0, [], last @ (b'A' | b'B' | b'E' | b'F')) => {
+                self.move_rows(last, control.number(0).max(1));
+            }
+            (0, [], last) if self.is(TermMode::ORIGIN) && b"Gae`".contains(&last) => {
                 self.move_in_origin_mode(last, control.number(0).max(1));
             }
             _ => self.pass(control.raw),
@@ -105,6 +113,18 @@ impl Terminal {
                 return self.term.carriage_return();
             }
         }
+    }
+
+    /// Sets a tab stop at every eighth column, and no other (DECST8C).
+    fn usual_tabs(&mut self) {
+        const DISTANCE: usize = 8;
+        self.term.clear_tabs(TabulationClearMode::All);
+        let column = self.term.grid().cursor.point.column;
+        for stop in (0..self.term.columns()).step_by(DISTANCE) {
+            self.term.grid_mut().cursor.point.column = Column(stop);
+            self.term.set_horizontal_tabstop();
+        }
+        self.term.grid_mut().cursor.point.column = column;
     }
 
     /// A count past the row's end would erase cells before the cursor.
@@ -162,6 +182,11 @@ impl Terminal {
                     self.pass(if set { b"\x1b[?3h" } else { b"\x1b[?3l" });
                     self.region = (0, self.size().rows);
                 }
+                // Addresses count from elsewhere: the cursor goes where they begin.
+                6 => {
+                    self.pass(if set { b"\x1b[?6h" } else { b"\x1b[?6l" });
+                    self.term.goto(0, 0);
+                }
                 // Held back before it comes here.
                 2026 => {}
                 _ => {
@@ -200,15 +225,27 @@ impl Terminal {
         }
     }
 
+    /// Moves by rows, which ends at the region's edge for a cursor within it.
+    fn move_rows(&mut self, last: u8, count: u16) {
+        let point = self.term.grid().cursor.point;
+        let (line, count) = (point.line.0, i32::from(count));
+        let (top, bottom) = (i32::from(self.region.0), i32::from(self.region.1));
+        let line = match last {
+            b'A' | b'F' => (line - count).max(if line >= top { top } else { 0 }),
+            _ if line < bottom => (line + count).min(bottom - 1),
+            _ => line + count,
+        };
+        let column = if matches!(last, b'E' | b'F') { 0 } else { point.column.0 };
+        let origin = if self.is(TermMode::ORIGIN) { top } else { 0 };
+        self.term.goto((line - origin).max(0), column);
+    }
+
     /// Relative and column moves count from the screen's top, also while addresses do not.
     fn move_in_origin_mode(&mut self, last: u8, count: u16) {
         let point = self.term.grid().cursor.point;
         let (line, column, count) = (point.line.0, point.column.0, i32::from(count));
         let (line, column) = match last {
-            b'A' => (line - count, column),
-            b'B' | b'e' => (line + count, column),
-            b'E' => (line + count, 0),
-            b'F' => (line - count, 0),
+            b'e' => (line + count, column),
             b'a' => (line, column + count as usize),
             _ => (line, count as usize - 1),
         };

@@ -17,6 +17,7 @@ mod paint;
 mod replies;
 mod report;
 mod rows;
+mod settings;
 mod skim;
 mod style;
 mod terminal;

@@ -81,6 +81,7 @@ impl Terminal {
         let reply = match (control.private, control.intermediates, control.last) {
             (0, [], b'c') if first == 0 => "\x1b[?62;22c".to_owned(),
             (b'>', [], b'c') if first == 0 => "\x1b[>1;10;0c".to_owned(),
+            (b'=', [], b'c') if first == 0 => "\x1bP!|00000000\x1b\\".to_owned(),
             (b'>', [], b'q') if first == 0 => {
                 concat!("\x1bP>|agentdeck(", env!("CARGO_PKG_VERSION"), ")\x1b\\").to_owned()
             }
@@ -93,7 +94,9 @@ impl Terminal {
             (b'?', [b'$'], b'p') => self.private_mode_report(first),
             (b'?', [], b'u') => format!("\x1b[?{}u", self.keyboard().0),
             (0, [], b't') => return self.answer_window(first),
-            (0 | b'>', [], b'c' | b'n') | (b'>', [], b'q') | (b'?', [], b'n') => return true,
+            (0 | b'>' | b'=', [], b'c' | b'n') | (b'>', [], b'q') | (b'?', [], b'n') => {
+                return true;
+            }
             _ => return false,
         };
         self.replies.push(&reply);
@@ -196,12 +199,17 @@ impl Terminal {
         }
     }
 
-    /// Says that a setting or capability is not known, to programs that wait for an answer.
+    /// Tells a setting, or that it or a capability is not known, to programs that wait for an
+    /// answer.
     pub(super) fn device(&mut self, payload: &[u8]) {
         if payload.starts_with(b"+q") {
             self.replies.push("\x1bP0+r\x1b\\");
-        } else if payload.starts_with(b"$q") {
-            self.replies.push("\x1bP0$r\x1b\\");
+        } else if let Some(name) = payload.strip_prefix(b"$q") {
+            let reply = match self.setting(name) {
+                Some(value) => format!("\x1bP1$r{value}\x1b\\"),
+                None => "\x1bP0$r\x1b\\".to_owned(),
+            };
+            self.replies.push(&reply);
         }
     }
 }

@@ -3,6 +3,7 @@
 use alacritty_terminal::Term;
 use alacritty_terminal::event::VoidListener;
 use alacritty_terminal::grid::Dimensions;
+use alacritty_terminal::index::Line;
 use alacritty_terminal::term::{Config, TermMode};
 use alacritty_terminal::vte::ansi::{CharsetIndex, Processor, StdSyncHandler};
 
@@ -11,6 +12,7 @@ use super::filter::Token;
 use super::keyboard::{KeyboardFlags, KeyboardStack};
 use super::replies::Replies;
 use super::report::Reports;
+use super::rows::row;
 use super::title::Titles;
 use crate::model::screen::Size;
 
@@ -73,13 +75,32 @@ impl Terminal {
 
     pub(super) fn resize(&mut self, size: Size) {
         let size = usable(size);
+        let above = self.term.history_size();
         self.term.resize(Cells(size));
+        self.take_back_rows(above, size);
         if self.is(TermMode::ALT_SCREEN) {
             // The main screen's cursor moved with its text: the saved one goes along.
             with_main_screen(&mut self.term, |_| {});
         }
         self.preceding = None;
         self.region = (0, size.rows);
+    }
+
+    /// Rows that wrapped anew push those above them into the scrollback, also while there is room
+    /// below: as many as fit come back, as a screen that grows and shrinks again takes them.
+    fn take_back_rows(&mut self, above: usize, size: Size) {
+        if self.is(TermMode::ALT_SCREEN) {
+            return;
+        }
+        let pushed = self.term.history_size().saturating_sub(above) as u16;
+        let grid = self.term.grid();
+        let below = (grid.cursor.point.line.0 + 1..i32::from(size.rows)).rev();
+        let empty = |line: &i32| row(&grid[Line(*line)]).runs.is_empty();
+        let room = pushed.min(below.take_while(empty).count() as u16);
+        if room > 0 {
+            self.term.resize(Cells(Size { rows: size.rows + room, ..size }));
+            self.term.resize(Cells(size));
+        }
     }
 
     pub(super) fn is(&self, mode: TermMode) -> bool {

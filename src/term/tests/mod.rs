@@ -1,5 +1,6 @@
 //! Tests of the emulator as a whole.
 
+mod conformance;
 mod generator;
 mod keys;
 mod limits;

@@ -128,6 +128,8 @@ fn questions_are_answered_in_order() {
     let questions = [
         ("\x1b[c", "\x1b[?62;22c"),
         ("\x1b[>c", "\x1b[>1;10;0c"),
+        ("\x1b[=c", "\x1bP!|00000000\x1b\\"),
+        ("\x1bP$qm\x1b\\", "\x1bP1$r0m\x1b\\"),
         ("\x1b[>0q", concat!("\x1bP>|agentdeck(", env!("CARGO_PKG_VERSION"), ")\x1b\\")),
         ("\x1b[5n", "\x1b[0n"),
         ("\x1b[3;4H\x1b[6n", "\x1b[3;4R"),
@@ -238,4 +240,40 @@ fn a_frame_is_shown_whole_or_not_at_all() {
     assert_eq!(emulator.screen().rows[0].text(), "before");
     emulator.feed(b"l");
     assert_eq!(emulator.screen().rows[0].text(), "      half a frame");
+}
+
+#[test]
+fn a_text_is_found_on_the_screen_and_above_it() {
+    use crate::model::lines::{Direction, Needle, Spot};
+    let mut emulator = super::Emulator::new(size(20, 4));
+    for line in 0..30 {
+        emulator.feed(format!("line {line}\r\n").as_bytes());
+    }
+    emulator.feed(b"wrapped at the edge of it all");
+    let mut find = |text: &str, line, direction| {
+        let needle = Needle::new(text).unwrap();
+        let found = emulator.find(&needle, Spot { line, column: 0 }, direction);
+        found.map(|found| (found.passage.from.line, found.nth, found.count))
+    };
+    assert_eq!(find("LINE 7", 40, Direction::Older), None, "capitals count");
+    assert_eq!(find("line 7", 40, Direction::Older), Some((7, 1, 1)));
+    assert_eq!(find("line 2", 25, Direction::Older), Some((24, 6, 11)));
+    assert_eq!(find("line 2", 25, Direction::Newer), Some((26, 8, 11)));
+    assert_eq!(find("edge of", 0, Direction::Newer), Some((30, 1, 1)), "over the edge");
+    let lines = emulator.lines(29, 100);
+    assert_eq!((lines.total, lines.start, lines.rows.len()), (32, 29, 3));
+    assert_eq!(lines.rows[0].text(), "line 29");
+}
+
+#[test]
+fn a_program_that_repaints_in_place_is_searched_as_it_looks() {
+    use crate::model::lines::{Direction, Needle, Spot};
+    let mut emulator = fed(size(20, 4), b"shell\r\n\x1b[?1049h\x1b[2;3Hold\x1b[2;3Hnew");
+    let mut find = |text: &str| {
+        let needle = Needle::new(text).unwrap();
+        let found = emulator.find(&needle, Spot { line: 9, column: 0 }, Direction::Older);
+        found.map(|found| found.passage.from)
+    };
+    assert_eq!(find("new"), Some(Spot { line: 1, column: 2 }));
+    assert_eq!((find("old"), find("shell")), (None, None), "it is not to be seen");
 }
