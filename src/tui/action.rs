@@ -56,6 +56,14 @@ pub(crate) enum Action {
     SideBySide,
     ScrollLeft,
     ScrollRight,
+    CopyMode,
+    Select,
+    SelectLine,
+    Copy,
+    NextWord,
+    PreviousWord,
+    LineStart,
+    LineEnd,
     Search,
     Next,
     Previous,
@@ -83,6 +91,7 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Deck,
+    Copy,
     Diff,
     Compare,
     File,
@@ -94,8 +103,9 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Deck,
+        Self::Copy,
         Self::Diff,
         Self::Compare,
         Self::File,
@@ -110,6 +120,7 @@ impl Scope {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Deck => "Deck",
+            Self::Copy => "Copy mode",
             Self::Diff => "Diff",
             Self::Compare => "Compare",
             Self::File => "Compared file",
@@ -160,8 +171,11 @@ const HISTORY: &[Scope] = &[Scope::History];
 const DECIDED: &[Scope] = &[Scope::Deck, Scope::History];
 const LISTS: &[Scope] = &[Scope::Compare, Scope::History, Scope::Map];
 const MARKING: &[Scope] = &[Scope::Deck, Scope::Map];
-const SIDEWAYS: &[Scope] = &[Scope::Deck, Scope::Diff, Scope::File, Scope::Compare, Scope::History];
+const COPY: &[Scope] = &[Scope::Copy];
+const SIDEWAYS: &[Scope] =
+    &[Scope::Deck, Scope::Copy, Scope::Diff, Scope::File, Scope::Compare, Scope::History];
 const LOOKING: &[Scope] = &[
+    Scope::Copy,
     Scope::Diff,
     Scope::Compare,
     Scope::File,
@@ -172,6 +186,7 @@ const LOOKING: &[Scope] = &[
 ];
 const VIEWS: &[Scope] = &[
     Scope::Deck,
+    Scope::Copy,
     Scope::Diff,
     Scope::Compare,
     Scope::File,
@@ -182,6 +197,7 @@ const VIEWS: &[Scope] = &[
 ];
 const SCROLLING: &[Scope] = &[
     Scope::Deck,
+    Scope::Copy,
     Scope::Diff,
     Scope::Compare,
     Scope::File,
@@ -252,6 +268,16 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Export, "export", &[char('e')], "Write the whole patch to a new file", DIFF, None),
     entry(Action::Search, "search", &[char('/')], "Search the text of the file", READING, Some("search")),
     entry(Action::Search, "filter", &[char('/')], "Show only files whose path holds these words", COMPARE, Some("filter")),
+    entry(Action::Copy, "copy", &[char('y'), plain(KeyCode::Enter)], "Copy what is selected to your clipboard, and go back", COPY, Some("copy")),
+    entry(Action::Select, "select", &[char('v'), char(' ')], "Begin to select at the cursor, or select nothing", COPY, Some("select")),
+    entry(Action::SelectLine, "select lines", &[char('V')], "Select whole lines, or nothing", COPY, None),
+    entry(Action::Search, "search", &[char('/')], "Search screen and scrollback, from below upwards", COPY, Some("search")),
+    entry(Action::Next, "next", &[char('n')], "The next match upwards, around the end", COPY, Some("next")),
+    entry(Action::Previous, "previous", &[char('N')], "The next match downwards, around the end", COPY, None),
+    entry(Action::NextWord, "next word", &[char('w')], "The next word", COPY, None),
+    entry(Action::PreviousWord, "previous word", &[char('b')], "The beginning of this word, or of the one before", COPY, None),
+    entry(Action::LineStart, "line start", &[char('0'), char('^')], "The beginning of the line", COPY, None),
+    entry(Action::LineEnd, "line end", &[char('$')], "The end of the line", COPY, None),
     entry(Action::Fold, "fold", &[plain(KeyCode::Enter), char(' ')], "Fold what is here, or unfold it", READING, Some("fold")),
     entry(Action::FoldAll, "fold all", &[char('z')], "Fold everything, or unfold it", READING, None),
     entry(Action::HideBase, "hide base", &[char('b')], "Hide the base, so that attempts get its room, or show it", FILE, Some("base")),
@@ -274,6 +300,8 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::PageUp, "page up", &[plain(KeyCode::PageUp)], "A page up; in the deck, of scrollback", VIEWS, None),
     entry(Action::PageDown, "scroll down", &[shift(KeyCode::PageDown)], "A page down in the scrollback", SCROLLING, None),
     entry(Action::PageUp, "scroll up", &[shift(KeyCode::PageUp)], "A page up in the scrollback", SCROLLING, None),
+    entry(Action::Search, "search", &[char('/')], "Search the session's screen and scrollback, from below upwards", DECK, None),
+    entry(Action::CopyMode, "copy mode", &[char('[')], "Stop the session's screen, to go through it and copy", DECK, None),
     entry(Action::Back, "back", &[plain(KeyCode::Escape)], "Back one level; dismiss a message", VIEWS, None),
     entry(Action::Palette, "palette", &[char(':')], "Choose an action by name", VIEWS, None),
     entry(Action::Help, "help", &[char('?')], "Help for this view; type to filter", VIEWS, Some("help")),

@@ -6,6 +6,7 @@
 mod action;
 mod app;
 mod attach;
+mod clipboard;
 mod clock;
 mod export;
 mod input;

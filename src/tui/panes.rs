@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::model::id::{EnvironmentId, SessionId};
+use crate::model::lines::Lines;
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 
 /// Names one session anywhere in the deck.
@@ -85,6 +86,14 @@ impl Pane {
         }
         let scroll = self.scroll.as_ref()?;
         scroll.rows.get(line.checked_sub(scroll.start)? as usize)
+    }
+}
+
+impl Scroll {
+    /// The lines that were read, without those of the screen.
+    pub(crate) fn lines(&self) -> Lines {
+        let total = self.start + self.rows.len() as u32;
+        Lines { total, start: self.start, rows: self.rows.clone(), ..Lines::default() }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::model::screen::Size;
 use crate::proto::{Event, Reply};
 
 use super::app::{App, Effect, Happening, Settings, Tag};
+use super::clipboard;
 use super::clock::Clock;
 use super::export;
 use super::input;
@@ -266,6 +267,7 @@ impl Loop {
                 Effect::RestartServer => {
                     self.connecting = self.client.home().map(reconnect::restart);
                 }
+                Effect::Copy(text) => self.copy(text),
                 Effect::Export { name, patch } => self.in_flight.push(exported(name, patch)),
                 Effect::Send(request, tag) => {
                     let client = self.client.clone();
@@ -273,6 +275,20 @@ impl Loop {
                     self.in_flight.push(asked.boxed_local());
                 }
             }
+        }
+    }
+
+    /// Hands text to the clipboard. A terminal that is gone is met by the next frame.
+    fn copy(&self, text: String) {
+        if let Err(error) = self.guard.copy(&text) {
+            tracing::debug!("nothing was copied: {error}");
+        }
+        if std::env::var_os("TMUX").is_some() {
+            let copied = async move {
+                clipboard::through_tmux(&text).await;
+                (Tag::Quiet, Ok(Reply::Done))
+            };
+            self.in_flight.push(copied.boxed_local());
         }
     }
 

@@ -21,6 +21,8 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use super::clipboard;
+
 /// Holds a full frame of a large terminal with a style in every cell, so that it never grows.
 const FRAME_BYTES: usize = 256 * 1024;
 
@@ -94,6 +96,14 @@ impl Guard {
         out.flush()?;
         self.frame.put_back(bytes);
         Ok(())
+    }
+
+    /// Has the terminal put text into the clipboard of whoever sits at it.
+    #[allow(clippy::unused_self, reason = "only who has the terminal may write to it")]
+    pub(crate) fn copy(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(clipboard::sequence(text).as_bytes())?;
+        out.flush()
     }
 }
 

@@ -79,6 +79,34 @@ fn the_terminal_is_given_back_by_q_and_by_a_signal() {
 }
 
 #[test]
+fn what_a_person_selects_is_all_that_reaches_their_clipboard() {
+    // The agent asks for the same clipboard, in the same form.
+    let script = r"printf '\033]52;c;ZXZpbA==\033\\'; i=0; \
+                   while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); done; \
+                   echo ready; exec sleep 1000000";
+    let test = home_with_agent(script);
+    let mut deck = Pty::open(&test, &[], 80, 24);
+    deck.wait_for_text("ready");
+    deck.send("/line 42\r");
+    deck.wait_for_text("1 of 1");
+    deck.send("V\r");
+    deck.wait_for_text("copied 7 characters");
+    let text = deck.wait_for_text("ready");
+    let (row, line) = (1..).zip(text.lines()).find(|(_, line)| line.contains("ready")).expect("it");
+    let before = line.find("ready").expect("it is there");
+    let column = line[..before].chars().count() + 1;
+    deck.send(&format!("\x1b[<0;{column};{row}M"));
+    deck.send(&format!("\x1b[<32;{};{row}M", column + 4));
+    deck.send(&format!("\x1b[<0;{};{row}m", column + 4));
+    deck.wait_for_text("copied 5 characters");
+    deck.send("q");
+    assert_eq!(deck.wait_for_end(), 0);
+    deck.assert_restored();
+    let clipboard = |base64: &str| format!("{:?}", format!("\x1b]52;c;{base64}\x1b\\"));
+    assert_eq!(foreign(&deck.raw), [clipboard("bGluZSA0Mg=="), clipboard("cmVhZHk=")]);
+}
+
+#[test]
 fn an_absurdly_small_terminal_is_no_crash() {
     let test = home_with_agent(ECHO);
     let mut deck = Pty::open(&test, &[], 20, 5);

@@ -10,7 +10,7 @@ use crate::proto::{Request, Target};
 use super::super::action::Action;
 use super::super::panes::PaneKey;
 use super::super::status;
-use super::{App, Confirm, DiffView, HistoryView, InspectView, NewForm, Overlay, Tag, View};
+use super::{App, Confirm, DiffView, Hand, HistoryView, InspectView, NewForm, Overlay, Tag, View};
 
 impl App {
     pub(super) fn act_on_deck(&mut self, action: Action) {
@@ -33,6 +33,8 @@ impl App {
             Action::Undo => self.undo(),
             Action::Compare => self.compare(),
             Action::Map => self.open_map(),
+            Action::CopyMode => self.enter_copy(Hand::Keys),
+            Action::Search => self.enter_search(),
             action => self.act_on_selected(action),
         }
     }

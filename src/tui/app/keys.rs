@@ -5,7 +5,7 @@ use crate::model::input::{Input, Key, KeyCode, Modifiers, MouseKind};
 
 use super::super::action::{Action, Scope};
 use super::super::keymap;
-use super::{App, Message, Overlay, View};
+use super::{App, Hand, Message, Overlay, View};
 
 /// A second press of the way out within this long goes to the session, in milliseconds.
 const TWICE: u64 = 500;
@@ -24,7 +24,7 @@ impl App {
             Input::Key(key) => self.take_key(key),
             Input::Paste(text) => {
                 if let Some(pane) = self.keyboard.clone() {
-                    self.type_into(&pane, Input::Paste(text));
+                    self.paste(&pane, text);
                 } else {
                     self.search_input(&Input::Paste(text));
                 }
@@ -45,6 +45,7 @@ impl App {
 
     fn take_held_key(&mut self, key: Key) {
         let Some(pane) = self.keyboard.clone() else { return };
+        self.leave_copy();
         match keymap::lookup(Scope::Keyboard, key) {
             Some(Action::GiveKeyboard) => {
                 self.released = Some((self.now, key, pane));
@@ -68,6 +69,9 @@ impl App {
             self.type_into(&pane, Input::Key(key));
             return;
         }
+        if self.copy.as_ref().is_some_and(|copy| copy.hand == Hand::Mouse) {
+            self.leave_copy();
+        }
         if self.search_input(&Input::Key(key)) {
             return;
         }
@@ -82,6 +86,7 @@ impl App {
     fn search_input(&mut self, input: &Input) -> bool {
         let size = self.size;
         let taken = match self.views.last_mut() {
+            None => self.copy_input(input),
             Some(View::Diff(view)) => view.search_input(input, size),
             Some(View::Compare(view)) => view.typed(input),
             Some(View::File(view)) => view.typed(input, size),
@@ -112,6 +117,7 @@ impl App {
             Action::Leave => self.leave(),
             Action::RestartServer => self.restart_server(),
             action => match self.views.last_mut() {
+                None if self.copy.is_some() => self.act_on_copy(action),
                 None => self.act_on_deck(action),
                 Some(View::Diff(_)) => self.act_on_diff(action),
                 Some(View::File(_)) if action == Action::NextFile => self.next_compared_file(true),
@@ -128,7 +134,7 @@ impl App {
         }
     }
 
-    /// One level at a time: message, search, view, scrollback, zoom, marks.
+    /// One level at a time: message, search, view, selection, copy mode, scrollback, zoom, marks.
     fn back(&mut self) {
         if self.dismiss() {
             return;
@@ -142,7 +148,7 @@ impl App {
         if ended {
             return;
         }
-        if self.views.pop().is_some() {
+        if self.views.pop().is_some() || self.back_in_copy() {
             return;
         }
         let scrolled = self.selected_pane().and_then(|pane| self.panes.get_mut(&pane));

@@ -5,6 +5,7 @@
 
 mod comments;
 mod compare;
+mod copy;
 mod deck;
 mod denied;
 mod diff;
@@ -21,9 +22,11 @@ mod merge_form;
 mod message;
 mod mouse;
 mod overlay;
+mod paste;
 mod place;
 mod replies;
 mod search;
+mod select;
 mod sessions;
 mod taking;
 
@@ -34,6 +37,7 @@ use crate::model::environment::{Environment, Variable};
 use crate::model::failure::Failure;
 use crate::model::id::{EnvironmentId, SessionId, Timestamp};
 use crate::model::input::{Input, Key};
+use crate::model::lines::Passage;
 use crate::model::profile::AgentProfile;
 use crate::model::repository::RepositoryState;
 use crate::model::screen::Size;
@@ -47,6 +51,7 @@ use super::theme::Theme;
 
 pub(crate) use comments::{CommentForm, MessageForm};
 pub(crate) use compare::CompareView;
+pub(crate) use copy::{Copied, CopyMode, Hand, Matches};
 pub(crate) use denied::DeniedView;
 pub(crate) use diff::{DiffView, SIDE_BY_SIDE};
 pub(crate) use diff_rows::{DiffRow, PairSide};
@@ -59,6 +64,7 @@ pub(crate) use map::{MapView, map_page};
 pub(crate) use merge_form::MergeForm;
 pub(crate) use message::Message;
 pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
+pub(crate) use paste::PasteQuestion;
 pub(crate) use place::Place;
 pub(crate) use search::Search;
 
@@ -79,6 +85,8 @@ pub(crate) enum Effect {
         name: String,
         patch: Vec<u8>,
     },
+    /// Put text into the human's clipboard, which asked for it.
+    Copy(String),
     /// Start a server that was stopped, or replace an older one.
     RestartServer,
     Leave,
@@ -104,6 +112,15 @@ pub(crate) enum Tag {
     Watch(PaneKey),
     Keyboard(PaneKey),
     Scrollback(PaneKey),
+    /// Lines for copy mode, to be shown or, of a passage, to be copied.
+    Lines {
+        ticket: u64,
+        copied: Option<Passage>,
+    },
+    /// Where copy mode finds what is searched for.
+    Found {
+        ticket: u64,
+    },
     Decide,
     /// A take, to be asked for again once it is known what it lacks.
     Take(Box<Request>),
@@ -208,6 +225,12 @@ pub(crate) struct App {
     /// Rang, ended or failed since the user last looked.
     pub(crate) attention: BTreeSet<EnvironmentId>,
     pub(crate) panes: Panes,
+    /// A session that stands still for its reader.
+    pub(crate) copy: Option<CopyMode>,
+    /// What was copied a moment ago.
+    pub(crate) copied: Option<Copied>,
+    /// The mouse's button on a session.
+    press: Option<select::Press>,
     pub(crate) zoomed: bool,
     /// The session every key goes to.
     pub(crate) keyboard: Option<PaneKey>,
@@ -263,6 +286,9 @@ impl App {
             marked: Vec::new(),
             attention: BTreeSet::new(),
             panes: Panes::default(),
+            copy: None,
+            copied: None,
+            press: None,
             zoomed: false,
             keyboard: None,
             released: None,
@@ -331,13 +357,17 @@ impl App {
         let size = self.wanted_size.as_ref().map(|wanted| wanted.due);
         let ages = self.ages_change();
         let colours = self.unpainted.then_some(Timestamp(self.now.0 + PAINT_PAUSE));
-        [notice, size, ages, colours, self.gone_changes()].into_iter().flatten().min()
+        let copied = self.copied_until();
+        [notice, size, ages, colours, copied, self.gone_changes()].into_iter().flatten().min()
     }
 
     fn tick(&mut self) {
         let over = |message: &Message| !message.failed && self.now.0 >= message.at.0 + NOTICE_STAYS;
         if self.message.as_ref().is_some_and(over) {
             self.message = None;
+        }
+        if self.copied_until().is_some_and(|until| self.now >= until) {
+            self.copied = None;
         }
         self.dirty = true;
     }
@@ -382,6 +412,7 @@ impl App {
     pub(crate) fn scope(&self) -> Scope {
         match self.views.last() {
             _ if self.keyboard.is_some() || self.gone_held() => Scope::Keyboard,
+            None if self.copy.as_ref().is_some_and(|copy| copy.hand == Hand::Keys) => Scope::Copy,
             None => Scope::Deck,
             Some(View::Diff(_)) => Scope::Diff,
             Some(View::Compare(_)) => Scope::Compare,

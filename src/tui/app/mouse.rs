@@ -1,8 +1,9 @@
-//! The mouse: a click focuses, the wheel scrolls or goes to the program that asked for it.
+//! The mouse: a click focuses, a drag selects, the wheel scrolls or goes to the program that asked
+//! for it.
 
 use ratatui::layout::Position;
 
-use crate::model::input::{Input, Mouse, MouseButton, MouseKind};
+use crate::model::input::{Input, Modifiers, Mouse, MouseButton, MouseKind};
 
 use super::super::action::Action;
 use super::super::layout::Tile;
@@ -45,6 +46,9 @@ impl App {
             }
             return;
         }
+        if self.goes_on_selecting(mouse) {
+            return;
+        }
         let at = Position::new(mouse.column, mouse.row);
         let tile = self.layout().tiles.into_iter().find(|tile| tile.area.contains(at));
         let pane = tile.and_then(|tile| {
@@ -60,18 +64,24 @@ impl App {
                 self.scroll_session(&pane, lines, tile.inner.height);
             }
             (pane, None) if mouse.kind == MouseKind::Press && mouse.button == MouseButton::Left => {
-                self.click(at, pane.map(|(tile, _)| tile.index));
+                self.click(at, pane.as_ref().map(|(tile, _)| tile.index));
+                if let Some((tile, pane)) = pane {
+                    self.press_on(&tile, pane, at);
+                }
             }
             _ => {}
         }
     }
 
-    /// A program that asked for the mouse gets the wheel, and while its keyboard is held, all.
+    /// A program that asked for the mouse gets the wheel, and while its keyboard is held, all but
+    /// what is done with Shift: that selects, as in other terminals.
     fn goes_to_program(&mut self, tile: &Tile, pane: &PaneKey, mouse: Mouse, at: Position) -> bool {
         let asked = self.panes.get(pane).is_some_and(|shown| shown.screen.modes.mouse);
         let wheel = matches!(mouse.kind, MouseKind::ScrollUp | MouseKind::ScrollDown);
         let held = self.keyboard.as_ref() == Some(pane);
-        if !asked || !(held || wheel) || !tile.inner.contains(at) {
+        let ours = self.copy.as_ref().is_some_and(|copy| copy.pane == *pane)
+            || (!wheel && mouse.modifiers.has(Modifiers::SHIFT));
+        if ours || !asked || !(held || wheel) || !tile.inner.contains(at) {
             return false;
         }
         let Some(shown) = self.panes.get(pane) else { return false };

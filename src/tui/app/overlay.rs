@@ -7,10 +7,11 @@ use crate::proto::{Request, Target};
 
 use super::super::action::{Entry, Scope, entries};
 use super::super::keymap::keys_name;
+use super::super::panes::PaneKey;
 use super::super::widget::Field;
 use super::comments::MessageOutcome;
 use super::lacking::Lacking;
-use super::{App, CommentForm, MergeForm, MessageForm, NewForm, Tag};
+use super::{App, CommentForm, MergeForm, MessageForm, NewForm, PasteQuestion, Tag};
 
 #[derive(Debug)]
 pub(crate) enum Overlay {
@@ -18,6 +19,7 @@ pub(crate) enum Overlay {
     Palette(Filter),
     Confirm(Confirm),
     Lacking(Lacking),
+    Paste(PasteQuestion),
     Merge(MergeForm),
     Name(NameForm),
     New(Box<NewForm>),
@@ -115,6 +117,7 @@ enum Outcome {
     Close,
     Run(super::Action),
     Send(Request, Tag, String),
+    Paste(PaneKey, String),
     Comment,
     Message(String),
     RemoveComment(usize),
@@ -131,6 +134,7 @@ impl App {
             Overlay::Palette(filter) => palette_input(filter, input),
             Overlay::Confirm(confirm) => confirm_input(confirm, input),
             Overlay::Lacking(lacking) => lacking_input(lacking, input),
+            Overlay::Paste(question) => paste_input(question, input),
             Overlay::Merge(form) => merge_input(form, input),
             Overlay::Name(form) => name_input(form, input),
             Overlay::New(form) => self.form_input(form, input),
@@ -163,6 +167,7 @@ impl App {
             }
             Outcome::Stay => self.overlay = Some(overlay),
             Outcome::Run(action) => self.act(action),
+            Outcome::Paste(pane, text) => self.paste_after_all(&pane, text),
             Outcome::Send(request, tag, text) => {
                 self.say(text);
                 self.send(request, tag);
@@ -256,6 +261,14 @@ fn lacking_input(lacking: &mut Lacking, input: &Input) -> Outcome {
             let tag = Tag::Take(Box::new(request.clone()));
             Outcome::Send(request, tag, format!("taking the rest of {} …", lacking.name))
         }
+    }
+}
+
+fn paste_input(question: &mut PasteQuestion, input: &Input) -> Outcome {
+    match answered(&mut question.act, input) {
+        None => Outcome::Stay,
+        Some(false) => Outcome::Close,
+        Some(true) => Outcome::Paste(question.pane.clone(), std::mem::take(&mut question.text)),
     }
 }
 

@@ -43,6 +43,12 @@ impl App {
                     self.dirty = true;
                 }
             }
+            (Tag::Lines { ticket, copied }, Reply::Lines(lines)) => {
+                self.take_copy_lines(ticket, lines, copied);
+            }
+            (Tag::Found { ticket }, Reply::Found { found, lines }) => {
+                self.found(ticket, found, lines);
+            }
             (Tag::MergeDraft(environment), Reply::MergeDraft(draft)) => {
                 self.merge_drafted(environment, *draft);
             }
@@ -159,6 +165,7 @@ impl App {
                 }
             }
             Tag::Timeline(ticket) => self.fill_timeline(ticket, None),
+            Tag::Lines { ticket, .. } | Tag::Found { ticket } => self.copy_question_failed(ticket),
             _ => {}
         }
         if lost {

@@ -37,6 +37,10 @@ impl Search {
         Some(text).filter(|text| !text.is_empty())
     }
 
+    pub(super) fn is_typed(&self) -> bool {
+        matches!(self, Self::Typing(_))
+    }
+
     /// Takes an input while the text is typed.
     pub(super) fn take(&mut self, input: &Input) -> Typed {
         let Self::Typing(field) = self else { return Typed::Other };

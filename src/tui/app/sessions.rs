@@ -54,6 +54,7 @@ impl App {
         self.settle_attached();
         self.settle_watched();
         self.settle_size();
+        self.settle_copy();
     }
 
     /// Makes a session the one that its environment's tile shows.
@@ -142,6 +143,7 @@ impl App {
         if self.layout().tiles.is_empty() {
             self.zoomed = true;
         }
+        self.leave_copy();
         if let Some(shown) = self.panes.get_mut(&pane) {
             shown.scroll = None;
         }
@@ -182,7 +184,10 @@ impl App {
 
     /// Whether keys go to the deck.
     pub(super) fn is_on_deck(&self) -> bool {
-        self.views.is_empty() && self.overlay.is_none() && self.keyboard.is_none()
+        self.views.is_empty()
+            && self.overlay.is_none()
+            && self.keyboard.is_none()
+            && self.copy.is_none()
     }
 
     /// Drops keys for a moment: those on their way are not for what is there now.
@@ -227,9 +232,12 @@ impl App {
 
     /// Moves the shown session's view by lines, asking for rows that are not here.
     pub(super) fn scroll_session(&mut self, pane: &PaneKey, lines: i64, height: u16) {
+        self.dirty = true;
+        if let Some(copy) = self.copy.as_mut().filter(|copy| copy.pane == *pane) {
+            return copy.scroll_by(lines, height);
+        }
         let Some(shown) = self.panes.get_mut(pane) else { return };
         let missing = shown.scroll_by(lines, height);
-        self.dirty = true;
         if let Some((start, count)) = missing {
             let PaneKey { environment, session } = pane.clone();
             let request = Request::ReadScrollback { environment, session, start, count };

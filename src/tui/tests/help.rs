@@ -106,16 +106,15 @@ fn help_at_200_by_60() {
     │                                                                ││                                                                 ││Applied edit to README.md                                        │
     │> Add a rate limiter to the checkout API                        ││• Running cargo test names                                       ││                                                                 │
     │                                                                ││  running 12 tests                                               ││                                                                 │
-    │● Read(src/api/checkout.rs)                                     ││  test names::empty ... ok                                       ││                                                                 │
-    │  └ 214 lines                              ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
-    │                                           │ › type to filter                                                                                             │                                           │
-    │● Update(src/api/limit.rs)                 │                                                                                                              │                                           │
-    │  └ 41 additions and 7 removals            │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
-    │                                           │ n               new                 Make an environment                                                      │                                           │
-    │Do you want to run `cargo test`?           │ d               diff                Show what changed since the base                                         │                                           │
-    │❯ 1. Yes                                   │ v               history             Show the snapshots, as they are taken                                    │                                           │
-    │  2. No                                    │ Space           mark                Mark or unmark for comparing                                             │                                           │
-    │                                           │ c               compare             Compare the marked environments, two to four                             │                                           │
+    │● Read(src/api/checkout.rs)                ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
+    │  └ 214 lines                              │ › type to filter                                                                                             │                                           │
+    │                                           │                                                                                                              │                                           │
+    │● Update(src/api/limit.rs)                 │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
+    │  └ 41 additions and 7 removals            │ n               new                 Make an environment                                                      │                                           │
+    │                                           │ d               diff                Show what changed since the base                                         │                                           │
+    │Do you want to run `cargo test`?           │ v               history             Show the snapshots, as they are taken                                    │                                           │
+    │❯ 1. Yes                                   │ Space           mark                Mark or unmark for comparing                                             │                                           │
+    │  2. No                                    │ c               compare             Compare the marked environments, two to four                             │                                           │
     │                                           │ a               apply               Write the changes into your working tree                                 │                                           │
     │                                           │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │                                           │
     │                                           │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │                                           │
@@ -129,12 +128,12 @@ fn help_at_200_by_60() {
     │                                           │ !               next attention      Go to who needs you, longest wait first                                  │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
     │                                           │ M               map                 Show how environments stand to your branch and to each other             │                                           │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────│ b               denied requests     Show what the gateway blocked, and open it                               │───────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ S               start               Start a stopped environment again                                        │· stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                          │ x               stop                Stop the environment; its work stays                                     │                                           │
-    │main.c:3:1: error: expected ';'            │ p               pause               Have every program stand still, or go on                                 │t again                                    │
-    │make: *** [Makefile:2: shop] Error 1       │ f               fork                Make an environment that begins where this one stands, or at this snapsho│                                           │
-    │                                           │ j ↓             down                Down                                                                     │                                           │
+    │                                           │ b               denied requests     Show what the gateway blocked, and open it                               │                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ S               start               Start a stopped environment again                                        │───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ x               stop                Stop the environment; its work stays                                     │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ p               pause               Have every program stand still, or go on                                 │                                           │
+    │main.c:3:1: error: expected ';'            │ f               fork                Make an environment that begins where this one stands, or at this snapsho│t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ j ↓             down                Down                                                                     │                                           │
     │                                           │ k ↑             up                  Up                                                                       │                                           │
     │                                           │ h ←             left                Left, or the previous file, column or snapshot                           │                                           │
     │                                           │ l →             right               Right, or the next file, column or snapshot                              │                                           │
@@ -147,13 +146,14 @@ fn help_at_200_by_60() {
     │                                           │ PageUp          page up             A page up; in the deck, of scrollback                                    │                                           │
     │                                           │ Shift+PageDown  scroll down         A page down in the scrollback                                            │                                           │
     │                                           │ Shift+PageUp    scroll up           A page up in the scrollback                                              │                                           │
+    │                                           │ /               search              Search the session's screen and scrollback, from below upwards           │                                           │
+    │                                           │ [               copy mode           Stop the session's screen, to go through it and copy                     │                                           │
     │                                           │ Esc             back                Back one level; dismiss a message                                        │                                           │
     │                                           │ :               palette             Choose an action by name                                                 │                                           │
     │                                           │ ?               help                Help for this view; type to filter                                       │                                           │
     │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
     │                                           │ R               restart server      Start a server that was stopped, or replace an older one                 │                                           │
     │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
-    │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │

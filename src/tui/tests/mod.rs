@@ -3,6 +3,7 @@
 
 mod checking;
 mod compare;
+mod copy;
 mod denied;
 mod diff;
 mod gone;
@@ -14,6 +15,7 @@ mod inspect;
 mod live;
 mod meanwhile;
 mod new;
+mod paste;
 mod review;
 mod sample;
 mod status;
@@ -92,7 +94,7 @@ fn requests(effects: Vec<Effect>) -> Vec<Request> {
         .into_iter()
         .filter_map(|effect| match effect {
             Effect::Send(request, _) => Some(request),
-            Effect::Leave | Effect::RestartServer | Effect::Export { .. } => None,
+            Effect::Leave | Effect::RestartServer | Effect::Export { .. } | Effect::Copy(_) => None,
         })
         .collect()
 }

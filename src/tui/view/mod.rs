@@ -3,6 +3,7 @@
 mod chrome;
 mod comments;
 mod compare;
+mod copy;
 mod denied;
 mod diff;
 mod file;
@@ -14,6 +15,7 @@ mod map;
 mod new;
 mod pane;
 mod panel;
+mod paste;
 mod snapshots;
 
 use ratatui::buffer::Buffer;
@@ -65,6 +67,10 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             }
             Overlay::Lacking(lacking) => {
                 panel::lacking(app, lacking, body, buffer);
+                None
+            }
+            Overlay::Paste(question) => {
+                paste::draw(app, question, body, buffer);
                 None
             }
             Overlay::Merge(form) => panel::merge(app, form, body, buffer),

@@ -12,9 +12,11 @@ use super::super::status::{self, Status};
 use super::super::theme::Theme;
 use super::super::widget::{Frame, Weight, age, foreign, put};
 use super::chrome::wrap;
+use super::copy;
 use super::list::{badge_span, tone};
 use super::map::fit_words;
 use crate::model::environment::{Environment, EnvironmentState, SessionKind, SessionState};
+use crate::model::lines::is_cluster;
 use crate::model::path::hides_or_steers;
 use crate::model::screen::{Row, Run, Screen};
 
@@ -38,7 +40,8 @@ pub(super) fn draw(
         let mut frame = Frame::new(style, title);
         frame.weight = if held { Weight::Heavy } else { Weight::Light };
         frame.corner = corner(app, environment, &key, tile.area.width);
-        frame.bottom = bottom(app, environment, tile.area.width.saturating_sub(2));
+        frame.bottom = copy::place(app, &key)
+            .unwrap_or_else(|| bottom(app, environment, tile.area.width.saturating_sub(2)));
         frame.draw(buffer, tile.area);
     } else {
         put(buffer, Rect { height: 1, ..tile.area }, title);
@@ -49,6 +52,9 @@ pub(super) fn draw(
         return None;
     }
     let pane = pane?;
+    if let Some(copy) = app.copy.as_ref().filter(|copy| copy.pane == key) {
+        return copy::draw(theme, copy, tile, buffer);
+    }
     if pane.scroll.is_some() {
         draw_scrolled(theme, pane, tile.inner, buffer);
         return None;
@@ -269,7 +275,7 @@ fn draw_scrolled(theme: Theme, pane: &Pane, area: Rect, buffer: &mut Buffer) {
 }
 
 /// Draws one row from the screen's column `left` on.
-fn draw_row(theme: Theme, row: &Row, area: Rect, left: u16, buffer: &mut Buffer) {
+pub(super) fn draw_row(theme: Theme, row: &Row, area: Rect, left: u16, buffer: &mut Buffer) {
     let mut column = 0;
     for run in &row.runs {
         let style = theme.cell(run.style);
@@ -297,12 +303,6 @@ fn draw_row(theme: Theme, row: &Row, area: Rect, left: u16, buffer: &mut Buffer)
             break;
         }
     }
-}
-
-/// A run is either one cell a character, or one cluster.
-fn is_cluster(run: &Run) -> bool {
-    run.text.chars().count() != usize::from(run.cells)
-        || (run.cells == 2 && run.text.chars().any(|it| it.width() == Some(2)))
 }
 
 /// The cluster without what steers or hides; a blank where nothing is left.

@@ -97,7 +97,7 @@ pub(super) fn lacking(app: &App, lacking: &Lacking, body: Rect, buffer: &mut Buf
 }
 
 /// Two buttons, the second of which acts.
-fn buttons(theme: Theme, words: [&'static str; 2], act: bool) -> Line<'static> {
+pub(super) fn buttons(theme: Theme, words: [&'static str; 2], act: bool) -> Line<'static> {
     let button = |words: &'static str, chosen: bool| {
         Span::styled(words, if chosen { theme.chip() } else { theme.quiet() })
     };
@@ -106,7 +106,7 @@ fn buttons(theme: Theme, words: [&'static str; 2], act: bool) -> Line<'static> {
 }
 
 /// In a very low terminal the last lines, the buttons, matter most.
-fn put_last(lines: Vec<Line<'_>>, area: Rect, buffer: &mut Buffer) {
+pub(super) fn put_last(lines: Vec<Line<'_>>, area: Rect, buffer: &mut Buffer) {
     let skip = lines.len().saturating_sub(usize::from(area.height));
     for (line, y) in lines.into_iter().skip(skip).zip(area.y..area.bottom()) {
         put(buffer, Rect { y, height: 1, ..area }, line);
