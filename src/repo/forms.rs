@@ -1,5 +1,5 @@
-//! What the attributes of one of the user's own commits say of a path: how it is merged, which driver
-//! it needs, and whether it is a large file that git-lfs keeps.
+//! What the attributes of one of the user's own commits say of a path: how it is merged and which
+//! driver it needs; and the pointers that stand for large files.
 //!
 //! No driver is ever started: pointers to large files are made and recognised here, and any other
 //! filter is refused by name.
@@ -103,11 +103,6 @@ impl<'r> Forms<'r> {
         let mut found = self.selected.iter_selected();
         let found = found.find(|found| found.assignment.name.as_str() == name);
         Ok(found.map(|found| found.assignment.state))
-    }
-
-    /// Whether git-lfs keeps the content of a path.
-    pub(super) fn is_large(&mut self, path: &RepoPath) -> Result<bool, Failure> {
-        Ok(self.attribute(path, "filter")?.as_deref() == Some(LARGE))
     }
 
     /// Large files of a snapshot, whose content stands where their pointer would.

@@ -31,6 +31,7 @@ mod forms;
 mod heads;
 mod heal;
 mod ident;
+mod large;
 mod lines;
 mod merge;
 mod message;

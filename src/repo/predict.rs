@@ -37,8 +37,8 @@ pub struct Contender {
 pub struct Predictor {
     fits: HashMap<Trees, Fit>,
     touched: HashMap<(ObjectId, ObjectId), Arc<Touched>>,
-    /// Snapshots, each with its base, whose files git stores as they are.
-    plain: HashSet<(EnvironmentId, CommitId, CommitId)>,
+    /// Snapshots, each with its base and the branch, whose files git stores as they are.
+    plain: HashSet<(EnvironmentId, CommitId, CommitId, ObjectId)>,
 }
 
 /// Ancestor and both sides.
@@ -75,7 +75,7 @@ impl Predictor {
         let repository = store.reader().with_object_memory();
         let (branch, _) = user.head()?;
         let branch_tree = object::tree_of(&repository, &branch)?;
-        let sides = self.sides(store, &repository, contenders);
+        let sides = self.sides(store, (&repository, branch_tree), contenders);
         let mut round = Round {
             predictor: self,
             user,
@@ -119,22 +119,23 @@ impl Predictor {
 }
 
 impl Predictor {
-    /// The trees of each contender, as git would store them.
+    /// The trees of each contender, as git would store them on the branch.
     fn sides(
         &mut self,
         store: &Store,
-        repository: &gix::Repository,
+        (repository, branch): (&gix::Repository, ObjectId),
         contenders: &[Contender],
     ) -> Vec<Option<Side>> {
         let mut plain = HashSet::new();
         let mut side = |contender: &Contender| -> Result<Side, Failure> {
             let Contender { environment, base, head, .. } = contender;
-            let key = (environment.clone(), base.clone(), head.clone());
+            let key = (environment.clone(), base.clone(), head.clone(), branch);
             let taken = object::tree_of(repository, head)?;
             let tree = if self.plain.contains(&key) {
                 taken
             } else {
-                Storing::new(store, repository, environment, base)?.stored(taken)?.tree
+                let storing = Storing::new(store, repository, environment, base)?.onto(branch);
+                storing.stored(taken)?.tree
             };
             if tree == taken {
                 plain.insert(key);

@@ -19,6 +19,8 @@ pub(super) struct UserRules {
     /// Names of the attributes in both.
     pub collection: MetadataCollection,
     pub eol: eol::Configuration,
+    /// Whether git-lfs makes pointers of the files that attributes give to it.
+    pub keeps_large: bool,
     pub hash: gix::hash::Kind,
 }
 
@@ -62,6 +64,9 @@ impl UserRules {
             attributes_override,
             collection,
             eol: options.eol_config,
+            keeps_large: ["filter.lfs.clean", "filter.lfs.process"]
+                .into_iter()
+                .any(|key| config.string(key).is_some_and(|command| !command.is_empty())),
             hash: repository.object_hash(),
         })
     }

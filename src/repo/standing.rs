@@ -1,15 +1,15 @@
 //! A tree's files as git has them stand in the user's working tree, by the tree's own attributes
-//! and the user's rules. Which of them are large files is told by the user's commit alone.
+//! and the user's rules.
 
 use gix::ObjectId;
 
 use super::base::BaseTree;
 use super::convert::Rules;
 use super::encoding::Encoding;
-use super::forms::Forms;
+use super::forms::{self, Forms};
+use super::large::LargeFiles;
 use super::object::failed;
-use super::rules::UserRules;
-use super::stored::attributes;
+use super::stored::{Storing, attributes};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
 
@@ -17,28 +17,32 @@ use crate::model::path::RepoPath;
 pub(super) struct Standing<'r> {
     objects: &'r gix::Repository,
     rules: Rules,
+    kept: LargeFiles,
     tree: BaseTree<'r>,
 }
 
 impl<'r> Standing<'r> {
+    /// `storing` says what the tree was made of.
     pub(super) fn new<'p>(
-        user: &UserRules,
-        objects: &'r gix::Repository,
+        storing: &Storing<'r>,
         tree: ObjectId,
-        paths: impl Iterator<Item = &'p RepoPath>,
+        paths: impl Iterator<Item = &'p RepoPath> + Clone,
     ) -> Result<Self, Failure> {
-        let rules = Rules::of_files(user, &attributes(objects, tree, paths)?);
-        Ok(Self { objects, rules, tree: BaseTree::new(objects, tree) })
+        let objects = storing.objects;
+        let files = attributes(objects, tree, paths.clone())?;
+        let rules = Rules::of_files(&storing.store.rules, &files);
+        let kept = storing.kept_in(tree, paths)?;
+        Ok(Self { objects, rules, kept, tree: BaseTree::new(objects, tree) })
     }
 
     /// What git would write into the working tree for a blob.
     pub(super) fn worktree_form(
         &mut self,
-        forms: &mut Forms<'_>,
+        forms: &Forms<'_>,
         path: &RepoPath,
         blob: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
-        if forms.is_large(path)? {
+        if self.rules.is_large(path.as_bytes()) {
             return match forms.known(&blob) {
                 Some(id) => {
                     let content =
@@ -59,19 +63,13 @@ impl<'r> Standing<'r> {
     }
 
     /// What git would store for a file of the working tree.
-    pub(super) fn git_form(
-        &mut self,
-        forms: &mut Forms<'_>,
-        path: &RepoPath,
-        content: &[u8],
-    ) -> Result<Vec<u8>, Failure> {
-        if forms.is_large(path)? {
-            return Ok(super::forms::pointer(content));
+    pub(super) fn git_form(&mut self, path: &RepoPath, content: &[u8]) -> Vec<u8> {
+        if self.kept.has(path.as_bytes()) {
+            return forms::pointer(content);
         }
         let there = self.tree.entry(path.as_bytes()).filter(|(mode, _)| mode.is_blob());
         let objects = self.objects;
         let mut before = || Some(objects.find_blob(there?.1).ok()?.detach().data);
-        let stored = self.rules.stored_form(path.as_bytes(), content, &mut before);
-        Ok(stored.into_owned())
+        self.rules.stored_form(path.as_bytes(), content, &mut before).into_owned()
     }
 }

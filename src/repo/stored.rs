@@ -2,8 +2,8 @@
 //!
 //! A snapshot holds the bytes of files. Only where they meet the user's commits – to be judged, or
 //! taken – do git's own rules apply: line endings, `$Id$` and encodings by the snapshot's
-//! attributes, as for anyone who adds files, and pointers to large files by the base's, which no
-//! agent wrote. No driver is run.
+//! attributes, as for anyone who adds files, and pointers to large files by those of the place that
+//! takes them. No driver is run.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,6 +14,7 @@ use super::base::BaseTree;
 use super::convert::{ATTRIBUTES_FILE, Rules, join};
 use super::diff::{self, Change, Renames, Side};
 use super::forms;
+use super::large::{self, LargeFiles};
 use super::object::failed;
 use super::origin;
 use super::scan::RULES_LIMIT;
@@ -42,6 +43,8 @@ pub(super) struct Storing<'a> {
     base: ObjectId,
     /// and as it stood in the workspace.
     origin: ObjectId,
+    /// The user's tree that takes them.
+    onto: ObjectId,
 }
 
 impl<'a> Storing<'a> {
@@ -54,7 +57,12 @@ impl<'a> Storing<'a> {
         base: &CommitId,
     ) -> Result<Self, Failure> {
         let (base, origin) = origin::under(store, objects, environment, base)?;
-        Ok(Self { store, objects, base, origin })
+        Ok(Self { store, objects, base, origin, onto: base })
+    }
+
+    /// The same for a tree of the user's other than what the work is a change of.
+    pub(super) fn onto(self, tree: ObjectId) -> Self {
+        Self { onto: tree, ..self }
     }
 
     /// The tree that snapshots are compared with.
@@ -64,15 +72,14 @@ impl<'a> Storing<'a> {
 
     /// Converts what the tree of a snapshot changes in that.
     pub(super) fn stored(&self, snapshot: ObjectId) -> Result<Stored, Failure> {
-        let Self { store, objects, base, origin } = *self;
+        let Self { store, objects, base, origin, .. } = *self;
         let changes = diff::changes(objects, origin, snapshot, Renames::Ignore)?;
-        let rules = |tree| -> Result<Rules, Failure> {
-            let paths = changes.iter().map(|change| &change.path);
-            Ok(Rules::of_files(&store.rules, &attributes(objects, tree, paths)?))
-        };
-        let (own, bases) = (rules(snapshot)?, rules(base)?);
+        let files = attributes(objects, snapshot, paths(&changes))?;
+        let mut own = Rules::of_files(&store.rules, &files);
+        let files = self.attributes_stored(&mut own, files, &changes)?;
+        let kept = self.kept_after(&files, &changes)?;
         let tree = BaseTree::new(objects, base);
-        let mut adding = Adding { objects, own, bases, base: tree, large: Large::new() };
+        let mut adding = Adding { objects, own, kept, base: tree, large: Large::new() };
         let mut converted = Vec::with_capacity(changes.len());
         let mut differs = base != origin;
         for change in changes {
@@ -89,21 +96,107 @@ impl<'a> Storing<'a> {
 
     /// A tree that git in the box stored, with pointers where it had no driver to make them.
     pub(super) fn pointed(&self, tree: ObjectId) -> Result<Stored, Failure> {
-        let Self { store, objects, base, .. } = *self;
-        let changes = diff::changes(objects, base, tree, Renames::Ignore)?;
-        let paths = changes.iter().map(|change| &change.path);
-        let rules = Rules::of_files(&store.rules, &attributes(objects, base, paths)?);
+        let changes = diff::changes(self.objects, self.base, tree, Renames::Ignore)?;
+        let files = attributes(self.objects, tree, paths(&changes))?;
+        let kept = self.kept_after(&files, &changes)?;
+        self.pointing(tree, &changes, &kept, &Large::new())
+    }
+
+    /// A tree that a merge made of `from`, with pointers where its own attributes want them, and
+    /// content of `large` where they do not: a rename may have brought either to another place.
+    pub(super) fn settled(
+        &self,
+        from: ObjectId,
+        tree: ObjectId,
+        large: &Large,
+    ) -> Result<Stored, Failure> {
+        let changes = diff::changes(self.objects, from, tree, Renames::Ignore)?;
+        let kept = self.kept_in(tree, paths(&changes))?;
+        self.pointing(tree, &changes, &kept, large)
+    }
+
+    fn pointing(
+        &self,
+        tree: ObjectId,
+        changes: &[Change],
+        kept: &LargeFiles,
+        known: &Large,
+    ) -> Result<Stored, Failure> {
+        let known = by_name(self.objects, known)?;
         let (mut large, mut edits) = (Large::new(), Vec::new());
         for Change { path, new, .. } in changes {
             let Some(side) = new.filter(|side| is_file(*side)) else { continue };
-            if rules.is_large(path.as_bytes()) {
-                let new = point_to(objects, side, &mut large)?;
-                edits.extend((new != side).then_some((path, Some(new))));
-            }
+            let new = if kept.has(path.as_bytes()) {
+                point_to(self.objects, side, &mut large)?
+            } else {
+                Side { id: known.get(&side.id).copied().unwrap_or(side.id), ..side }
+            };
+            edits.extend((new != side).then(|| (path.clone(), Some(new))));
         }
-        let tree = if edits.is_empty() { tree } else { edited(objects, tree, &edits)? };
+        let tree = if edits.is_empty() { tree } else { edited(self.objects, tree, &edits)? };
         Ok(Stored { tree, large })
     }
+
+    /// Which files are large ones by a tree's own attributes.
+    pub(super) fn kept_in<'p>(
+        &self,
+        tree: ObjectId,
+        paths: impl Iterator<Item = &'p RepoPath> + Clone,
+    ) -> Result<LargeFiles, Failure> {
+        let of = |tree| attributes(self.objects, tree, paths.clone());
+        Ok(LargeFiles::new(&self.store.rules, &of(tree)?, &of(self.base)?))
+    }
+
+    /// Which are once a tree with these attribute files, as git stores them, is taken.
+    fn kept_after(&self, own: &[Attributes], changes: &[Change]) -> Result<LargeFiles, Failure> {
+        let of = |tree| attributes(self.objects, tree, paths(changes));
+        let base = of(self.base)?;
+        let onto = if self.onto == self.base { base.clone() } else { of(self.onto)? };
+        let after = large::brought(&base, &onto, own);
+        Ok(LargeFiles::new(&self.store.rules, &after, &base))
+    }
+
+    /// A snapshot's attribute files as git would store them.
+    fn attributes_stored(
+        &self,
+        own: &mut Rules,
+        files: Vec<Attributes>,
+        changes: &[Change],
+    ) -> Result<Vec<Attributes>, Failure> {
+        let of = |tree| -> Result<HashMap<Vec<u8>, Vec<u8>>, Failure> {
+            Ok(attributes(self.objects, tree, paths(changes))?.into_iter().collect())
+        };
+        let base = of(self.base)?;
+        let origin = if self.origin == self.base { base.clone() } else { of(self.origin)? };
+        let mut stored = Vec::with_capacity(files.len());
+        for (directory, content) in files {
+            let there = base.get(&directory);
+            let content = if origin.get(&directory) == Some(&content) {
+                there.cloned().unwrap_or(content)
+            } else {
+                let path = join(&directory, ATTRIBUTES_FILE);
+                own.stored_form(&path, &content, &mut || there.cloned()).into_owned()
+            };
+            stored.push((directory, content));
+        }
+        Ok(stored)
+    }
+}
+
+fn paths(changes: &[Change]) -> impl Iterator<Item = &RepoPath> + Clone {
+    changes.iter().map(|change| &change.path)
+}
+
+/// The contents of large files by the names of their pointers' blobs.
+fn by_name(
+    objects: &gix::Repository,
+    large: &Large,
+) -> Result<HashMap<ObjectId, ObjectId>, Failure> {
+    let name = |pointer: &[u8]| {
+        gix::objs::compute_hash(objects.object_hash(), gix::objs::Kind::Blob, pointer)
+            .map_err(failed("name a pointer"))
+    };
+    large.iter().map(|(pointer, content)| Ok((name(pointer)?, *content))).collect()
 }
 
 fn is_file(side: Side) -> bool {
@@ -130,7 +223,7 @@ fn edited(
 }
 
 /// A directory and the content of its attribute file.
-type Attributes = (Vec<u8>, Vec<u8>);
+pub(super) type Attributes = (Vec<u8>, Vec<u8>);
 
 /// The attribute files of a tree that concern some paths, parents before children.
 pub(super) fn attributes<'p>(
@@ -162,7 +255,7 @@ pub(super) fn attributes<'p>(
 struct Adding<'r> {
     objects: &'r gix::Repository,
     own: Rules,
-    bases: Rules,
+    kept: LargeFiles,
     base: BaseTree<'r>,
     large: Large,
 }
@@ -182,7 +275,7 @@ impl Adding<'_> {
             // Its bytes are those of the base: only its mode changed.
             return Ok(Side { id: there.id, ..new });
         }
-        if self.bases.is_large(path) {
+        if self.kept.has(path) {
             return point_to(self.objects, new, &mut self.large);
         }
         if !self.own.may_convert(path) {

@@ -27,7 +27,7 @@ pub(in crate::repo) enum Manner {
 }
 
 /// Ancestor, ours and theirs as one; `None` where they do not fit together.
-pub(super) fn merge(manner: Manner, contents: &[Vec<u8>; 3]) -> Option<Vec<u8>> {
+pub(in crate::repo) fn merge(manner: Manner, contents: &[Vec<u8>; 3]) -> Option<Vec<u8>> {
     let [base, ours, theirs] = contents;
     if manner == Manner::Whole || contents.iter().any(|content| lines::is_binary(content)) {
         return None;

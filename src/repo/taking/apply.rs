@@ -40,7 +40,7 @@ pub fn apply(
     let head = object::tree_of(&objects, &head)?;
     let mut forms = Forms::new(user, &site.repository, head)?;
     let wanted = object::tree_of(&objects, &request.head)?;
-    let storing = request.storing(store, &objects)?;
+    let storing = request.storing(store, &objects)?.onto(head);
     check_tree(&objects, wanted, Some(storing.origin()))?;
     let tree = &site.tree;
     let mut users = Users { storing: &storing, forms: &mut forms, tree, head };
@@ -50,10 +50,11 @@ pub fn apply(
     let Stored { tree: theirs, large } = storing.stored(taken)?;
     forms.know(&large);
     let result = merge::trees(&objects, &mut forms, Sides { ancestor, ours, theirs })?;
+    let Stored { tree: result, large } = storing.settled(ours, result, &large)?;
+    forms.know(&large);
     let mut planner = Planner {
         tree: &site.tree,
-        objects: &objects,
-        rules: &store.rules,
+        storing: &storing,
         forms: &mut forms,
         earlier: &earlier.states,
     };
@@ -68,9 +69,7 @@ pub fn apply(
     let Plan { steps, made, mut standing } = plan;
     let (taken, judged) = (Some(object::name(taken)), Some(request.base.clone()));
     let record = Record { decision, steps, made, branch: None, taken, judged };
-    site.carry_out(&record, &objects, &mut |path, blob| {
-        standing.worktree_form(&mut forms, path, blob)
-    })
+    site.carry_out(&record, &objects, &mut |path, blob| standing.worktree_form(&forms, path, blob))
 }
 
 pub(super) fn nothing_to_take(request: &TakeRequest) -> Failure {

@@ -303,8 +303,8 @@ impl Users<'_, '_, '_> {
         if paths.is_empty() {
             return Ok(tree);
         }
-        let Storing { store, objects, .. } = *self.storing;
-        let mut standing = Standing::new(&store.rules, objects, tree, paths.iter().copied())?;
+        let objects = self.storing.objects;
+        let mut standing = Standing::new(self.storing, tree, paths.iter().copied())?;
         let taken = objects.find_tree(taken).map_err(failed("read a tree"))?;
         let heeded = self.tree.modes() == Modes::Heeded;
         let mut editor = objects.edit_tree(tree).map_err(failed("edit a tree"))?;
@@ -318,7 +318,7 @@ impl Users<'_, '_, '_> {
                         None => permissions & 0o100 != 0,
                     };
                     let kind = if executable { EntryKind::BlobExecutable } else { EntryKind::Blob };
-                    (kind, standing.git_form(self.forms, path, &content)?)
+                    (kind, standing.git_form(path, &content))
                 }
                 Found::Link { target } => (EntryKind::Link, target),
                 // Removing a name whose directory came in its place would remove that.

@@ -3,7 +3,7 @@
 use gix::ObjectId;
 
 use super::super::checkout::check_name;
-use super::super::diff::{self, Renames};
+use super::super::diff::{self, Change, Renames};
 use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
@@ -62,7 +62,7 @@ pub fn merge(
     let taken = object::tree_of(&objects, &request.head)?;
     let parent = work_parent(&objects, journal, request, &head)?;
     let parent_tree = object::tree_of(&objects, &parent)?;
-    let storing = request.storing(store, &objects)?;
+    let storing = request.storing(store, &objects)?.onto(head_tree);
     check_tree(&objects, taken, Some(storing.origin()))?;
     let Stored { tree: theirs, large } = storing.stored(taken)?;
     let mut forms = Forms::new(user, &site.repository, head_tree)?;
@@ -72,7 +72,8 @@ pub fn merge(
         Users { storing: &storing, forms: &mut forms, tree: &site.tree, head: head_tree };
     let (ancestor, again) = ancestor(&mut users, &earlier, request, &head)?;
     let sides = Sides { ancestor, ours: head_tree, theirs };
-    let making = Making { storing: &storing, journal, request, merging, head: &head, again };
+    let storing = &storing;
+    let making = Making { storing, large, journal, request, merging, head: &head, again };
     let grown = match merging.style {
         MergeStyle::Commit => making.merge_commit(&mut forms, sides, &parent)?,
         MergeStyle::Squash => making.one_commit(&mut forms, sides)?,
@@ -81,17 +82,12 @@ pub fn merge(
     if grown.tree == head_tree {
         return Err(nothing_to_take(request));
     }
-    let mut planner = Planner {
-        tree: &site.tree,
-        objects: &objects,
-        rules: &store.rules,
-        forms: &mut forms,
-        earlier: &earlier.states,
-    };
+    forms.know(&grown.large);
+    let (tree, earlier) = (&site.tree, &earlier.states);
+    let mut planner = Planner { tree, storing, forms: &mut forms, earlier };
     let Plan { steps, made, mut standing } = planner.plan(head_tree, grown.tree)?;
     let index = check_index(&site, request, &steps)?;
     grown.transfer(&objects, user, &[head_tree, parent_tree])?;
-    large::keep(user, &objects, &large)?;
     large::keep(user, &objects, &grown.large)?;
 
     let mut decision = request.decision(DecisionKind::Merge, user);
@@ -111,9 +107,7 @@ pub fn merge(
     };
     let (branch, judged) = (Some(branch), Some(request.base.clone()));
     let record = Record { decision, steps, made, branch, taken: None, judged };
-    site.carry_out(&record, &objects, &mut |path, blob| {
-        standing.worktree_form(&mut forms, path, blob)
-    })
+    site.carry_out(&record, &objects, &mut |path, blob| standing.worktree_form(&forms, path, blob))
 }
 
 /// Puts an environment's work into the user's repository as commits on top of its base, the agent's
@@ -134,20 +128,20 @@ pub fn offer(
     let Stored { tree: theirs, large } = storing.stored(taken)?;
     let mut forms = Forms::new(user, &repository, base)?;
     let sides = Sides { ancestor: base, ours: base, theirs };
-    let head = &request.base;
-    let making = Making { storing: &storing, journal, request, merging, head, again: false };
+    let (head, storing) = (&request.base, &storing);
+    let making = Making { storing, large, journal, request, merging, head, again: false };
     let grown = making.line(&mut forms, sides)?;
     if grown.made.is_empty() {
         return Err(nothing_to_take(request));
     }
-    for change in diff::changes(&objects, base, theirs, Renames::Ignore)? {
-        if let Some(side) = change.new {
-            check_name(&change.path, side.mode)?;
+    let changes = diff::changes(&objects, base, theirs, Renames::Ignore)?;
+    for Change { path, new, .. } in &changes {
+        if let Some(side) = new {
+            check_name(path, side.mode)?;
         }
-        forms.check_filter(&change.path)?;
+        forms.check_filter(path)?;
     }
     grown.transfer(&objects, user, &[base, base])?;
-    large::keep(user, &objects, &large)?;
     large::keep(user, &objects, &grown.large)?;
     Ok(object::name(grown.tip))
 }
@@ -160,7 +154,7 @@ struct Grown {
     /// Each new commit with its tree, parents first.
     made: Vec<(ObjectId, ObjectId)>,
     agents: Option<CommitId>,
-    /// Large files of the agent's own commits.
+    /// The large files of all of them.
     large: Large,
 }
 
@@ -190,6 +184,8 @@ impl Grown {
 
 struct Making<'a> {
     storing: &'a Storing<'a>,
+    /// Large files of the snapshot.
+    large: Large,
     journal: &'a Journal,
     request: &'a TakeRequest,
     merging: &'a Merging,
@@ -209,23 +205,36 @@ impl Making<'_> {
         sides: Sides,
         parent: &CommitId,
     ) -> Result<Grown, Failure> {
-        let tree = merge::trees(self.storing.objects, forms, sides)?;
+        let objects = self.storing.objects;
+        let Stored { tree, mut large } = self.merged(forms, sides)?;
+        let base = object::tree_of(objects, &self.request.base)?;
+        // By the attributes that it has itself.
+        let theirs = self.storing.settled(base, sides.theirs, &self.large)?;
+        large.extend(theirs.large);
         let (message, subject) = messages(&self.merging.message, self.request);
-        let (who, theirs) = (self.who(), sides.theirs);
-        let work = commit(self.storing.objects, theirs, &[object::id(parent)], &message, &who)?;
+        let who = self.who();
+        let work = commit(objects, theirs.tree, &[object::id(parent)], &message, &who)?;
         let parents = [object::id(self.head), work];
-        let tip = commit(self.storing.objects, tree, &parents, &subject, &who)?;
-        let made = vec![(work, theirs), (tip, tree)];
-        Ok(Grown { tip, tree, work, made, agents: None, large: Large::new() })
+        let tip = commit(objects, tree, &parents, &subject, &who)?;
+        let made = vec![(work, theirs.tree), (tip, tree)];
+        Ok(Grown { tip, tree, work, made, agents: None, large })
     }
 
     fn one_commit(&self, forms: &mut Forms<'_>, sides: Sides) -> Result<Grown, Failure> {
-        let tree = merge::trees(self.storing.objects, forms, sides)?;
+        let Stored { tree, large } = self.merged(forms, sides)?;
         let (message, _) = messages(&self.merging.message, self.request);
-        let tip =
-            commit(self.storing.objects, tree, &[object::id(self.head)], &message, &self.who())?;
-        let (made, large) = (vec![(tip, tree)], Large::new());
-        Ok(Grown { tip, tree, work: tip, made, agents: None, large })
+        let (objects, parent) = (self.storing.objects, object::id(self.head));
+        let tip = commit(objects, tree, &[parent], &message, &self.who())?;
+        Ok(Grown { tip, tree, work: tip, made: vec![(tip, tree)], agents: None, large })
+    }
+
+    /// The merge of all, each large file in the form in which its place has it.
+    fn merged(&self, forms: &mut Forms<'_>, sides: Sides) -> Result<Stored, Failure> {
+        let tree = merge::trees(self.storing.objects, forms, sides)?;
+        let mut merged = self.storing.settled(sides.ours, tree, &self.large)?;
+        let known = self.large.iter().map(|(pointer, content)| (pointer.clone(), *content));
+        merged.large.extend(known);
+        Ok(merged)
     }
 
     /// The agent's commits that were not brought over before, then the rest as one.
@@ -238,9 +247,11 @@ impl Making<'_> {
             forms,
             committer: &who,
             tip: object::id(self.head),
+            start: sides.ours,
             tree: sides.ours,
+            stands: sides.ours,
             made: Vec::new(),
-            large: Large::new(),
+            large: self.large.clone(),
         };
         let new = rebase::after(&commits, last.as_ref());
         for theirs in &new {
@@ -259,7 +270,7 @@ impl Making<'_> {
             let all = merge::trees(self.storing.objects, branch.forms, sides)?;
             branch.grow(all, &message, who.clone())?;
         }
-        let Growing { tip, tree, made, large, .. } = branch;
+        let Growing { tip, stands: tree, made, large, .. } = branch;
         let agents = commits.last().map(|last| object::name(last.id)).or(last);
         Ok(Grown { tip, tree, work: tip, made, agents, large })
     }

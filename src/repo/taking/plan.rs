@@ -10,8 +10,8 @@ use super::super::checkout::{Found, WorkingTree, check_name, check_target};
 use super::super::diff::{self, Change, Renames, Side};
 use super::super::forms::Forms;
 use super::super::object::{self, failed};
-use super::super::rules::UserRules;
 use super::super::standing::Standing;
+use super::super::stored::Storing;
 use super::record::{Entry, State, Step, digest};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
@@ -19,9 +19,8 @@ use crate::model::path::RepoPath;
 /// What planning looks at.
 pub(super) struct Planner<'a, 'f, 'r> {
     pub(super) tree: &'a WorkingTree,
-    /// Sees every object of the trees that are compared.
-    pub(super) objects: &'a gix::Repository,
-    pub(super) rules: &'a UserRules,
+    /// Its objects are those of the trees that are compared.
+    pub(super) storing: &'a Storing<'a>,
     pub(super) forms: &'f mut Forms<'r>,
     /// What earlier applies from the same environment left at each path.
     pub(super) earlier: &'a BTreeMap<RepoPath, State>,
@@ -45,12 +44,12 @@ impl<'a> Planner<'a, '_, '_> {
     /// Plans the way from one tree, which the working tree should show, to another. Fails with
     /// every path on which the user has work of their own.
     pub(super) fn plan(&mut self, from: ObjectId, to: ObjectId) -> Result<Plan<'a>, Failure> {
-        let mut changes = diff::changes(self.objects, from, to, Renames::Ignore)?;
+        let mut changes = diff::changes(self.storing.objects, from, to, Renames::Ignore)?;
         changes.sort_by(|a, b| a.path.cmp(&b.path));
-        let (rules, objects) = (self.rules, self.objects);
+        let storing = self.storing;
         let standing = |tree| {
             let paths = changes.iter().map(|change| &change.path);
-            Standing::new(rules, objects, tree, paths)
+            Standing::new(storing, tree, paths)
         };
         let mut forth = Forth { old: standing(from)?, new: standing(to)? };
         let gone: BTreeSet<RepoPath> = changes
@@ -87,7 +86,7 @@ impl<'a> Planner<'a, '_, '_> {
             check_name(&change.path, side.mode)?;
         }
         if let Some(side) = change.new.filter(|side| side.mode.is_link()) {
-            check_target(&change.path, &diff::content(self.objects, Some(side))?)?;
+            check_target(&change.path, &diff::content(self.storing.objects, Some(side))?)?;
         }
         self.forms.check_filter(&change.path)
     }
@@ -150,7 +149,7 @@ impl<'a> Planner<'a, '_, '_> {
 
     fn wanted(&mut self, change: &Change, new: &mut Standing<'_>) -> Result<State, Failure> {
         let Some(side) = change.new else { return Ok(State::Absent) };
-        let content = diff::content(self.objects, Some(side))?;
+        let content = diff::content(self.storing.objects, Some(side))?;
         if side.mode.is_link() {
             return Ok(State::Link { target: serde_bytes::ByteBuf::from(content) });
         }
@@ -169,7 +168,8 @@ impl<'a> Planner<'a, '_, '_> {
         let Some(side) = change.old else { return Ok(*found == Found::Absent) };
         match found {
             Found::Link { target } => {
-                Ok(side.mode.is_link() && *target == diff::content(self.objects, Some(side))?)
+                Ok(side.mode.is_link()
+                    && *target == diff::content(self.storing.objects, Some(side))?)
             }
             Found::File { permissions, content } => {
                 let executable = side.mode.kind() == EntryKind::BlobExecutable;
@@ -177,12 +177,12 @@ impl<'a> Planner<'a, '_, '_> {
                 if side.mode.is_link() || heeded && executable != (permissions & 0o100 != 0) {
                     return Ok(false);
                 }
-                let blob = diff::content(self.objects, Some(side))?;
+                let blob = diff::content(self.storing.objects, Some(side))?;
                 if old.worktree_form(self.forms, &change.path, blob)? == *content {
                     return Ok(true);
                 }
-                let stored = old.git_form(self.forms, &change.path, content)?;
-                let hash = self.objects.object_hash();
+                let stored = old.git_form(&change.path, content);
+                let hash = self.storing.objects.object_hash();
                 let id = gix::objs::compute_hash(hash, gix::objs::Kind::Blob, &stored)
                     .map_err(failed("name a file's content"))?;
                 Ok(id == side.id)

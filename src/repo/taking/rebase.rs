@@ -119,7 +119,12 @@ pub(super) struct Growing<'a, 'f, 'r> {
     pub(super) forms: &'f mut Forms<'r>,
     pub(super) committer: &'a gix::actor::Signature,
     pub(super) tip: ObjectId,
+    /// The tree that it began with.
+    pub(super) start: ObjectId,
+    /// What the next commit is merged into,
     pub(super) tree: ObjectId,
+    /// and the same with each large file in the form in which its place has it: the tree of the tip.
+    pub(super) stands: ObjectId,
     /// New commits with their trees, oldest first.
     pub(super) made: Vec<(ObjectId, ObjectId)>,
     /// Large files in them.
@@ -191,8 +196,15 @@ impl Growing<'_, '_, '_> {
                 check_name(&change.path, side.mode)?;
             }
         }
+        let settled = self.storing.settled(self.start, tree, &self.large)?;
+        self.tree = tree;
+        self.forms.know(&settled.large);
+        self.large.extend(settled.large);
+        if settled.tree == self.stands {
+            return Ok(());
+        }
         let commit = Commit {
-            tree,
+            tree: settled.tree,
             parents: [self.tip].into_iter().collect(),
             author,
             committer: self.committer.clone(),
@@ -202,8 +214,8 @@ impl Growing<'_, '_, '_> {
         };
         self.tip =
             self.storing.objects.write_object(&commit).map_err(failed("store a commit"))?.detach();
-        self.tree = tree;
-        self.made.push((self.tip, tree));
+        self.stands = settled.tree;
+        self.made.push((self.tip, settled.tree));
         Ok(())
     }
 }

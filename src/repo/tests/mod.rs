@@ -4,6 +4,7 @@ mod agreement;
 mod ahead;
 mod carry;
 mod hostile;
+mod large;
 mod left;
 mod older;
 mod pack;

@@ -28,7 +28,7 @@ fn converted() -> (Fixture, Journal) {
     (fixture, journal)
 }
 
-fn request(fixture: &Fixture, id: u64, head: &CommitId) -> TakeRequest {
+pub(super) fn request(fixture: &Fixture, id: u64, head: &CommitId) -> TakeRequest {
     TakeRequest {
         id: DecisionId(id),
         environment: fixture.environment.clone(),
