@@ -16,7 +16,7 @@ use crate::model::id::EnvironmentId;
 
 use super::store::Store;
 use super::upkeep::{Damage, Look, Upkeep, lock};
-use super::{heads, object, origin, refs, stat};
+use super::{heads, object, older, origin, refs, stat};
 
 /// Names the start of the machine since which a store was looked through.
 const BOOT: &str = "boot";
@@ -40,15 +40,18 @@ pub(super) fn look(store: &Store, upkeep: &Upkeep) {
         Look::IfRestarted => known.as_ref() != Some(&now),
     };
     if due {
-        let older = !known.is_some_and(|known| known.starts_with(EXACT));
-        let looked =
-            Healing::new(store, older).and_then(Healing::run).and_then(|(damage, settled)| {
+        let older = !known.as_ref().is_some_and(|known| known.starts_with(EXACT));
+        // Where nothing is said it may have been lost.
+        let as_git_stores = older && known.is_some_and(|known| !known.is_empty());
+        let looked = Healing::new(store, older, as_git_stores).and_then(Healing::run).and_then(
+            |(damage, settled)| {
                 upkeep.found(damage);
                 if settled {
                     fs::write(&path, &now)?;
                 }
                 Ok(())
-            });
+            },
+        );
         if let Err(error) = looked {
             tracing::warn!("{} was not looked through: {error:#}", store.directory().display());
         }
@@ -69,13 +72,16 @@ struct Healing<'s> {
     /// It may not be known yet which files of bases are converted when they are checked out, and
     /// what is known of files may be what git would store of them.
     older: bool,
+    /// The snapshots that there are hold what git would store.
+    as_git_stores: bool,
 }
 
 impl<'s> Healing<'s> {
-    fn new(store: &'s Store, older: bool) -> anyhow::Result<Self> {
+    fn new(store: &'s Store, older: bool, as_git_stores: bool) -> anyhow::Result<Self> {
         // Before anything is read through a handle that would remember it.
         move_torn(store)?;
-        Ok(Self { store, repository: store.reader(), good: HashSet::new(), older })
+        let (repository, good) = (store.reader(), HashSet::new());
+        Ok(Self { store, repository, good, older, as_git_stores })
     }
 
     /// What was found, and whether all could be judged.
@@ -124,6 +130,9 @@ impl<'s> Healing<'s> {
         };
         let newest = refs::read(&self.repository, &refs::snapshot(environment))?;
         let newest = newest.context("it has no snapshot")?;
+        if self.as_git_stores {
+            older::note(self.store, environment, newest)?;
+        }
         let tree = self.repository.find_commit(newest)?.tree_id()?.detach();
         let as_stored = self.files(tree) && self.remembers_what_is_there(environment);
         // Whether or not its origin was found by this look: an earlier one may have been cut short

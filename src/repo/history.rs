@@ -83,6 +83,16 @@ pub(super) fn number_of(repository: &gix::Repository, id: ObjectId) -> anyhow::R
     Ok(after)
 }
 
+/// Whether one snapshot is another one or in the history before it. What cannot be read, or is none,
+/// is not.
+pub(super) fn comes_before(repository: &gix::Repository, one: ObjectId, other: ObjectId) -> bool {
+    let Ok(wanted) = read_one(repository, one) else { return false };
+    let before = |known: &Snapshot| known.number > 0 && known.number < wanted.number;
+    let walk = Walk { repository, next: Some(other) };
+    let mut read = walk.map_while(Result::ok).take_while(|known| !before(known));
+    read.any(|known| known.id == wanted.id)
+}
+
 /// From a snapshot to its base.
 struct Walk<'r> {
     repository: &'r gix::Repository,

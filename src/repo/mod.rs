@@ -36,6 +36,7 @@ mod lines;
 mod merge;
 mod message;
 mod object;
+mod older;
 #[cfg(test)]
 mod oracle;
 mod origin;

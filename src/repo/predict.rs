@@ -13,6 +13,7 @@ use super::diff::{self, Renames};
 use super::forms::Forms;
 use super::merge::{self, Sides};
 use super::object;
+use super::older;
 use super::store::Store;
 use super::stored::Storing;
 use super::user::UserRepository;
@@ -130,7 +131,7 @@ impl Predictor {
         let mut side = |contender: &Contender| -> Result<Side, Failure> {
             let Contender { environment, base, head, .. } = contender;
             let key = (environment.clone(), base.clone(), head.clone(), branch);
-            let taken = object::tree_of(repository, head)?;
+            let taken = older::tree(store, repository, environment, head)?;
             let tree = if self.plain.contains(&key) {
                 taken
             } else {

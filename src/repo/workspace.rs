@@ -18,8 +18,8 @@ use super::private::Private;
 use super::store::Store;
 use super::user::UserRepository;
 use super::{
-    carry, heads, history, left_out, object, onto, origin, pin, populate, private, refs, snapshot,
-    stat,
+    carry, heads, history, left_out, object, older, onto, origin, pin, populate, private, refs,
+    snapshot, stat,
 };
 
 /// Where the two directories of an environment are made. Neither may hold anything yet.
@@ -268,6 +268,7 @@ pub fn fork_history(
     heads::add(store, environment, None, object::id(snapshot));
     keep_again(store, environment)?;
     carry::remember(store, environment, &carry::read(store, source)?)?;
+    older::hand_on(store, source, environment, snapshot)?;
     end.number = history::number_of(&repository, object::id(snapshot))?;
     Ok(end)
 }
@@ -281,7 +282,7 @@ pub fn check_out(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), Failure> {
     let repository = store.reader();
-    let tree = object::tree_of(&repository, snapshot)?;
+    let tree = older::tree(store, &repository, environment, snapshot)?;
     let what = (tree, Form::Exact);
     let populated = populate::populate(store, &repository, what, workspace, progress)?;
     Ok(stat::seed(store, environment, populated)?)
@@ -326,6 +327,7 @@ pub fn forget(store: &Store, environment: &EnvironmentId) -> anyhow::Result<()> 
     stat::forget(store, environment);
     carry::forget(store, environment);
     onto::forget(store, environment);
+    older::forget(store, environment);
     left_out::forget(store, environment);
     heads::forget(store, environment);
     Ok(())

@@ -3,6 +3,7 @@
 use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object;
+use super::super::older;
 use super::super::store::Store;
 use super::super::stored::Stored;
 use super::super::user::UserRepository;
@@ -39,7 +40,7 @@ pub fn apply(
     earlier.carry(store, &request.environment, &request.base)?;
     let head = object::tree_of(&objects, &head)?;
     let mut forms = Forms::new(user, &site.repository, head)?;
-    let wanted = object::tree_of(&objects, &request.head)?;
+    let wanted = older::tree(store, &objects, &request.environment, &request.head)?;
     let storing = request.storing(store, &objects)?.onto(head);
     check_tree(&objects, wanted, Some(storing.origin()))?;
     let tree = &site.tree;

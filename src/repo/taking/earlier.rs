@@ -68,7 +68,8 @@ impl Earlier {
                     for step in record.steps {
                         earlier.states.insert(step.path, step.after);
                     }
-                    taken = judged(record.taken.or(decision.snapshot), record.judged);
+                    taken =
+                        judged(taken_by(&objects, record.taken, decision.snapshot), record.judged);
                 }
                 DecisionKind::Merge if held_by(base, &decision) => {
                     earlier.states.clear();
@@ -129,6 +130,18 @@ impl Earlier {
         }
         Ok(changed)
     }
+}
+
+/// What an apply had taken in the end: a tree, or the snapshot where that is all of it, which says
+/// itself in which form it holds files.
+fn taken_by(
+    objects: &gix::Repository,
+    tree: Option<CommitId>,
+    snapshot: Option<CommitId>,
+) -> Option<CommitId> {
+    let whole = snapshot.as_ref().and_then(|it| object::tree_of(objects, it).ok());
+    let is_whole = |tree: &CommitId| whole == Some(object::id(tree));
+    tree.filter(|tree| !is_whole(tree)).or(snapshot)
 }
 
 /// Whether a commit is in the history of another one.

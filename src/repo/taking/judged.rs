@@ -11,6 +11,7 @@ use gix::ObjectId;
 
 use super::super::diff::{self, Renames};
 use super::super::object;
+use super::super::older;
 use super::super::store::Store;
 use super::super::{origin, refs};
 use super::earlier::as_in;
@@ -45,17 +46,18 @@ impl Judged {
         environment: &EnvironmentId,
         base: &CommitId,
     ) -> Result<Option<CommitId>, Failure> {
+        let held = older::exact(store, objects, environment, &self.tree)?;
         if self.by == *base {
-            return Ok(Some(self.tree));
+            return Ok(Some(held));
         }
         let stood = |commit| origin::under(store, objects, environment, commit);
         let (Ok((_, then)), Ok((_, now))) = (stood(&self.by), stood(base)) else {
             return Ok(None);
         };
         if then == now {
-            return Ok(Some(self.tree));
+            return Ok(Some(held));
         }
-        let tree = object::tree_of(objects, &self.tree)?;
+        let tree = object::tree_of(objects, &held)?;
         let moved = Moved::between(objects, then, now)?;
         let mut paths = changed(objects, then, tree)?;
         paths.retain(|path| !moved.meets(path));

@@ -7,6 +7,7 @@ use super::super::diff::{self, Change, Renames};
 use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
+use super::super::older;
 use super::super::store::Store;
 use super::super::stored::{Large, Stored, Storing};
 use super::super::user::UserRepository;
@@ -59,7 +60,7 @@ pub fn merge(
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;
     let head_tree = object::tree_of(&objects, &head)?;
-    let taken = object::tree_of(&objects, &request.head)?;
+    let taken = older::tree(store, &objects, &request.environment, &request.head)?;
     let parent = work_parent(&objects, journal, request, &head)?;
     let parent_tree = object::tree_of(&objects, &parent)?;
     let storing = request.storing(store, &objects)?.onto(head_tree);
@@ -122,7 +123,7 @@ pub fn offer(
     let repository = user.reader();
     let objects = store.reader().with_object_memory();
     let base = object::tree_of(&objects, &request.base)?;
-    let taken = object::tree_of(&objects, &request.head)?;
+    let taken = older::tree(store, &objects, &request.environment, &request.head)?;
     let storing = request.storing(store, &objects)?;
     check_tree(&objects, taken, Some(storing.origin()))?;
     let Stored { tree: theirs, large } = storing.stored(taken)?;

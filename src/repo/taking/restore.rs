@@ -7,6 +7,7 @@ use std::path::Path;
 use super::super::checkout::{EXECUTABLE, Found, PLAIN, WorkingTree, check_name};
 use super::super::diff::{self, Change, Renames, Side};
 use super::super::object;
+use super::super::older;
 use super::super::store::Store;
 use super::super::user::UserRepository;
 use super::TakeRequest;
@@ -30,7 +31,7 @@ pub fn restore(
     let site = Site::of_workspace(user, journal, workspace, store.caps.any)?;
     let objects = store.reader();
     let from = object::tree_of(&objects, &request.base)?;
-    let to = object::tree_of(&objects, &request.head)?;
+    let to = older::tree(store, &objects, &request.environment, &request.head)?;
     let (steps, made) = Planner { tree: &site.tree, objects: &objects }.plan(from, to)?;
     if steps.is_empty() {
         let short = request.head.short();

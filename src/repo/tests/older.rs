@@ -7,6 +7,8 @@ use super::*;
 use crate::model::snapshot::ChangeCount;
 use crate::repo::diff::Counts;
 use crate::repo::message::Message;
+use crate::repo::oracle::{Files, files, write_tree};
+use crate::repo::taking::{self, Journal};
 use crate::repo::{divergence, history, object, refs};
 
 fn converted() -> Fixture {
@@ -44,6 +46,25 @@ impl Fixture {
         let (store, environment) = (&self.store, &self.environment);
         snapshot::commit(store, &repository, environment, tree, Some(base), first, &message)
             .expect("committed");
+    }
+
+    /// A snapshot of files as git stores them, as an earlier version took it.
+    fn older_snapshot(&self, files: &Files) -> CommitId {
+        let repository = self.store.reader();
+        let tree = write_tree(&repository, files);
+        let message = Message {
+            cause: SnapshotCause::Change,
+            at: Timestamp(1_700_000_000_500),
+            change: ChangeCount::default(),
+            skipped: Vec::new(),
+            number: 2,
+            by: None,
+            output: None,
+        };
+        let (store, environment) = (&self.store, &self.environment);
+        let head = Some(object::id(&history::head(store, environment).expect("a snapshot")));
+        let id = snapshot::commit(store, &repository, environment, tree, head, head, &message);
+        object::name(id.expect("committed"))
     }
 
     fn origin_file(&self) -> PathBuf {
@@ -93,6 +114,50 @@ fn a_store_of_an_earlier_version_goes_on_and_shows_only_what_was_changed() {
         assert_eq!(history::read(&store, environment).expect("a history").len(), 2);
         assert_eq!(fixture.everything(&store), None);
     }
+}
+
+#[test]
+fn a_snapshot_of_an_earlier_version_is_taken_and_gone_back_to_as_the_files_that_it_was() {
+    const RULES: &str = "*.one text eol=crlf working-tree-encoding=ISO-8859-1\n\
+                         *.two text working-tree-encoding=UTF-16LE\n";
+    let fixture = Fixture::new(|root| {
+        write(root, ".gitattributes", RULES.as_bytes());
+        write(root, "a.one", b"gr\xfcn\r\n");
+        write(root, "a.two", b"o\0n\0e\0\n\0");
+    });
+    fs::remove_file(fixture.origin_file()).expect("removed");
+    fixture.make_older();
+    let stored =
+        files(&[(".gitattributes", RULES), ("a.one", "h\u{fc}bsch\n"), ("a.two", "two\n")]);
+    let older = fixture.older_snapshot(&stored);
+    let expected = [("a.one", &b"h\xfcbsch\r\n"[..]), ("a.two", b"t\0w\0o\0\n\0")];
+    let check = |root: &Path| {
+        for (name, bytes) in expected {
+            assert_eq!(fs::read(root.join(name)).expect("a file"), bytes, "{name} in {root:?}");
+        }
+    };
+    let store = fixture.reopened();
+    let newer = fixture.everything(&store).expect("bytes, from now on").id;
+    let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
+
+    super::taken::merge(&fixture, &journal, &older).expect("merged");
+    let tree = fixture.oracle.git(["rev-parse", "HEAD^{tree}"]);
+    assert_eq!(tree, fixture.oracle.tree(&stored).as_str());
+    check(&fixture.oracle.root());
+    assert_eq!(fixture.oracle.git(["status", "--porcelain"]), "");
+
+    let mut back = super::taken::request(&fixture, 2, &older);
+    back.base = newer;
+    taking::restore(&fixture.user, &store, &journal, &back, &fixture.workspace())
+        .expect("restored");
+    check(&fixture.workspace());
+
+    let (fork, other) = (fixture.oracle.outside().join("fork"), EnvironmentId::from_random([9; 8]));
+    let (user, source) = (&fixture.user, &fixture.environment);
+    workspaces::fork_history(user, &store, source, &other, &older).expect("forked");
+    workspaces::check_out(&store, &other, &older, &fork, &mut |_, _| {}).expect("made");
+    check(&fork);
+    workspaces::unpin(user, &store, &other).expect("unpinned");
 }
 
 #[test]
