@@ -36,6 +36,8 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
     if options.stat {
         let width = crossterm::terminal::size().map_or(STAT_WIDTH, |(columns, _)| columns.into());
         diff.write_stat(if output.terminal { width } else { STAT_WIDTH }, &mut bytes);
+    } else if output.terminal {
+        diff.write_lines(&mut bytes);
     } else {
         diff.write_unified(&mut bytes);
     }

@@ -49,6 +49,27 @@ pub struct FileDiff {
     pub review: Review,
     #[serde(default)]
     pub taken: Taken,
+    /// Of lines that are told as UTF-8 and stand in another encoding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<TextEncoding>,
+}
+
+/// An encoding that git takes for binary, of which lines are shown all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TextEncoding {
+    #[serde(rename = "UTF-16LE")]
+    Utf16Le,
+    #[serde(rename = "UTF-16BE")]
+    Utf16Be,
+}
+
+impl TextEncoding {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Utf16Le => "UTF-16LE",
+            Self::Utf16Be => "UTF-16BE",
+        }
+    }
 }
 
 /// The content of a file at one end of a diff.

@@ -8,6 +8,7 @@ use gix::bstr::BStr;
 use super::align;
 use super::diff::{self, Change, Counts, Renames, Side};
 use super::object::{self, failed};
+use super::readable;
 use super::store::Store;
 use crate::model::comparison::{AlignedFile, Attempt, Comparison, ComparisonCell, ComparisonRow};
 use crate::model::failure::{Failure, FailureKind};
@@ -87,16 +88,21 @@ pub fn file(
     for (commit, title) in std::iter::once(base).chain(heads).zip(&columns) {
         let side = lookup(&repository, commit, path)?;
         missing.push(side.is_none());
-        match diff::text(&repository, side)? {
-            Ok(text) => texts.push(text),
-            Err(why) => {
-                note.get_or_insert(format!("the file is {why} in {title}"));
-            }
+        match diff::within_reach(&repository, side)? {
+            Some(content) => texts.push(content),
+            None => drop(note.get_or_insert_with(|| {
+                format!("the file is too large to compare line by line in {title}")
+            })),
         }
     }
     if missing.iter().all(|missing| *missing) {
         let message = format!("{path} is in none of the versions compared");
         return Err(Failure::new(FailureKind::NotFound, message).paths(vec![path.clone()]));
+    }
+    if note.is_none()
+        && let Err(binary) = readable::read(&mut texts)
+    {
+        note = Some(format!("the file is binary in {}", columns[binary]));
     }
     let stretches = if note.is_some() { Vec::new() } else { align::stretches(&texts) };
     Ok(AlignedFile { path: path.clone(), columns, missing, stretches, note })

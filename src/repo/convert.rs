@@ -165,6 +165,14 @@ impl Rules {
         })
     }
 
+    /// What attributes call that encoding.
+    pub fn encoding_name(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.ask(path, ENCODING, |state| match state {
+            StateRef::Value(value) => Some(value.as_bstr().to_vec()),
+            _ => None,
+        })
+    }
+
     /// Whether `$Id$` is replaced in a file.
     fn identifies(&self, path: &[u8]) -> bool {
         self.more && self.ask(path, IDENT, |state| state.is_set().then_some(())).is_some()

@@ -1,6 +1,7 @@
 //! The difference between two trees, computed from stored objects alone.
 //!
 //! No attribute driver, text conversion or filter takes part: what is compared is what is stored.
+//! Texts of UTF-16 alone are read as such.
 //! Renames are found as gix finds them, which among equally similar candidates may pick another
 //! than git does.
 
@@ -14,11 +15,12 @@ use gix::objs::tree::{EntryKind, EntryMode};
 
 use super::lines::{self, Changes};
 use super::object;
+use super::readable::{self, Utf16};
 use super::store::Store;
 use crate::model::caution::{self, Caution};
 use crate::model::diff::{
     Detail, Diff, DiffContent, DiffLine, FileChange, FileDiff, FileSide, Hunk, LARGEST, LineKind,
-    Reach, Review, Taken, Whitespace,
+    Reach, Review, Taken, TextEncoding, Whitespace,
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
@@ -228,33 +230,39 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn file(&mut self, change: Change) -> Result<FileDiff, Failure> {
-        let content = self.content(&change)?;
+        let (content, encoding) = self.content(&change)?;
         let mut file = described(change, content);
+        file.encoding = encoding;
         file.cautions.extend(hidden_line(&file.content).map(|line| Caution::Invisible { line }));
         Ok(file)
     }
 
-    fn content(&mut self, change: &Change) -> Result<(DiffContent, u64, u64), Failure> {
+    /// The lines, with how many come and go, and what they stand in where that is not UTF-8.
+    fn content(
+        &mut self,
+        change: &Change,
+    ) -> Result<((DiffContent, u64, u64), Option<TextEncoding>), Failure> {
         if let (Some(old), Some(new)) = (change.old, change.new)
             && old.id == new.id
         {
-            return Ok((DiffContent::Text(Vec::new()), 0, 0));
+            return Ok(((DiffContent::Text(Vec::new()), 0, 0), None));
         }
         let sizes = (size(self.repository, change.old)?, size(self.repository, change.new)?);
         let (old_size, new_size) = sizes;
         let whole = old_size + new_size;
         let too_large = DiffContent::TooLarge { old: old_size, new: new_size };
         if old_size.max(new_size) > self.largest || whole > self.left {
-            return Ok((too_large, 0, 0));
+            return Ok(((too_large, 0, 0), None));
         }
         self.left -= whole;
-        let old = content(self.repository, change.old)?;
-        let new = content(self.repository, change.new)?;
-        if lines::is_binary(&old) || lines::is_binary(&new) {
-            return Ok((DiffContent::Binary { old: old_size, new: new_size }, 0, 0));
-        }
+        let mut texts =
+            [content(self.repository, change.old)?, content(self.repository, change.new)?];
+        let Ok(encoding) = readable::read(&mut texts) else {
+            return Ok(((DiffContent::Binary { old: old_size, new: new_size }, 0, 0), None));
+        };
+        let [old, new] = texts;
         if lines::count(&old) + lines::count(&new) > MOST_COMPARED {
-            return Ok((too_large, 0, 0));
+            return Ok(((too_large, 0, 0), None));
         }
         let changes = if change.changes_type() {
             Changes::replaced(&old, &new)
@@ -265,11 +273,12 @@ impl Reader<'_> {
             }
         };
         if changes.shown() > self.lines {
-            return Ok((too_large, 0, 0));
+            return Ok(((too_large, 0, 0), None));
         }
         self.lines -= changes.shown();
         let hunks: Vec<Hunk> = changes.hunks(&old, &new);
-        Ok((DiffContent::Text(hunks), changes.added(), changes.removed()))
+        let counted = (DiffContent::Text(hunks), changes.added(), changes.removed());
+        Ok((counted, encoding.map(Utf16::name)))
     }
 }
 
@@ -292,6 +301,7 @@ fn described(change: Change, (content, added, removed): (DiffContent, u64, u64))
         content,
         review: Review::Unreviewed,
         taken: Taken::Nothing,
+        encoding: None,
     }
 }
 
@@ -399,7 +409,7 @@ impl Counts {
         // What is only counted is not sent, and so needs no bound for all files together.
         let (largest, left, lines) = (MAX_TEXT, u64::MAX, MOST_LINES);
         let mut reader = Reader { repository, largest, left, lines, whitespace: Whitespace::Exact };
-        let (content, added, removed) = reader.content(change)?;
+        let ((content, added, removed), _) = reader.content(change)?;
         let body = match content {
             DiffContent::Binary { .. } => Body::Binary,
             DiffContent::TooLarge { .. } => Body::TooLarge,
@@ -419,16 +429,15 @@ impl Counts {
     }
 }
 
-/// The content as lines can be compared, or why not.
-pub(super) fn text(
+/// The content; `None` where it is too large to compare line by line.
+pub(super) fn within_reach(
     repository: &gix::Repository,
     side: Option<Side>,
-) -> Result<Result<Vec<u8>, &'static str>, Failure> {
+) -> Result<Option<Vec<u8>>, Failure> {
     if size(repository, side)? > MAX_TEXT {
-        return Ok(Err("too large to compare line by line"));
+        return Ok(None);
     }
-    let content = content(repository, side)?;
-    Ok(if lines::is_binary(&content) { Err("binary") } else { Ok(content) })
+    content(repository, side).map(Some)
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ mod origin;
 mod pin;
 mod populate;
 mod private;
+mod readable;
 mod refs;
 mod rules;
 mod scan;

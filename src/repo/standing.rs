@@ -11,7 +11,7 @@ use super::large::LargeFiles;
 use super::object::failed;
 use super::stored::{Storing, attributes};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::path::RepoPath;
+use crate::model::path::{RepoPath, printable};
 
 /// The conversions of one tree, for paths that were named.
 pub(super) struct Standing<'r> {
@@ -52,14 +52,20 @@ impl<'r> Standing<'r> {
                 None => Ok(forms.large_content(&blob).unwrap_or(blob)),
             };
         }
-        if self.rules.encoding(path.as_bytes()) == Some(Encoding::Unknown) {
-            let message = format!("{path} stands in an encoding that we cannot write");
-            return Err(Failure::new(FailureKind::Refused, message)
-                .hint("take this path by hand, from the patch that `agentdeck diff` prints")
-                .paths(vec![path.clone()]));
-        }
+        self.check_encoding(path)?;
         let converted = self.rules.checked_out_form(path.as_bytes(), &blob);
         Ok(converted.into_owned())
+    }
+
+    /// Refuses a path whose encoding only git's own converter knows.
+    pub(super) fn check_encoding(&self, path: &RepoPath) -> Result<(), Failure> {
+        let Some(Encoding::Unknown) = self.rules.encoding(path.as_bytes()) else { return Ok(()) };
+        let name = self.rules.encoding_name(path.as_bytes()).unwrap_or_default();
+        let message =
+            format!("{path} is to stand in {}, which only git converts", printable(&name));
+        Err(Failure::new(FailureKind::Refused, message)
+            .hint("copy the file out of the box with `agentdeck cp`, and `git add` it yourself")
+            .paths(vec![path.clone()]))
     }
 
     /// What git would store for a file of the working tree.

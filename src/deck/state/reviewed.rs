@@ -74,6 +74,7 @@ mod tests {
             cautions: Vec::new(),
             review: Review::Unreviewed,
             taken: Taken::Nothing,
+            encoding: None,
         }
     }
 

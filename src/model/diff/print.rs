@@ -13,14 +13,24 @@ const MIN_BAR: usize = 10;
 impl Diff {
     /// Appends the patch. Paths and content are raw bytes, paths quoted as git quotes them: nothing
     /// here is safe to print on a terminal. Binary and very large files are named, with full blob
-    /// names, by which `git apply` finds them where the objects are.
+    /// names, by which `git apply` finds them where the objects are; so are those whose lines are
+    /// not their bytes.
     pub fn write_unified(&self, out: &mut Vec<u8>) {
+        self.write(Reader::Git, out);
+    }
+
+    /// The same with the lines of all that has some, for people.
+    pub fn write_lines(&self, out: &mut Vec<u8>) {
+        self.write(Reader::Person, out);
+    }
+
+    fn write(&self, reader: Reader, out: &mut Vec<u8>) {
         for file in &self.files {
             if file.changes_type() {
-                write_file(&file.half(FileChange::Deleted), out);
-                write_file(&file.half(FileChange::Added), out);
+                write_file(&file.half(FileChange::Deleted), reader, out);
+                write_file(&file.half(FileChange::Added), reader, out);
             } else {
-                write_file(file, out);
+                write_file(file, reader, out);
             }
         }
     }
@@ -96,7 +106,14 @@ impl FileDiff {
     }
 }
 
-fn write_file(file: &FileDiff, out: &mut Vec<u8>) {
+/// Who reads a patch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Git,
+    Person,
+}
+
+fn write_file(file: &FileDiff, reader: Reader, out: &mut Vec<u8>) {
     let old = quoted(b"a/", file.old_path.as_ref().unwrap_or(&file.path));
     let new = quoted(b"b/", &file.path);
     out.extend_from_slice(b"diff --git ");
@@ -124,6 +141,9 @@ fn write_file(file: &FileDiff, out: &mut Vec<u8>) {
     match &file.content {
         DiffContent::Unread => {}
         DiffContent::Text(hunks) if hunks.is_empty() => {}
+        DiffContent::Text(_) if reader == Reader::Git && file.encoding.is_some() => {
+            write_differ(&old, &new, out);
+        }
         DiffContent::Text(hunks) => {
             write_side(b"--- ", &old, out);
             write_side(b"+++ ", &new, out);
@@ -132,12 +152,14 @@ fn write_file(file: &FileDiff, out: &mut Vec<u8>) {
             }
         }
         DiffContent::Binary { .. } | DiffContent::TooLarge { .. } => {
-            out.extend_from_slice(b"Binary files ");
-            out.extend_from_slice(&old);
-            out.extend_from_slice(b" and ");
-            out.extend_from_slice(&new);
-            out.extend_from_slice(b" differ\n");
+            write_differ(&old, &new, out);
         }
+    }
+}
+
+fn write_differ(old: &[u8], new: &[u8], out: &mut Vec<u8>) {
+    for part in [b"Binary files ", old, b" and ", new, b" differ\n"] {
+        out.extend_from_slice(part);
     }
 }
 
@@ -284,6 +306,7 @@ mod tests {
             cautions: Vec::new(),
             review: Review::Unreviewed,
             taken: Taken::Nothing,
+            encoding: None,
         }
     }
 

@@ -54,6 +54,27 @@ fn identical_content_shares_a_group_and_an_untouched_file_has_no_cell() {
 }
 
 #[test]
+fn versions_in_utf_16_are_aligned_where_all_are_written_alike() {
+    let one = |text: &str, order: fn(u16) -> [u8; 2]| {
+        let units = text.encode_utf16().flat_map(order);
+        Files::from([(b"x".to_vec(), (EntryKind::Blob, units.collect()))])
+    };
+    let little = u16::to_le_bytes;
+    let heads = [one("\u{feff}one\n2\n", little), Files::new()];
+    let (_oracle, store, base, list) = case(&one("\u{feff}1\n2\n", little), &heads);
+    let path = RepoPath::new("x");
+    let aligned = file(&store, &base, &list, &path).expect("lines");
+    assert_eq!((aligned.note, aligned.missing), (None, vec![false, false, true]));
+    let texts: Vec<Vec<u8>> = ["1\n2\n", "one\n2\n", ""].map(|it| it.as_bytes().to_vec()).into();
+    assert_eq!(aligned.stretches, align::stretches(&texts));
+
+    let heads = [one("\u{feff}one\n2\n", u16::to_be_bytes)];
+    let (_oracle, store, base, list) = case(&one("\u{feff}1\n2\n", little), &heads);
+    let note = file(&store, &base, &list, &path).expect("a note").note;
+    assert_eq!(note, Some("the file is binary in base".to_owned()));
+}
+
+#[test]
 fn a_binary_version_is_said_and_a_missing_file_is_not_found() {
     let mut head = files(&[("a", "1\n")]);
     head.insert(b"d/x".to_vec(), (EntryKind::Blob, b"\0".to_vec()));

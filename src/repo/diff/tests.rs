@@ -149,6 +149,32 @@ fn binary_and_very_large_files_are_named_with_their_sizes() {
 }
 
 #[test]
+fn texts_of_utf_16_have_lines_and_are_binary_in_a_patch() {
+    let one = |text: &str| {
+        let units = text.encode_utf16().flat_map(u16::to_be_bytes);
+        Files::from([(b"x".to_vec(), (EntryKind::Blob, units.collect()))])
+    };
+    let oracle = Oracle::new();
+    let (from, to) = (oracle.tree(&one("one\ntwo\n")), oracle.tree(&one("one\n\u{fc}\u{200b}\n")));
+    let read = |detail| commits(&oracle.open(), &from, &to, detail).expect("a diff");
+    let diff = read(Detail::Lines);
+    let file = &diff.files[0];
+    assert_eq!(file.encoding, Some(TextEncoding::Utf16Be));
+    assert_eq!((file.added, file.removed), (1, 1));
+    assert_eq!(file.cautions, [Caution::Invisible { line: 2 }]);
+    let counted = read(Detail::Counted).files.remove(0);
+    assert_eq!((counted.added, counted.content), (1, DiffContent::Unread));
+    let (mut patch, mut lines) = (Vec::new(), Vec::new());
+    diff.write_unified(&mut patch);
+    diff.write_lines(&mut lines);
+    let (patch, lines) = (String::from_utf8(patch), String::from_utf8(lines));
+    let (patch, lines) = (patch.expect("text"), lines.expect("text"));
+    let theirs = oracle.git(["diff", "--full-index", from.as_str(), to.as_str()]);
+    assert_eq!(patch.trim_end(), theirs);
+    assert!(lines.contains("\n one\n-two\n+\u{fc}\u{200b}\n"), "{lines}");
+}
+
+#[test]
 fn a_large_file_that_is_asked_for_by_itself_is_compared() {
     let oracle = Oracle::new();
     let one = |content: Vec<u8>| Files::from([(b"x".to_vec(), (EntryKind::Blob, content))]);

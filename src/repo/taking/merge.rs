@@ -8,6 +8,7 @@ use super::super::forms::Forms;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
 use super::super::older;
+use super::super::standing::Standing;
 use super::super::store::Store;
 use super::super::stored::{Large, Stored, Storing};
 use super::super::user::UserRepository;
@@ -136,9 +137,11 @@ pub fn offer(
         return Err(nothing_to_take(request));
     }
     let changes = diff::changes(&objects, base, theirs, Renames::Ignore)?;
+    let standing = Standing::new(storing, theirs, changes.iter().map(|change| &change.path))?;
     for Change { path, new, .. } in &changes {
         if let Some(side) = new {
             check_name(path, side.mode)?;
+            standing.check_encoding(path)?;
         }
         forms.check_filter(path)?;
     }

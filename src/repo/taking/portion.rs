@@ -5,8 +5,9 @@ use gix::ObjectId;
 use gix::objs::tree::{Editor, EntryKind};
 
 use super::super::diff::{self, Change, Renames, Side};
-use super::super::lines::{Changes, Span, is_binary, split};
+use super::super::lines::{Changes, Span, split};
 use super::super::object::{self, failed};
+use super::super::readable::{self, Utf16};
 use super::super::store::Store;
 use super::TakeRequest;
 use super::earlier::names;
@@ -103,9 +104,8 @@ impl Edit<'_, '_> {
     /// The change of name and mode, and of the lines those that a hunk touches; `false` when it
     /// touches none.
     fn hunk(&mut self, change: &Change, start: u32, lines: u32) -> Result<bool, Failure> {
-        let old = diff::content(self.objects, change.old)?;
-        let new = diff::content(self.objects, change.new)?;
-        let mut spans = changed(change, &old, &new).ok_or_else(|| no_lines(&change.path))?;
+        let Changed { texts: [old, new], mut spans, form } =
+            Changed::of(self.objects, change)?.ok_or_else(|| no_lines(&change.path))?;
         let known = spans.len();
         let place = Place::of(start, lines);
         spans.retain(|span| place.touches(span));
@@ -120,7 +120,13 @@ impl Edit<'_, '_> {
         if let Some(old) = change.old_path.as_ref() {
             self.remove(old)?;
         }
-        let blob = self.store.write_blob(&spliced(&old, &new, &spans))?;
+        let text = spliced(&old, &new, &spans);
+        // In the form that both sides have.
+        let bytes = match form {
+            Some(form) => form.write(&text).ok_or_else(|| no_lines(&change.path))?,
+            None => text,
+        };
+        let blob = self.store.write_blob(&bytes)?;
         self.put(&change.path, side.mode.kind(), blob)?;
         Ok(true)
     }
@@ -136,17 +142,33 @@ impl Edit<'_, '_> {
     }
 }
 
-/// The lines that a change consists of, all that are shown of it; `None` where none are. A link or a
-/// submodule is one whole.
-fn changed(change: &Change, old: &[u8], new: &[u8]) -> Option<Vec<Span>> {
-    let is_file =
-        |side: Side| matches!(side.mode.kind(), EntryKind::Blob | EntryKind::BlobExecutable);
-    if ![change.old, change.new].into_iter().flatten().all(is_file) {
-        return Some(Changes::replaced(old, new).spans);
+/// The lines that a change consists of, all that are shown of it.
+struct Changed {
+    /// Before and after.
+    texts: [Vec<u8>; 2],
+    spans: Vec<Span>,
+    /// How they are written, where that is not as they are.
+    form: Option<Utf16>,
+}
+
+impl Changed {
+    /// `None` where there are no lines. A link or a submodule is one whole.
+    fn of(objects: &gix::Repository, change: &Change) -> Result<Option<Self>, Failure> {
+        let content = |side| diff::content(objects, side);
+        let mut texts = [content(change.old)?, content(change.new)?];
+        let is_file =
+            |side: Side| matches!(side.mode.kind(), EntryKind::Blob | EntryKind::BlobExecutable);
+        if ![change.old, change.new].into_iter().flatten().all(is_file) {
+            let spans = Changes::replaced(&texts[0], &texts[1]).spans;
+            return Ok(Some(Self { texts, spans, form: None }));
+        }
+        if (texts[0].len() + texts[1].len()) as u64 > LARGEST {
+            return Ok(None);
+        }
+        let Ok(form) = readable::read(&mut texts) else { return Ok(None) };
+        let spans = Changes::between(&texts[0], &texts[1]).spans;
+        Ok(Some(Self { texts, spans, form }))
     }
-    let shown = (old.len() + new.len()) as u64 <= LARGEST;
-    let has_lines = shown && !is_binary(old) && !is_binary(new);
-    has_lines.then(|| Changes::between(old, new).spans)
 }
 
 /// The lines of a hunk in the newer text, from zero.
@@ -214,8 +236,7 @@ pub fn mark_hunks(store: &Store, taken: &CommitId, file: &mut FileDiff) -> Resul
     let side = |side: Option<FileSide>| side.as_ref().map(diff::side).transpose();
     let change =
         Change { path: file.path.clone(), old_path: None, old: side(old)?, new: side(new)? };
-    let contents = (diff::content(&objects, change.old)?, diff::content(&objects, change.new)?);
-    let left = changed(&change, &contents.0, &contents.1);
+    let left = Changed::of(&objects, &change)?.map(|changed| changed.spans);
     let DiffContent::Text(hunks) = &mut file.content else { return Ok(()) };
     for hunk in hunks {
         let place = Place::of(hunk.new_start, hunk.new_lines);

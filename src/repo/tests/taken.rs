@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::model::decision::{Decision, MergeStyle, Portion};
-use crate::model::diff::Detail;
-use crate::model::failure::Failure;
+use crate::model::diff::{Detail, DiffContent, TextEncoding};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentName};
 use crate::model::snapshot::ChangeCount;
 use crate::repo::diff::{self, Counts};
+use crate::repo::encoding::Encoding;
 use crate::repo::predict::{Contender, Predictor};
 use crate::repo::taking::{self, Journal, Merging, TakeRequest};
 use crate::repo::{divergence, onto};
@@ -148,6 +149,73 @@ fn a_large_file_that_moved_stands_in_the_tree_as_git_lfs_would_check_it_out() {
         let expected = if installed { &content[..] } else { &pointer[..] };
         assert_eq!(read(&fixture, "moved.big"), expected);
         assert!(!fixture.oracle.root().join("fired").exists(), "no driver runs");
+    }
+}
+
+#[test]
+fn a_hunk_of_a_text_in_utf_16_is_shown_and_taken_as_its_bytes() {
+    let written = |text: &str| {
+        let encoding = Encoding::named(b"UTF-16LE-BOM").expect("an encoding");
+        encoding.encode(text.as_bytes()).expect("a text")
+    };
+    let text = |first: &str, last: &str| format!("{first}\n2\n3\n4\n5\n6\n7\n8\n{last}\n");
+    for attributes in ["*.txt text working-tree-encoding=UTF-16LE-BOM\n", ""] {
+        let fixture = Fixture::new(|root| {
+            write(root, ".gitattributes", attributes.as_bytes());
+            write(root, "a.txt", &written(&text("1", "9")));
+        });
+        write(&fixture.workspace(), "a.txt", &written(&text("\u{fc}ne", "neuf")));
+        let head = fixture.take(&Touched::Everything).expect("a change").id;
+        let (store, environment) = (&fixture.store, &fixture.environment);
+        let origin = onto::origin(store, environment, None).expect("an origin");
+        let shown = diff::between(store, &origin, &head, Detail::Lines).expect("a diff");
+        let file = &shown.files[0];
+        assert_eq!((file.encoding, file.added), (Some(TextEncoding::Utf16Le), 2), "{attributes}");
+        let DiffContent::Text(hunks) = &file.content else { panic!("{file:?}") };
+        let (start, lines) = (hunks[1].new_start, hunks[1].new_lines);
+        let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
+        let portion = Portion::Hunk { path: file.path.clone(), start, lines };
+        let hunk = TakeRequest { portion, ..request(&fixture, 1, &head) };
+        taking::apply(&fixture.user, store, &journal, &hunk).expect("applied");
+        assert_eq!(read(&fixture, "a.txt"), written(&text("1", "neuf")), "{attributes}");
+        let base = &fixture.base;
+        let taken = taking::taken(&fixture.user, store, &journal, environment, base);
+        let mut files = shown.files.clone();
+        taking::mark_hunks(store, &taken.expect("read").expect("something"), &mut files[0])
+            .expect("marked");
+        let DiffContent::Text(hunks) = &files[0].content else { panic!("{files:?}") };
+        assert_eq!(hunks.iter().map(|hunk| hunk.taken).collect::<Vec<_>>(), [false, true]);
+        undo(&fixture, &journal);
+        assert_eq!(fixture.oracle.git(["status", "--porcelain"]), "");
+    }
+}
+
+#[test]
+fn a_file_in_an_encoding_that_only_git_converts_is_refused_by_name() {
+    let rules = b"*.txt text working-tree-encoding=UTF-32\n";
+    // The file is added before its attributes are there.
+    let fixture = Fixture::new(|root| write(root, "a.txt", b"one\n"));
+    write(&fixture.oracle.root(), ".gitattributes", rules);
+    fixture.oracle.git(["add", ".gitattributes"]);
+    fixture.oracle.git(["commit", "-q", "-m", "in UTF-32"]);
+    write(&fixture.workspace(), ".gitattributes", rules);
+    write(&fixture.workspace(), "a.txt", b"two\n");
+    let head = fixture.take(&Touched::Everything).expect("a change").id;
+    let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
+    let (user, store) = (&fixture.user, &fixture.store);
+    let (message, identity) = ("work".to_owned(), user.identity());
+    let (style, commits) = (MergeStyle::Rebase, Vec::new());
+    let merging = Merging { style, message, identity, commits };
+    let offered = taking::offer(user, store, &journal, &request(&fixture, 1, &head), &merging);
+    let refused = [
+        offered.expect_err("an offer"),
+        merge(&fixture, &journal, &head).expect_err("a merge"),
+        apply(&fixture, &journal, 1, &head).expect_err("an apply"),
+    ];
+    for failure in refused {
+        assert_eq!(failure.kind, FailureKind::Refused, "{failure}");
+        assert_eq!(failure.message, "a.txt is to stand in UTF-32, which only git converts");
+        assert!(failure.hint.expect("a hint").contains("agentdeck cp"));
     }
 }
 

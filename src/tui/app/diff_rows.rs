@@ -131,9 +131,13 @@ pub(super) fn rows(file: &FileDiff, paired: bool, folded: &BTreeSet<usize>) -> V
         let (old, new) = (hunk.old_start, hunk.new_start);
         let folded = folded.contains(&index);
         let taken = if hunk.taken { " · taken" } else { "" };
+        let encoding = file.encoding.map_or(String::new(), |it| format!(" · {}", it.name()));
         made.push(DiffRow::Hunk {
             hunk: index,
-            text: format!("@@ -{old},{} +{new},{} @@{taken}", hunk.old_lines, hunk.new_lines),
+            text: format!(
+                "@@ -{old},{} +{new},{} @@{encoding}{taken}",
+                hunk.old_lines, hunk.new_lines
+            ),
             folded,
         });
         if folded {

@@ -211,6 +211,7 @@ pub(super) fn diff() -> Diff {
         cautions: Vec::new(),
         review: Review::Unreviewed,
         taken: Taken::Nothing,
+        encoding: None,
     };
     let mut image = text("web/logo.png", FileChange::Modified, Vec::new());
     image.content = DiffContent::Binary { old: 1200, new: 1340 };
