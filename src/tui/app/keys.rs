@@ -69,8 +69,11 @@ impl App {
             self.type_into(&pane, Input::Key(key));
             return;
         }
-        if self.copy.as_ref().is_some_and(|copy| copy.hand == Hand::Mouse) {
-            self.leave_copy();
+        if self.copy.take_if(|copy| copy.hand == Hand::Mouse).is_some() {
+            self.dirty = true;
+            if key.code == KeyCode::Escape {
+                return;
+            }
         }
         if self.search_input(&Input::Key(key)) {
             return;

@@ -31,6 +31,10 @@ pub(super) struct Press {
 impl App {
     /// Takes a move or the end of what was begun on a session; `false` when nothing was.
     pub(super) fn goes_on_selecting(&mut self, mouse: Mouse) -> bool {
+        if mouse.kind == MouseKind::Move {
+            // It was let go where the terminal did not see it.
+            self.press.iter_mut().for_each(|press| press.down = false);
+        }
         let down = self.press.as_ref().is_some_and(|press| press.down);
         if !down || mouse.button != MouseButton::Left {
             return false;

@@ -322,6 +322,21 @@ fn a_key_after_a_drag_goes_where_it_went_before() {
 }
 
 #[test]
+fn escape_gives_a_drag_up_and_nothing_else() {
+    let mut reader = Reader::long();
+    reader.keys("z");
+    assert!(reader.app.zoomed);
+    let (x, y) = reader.place_of("line 290");
+    reader.mouse(MouseKind::Press, x, y);
+    reader.mouse(MouseKind::Drag, x + 9, y);
+    assert!(reader.app.copy.is_some());
+    reader.happen(key(KeyCode::Escape));
+    assert!(reader.app.copy.is_none() && reader.app.zoomed);
+    reader.mouse(MouseKind::Release, x + 9, y);
+    assert_eq!(reader.copied, Vec::<String>::new());
+}
+
+#[test]
 fn a_program_that_asked_for_the_mouse_has_it_and_shift_selects() {
     let mut reader = Reader::of(MIDDLE, b"\x1b[?1002h\x1b[?1006hpress here");
     reader.happen(key(KeyCode::Enter));
