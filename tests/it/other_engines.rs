@@ -66,6 +66,7 @@ podman_cases!(
     the_end_of_a_box_is_told,
     what_a_box_uses_is_counted,
     processes_are_bounded,
+    memory_is_bounded,
     a_fork_has_a_layer_of_its_own,
 );
 

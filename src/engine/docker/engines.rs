@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::connect::{self, Candidate, Connection};
+use super::kills::Kills;
 use crate::engine::BoxRecord;
 use crate::model::failure::Failure;
 
@@ -18,6 +19,8 @@ pub(super) struct Engines {
     known: Mutex<Known>,
     /// How many sockets are known; changes tell those who follow events.
     count: watch::Sender<usize>,
+    /// Boxes whose lost programs are counted here.
+    pub(super) kills: Kills,
 }
 
 #[derive(Default)]
@@ -31,7 +34,12 @@ struct Known {
 impl Engines {
     pub(super) fn new(given: Option<&Path>) -> Self {
         let given = given.map(Path::to_owned);
-        Self { given, known: Mutex::default(), count: watch::Sender::new(0) }
+        Self {
+            given,
+            known: Mutex::default(),
+            count: watch::Sender::new(0),
+            kills: Kills::default(),
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

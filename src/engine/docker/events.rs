@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use super::CALL_DEADLINE;
-use super::connect::{Candidate, Connection};
+use super::connect::{Candidate, Connection, Dialect};
 use super::engines::Engines;
 use super::plan::{DECK_LABEL, ENVIRONMENT_LABEL};
 use super::problem::{Problem, call};
@@ -117,10 +117,22 @@ impl Follower {
                         self.lost = false;
                         self.tell(BoxEvent::Back).await;
                     }
+                    Ok(_) if connection.dialect == Dialect::Podman => {
+                        self.tell_kills(connection).await;
+                    }
                     Ok(_) => {}
                     Err(problem) => return problem,
                 },
             }
+        }
+    }
+
+    /// Tells what this engine does not: programs that ended for want of memory.
+    async fn tell_kills(&self, connection: &Connection) {
+        let (engines, endpoint) = (Arc::clone(&self.engines), connection.candidate.endpoint());
+        let looking = tokio::task::spawn_blocking(move || engines.kills.news(&endpoint));
+        for environment in looking.await.unwrap_or_default() {
+            self.tell(BoxEvent::OutOfMemory { environment }).await;
         }
     }
 

@@ -14,6 +14,7 @@ mod image;
 mod inspect;
 mod isolation;
 mod kernel;
+mod kills;
 mod lifecycle;
 mod mapped;
 mod plan;
@@ -112,11 +113,13 @@ impl Engine for Docker {
     }
 
     async fn create(&self, plan: &BoxPlan, progress: &ProgressSink) -> Result<BoxRecord, Failure> {
-        create::create(self, plan, progress).await
+        let made = create::create(self, plan, progress).await;
+        made.inspect(|record| self.engines.kills.watch(record))
     }
 
     async fn start(&self, plan: &BoxPlan, record: &BoxRecord) -> Result<BoxRecord, Failure> {
-        Box::pin(create::start_again(self, plan, record)).await
+        let started = Box::pin(create::start_again(self, plan, record)).await;
+        started.inspect(|record| self.engines.kills.watch(record))
     }
 
     async fn stop(&self, record: &BoxRecord, grace: Duration) -> Result<(), Failure> {
@@ -183,6 +186,8 @@ impl Engine for Docker {
 
     async fn open_channel(&self, record: &BoxRecord) -> Result<UnixStream, Failure> {
         let (stream, server) = lifecycle::reach(record).await?;
+        // A box that went on without a server is known from here.
+        self.engines.kills.watch(record);
         // Where another process serves the shim's socket, the box has a kernel of its own, and
         // this machine's does not know that it stands still. An engine that is away pauses nothing.
         if server != record.init_pid {

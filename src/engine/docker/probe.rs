@@ -67,6 +67,11 @@ pub(super) async fn probe(
             let place = format!("{} ({})", socket.socket.display(), socket.origin);
             details.insert(0, ("endpoint".to_owned(), place));
             details.extend(parts(&version));
+            let told = match dialect {
+                Dialect::Docker => "told by the engine",
+                Dialect::Podman => "not told by the engine; read from the kernel's count",
+            };
+            details.push(("want of memory".to_owned(), told.to_owned()));
             EngineReport {
                 engine: EngineKind::Docker,
                 usable: true,

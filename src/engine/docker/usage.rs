@@ -37,6 +37,15 @@ fn of(record: &BoxRecord) -> Option<Usage> {
     Some(Usage { cpu, memory, processes: u32::try_from(processes).ok()? })
 }
 
+/// How often the kernel ended a process of the box for want of memory; `None` for a box that does
+/// not run, or whose files are not to be seen here.
+pub(super) fn memory_kills(record: &BoxRecord) -> Option<u64> {
+    let memory = groups(record.init_pid)?.find("memory").filter(|_| kernel::is_alive(record))?;
+    // Linux 4.13 and later count in both versions.
+    let file = if memory.unified { "memory.events" } else { "memory.oom_control" };
+    field(&memory.path.join(file), "oom_kill")
+}
+
 /// Whether the kernel holds every process of the box.
 pub(super) fn is_frozen(pid: u32) -> bool {
     let Some(groups) = groups(pid) else { return false };
