@@ -72,8 +72,8 @@ fn describe(inspection: &Inspection) -> String {
     row("init pid", &number(inspection.init_pid));
     row("shim", &number(inspection.shim_version));
     row("changes", &inspection.watch);
-    if let Some(trouble) = &environment.trouble {
-        row("trouble", &format!("{trouble}; agentdeck start {} starts it again", environment.name));
+    if let Some(trouble) = environment.trouble_and_remedy() {
+        row("trouble", &trouble);
     }
     for note in &environment.notes {
         row("note", note);

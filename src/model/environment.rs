@@ -126,6 +126,20 @@ impl Environment {
         self.sessions.iter().find(|session| session.id == id)
     }
 
+    /// What it, or a program in it, died of, and what helps: an agent that lives on needs no start.
+    pub fn trouble_and_remedy(&self) -> Option<String> {
+        let (trouble, name) = (self.trouble.as_ref()?, &self.name);
+        let agent = self.session(SessionId::AGENT).map(|agent| &agent.state);
+        if agent != Some(&SessionState::Running) {
+            return Some(format!("{trouble}; agentdeck start {name} starts it again"));
+        }
+        let lost = format!("{trouble}: a program in the box was ended, and the agent goes on");
+        Some(match self.limits.memory {
+            Some(_) => format!("{lost}; agentdeck limits {name} --memory BYTES sets another limit"),
+            None => lost,
+        })
+    }
+
     /// What its agent is doing, while it runs.
     pub fn agent_status(&self) -> Option<&Status> {
         let agent = self.session(SessionId::AGENT)?;

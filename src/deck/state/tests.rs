@@ -203,6 +203,24 @@ fn what_it_died_of_is_said_until_it_runs_again() {
 }
 
 #[test]
+fn an_agent_that_lives_is_not_to_be_started_again_for_want_of_memory() {
+    let mut one = record(1, "otter", "/a");
+    one.environment.limits.memory = Some(2 << 30);
+    let id = one.environment.id.clone();
+    let mut state = deck([one]);
+    for report in [Report::Running, opened(0), Report::OutOfMemory] {
+        state.apply(&id, report, START);
+    }
+    let told = |state: &State| {
+        state.get(&id).expect("listed").environment.trouble_and_remedy().expect("told")
+    };
+    assert!(told(&state).ends_with("agentdeck limits otter --memory BYTES sets another limit"));
+    assert!(!told(&state).contains("agentdeck start"));
+    state.apply(&id, Report::SessionExited { session: SessionId::AGENT, code: 137 }, START);
+    assert!(told(&state).ends_with("agentdeck start otter starts it again"));
+}
+
+#[test]
 fn a_name_that_is_taken_gets_a_number() {
     let long = "o".repeat(40);
     let state =

@@ -77,8 +77,8 @@ fn lines(theme: Theme, inspection: &Inspection, width: usize) -> Vec<Line<'stati
         let (memory, count) = (show_bytes(usage.memory), usage.processes);
         lines.push(row(theme, "uses", format!("{memory} in {count} processes")));
     }
-    if let Some(trouble) = &environment.trouble {
-        lines.push(row(theme, "trouble", foreign(trouble)));
+    if let Some(trouble) = environment.trouble_and_remedy() {
+        lines.push(row(theme, "trouble", foreign(&trouble)));
     }
     if let Some(pid) = inspection.init_pid {
         lines.push(row(theme, "first process", pid.to_string()));
