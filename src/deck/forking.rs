@@ -347,7 +347,17 @@ async fn copy_layer(
         }
     };
     let (copied, ()) = tokio::join!(copying, reporting);
-    copied?;
+    if let Err(failure) = copied {
+        if !making::is_gone(engine, from, &failure).await {
+            return Err(failure);
+        }
+        let note = format!(
+            "the container of {} is gone: what was installed there outside the workspace and the \
+             home is not in this fork",
+            source.environment.name
+        );
+        shared.report(&record.environment.id, Report::Note(note)).await;
+    }
     reached(Step::LayerCopied);
     Ok(())
 }

@@ -59,7 +59,13 @@ async fn write(shared: &Arc<Shared>, record: &Record, to: &SaveTarget) -> Result
     let saving = async {
         // The sink ends with this block, and with it the reporting.
         let sink = sink;
-        engine.save(&plan, made, to, &sink).await
+        match engine.save(&plan, made, to, &sink).await {
+            Err(failure) if making::is_gone(engine, made, &failure).await => {
+                let name = &environment.name;
+                Err(failure.hint(format!("agentdeck start {name} makes it anew from its image")))
+            }
+            saved => saved,
+        }
     };
     let reporting = async {
         while let Some(Progress { step, done, total }) = progress.recv().await {

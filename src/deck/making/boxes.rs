@@ -14,7 +14,7 @@ use super::super::state::{Record, Report};
 use super::super::step::{Step, reached};
 use super::require::{self, read_back};
 use crate::config::profiles;
-use crate::engine::{BoxPlan, BoxRecord, BoxState, Progress};
+use crate::engine::{BoxPlan, BoxRecord, BoxState, Engine, Progress};
 use crate::model::environment::EnvironmentState;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
@@ -65,9 +65,15 @@ pub(super) async fn make_box(
     let making = async {
         // The sink ends with this block, and with it the reporting.
         let sink = sink;
-        match &record.record {
-            Some(former) => engine.start(plan, former).await,
-            None => engine.create(plan, &sink).await,
+        let Some(former) = &record.record else {
+            return engine.create(plan, &sink).await.map(|made| (made, None));
+        };
+        match engine.start(plan, former).await {
+            Err(failure) if is_gone(&engine, former, &failure).await => {
+                let made = engine.create(plan, &sink).await?;
+                Ok((made, Some(made_anew(plan))))
+            }
+            started => started.map(|made| (made, None)),
         }
     };
     let reporting = async {
@@ -76,12 +82,36 @@ pub(super) async fn make_box(
         }
     };
     let (made, ()) = tokio::join!(making, reporting);
-    let made = made?;
+    let (made, note) = made?;
     reached(Step::BoxMade);
     shared.report(id, Report::BoxMade { record: made.clone() }).await;
+    if let Some(note) = note {
+        shared.report(id, Report::Note(note)).await;
+    }
     shared.settled(id).await;
     reached(Step::BoxRecorded);
     Ok(made)
+}
+
+/// Whether something failed because others removed the box at its engine, which says so: one that
+/// cannot be reached, or answers anything else, may have it still.
+pub(in crate::deck) async fn is_gone(
+    engine: &Arc<dyn Engine>,
+    made: &BoxRecord,
+    failure: &Failure,
+) -> bool {
+    failure.kind == FailureKind::NotFound
+        && made.container.is_some()
+        && engine.state(made).await == Ok(BoxState::Gone)
+}
+
+/// What is told of a box that took the place of one that was removed.
+fn made_anew(plan: &BoxPlan) -> String {
+    let image = plan.image.as_ref().map_or_else(|| "its image".to_owned(), ToString::to_string);
+    format!(
+        "its container had been removed, and it was made anew from {image}: what was installed \
+         outside the workspace and the home is lost"
+    )
 }
 
 /// A box that is connected to.

@@ -33,7 +33,7 @@ use agent::{Begun, Tried, install_agent, start_agent, try_agent};
 use boxes::{connect, make_box};
 use workspace::make_files;
 
-pub(super) use boxes::plan;
+pub(super) use boxes::{is_gone, plan};
 pub(super) use require::check as check_required;
 
 pub(super) use prepare::{Prepared, prepare, record, uncommitted_note};

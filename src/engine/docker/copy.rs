@@ -116,10 +116,7 @@ pub(super) async fn existing(
     connection: &Connection,
     record: &BoxRecord,
 ) -> Result<ContainerInspectResponse, Failure> {
-    lifecycle::find(connection, record).await?.ok_or_else(|| {
-        let message = format!("the container of environment {} is gone", record.environment);
-        Failure::new(FailureKind::NotFound, message)
-    })
+    lifecycle::find(connection, record).await?.ok_or_else(|| lifecycle::gone(record))
 }
 
 /// What is made of a container.

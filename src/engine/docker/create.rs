@@ -103,13 +103,14 @@ pub(super) async fn start_again(
 ) -> Result<BoxRecord, Failure> {
     plan::check(plan)?;
     let connection = &*docker.of(record).await?;
-    let gone = || {
-        let message = format!("the container of environment {} is gone", plan.environment);
-        Failure::new(FailureKind::NotFound, message)
-            .hint("its files are kept; discard it, or start a new environment from its snapshot")
-    };
-    let found = lifecycle::find(connection, record).await?.ok_or_else(gone)?;
+    let gone = || lifecycle::gone(record);
+    let mut found = lifecycle::find(connection, record).await?.ok_or_else(gone)?;
     let id = found.id.clone().unwrap_or_default();
+    if lifecycle::is_of_others(&found, record) {
+        tracing::info!("container {} was started by others; it is ended first", short(&id));
+        lifecycle::kill(connection, record).await?;
+        found = inspect_by_id(connection, &id).await?;
+    }
     // The image may have lost its tag since; the container still names it by content.
     let name = found.image.clone().unwrap_or_default();
     let image = image::inspect(&connection.client, &name)

@@ -61,12 +61,25 @@ pub(super) fn is_paused(found: &ContainerInspectResponse) -> bool {
     found.state.as_ref().and_then(|state| state.paused) == Some(true)
 }
 
+/// Whether others started the container since: its first process is not the one on record. Ours has
+/// ended then, and what runs has neither the mounts nor the configuration of a box.
+pub(super) fn is_of_others(found: &ContainerInspectResponse, record: &BoxRecord) -> bool {
+    let pid = found.state.as_ref().and_then(|state| state.pid).unwrap_or(0);
+    let pid = u32::try_from(pid).unwrap_or(0);
+    let differs = || {
+        pid != record.init_pid
+            || kernel::start_time(pid).is_some_and(|start| start != record.init_start)
+    };
+    is_running(found) && pid != 0 && differs()
+}
+
 pub(super) async fn state(
     connection: &Connection,
     record: &BoxRecord,
 ) -> Result<BoxState, Failure> {
     Ok(match find(connection, record).await? {
         None => BoxState::Gone,
+        Some(found) if is_of_others(&found, record) => BoxState::Stopped,
         Some(found) if is_paused(&found) => BoxState::Paused,
         Some(found) if is_running(&found) => BoxState::Running,
         Some(_) => BoxState::Stopped,
@@ -131,6 +144,9 @@ async fn kill_by_id(connection: &Connection, record: &BoxRecord, id: &str) -> Re
 pub(super) async fn wait(connection: &Connection, record: &BoxRecord) -> Result<Ending, Failure> {
     loop {
         let found = find(connection, record).await?.ok_or_else(|| gone(record))?;
+        if is_of_others(&found, record) {
+            return Ok(Ending::default());
+        }
         if !is_running(&found) {
             return Ok(events::ending(&found));
         }
@@ -143,9 +159,15 @@ pub(super) async fn wait(connection: &Connection, record: &BoxRecord) -> Result<
     }
 }
 
-fn gone(record: &BoxRecord) -> Failure {
-    let message = format!("the container of environment {} is gone", record.environment);
+/// What it means that the engine does not have a box any more.
+pub(super) fn gone(record: &BoxRecord) -> Failure {
+    let message = format!(
+        "the container of environment {} is gone, and with it what was installed outside the \
+         workspace and the home",
+        record.environment
+    );
     Failure::new(FailureKind::NotFound, message)
+        .hint("start the environment: its box is made anew around its files")
 }
 
 /// Has every process of the box stand still, its shim too: nothing answers until it goes on.
@@ -432,4 +454,39 @@ pub(super) async fn reach(record: &BoxRecord) -> Result<(UnixStream, u32), Failu
     stream.set_nonblocking(true).map_err(|error| unavailable(error.to_string()))?;
     let stream = UnixStream::from_std(stream).map_err(|error| unavailable(error.to_string()))?;
     Ok((stream, listener))
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::ContainerState;
+
+    use super::*;
+
+    #[test]
+    fn a_container_with_another_first_process_was_started_by_others() {
+        let own = std::process::id();
+        let record = BoxRecord {
+            environment: EnvironmentId::from_random([7; 8]),
+            init_pid: own,
+            init_start: kernel::start_time(own).expect("our own start time"),
+            container: None,
+            boot: kernel::boot_id(),
+            endpoint: None,
+            run: "/nowhere".into(),
+        };
+        let found = |running: bool, pid: u32| ContainerInspectResponse {
+            state: Some(ContainerState {
+                running: Some(running),
+                pid: Some(i64::from(pid)),
+                ..ContainerState::default()
+            }),
+            ..ContainerInspectResponse::default()
+        };
+        assert!(!is_of_others(&found(true, own), &record));
+        assert!(is_of_others(&found(true, 1), &record));
+        let earlier = BoxRecord { init_start: record.init_start - 1, ..record.clone() };
+        assert!(is_of_others(&found(true, own), &earlier), "the number passed on");
+        assert!(!is_of_others(&found(true, 0), &record), "an engine that does not say");
+        assert!(!is_of_others(&found(false, 1), &record), "it runs for nobody");
+    }
 }
