@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::holding;
 use super::making;
 use super::shared::{Shared, now};
 use super::state::{Record, Report};
@@ -39,6 +40,9 @@ pub(super) async fn follow(shared: Arc<Shared>, kind: EngineKind) {
             }
             BoxEvent::OutOfMemory { environment } => {
                 shared.report(&environment, Report::OutOfMemory).await;
+            }
+            BoxEvent::Moved { environment } => {
+                tokio::spawn(holding::look(shared.clone(), environment));
             }
             BoxEvent::Lost { message } => lost(&shared, kind, &message, &mut ran).await,
             BoxEvent::Back => {

@@ -67,11 +67,43 @@ pub(super) async fn resume(shared: &Arc<Shared>, target: Target) -> Result<Envir
     let _turn = turn.lock().await;
     let record = shared.record(&id).await?;
     match &record.environment.state {
-        EnvironmentState::Running => {}
         EnvironmentState::Paused { .. } => release(shared, &record).await?,
+        // Others may have paused it at its engine, and nobody heard of that yet.
+        EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. } => {
+            let Some(made) = &record.record else { return Err(not_running(&record.environment)) };
+            match shared.engine(record.environment.engine).state(made).await? {
+                BoxState::Paused => release(shared, &record).await?,
+                BoxState::Running => {}
+                BoxState::Stopped | BoxState::Gone => {
+                    return Err(not_running(&record.environment));
+                }
+            }
+        }
         _ => return Err(not_running(&record.environment)),
     }
     Ok(shared.record(&id).await?.view())
+}
+
+/// Sees how a box stands that was started, paused or resumed, by us or by others.
+pub(super) async fn look(shared: Arc<Shared>, id: EnvironmentId) {
+    // What is under way here tells by itself how the box stands, and ends before.
+    let turn = shared.turn(&id);
+    let _turn = turn.lock().await;
+    let Ok(record) = shared.record(&id).await else { return };
+    let Some(made) = &record.record else { return };
+    let standing = shared.engine(record.environment.engine).state(made).await;
+    match (&record.environment.state, standing) {
+        (
+            EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. },
+            Ok(BoxState::Paused),
+        ) => shared.report(&id, Report::Paused { reason: None }).await,
+        (EnvironmentState::Paused { .. }, Ok(BoxState::Running)) => {
+            if let Err(failure) = release(&shared, &record).await {
+                tracing::info!(%id, "resumed by others: {failure}");
+            }
+        }
+        _ => shared.nudge(&id).notify_one(),
+    }
 }
 
 /// Pauses the box of a running environment.

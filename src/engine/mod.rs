@@ -160,6 +160,10 @@ pub enum BoxEvent {
     OutOfMemory {
         environment: EnvironmentId,
     },
+    /// It was started, paused or resumed, by us or by others: how it stands is to be asked.
+    Moved {
+        environment: EnvironmentId,
+    },
     /// The engine does not answer any more, nor tell of its boxes.
     Lost {
         message: String,

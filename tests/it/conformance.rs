@@ -248,7 +248,15 @@ pub async fn the_end_of_a_box_is_told(engine: &dyn Engine, place: &Place) {
     if let Ok(ending) = waited {
         assert!(!ending.out_of_memory, "{ending:?}");
     }
-    if let Some(event) = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time") {
+    let ended = async {
+        loop {
+            match events.recv().await {
+                Some(BoxEvent::Moved { .. }) => {}
+                other => return other,
+            }
+        }
+    };
+    if let Some(event) = tokio::time::timeout(PATIENCE, ended).await.expect("in time") {
         let BoxEvent::Ended { environment, ending } = event else { panic!("{event:?}") };
         assert_eq!((environment, ending.out_of_memory), (record.environment.clone(), false));
     }

@@ -16,6 +16,19 @@ use crate::common::place::Place;
 use crate::common::talk::{PATIENCE, script};
 use crate::docker::{Boxed, Image, docker, engine_answers, text};
 
+/// What is told next, but for starts and pauses.
+async fn next(events: &mut mpsc::Receiver<BoxEvent>) -> Option<BoxEvent> {
+    let told = async {
+        loop {
+            match events.recv().await {
+                Some(BoxEvent::Moved { .. }) => {}
+                other => return other,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("in time")
+}
+
 fn images_of(deck: &str) -> String {
     let filter = format!("label=agentdeck.image.deck={deck}");
     text(&docker(&["images", "-aq", "--filter", &filter]))
@@ -189,15 +202,15 @@ async fn a_lost_engine_is_told_and_found_again_and_a_box_stays_with_its_own() {
     assert!(other.list(&boxed.place.plan.deck).await.is_err());
 
     door.close().await;
-    let lost = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time");
+    let lost = next(&mut events).await;
     assert!(matches!(lost, Some(BoxEvent::Lost { .. })), "{lost:?}");
     let failure = engine.state(&record).await.expect_err("unreachable");
     assert_eq!(failure.kind, FailureKind::Unavailable);
     let door = Door::open(home);
-    let back = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time");
+    let back = next(&mut events).await;
     assert_eq!(back, Some(BoxEvent::Back));
     engine.kill(&record).await.expect("killed");
-    let ended = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time");
+    let ended = next(&mut events).await;
     let Some(BoxEvent::Ended { environment, ending }) = ended else { panic!("{ended:?}") };
     assert_eq!((environment, ending.code), (record.environment.clone(), Some(137)));
     assert_eq!(engine.wait(&record).await.map(|ending| ending.code), Ok(Some(137)));

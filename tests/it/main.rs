@@ -28,6 +28,7 @@ mod network_deck;
 mod network_riddles;
 mod network_world;
 mod other_engines;
+mod others;
 mod own_kernel;
 mod ports;
 mod second_layer;

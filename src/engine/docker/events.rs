@@ -143,6 +143,9 @@ impl Follower {
         let Some(environment) = named else { return };
         match event.action.as_deref() {
             Some("oom") => self.tell(BoxEvent::OutOfMemory { environment }).await,
+            Some("start" | "pause" | "unpause") => {
+                self.tell(BoxEvent::Moved { environment }).await;
+            }
             Some("die" | "died") => {
                 let told = attributes.get("exitCode").and_then(|code| code.parse().ok());
                 let ending = match actor.id {
