@@ -166,14 +166,15 @@ impl Deck {
         std::fs::read_to_string(self.home.join("server.log")).unwrap_or_default()
     }
 
-    /// Processes of boxes that show anything of this home.
+    /// Processes of boxes that show anything of this home; not of the one that waits for a name.
     fn boxes(&self) -> Vec<u32> {
         let own = std::fs::read_link("/proc/self/ns/mnt").expect("a namespace");
         let home = self.home.to_str().expect("text");
+        let ahead = format!("{home}/ahead/");
         let below = |pid: &u32| {
             std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|other| other != own)
                 && std::fs::read_to_string(format!("/proc/{pid}/mountinfo"))
-                    .is_ok_and(|mounts| mounts.contains(home))
+                    .is_ok_and(|mounts| mounts.contains(home) && !mounts.contains(&ahead))
         };
         let entries = std::fs::read_dir("/proc").expect("listed").flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
