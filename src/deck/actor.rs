@@ -149,6 +149,8 @@ async fn connect(
     }
     forget_missing(shared, environment, &sessions).await;
     let known = shared.record(&environment.id).await?;
+    let agent = sessions.iter().find(|report| report.session == SessionId::AGENT);
+    let awaited = agent.map_or(0, |report| report.ring_end);
     let (reader, writer) = stream.into_split();
     let (incoming, frames) = mpsc::channel(MAX_INCOMING);
     let (outgoing, to_write) = mpsc::channel(MAX_OUTGOING);
@@ -168,7 +170,7 @@ async fn connect(
         saved: Instant::now(),
         look: None,
         repaints: BTreeMap::new(),
-        follower: Follower::new(&known.environment, Instant::now()),
+        follower: Follower::new(&known.environment, awaited, Instant::now()),
     };
     Ok((actor, frames))
 }

@@ -33,6 +33,7 @@ mod own_kernel;
 mod ports;
 mod second_layer;
 mod selftest;
+mod status;
 mod survival;
 mod taking;
 mod tidy;

@@ -20,23 +20,27 @@ pub(in crate::deck) struct Follower {
     agent: Option<Agent>,
     judge: Judge,
     due: Option<Instant>,
+    /// Output up to this offset was printed before: what it says is known only when all is read.
+    awaited: u64,
     /// `None` until something was told of this program on this connection.
     told: Option<Report>,
 }
 
 impl Follower {
-    /// Begins with what is known of the agent, and a look.
-    pub fn new(environment: &Environment, now: Instant) -> Self {
+    /// Begins with what is known of the agent, and a look once its output up to the offset
+    /// `awaited` was read.
+    pub fn new(environment: &Environment, awaited: u64, now: Instant) -> Self {
         let agent = Agent::of(&environment.agent, &environment.command);
         let known = environment.session(SessionId::AGENT).and_then(|agent| agent.status.as_ref());
         let judge = Judge::new(agent, known.map(|status| status.state), now);
-        Self { agent, judge, due: Some(now), told: None }
+        Self { agent, judge, due: Some(now), awaited, told: None }
     }
 
     /// Another program runs in the session.
     pub fn begin_anew(&mut self, now: Instant) {
         self.judge = Judge::new(self.agent, None, now);
         self.due = Some(now + PACE);
+        self.awaited = 0;
         self.told = None;
     }
 
@@ -66,6 +70,10 @@ impl Follower {
             self.stop();
             return None;
         };
+        if terminal.offset() < self.awaited {
+            self.due = Some(now + PACE);
+            return None;
+        }
         let evidence = terminal.evidence(self.judge.reads_screens());
         let found = self.judge.judge(&evidence, now);
         let report = Report::Judged { session: SessionId::AGENT, found };
