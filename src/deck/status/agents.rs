@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::prompts::Shown;
+use super::prompts::{Ending, Shown};
 use crate::model::status::Need;
 
 /// An agent of which it is known how its state shows.
@@ -38,7 +38,7 @@ pub(super) fn read_title(agent: Agent, title: &str) -> Option<Shown> {
             Some(Shown::Asks(Need::Permission))
         }
         Agent::Gemini => match first {
-            '◇' => Some(Shown::Rests { interrupted: false }),
+            '◇' => Some(Shown::Rests(Ending::Open)),
             '✦' => Some(Shown::Works),
             '✋' => Some(Shown::Asks(Need::Permission)),
             _ => None,

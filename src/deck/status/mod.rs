@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use agents::Agent;
 pub(super) use follow::Follower;
-use prompts::Shown;
+use prompts::{Ending, Shown};
 
 use crate::model::status::{Claim, Doing, Need, Source};
 
@@ -105,31 +105,29 @@ impl Judge {
         let title = agents::read_title(self.agent?, &evidence.title)?;
         let title = match (title, shown) {
             // Only the screen tells why it rests.
-            (Shown::Rests { .. }, Some(Shown::Rests { interrupted })) => {
-                Shown::Rests { interrupted: *interrupted }
-            }
+            (Shown::Rests(_), Some(Shown::Rests(ending))) => Shown::Rests(*ending),
             (title, _) => title,
         };
         Some(self.seen(title, Source::Title))
     }
 
-    /// A state as it shows. One that rests after work is done, unless somebody interrupted it.
+    /// A state as it shows. One that rests after work is done, unless it was interrupted.
     fn seen(&self, shown: Shown, source: Source) -> Finding {
         let worked =
             matches!(self.last, Some(Doing::Working | Doing::Waiting { .. } | Doing::Done));
         let state = match shown {
             Shown::Asks(need) => Doing::Waiting { need },
             Shown::Works => Doing::Working,
-            Shown::Rests { interrupted: false } if worked => Doing::Done,
-            Shown::Rests { .. } => Doing::Idle,
+            Shown::Rests(Ending::Finished) => Doing::Done,
+            Shown::Rests(Ending::Open) if worked => Doing::Done,
+            Shown::Rests(_) => Doing::Idle,
         };
         Finding { claim: state.into(), source }
     }
 
     /// What the screen shows where nothing is told.
     fn shown(&mut self, shown: Shown, now: Instant) -> Finding {
-        let pauses = matches!(shown, Shown::Rests { interrupted: false })
-            && self.last == Some(Doing::Working);
+        let pauses = shown == Shown::Rests(Ending::Open) && self.last == Some(Doing::Working);
         if !pauses {
             self.rests = None;
             return self.seen(shown, Source::Screen);
@@ -187,7 +185,7 @@ impl Judge {
 /// says nothing against work, and a menu that the user opened nothing against rest.
 fn contradicts(shown: &Shown, told: Doing) -> bool {
     match (shown, told) {
-        (Shown::Works | Shown::Rests { .. }, Doing::Waiting { .. })
+        (Shown::Works | Shown::Rests(_), Doing::Waiting { .. })
         | (Shown::Asks(_), Doing::Working) => true,
         (Shown::Asks(need), Doing::Idle | Doing::Done | Doing::Failed) => *need != Need::Answer,
         _ => false,

@@ -13,10 +13,17 @@ use crate::model::status::Need;
 pub(super) enum Shown {
     Asks(Need),
     Works,
-    Rests {
-        /// The agent was stopped in the middle.
-        interrupted: bool,
-    },
+    Rests(Ending),
+}
+
+/// How the newest turn ended, by what stands above the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With how long it took.
+    Finished,
+    Interrupted,
+    /// Nothing tells.
+    Open,
 }
 
 /// Lines from the bottom that hold a question: the longest have a dozen answers with explanations.
@@ -26,17 +33,8 @@ const PROMPT: usize = 14;
 /// Lines above the prompt that tell how the last turn ended.
 const ENDING: usize = 24;
 
-/// Words under a question that tell which keys answer it.
-const HINTS: [&str; 8] = [
-    "esc to cancel",
-    "esc to exit",
-    "esc to go back",
-    "enter to confirm",
-    "enter to select",
-    "enter to submit",
-    "enter to continue",
-    "tab to amend",
-];
+/// Words under a question that tell which keys answer it: one of these, or two keys in one line.
+const HINTS: [&str; 4] = ["esc to cancel", "esc to exit", "enter to ", "tab to amend"];
 
 /// Reads a screen, given as rows from the top.
 pub(super) fn read(agent: Agent, rows: &[String]) -> Option<Shown> {
@@ -49,8 +47,7 @@ pub(super) fn read(agent: Agent, rows: &[String]) -> Option<Shown> {
     if works(agent, prompt) {
         return Some(Shown::Works);
     }
-    let interrupted = || last(&lines, ENDING).iter().any(|line| is_interruption(line));
-    has_prompt(agent, prompt).then(|| Shown::Rests { interrupted: interrupted() })
+    has_prompt(agent, prompt).then(|| Shown::Rests(ending(last(&lines, ENDING))))
 }
 
 fn last<'a, 'b>(lines: &'a [&'b str], count: usize) -> &'a [&'b str] {
@@ -66,11 +63,13 @@ fn question(agent: Agent, lines: &[&str]) -> Option<Need> {
         return None;
     }
     let others = lines.iter().filter(|line| is_answer(line)).count();
-    let hinted = below.iter().any(|line| {
-        let line = line.to_lowercase();
-        HINTS.iter().any(|hint| line.contains(hint))
-    });
+    let hinted = below.iter().any(|line| is_hint(&line.to_lowercase()));
     (others > 0 && hinted).then(|| need(lines))
+}
+
+fn is_hint(line: &str) -> bool {
+    let keys = line.trim_start().starts_with("enter ") && line.contains("· esc ");
+    keys || HINTS.iter().any(|hint| line.contains(hint))
 }
 
 /// What is asked for, by the words around the answers.
@@ -79,7 +78,7 @@ fn need(lines: &[&str]) -> Need {
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if any(&["log in", "login method", "sign in", "api key"]) {
         Need::Login
-    } else if any(&["do you want to", "would you like to", "proceed?", "do you trust", "i trust"]) {
+    } else if any(&["do you want to", "would you like to", "proceed?", "trust"]) {
         Need::Permission
     } else {
         Need::Answer
@@ -129,6 +128,25 @@ fn has_prompt(agent: Agent, lines: &[&str]) -> bool {
     }
 }
 
-fn is_interruption(line: &str) -> bool {
-    line.contains("Interrupted") || line.contains("Conversation interrupted")
+/// How the turn ended that stands between the last thing the user wrote and the place to type into.
+fn ending(lines: &[&str]) -> Ending {
+    let prompt = |line: &&str| line.starts_with(['❯', '›']);
+    let Some(place) = lines.iter().rposition(prompt) else { return Ending::Open };
+    let begun = lines[..place].iter().rposition(prompt).unwrap_or(0);
+    let told = lines[begun..place].iter().rev().find_map(|line| {
+        if line.contains("Interrupted") || line.contains("Conversation interrupted") {
+            Some(Ending::Interrupted)
+        } else {
+            is_duration(line.trim()).then_some(Ending::Finished)
+        }
+    });
+    told.unwrap_or(Ending::Open)
+}
+
+/// `✻ Crunched for 4s`, `Worked for 20s • 12:24`
+fn is_duration(line: &str) -> bool {
+    let Some((before, after)) = line.split_once(" for ") else { return false };
+    let verb = before.strip_prefix('✻').map_or(before, str::trim_start);
+    let marked = before.starts_with('✻') || verb == "Worked";
+    marked && !verb.contains(' ') && after.starts_with(|first: char| first.is_ascii_digit())
 }

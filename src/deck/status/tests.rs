@@ -8,6 +8,7 @@ const ASKS: Doing = Doing::Waiting { need: Need::Permission };
 const QUESTION: &str = " Do you want to proceed?\n ❯ 1. Yes\n   2. No\n\n Esc to cancel";
 const WORK: &str = "✶ Forming… (0s)\n────────────\n❯\n────────────\n  esc to interrupt";
 const PROMPT: &str = "● Done.\n────────────\n❯\n────────────\n  ? for shortcuts";
+const FINISHED: &str = "❯ go\n✻ Crunched for 4s\n────────────\n❯\n────────────";
 const STOPPED: &str = "⎿ Interrupted\n────────────\n❯\n────────────\n  ? for shortcuts";
 
 fn claude() -> Judge {
@@ -82,7 +83,9 @@ fn rest_after_work_is_done_unless_it_was_interrupted() {
     for (last, screen, expected) in [
         (None, PROMPT, Doing::Idle),
         (Some(Doing::Working), PROMPT, Doing::Done),
-        (Some(ASKS), PROMPT, Doing::Done),
+        (Some(ASKS), PROMPT, Doing::Idle),
+        (Some(ASKS), FINISHED, Doing::Done),
+        (None, FINISHED, Doing::Done),
         (Some(Doing::Done), PROMPT, Doing::Done),
         (Some(Doing::Idle), PROMPT, Doing::Idle),
         (Some(Doing::Working), STOPPED, Doing::Idle),
@@ -169,7 +172,7 @@ fn titles_tell_what_they_are_known_to_tell() {
     assert_eq!(read(Agent::Codex, "proj"), None);
     assert_eq!(read(Agent::Claude, "◐ Claude Code"), Some(Shown::Works));
     assert_eq!(read(Agent::Claude, "✳ x"), None);
-    assert_eq!(read(Agent::Gemini, "◇ Ready"), Some(Shown::Rests { interrupted: false }));
+    assert_eq!(read(Agent::Gemini, "◇ Ready"), Some(Shown::Rests(Ending::Open)));
     assert_eq!(read(Agent::Claude, "[ ! ] Action Required"), None);
     assert_eq!(read(Agent::Claude, ""), None);
     assert_eq!(read(Agent::Gemini, "✋ Action Required"), Some(Shown::Asks(Need::Permission)));
@@ -182,12 +185,17 @@ fn what_only_looks_like_a_question_is_none() {
     };
     // A list in the prompt, a quotation above it, and answers without the keys that give them.
     let list = "────────────\n❯ 1. Yes\n  2. No\n────────────\n  ? for shortcuts · esc to cancel";
-    assert_eq!(shown(Agent::Claude, list), Some(Shown::Rests { interrupted: false }));
+    assert_eq!(shown(Agent::Claude, list), Some(Shown::Rests(Ending::Open)));
     let quoted = format!("{QUESTION}\n{PROMPT}");
-    assert_eq!(shown(Agent::Claude, &quoted), Some(Shown::Rests { interrupted: false }));
+    assert_eq!(shown(Agent::Claude, &quoted), Some(Shown::Rests(Ending::Open)));
     assert_eq!(shown(Agent::Claude, " Do you want to?\n ❯ 1. Yes\n   2. No"), None);
     // The same are questions where they stand alone.
     assert_eq!(shown(Agent::Claude, QUESTION), Some(Shown::Asks(Need::Permission)));
+    // What was interrupted before the last thing that the user asked is over.
+    let later = format!("⎿ Interrupted\n❯ go on\n{PROMPT}");
+    assert_eq!(shown(Agent::Claude, &later), Some(Shown::Rests(Ending::Open)));
+    let trust = "Trust this folder?\n› 1. Trust\n  2. Back\n  enter continue · esc back";
+    assert_eq!(shown(Agent::Codex, trust), Some(Shown::Asks(Need::Permission)));
     let said = "● it says (esc to interrupt)\n────────────\n❯\n────────────";
-    assert_eq!(shown(Agent::Claude, said), Some(Shown::Rests { interrupted: false }));
+    assert_eq!(shown(Agent::Claude, said), Some(Shown::Rests(Ending::Open)));
 }
