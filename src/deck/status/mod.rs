@@ -113,8 +113,7 @@ impl Judge {
 
     /// A state as it shows. One that rests after work is done, unless it was interrupted.
     fn seen(&self, shown: Shown, source: Source) -> Finding {
-        let worked =
-            matches!(self.last, Some(Doing::Working | Doing::Waiting { .. } | Doing::Done));
+        let worked = matches!(self.last, Some(Doing::Working | Doing::Done));
         let state = match shown {
             Shown::Asks(need) => Doing::Waiting { need },
             Shown::Works => Doing::Working,
