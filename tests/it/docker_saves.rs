@@ -82,11 +82,6 @@ impl Saving {
         made.map(str::to_owned).collect()
     }
 
-    fn names(&self, place: &Path) -> Vec<String> {
-        let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().display().to_string()).collect()
-    }
-
     fn notes(&self) -> PathBuf {
         self.test.home.join("saving")
     }
@@ -99,8 +94,8 @@ impl Saving {
     /// Waits until nothing of a save is left, and the box goes on.
     fn is_cleared(&self, after: Fault) {
         wait_until(&format!("its image goes after {after:?}"), || self.images().is_empty());
-        wait_until("its file goes", || self.names(&self.test.path().join("saved")).is_empty());
-        wait_until("its note goes", || self.names(&self.notes()).is_empty());
+        wait_until("its file goes", || names(&self.test.path().join("saved")).is_empty());
+        wait_until("its note goes", || names(&self.notes()).is_empty());
         self.test
             .wait_for_json(&["ls", "--json"], |listed| listed[0]["state"]["state"] == "running");
     }
@@ -113,6 +108,11 @@ impl Drop for Saving {
             docker(&["rmi", "-f", line.split(' ').next().expect("an id")]);
         }
     }
+}
+
+fn names(place: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().display().to_string()).collect()
 }
 
 #[test]
@@ -148,12 +148,12 @@ fn an_image_that_the_user_has_named_or_loaded_stays() {
     let (id, ours) = found[0].split_once(' ').expect("both");
     let mine = Image(format!("agentdeck-test-mine:{}", std::process::id()));
     assert!(docker(&["tag", ours, &mine.0]).status.success());
-    let note = saving.notes().join(&saving.names(&saving.notes())[0]);
+    let note = saving.notes().join(&names(&saving.notes())[0]);
     let kept = std::fs::read(&note).expect("a note");
     saving.proxy.behave(Fault::None);
     saving.start_again();
     wait_until("our name goes", || saving.images() == [format!("{id} {}", mine.0)]);
-    wait_until("the note goes", || saving.names(&saving.notes()).is_empty());
+    wait_until("the note goes", || names(&saving.notes()).is_empty());
     drop(mine);
 
     let target = saving.target();
@@ -173,7 +173,7 @@ fn an_image_that_the_user_has_named_or_loaded_stays() {
         .and_then(|it| it.set_modified(before))
         .expect("set");
     saving.start_again();
-    wait_until("the note goes", || saving.names(&saving.notes()).is_empty());
+    wait_until("the note goes", || names(&saving.notes()).is_empty());
     assert_eq!(saving.images().len(), 1, "it is the user's");
     assert!(Path::new(target).exists());
     drop(loaded);
