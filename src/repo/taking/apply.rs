@@ -9,6 +9,7 @@ use super::super::stored::Stored;
 use super::super::user::UserRepository;
 use super::TakeRequest;
 use super::earlier::{Earlier, Ground, Users};
+use super::in_progress::refuse_in_progress;
 use super::index::Known;
 use super::journal::Journal;
 use super::perform::Site;
@@ -34,6 +35,7 @@ pub fn apply(
 ) -> Result<Decision, Failure> {
     journal.check_next(request.id)?;
     let site = Site::open(user, journal)?;
+    refuse_in_progress(&site)?;
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;
     let mut earlier = Earlier::of(store, journal, &request.environment, (&request.base, &head))?;

@@ -16,6 +16,7 @@ use super::TakeRequest;
 use super::apply::nothing_to_take;
 use super::earlier::{Earlier, Users, holds};
 use super::hooks;
+use super::in_progress::refuse_in_progress;
 use super::index::staged_otherwise;
 use super::journal::Journal;
 use super::large;
@@ -306,21 +307,6 @@ fn messages(draft: &str, request: &TakeRequest) -> (String, String) {
         subject => format!("Merge {name}: {}\n", subject.unwrap_or_default()),
     };
     (work + "\n", merge)
-}
-
-fn refuse_in_progress(site: &Site<'_>) -> Result<(), Failure> {
-    use gix::state::InProgress;
-    let what = match site.repository.state() {
-        None | Some(InProgress::Bisect) => return Ok(()),
-        Some(InProgress::Merge) => "a merge",
-        Some(InProgress::Rebase | InProgress::RebaseInteractive) => "a rebase",
-        Some(InProgress::CherryPick | InProgress::CherryPickSequence) => "a cherry-pick",
-        Some(InProgress::Revert | InProgress::RevertSequence) => "a revert",
-        Some(InProgress::ApplyMailbox | InProgress::ApplyMailboxRebase) => "a series of patches",
-    };
-    let message = format!("{what} is in progress in {}", site.user.root().display());
-    Err(Failure::new(FailureKind::Refused, message)
-        .hint("finish or abort it first: see git status"))
 }
 
 /// What the environment's work stands on: the base, or the work that was merged since.

@@ -8,7 +8,8 @@
 //! A path is written only if the user has no uncommitted work on it: its content is the one of the
 //! user's `HEAD`, or what an earlier apply from the same environment left there, or already the one
 //! wanted. Everything else in the working tree, and every other entry of the index, stays. An apply
-//! touches neither index nor branch. No hook, filter or merge driver is ever run.
+//! touches neither index nor branch. No hook, filter or merge driver is ever run. Nothing is taken
+//! while git itself has something under way there.
 //!
 //! A repository has one journal, whatever the number of its worktrees, and in it one decision at a
 //! time: nothing begins while something is under way. What was cut short is ended first, by
@@ -20,6 +21,7 @@
 mod apply;
 mod earlier;
 mod hooks;
+mod in_progress;
 mod index;
 mod journal;
 mod judged;

@@ -102,14 +102,24 @@ fn a_lock_of_the_index_is_respected_and_named() {
 }
 
 #[test]
-fn a_merge_waits_for_what_git_has_in_progress() {
-    let case = Case::new(&base());
-    std::fs::create_dir(case.oracle.root().join(".git/rebase-merge")).expect("a directory");
-    assert!(refused(&case, true).message.starts_with("a rebase is in progress"));
-
-    let case = Case::new(&base());
-    case.write(".git/MERGE_HEAD", &format!("{}\n", case.base));
-    assert!(refused(&case, true).message.starts_with("a merge is in progress"));
+fn nothing_is_taken_while_git_has_something_in_progress() {
+    for (file, what, remedy) in [
+        ("rebase-merge/head-name", "a rebase", "git rebase --abort"),
+        ("rebase-apply/applying", "a series of patches", "git am --abort"),
+        ("MERGE_HEAD", "a merge", "git merge --abort"),
+        ("CHERRY_PICK_HEAD", "a cherry-pick", "git cherry-pick --abort"),
+        ("REVERT_HEAD", "a revert", "git revert --abort"),
+        ("BISECT_LOG", "a bisect", "git bisect reset"),
+    ] {
+        for merges in [true, false] {
+            let case = Case::new(&base());
+            case.write(&format!(".git/{file}"), &format!("{}\n", case.base));
+            let failure = refused(&case, merges);
+            assert_eq!(failure.kind, FailureKind::Refused);
+            assert!(failure.message.starts_with(&format!("{what} is in progress")), "{failure}");
+            assert!(failure.hint.is_some_and(|hint| hint.contains(remedy)), "{what}");
+        }
+    }
 }
 
 #[test]
