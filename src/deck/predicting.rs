@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::shared::{Shared, blocking};
 use super::state::Report;
+use super::taking::journal_directory;
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::prediction::Prediction;
 use crate::repo::predict::{Contender, Predictor};
+use crate::repo::taking::{self, Journal};
 use crate::repo::{self, Store, UserRepository};
 
 /// Between two looks at the user's branch, which costs the reading of two small files.
@@ -139,15 +141,19 @@ async fn round(
             return Ok(None);
         }
         let store = task.store_of(&user)?;
+        let journal = Journal::open(&journal_directory(&task.layout.repository(user.id())))?;
         let mut contenders = Vec::with_capacity(views.len());
         for (place, view) in views.iter().enumerate() {
             // One that has just been listed has nothing yet.
             let Ok(head) = repo::history::head(&store, &view.id) else { continue };
+            let base = base_of(&store, view);
+            let held = taking::held(&user, &store, &journal, &view.id, &base).ok().flatten();
             contenders.push(Contender {
                 environment: view.id.clone(),
                 name: view.name.clone(),
-                base: base_of(&store, view),
+                base,
                 head,
+                held,
                 paired: place < PAIRED,
             });
         }

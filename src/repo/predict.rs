@@ -29,6 +29,8 @@ pub struct Contender {
     pub name: EnvironmentName,
     pub base: CommitId,
     pub head: CommitId,
+    /// What a merge compares it with instead of the base, see [`super::taking::held`].
+    pub held: Option<CommitId>,
     /// Whether it is compared with its siblings as well.
     pub paired: bool,
 }
@@ -89,7 +91,8 @@ impl Predictor {
         for (index, contender) in contenders.iter().enumerate() {
             let Some(side) = &sides[index] else { continue };
             let bases = (&branch, &contender.base);
-            let fit = round.judge(bases, side.base, (branch_tree, side.tree));
+            let start = started(store, (&repository, branch_tree), contender, side.base);
+            let fit = start.and_then(|it| round.judge(bases, it, (branch_tree, side.tree)));
             predictions[index].branch = known(fit, &contender.name, "the branch");
         }
         for one in 0..contenders.len() {
@@ -161,7 +164,7 @@ struct Round<'p, 'r> {
 }
 
 impl Round<'_, '_> {
-    /// The tree that two commits have in common; `tree` where both are the same commit.
+    /// The tree that two commits have in common; `tree` where that is the other one.
     fn ancestor(
         &self,
         one: &CommitId,
@@ -173,13 +176,14 @@ impl Round<'_, '_> {
         }
         let common = self.repository.merge_base(object::id(one), object::id(other));
         match common {
+            Ok(Some(commit)) if commit == object::id(other) => Ok(tree),
             Ok(Some(commit)) => object::tree_of(self.repository, &object::name(commit.detach())),
             // Without a common commit everything was added on both sides.
             _ => Ok(self.repository.empty_tree().id),
         }
     }
 
-    /// How two trees fit that come from two commits; `tree` is that of both where they are the same.
+    /// How two trees fit that come from two commits; `tree` is what the other one starts from.
     fn judge(
         &mut self,
         (one, other): (&CommitId, &CommitId),
@@ -242,6 +246,20 @@ impl Round<'_, '_> {
         self.predictor.fits.retain(|key, _| used.contains(key));
         self.predictor.touched.retain(|key, _| kept.contains(key));
     }
+}
+
+/// What a contender's work is compared with where the branch goes on from its base, as git would
+/// store it: the base, or what the branch has of the work.
+fn started(
+    store: &Store,
+    (repository, branch): (&gix::Repository, ObjectId),
+    contender: &Contender,
+    base: ObjectId,
+) -> Result<ObjectId, Failure> {
+    let Some(held) = &contender.held else { return Ok(base) };
+    let storing = Storing::new(store, repository, &contender.environment, &contender.base)?;
+    let storing = storing.onto(branch);
+    Ok(storing.stored(object::tree_of(repository, held)?)?.tree)
 }
 
 /// Whether one side has a file where the other has something below a directory of that name.

@@ -63,6 +63,7 @@ fn contender(case: &Written, head: &CommitId, number: u8) -> Contender {
         name: EnvironmentName::parse(&format!("attempt{number}")).expect("a name"),
         base: case.base.clone(),
         head: head.clone(),
+        held: None,
         paired: true,
     }
 }

@@ -9,6 +9,7 @@ fn contender(oracle: &Oracle, number: u8, base: &CommitId, head: &Files) -> Cont
         name: EnvironmentName::parse(&format!("attempt{number}")).expect("a name"),
         base: base.clone(),
         head: oracle.commit(head, &[base]),
+        held: None,
         paired: true,
     }
 }

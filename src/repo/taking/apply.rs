@@ -38,8 +38,7 @@ pub fn apply(
     refuse_in_progress(&site)?;
     let objects = store.reader().with_object_memory();
     let (head, _) = user.head()?;
-    let mut earlier = Earlier::of(store, journal, &request.environment, (&request.base, &head))?;
-    earlier.carry(store, &request.environment, &request.base)?;
+    let earlier = Earlier::carrying(store, journal, &request.environment, (&request.base, &head))?;
     let head = object::tree_of(&objects, &head)?;
     let mut forms = Forms::new(user, &site.repository, head)?;
     let wanted = older::tree(store, &objects, &request.environment, &request.head)?;

@@ -38,10 +38,22 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
+    /// All of it, with the user's own work that came along.
+    pub(super) fn carrying(
+        store: &Store,
+        journal: &Journal,
+        environment: &EnvironmentId,
+        (base, head): (&CommitId, &CommitId),
+    ) -> Result<Self, Failure> {
+        let mut earlier = Self::of(store, journal, environment, (base, head))?;
+        earlier.carry(store, environment, base)?;
+        Ok(earlier)
+    }
+
     /// A merge that `head` does not hold, because the user took it off the branch, does not count.
     /// Neither does what was taken until a merge that `base` holds: the work is a change of all that.
     /// What was taken as a change of another commit counts as the same change of `base`.
-    pub(super) fn of(
+    fn of(
         store: &Store,
         journal: &Journal,
         environment: &EnvironmentId,
@@ -93,7 +105,7 @@ impl Earlier {
 
     /// Work of the user's that came along when the environment was made stands in their working
     /// tree as if it had been applied from it.
-    pub(super) fn carry(
+    fn carry(
         &mut self,
         store: &Store,
         environment: &EnvironmentId,

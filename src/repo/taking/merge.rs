@@ -70,7 +70,7 @@ pub fn merge(
     let Stored { tree: theirs, large } = storing.stored(taken)?;
     let mut forms = Forms::new(user, &site.repository, head_tree)?;
     forms.know(&large);
-    let earlier = Earlier::of(store, journal, &request.environment, (&request.base, &head))?;
+    let earlier = Earlier::carrying(store, journal, &request.environment, (&request.base, &head))?;
     let mut users =
         Users { storing: &storing, forms: &mut forms, tree: &site.tree, head: head_tree };
     let (ancestor, again) = ancestor(&mut users, &earlier, request, &head)?;

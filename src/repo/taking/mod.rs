@@ -54,9 +54,13 @@ use crate::model::failure::Failure;
 use crate::model::id::{CommitId, DecisionId, EnvironmentId, EnvironmentName, Timestamp};
 use crate::model::snapshot::Skipped;
 
+use super::checkout::WorkingTree;
+use super::forms::Forms;
+use super::object;
 use super::store::Store;
 use super::stored::Storing;
 use super::user::UserRepository;
+use earlier::{Earlier, Users};
 
 /// What to take from an environment; what base and head are to a restore, it says itself.
 #[derive(Clone, Debug)]
@@ -159,9 +163,31 @@ pub fn taken(
     base: &CommitId,
 ) -> Result<Option<CommitId>, Failure> {
     let (head, _) = user.head()?;
-    let mut earlier = earlier::Earlier::of(store, journal, environment, (base, &head))?;
-    earlier.carry(store, environment, base)?;
-    Ok(earlier.taken)
+    Ok(Earlier::carrying(store, journal, environment, (base, &head))?.taken)
+}
+
+/// What a merge compares an environment's work with where the branch goes on from `base`: that with
+/// all of the work that the branch has already, as a tree of the store; `None` when it has none.
+pub fn held(
+    user: &UserRepository,
+    store: &Store,
+    journal: &Journal,
+    environment: &EnvironmentId,
+    base: &CommitId,
+) -> Result<Option<CommitId>, Failure> {
+    let (head, _) = user.head()?;
+    let earlier = Earlier::carrying(store, journal, environment, (base, &head))?;
+    if earlier.taken.is_none() {
+        return Ok(None);
+    }
+    let (repository, objects) = (user.reader(), store.reader().with_object_memory());
+    let head = object::tree_of(&objects, &head)?;
+    let storing = Storing::new(store, &objects, environment, base)?.onto(head);
+    let mut forms = Forms::new(user, &repository, head)?;
+    let tree = WorkingTree::open(user.root())?;
+    let mut users = Users { storing: &storing, forms: &mut forms, tree: &tree, head };
+    let held = earlier.committed(&mut users, storing.origin())?;
+    Ok((held != storing.origin()).then(|| object::name(held)))
 }
 
 /// The decisions that an undo would take back, oldest first.

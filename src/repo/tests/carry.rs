@@ -3,9 +3,11 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
-use crate::model::decision::DecisionKind;
+use crate::model::decision::{Decision, DecisionKind, MergeStyle};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{DecisionId, EnvironmentName};
-use crate::repo::taking::{self, Journal, TakeRequest};
+use crate::repo::predict::{Contender, Predictor};
+use crate::repo::taking::{self, Journal, Merging, TakeRequest};
 use crate::repo::tests::taken::apply;
 
 /// A user in the middle of everything: changed, staged, removed, new, renamed, ignored, replaced.
@@ -152,4 +154,103 @@ fn what_the_user_reverted_after_a_resolve_does_not_come_back_with_carried_work()
     let applied = apply(&fixture, &journal, 1, &taken.id).expect("an apply");
     assert_eq!(applied.paths, [RepoPath::new(*b"agents")]);
     assert_eq!(std::fs::read(root.join("users")).expect("there"), b"old\n");
+}
+
+/// A user who changed a line and wrote a file, both of which came along and were committed later.
+fn committed() -> (Fixture, Journal) {
+    let oracle = Oracle::new();
+    let root = oracle.root();
+    write(&root, "f", b"1\n2\n3\n4\n5\n");
+    oracle.git(["add", "-A"]);
+    oracle.git(["commit", "-q", "-m", "base"]);
+    write(&root, "f", b"1\n2\n3\n4\nfive\n");
+    write(&root, "u", b"u\n");
+    let fixture = Fixture::with(oracle, Changes::Bring);
+    fixture.oracle.git(["add", "-A"]);
+    fixture.oracle.git(["commit", "-q", "-m", "what was carried"]);
+    let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
+    (fixture, journal)
+}
+
+/// Conflicts with the branch, as they are foretold.
+fn foretold(fixture: &Fixture, head: &CommitId, held: Option<CommitId>) -> u32 {
+    let contender = Contender {
+        environment: fixture.environment.clone(),
+        name: EnvironmentName::parse("fox").expect("a name"),
+        base: fixture.base.clone(),
+        head: head.clone(),
+        held,
+        paired: true,
+    };
+    let (user, store) = (&fixture.user, &fixture.store);
+    let found = Predictor::default().predict(user, store, &[contender]).expect("predicted");
+    found[0].branch.as_ref().expect("judged").conflicts
+}
+
+fn merge_as(
+    fixture: &Fixture,
+    journal: &Journal,
+    (id, style): (u64, MergeStyle),
+    head: &CommitId,
+) -> Result<Decision, Failure> {
+    let request = TakeRequest {
+        id: DecisionId(id),
+        environment: fixture.environment.clone(),
+        name: EnvironmentName::parse("fox").expect("a name"),
+        base: fixture.base.clone(),
+        head: head.clone(),
+        at: Timestamp(5),
+        portion: crate::model::decision::Portion::All,
+        left_out: Vec::new(),
+    };
+    let (message, identity) = ("work".to_owned(), fixture.user.identity());
+    let merging = Merging { style, message, identity, commits: Vec::new() };
+    taking::merge(&fixture.user, &fixture.store, journal, &request, &merging)
+}
+
+const STYLES: [MergeStyle; 3] = [MergeStyle::Commit, MergeStyle::Squash, MergeStyle::Rebase];
+
+#[test]
+fn a_merge_takes_back_what_the_agent_took_back_of_carried_work() {
+    let (fixture, journal) = committed();
+    let (root, workspace) = (fixture.oracle.root(), fixture.workspace());
+    write(&workspace, "f", b"1\n2\n3\n4\n5\n");
+    std::fs::remove_file(workspace.join("u")).expect("removed");
+    let head = fixture.take(&Touched::Everything).expect("a change").id;
+    for (id, style) in (1..).zip(STYLES) {
+        let merged = merge_as(&fixture, &journal, (id, style), &head).expect("a merge");
+        assert_eq!(merged.paths, [RepoPath::new(*b"f"), RepoPath::new(*b"u")], "{style:?}");
+        assert_eq!(fixture.oracle.git(["show", "HEAD:f"]), "1\n2\n3\n4\n5");
+        assert_eq!(fixture.oracle.git(["ls-tree", "--name-only", "HEAD"]), "f");
+        assert!(!root.join("u").exists());
+        taking::undo(fixture.user.id(), &journal, &|_| fixture.workspace()).expect("undone");
+        assert_eq!(std::fs::read(root.join("f")).expect("there"), b"1\n2\n3\n4\nfive\n");
+    }
+}
+
+#[test]
+fn what_the_agent_made_of_carried_work_fits_and_is_foretold_to() {
+    let (fixture, journal) = committed();
+    write(&fixture.workspace(), "f", b"1\n2\n3\n4\nFIVE\n");
+    let head = fixture.take(&Touched::Everything).expect("a change").id;
+    assert_eq!(foretold(&fixture, &head, None), 1, "from the base it is a conflict");
+    let held = || {
+        let (user, store) = (&fixture.user, &fixture.store);
+        taking::held(user, store, &journal, &fixture.environment, &fixture.base).expect("read")
+    };
+    assert_eq!(foretold(&fixture, &head, held()), 0);
+    for (id, style) in (1..).zip(STYLES) {
+        merge_as(&fixture, &journal, (id, style), &head).expect("a merge");
+        assert_eq!(fixture.oracle.git(["show", "HEAD:f"]), "1\n2\n3\n4\nFIVE");
+        taking::undo(fixture.user.id(), &journal, &|_| fixture.workspace()).expect("undone");
+    }
+    // Off the branch again it is the agent's to bring, as a merge has it too.
+    fixture.oracle.git(["revert", "--no-edit", "HEAD"]);
+    assert_eq!(held(), None);
+    // What both made of it apart does not fit.
+    write(&fixture.oracle.root(), "f", b"1\n2\n3\n4\nfifth\n");
+    fixture.oracle.git(["commit", "-q", "-am", "the user's"]);
+    assert!(foretold(&fixture, &head, held()) > 0);
+    let failure = merge_as(&fixture, &journal, (9, MergeStyle::Commit), &head);
+    assert_eq!(failure.expect_err("a conflict").kind, FailureKind::Conflict);
 }

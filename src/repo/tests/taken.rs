@@ -309,6 +309,7 @@ fn predictions_compare_what_git_would_compare() {
         name: EnvironmentName::parse("fox").expect("a name"),
         base: fixture.base.clone(),
         head,
+        held: None,
         paired: true,
     };
     let mut predictor = Predictor::default();

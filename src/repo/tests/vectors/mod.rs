@@ -115,6 +115,7 @@ impl Range {
             name,
             base: base.clone(),
             head: head.id.clone(),
+            held: None,
             paired: true,
         };
         let contenders = [contender.clone(), contender];
