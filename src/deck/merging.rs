@@ -30,7 +30,7 @@ const COMMITS_BYTES: usize = 128 << 20;
 
 /// Every object that the agent's commits add, as git prints it.
 const PRINT_COMMITS: &str = "list=$(git rev-list --objects --no-object-names --topo-order --reverse \
-                             \"$1..HEAD\") && [ -n \"$list\" ] || exit; \
+                             \"$1..HEAD\") || exit; [ -n \"$list\" ] || exit 0; \
                              printf '%s\\n' \"$list\" | git cat-file --batch";
 
 pub(super) async fn merge(
