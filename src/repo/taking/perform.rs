@@ -291,6 +291,11 @@ impl<'a> Site<'a> {
         Ok(reference.peel_to_id().map_err(failed("read the branch"))?.detach())
     }
 
+    pub(super) fn has_ref(&self, name: &str) -> Result<bool, Failure> {
+        let found = self.repository.try_find_reference(name).map_err(failed("read the branch"))?;
+        Ok(found.is_some())
+    }
+
     /// The full name of the branch, or `HEAD` when it is detached. The journal and what is said of
     /// it are text, so a name that is none is refused.
     pub(super) fn branch_name(&self) -> Result<String, Failure> {

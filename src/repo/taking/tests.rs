@@ -13,6 +13,7 @@ mod restoring;
 mod saved;
 mod styles;
 mod trees;
+mod undoing;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::super::checkout::Found;
 use super::super::object;
+use super::earlier::holds;
 use super::index::{Index, Known};
 use super::journal::{Journal, Pending};
 use super::lock::IndexLock;
@@ -112,8 +113,10 @@ fn take_back(site: &Site<'_>, record: &Record) -> Result<(), Failure> {
         .and_then(|()| site.journal.step())
         .and_then(|()| verify(site, record, &lock))
         .and_then(|()| match &record.branch {
-            Some(branch) => site.move_branch(record, branch, Direction::Back),
-            None => Ok(()),
+            Some(branch) if !has_gone_back(site, branch)? => {
+                site.move_branch(record, branch, Direction::Back)
+            }
+            Some(_) | None => Ok(()),
         });
     if site.journal.stopped() {
         return outcome;
@@ -162,16 +165,18 @@ fn finish(site: &Site<'_>, record: &Record) -> Result<(), Failure> {
 fn verify(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<(), Failure> {
     let mut moved = Vec::new();
     for step in &record.steps {
-        if !stands(site, record, step)? {
+        if !stands(site, record, step)? && !is_back(site, step)? {
             moved.push(step.path.clone());
         }
     }
     if let Some(branch) = &record.branch {
         verify_branch(site, branch)?;
-        let index = site.index(lock)?;
+        let (index, before) = (site.index(lock)?, index_before(site, record)?);
         for step in &record.steps {
-            let known = step.new.clone().map_or(Known::Nothing, Known::Entry);
-            if index.known(&step.path) != known && !moved.contains(&step.path) {
+            let known = index.known(&step.path);
+            let after = step.new.clone().map_or(Known::Nothing, Known::Entry);
+            let is_back = before.as_ref().is_some_and(|before| before.known(&step.path) == known);
+            if known != after && !is_back && !moved.contains(&step.path) {
                 moved.push(step.path.clone());
             }
         }
@@ -179,24 +184,56 @@ fn verify(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<(), Fail
     if moved.is_empty() { Ok(()) } else { Err(changed_since(record, moved)) }
 }
 
+/// The branch is where the merge left it, or was taken back to where it was before.
 fn verify_branch(site: &Site<'_>, branch: &Move) -> Result<(), Failure> {
+    let (old, new) = (branch.old.short(), branch.new.short());
+    let refused = |message: String, hint: String| {
+        Err(Failure::new(FailureKind::WouldOverwrite, message).hint(hint))
+    };
     let short = branch.name.trim_start_matches("refs/heads/");
-    if !site.is_on(&branch.name)? {
-        let message = format!("the merge is on {short}, which is not checked out");
-        return Err(Failure::new(FailureKind::WouldOverwrite, message)
-            .hint(format!("switch to it first: git switch {short}")));
+    let now = if site.is_on(&branch.name)? {
+        Some(object::name(site.read_ref(&branch.name)?))
+    } else {
+        None
+    };
+    if now.as_ref().is_some_and(|now| *now == branch.new || *now == branch.old) {
+        return Ok(());
     }
-    if site.read_ref(&branch.name)? != object::id(&branch.new) {
-        let message = format!("{short} has moved since the merge {}", branch.new.short());
-        let (old, new) = (branch.old.short(), branch.new.short());
-        let revert = match branch.style {
+    let goes_on = match &now {
+        Some(now) => holds(&site.repository, now, &branch.new)?,
+        None => false,
+    };
+    if branch.name == "HEAD" && !goes_on {
+        let message = format!("the merge {new} is on no branch, and HEAD is elsewhere now");
+        let hint = format!(
+            "go back to it first: git checkout --detach {new}; what was decided before it waits, \
+             because undo takes back the newest first"
+        );
+        return refused(message, hint);
+    }
+    if now.is_none() {
+        let message = format!("the merge is on {short}, which is not checked out");
+        let hint = if site.has_ref(&branch.name)? {
+            format!("switch to it first: git switch {short}")
+        } else {
+            format!("make it again first: git switch -c {short} {new}")
+        };
+        return refused(message, hint);
+    }
+    let message = format!("{short} has moved since the merge {new}");
+    refused(
+        message,
+        match branch.style {
             MergeStyle::Commit => format!("take the merge back by a commit: git revert -m 1 {new}"),
             MergeStyle::Squash => format!("take it back by a commit: git revert {new}"),
             MergeStyle::Rebase => format!("take it back by commits: git revert {old}..{new}"),
-        };
-        return Err(Failure::new(FailureKind::WouldOverwrite, message).hint(revert));
-    }
-    Ok(())
+        },
+    )
+}
+
+/// Whether somebody took the branch back to the commit before the merge.
+fn has_gone_back(site: &Site<'_>, branch: &Move) -> Result<bool, Failure> {
+    Ok(site.read_ref(&branch.name)? == object::id(&branch.old))
 }
 
 fn changed_since(record: &Record, paths: Vec<RepoPath>) -> Failure {
@@ -233,6 +270,21 @@ fn stands(site: &Site<'_>, record: &Record, step: &Step) -> Result<bool, Failure
     Ok(replaced && step.after == State::Absent || step.after.shows(&found, site.tree.modes()))
 }
 
+/// Whether a path is as it was before the take, to the byte: there is nothing of it to undo.
+fn is_back(site: &Site<'_>, step: &Step) -> Result<bool, Failure> {
+    let found = site.tree.find(&step.path)?;
+    Ok(step.before.shows(&found, site.tree.modes()))
+}
+
+/// The index as it was before a merge.
+fn index_before(site: &Site<'_>, record: &Record) -> Result<Option<Index>, Failure> {
+    let path = site.journal.file_path(record.decision.id, "index");
+    if !path.exists() {
+        return Ok(None);
+    }
+    Index::read(&path, site.repository.object_hash()).map(Some)
+}
+
 /// The index byte for byte when nobody wrote it since; otherwise the entries of the touched paths.
 fn put_index_back(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<(), Failure> {
     let id = record.decision.id;
@@ -246,7 +298,8 @@ fn put_index_back(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<
         return lock.install(&before);
     }
     let mut index = site.index(lock)?;
-    let path = site.journal.file_path(id, "index");
-    index.bring_back(&Index::read(&path, site.repository.object_hash())?, &record.steps);
+    if let Some(before) = index_before(site, record)? {
+        index.bring_back(&before, &record.steps);
+    }
     lock.install(&index.serialize()?)
 }
