@@ -28,7 +28,7 @@ const COMMITS_DEADLINE: Duration = Duration::from_mins(1);
 /// What an agent's commits may hold that its base does not, in bytes: they are read into memory.
 const COMMITS_BYTES: usize = 128 << 20;
 
-/// Every object that the agent's commits add, as git prints it.
+/// Every object that the agent's commits add, as git prints it; nothing where it made none.
 const PRINT_COMMITS: &str = "list=$(git rev-list --objects --no-object-names --topo-order --reverse \
                              \"$1..HEAD\") || exit; [ -n \"$list\" ] || exit 0; \
                              printf '%s\\n' \"$list\" | git cat-file --batch";
@@ -151,7 +151,7 @@ fn drafted(messages: &[u8], name: &EnvironmentName, change: ChangeCount) -> Merg
         lines.collect::<Vec<_>>().join("\n").trim().to_owned()
     };
     let mut messages: Vec<String> = messages.split(|byte| *byte == 0).map(text).collect();
-    messages.retain(|message| !message.is_empty());
+    messages.retain(|message| !message.is_empty() && !resolving::is_ours(message));
     let subject = |message: &String| message.lines().next().unwrap_or_default().to_owned();
     let commits: Vec<String> = messages.iter().map(subject).collect();
     let (message, rest) = match messages.as_slice() {
@@ -175,6 +175,9 @@ fn drafted(messages: &[u8], name: &EnvironmentName, change: ChangeCount) -> Merg
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::process::{Command, Output};
+
     use super::*;
 
     fn draft(messages: &[u8]) -> MergeDraft {
@@ -191,6 +194,40 @@ mod tests {
         assert_eq!(two.message, "add a\n\n- add a\n- fix a");
         assert_eq!(two.commits, ["add a", "fix a"]);
         assert_eq!(two.rest, "Uncommitted work of fox");
+    }
+
+    #[test]
+    fn our_own_commit_before_a_merge_in_the_box_is_none_of_the_agents() {
+        let ours = b"Work before merging main\n\0";
+        assert_eq!(draft(ours), draft(b""));
+        let drafted = draft(&[&b"add a\n\0"[..], ours].concat());
+        assert_eq!((drafted.message.as_str(), drafted.commits.len()), ("add a", 1));
+        assert_eq!(draft(b"Work before merging main\n\nand why\n\0").commits.len(), 1);
+    }
+
+    /// What an agent's box prints of its commits since `base`.
+    fn printed(directory: &Path, base: &str) -> Output {
+        let mut command = Command::new("sh");
+        command.args(["-c", PRINT_COMMITS, "sh", base]).current_dir(directory);
+        command.output().expect("it runs")
+    }
+
+    #[test]
+    fn where_the_agent_made_no_commit_none_is_printed_and_a_base_that_is_away_is_a_failure() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let commit = |message: &str| {
+            let git = "git init -q; git -c user.name=a -c user.email=a@b commit -q --allow-empty";
+            let script = format!("{git} -m {message}");
+            let done = Command::new("sh").args(["-c", &script]).current_dir(&directory).status();
+            assert!(done.expect("it runs").success());
+        };
+        commit("base");
+        let none = printed(directory.path(), "HEAD");
+        assert!(none.status.success() && none.stdout.is_empty(), "{none:?}");
+        commit("one");
+        let one = printed(directory.path(), "HEAD~1");
+        assert!(one.status.success() && one.stdout.ends_with(b"\none\n\n"), "{one:?}");
+        assert!(!printed(directory.path(), &"1".repeat(40)).status.success());
     }
 
     #[test]

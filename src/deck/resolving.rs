@@ -27,6 +27,10 @@ const MOST_WORDS: usize = 1 << 20;
 /// Bytes sent at once.
 const CHUNK: usize = 32 << 10;
 
+/// What our own commit says, in the box, of what was not committed there before a merge; then the
+/// branch's name.
+const BEFORE_MERGE: &str = "Work before merging ";
+
 /// Merges as a person would. What is not committed is committed first, so that git loses nothing
 /// of it. Says `M` for merged, `C` and the paths in conflict, or `E` and why not.
 const MERGE: &str = r#"
@@ -75,7 +79,7 @@ pub(super) async fn resolve(shared: &Arc<Shared>, target: Target) -> Result<Repl
         onto::remember(store, &record.environment.id, &brought)
     })
     .await?;
-    let message = format!("Work before merging {branch}");
+    let message = format!("{BEFORE_MERGE}{branch}");
     let command = ["sh", "-c", MERGE, "sh", commit.as_str(), &branch, &message];
     let told = exec::capture(shared, &record, &command, MOST_WORDS, MERGE_DEADLINE).await?;
     snapshotter.command_ended();
@@ -155,6 +159,11 @@ pub(super) async fn base(
         }
         _ => Ok(base),
     }
+}
+
+/// Whether a commit's message is that of a commit which we made in the box.
+pub(super) fn is_ours(message: &str) -> bool {
+    message.starts_with(BEFORE_MERGE) && message.lines().count() == 1
 }
 
 /// Says what a conflict can be resolved with.
