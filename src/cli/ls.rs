@@ -1,13 +1,14 @@
 //! `agentdeck ls`: environments, one a line.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::arguments::Ls;
 use super::context::{Context, unexpected};
 use super::output::{age, files, table};
+use super::worktree;
 use crate::client::Client;
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::failure::Failure;
@@ -38,12 +39,21 @@ pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> 
     let output = context.output;
     let client = context.client().await?;
     let repository = if options.all { None } else { context.repository() };
-    let request = Request::ListEnvironments { repository: repository.clone() };
-    let environments = match client.request(request).await? {
+    // What was made in another worktree is this repository's too.
+    let several = repository.as_deref().and_then(worktree::several);
+    let asked = if several.is_some() { None } else { repository };
+    let request = Request::ListEnvironments { repository: asked.clone() };
+    let mut environments = match client.request(request).await? {
         Reply::Environments(environments) => environments,
         other => return Err(unexpected(&other)),
     };
-    let used = usage(&client, repository).await?;
+    if let Some(shared) = several {
+        environments.retain(|it| {
+            let is_around = context.directory.starts_with(&it.repository);
+            is_around || worktree::shared(&it.repository).as_deref() == Some(shared.as_path())
+        });
+    }
+    let used = usage(&client, asked).await?;
     if output.json {
         return output.value(&listed(&environments, &used));
     }
@@ -54,7 +64,26 @@ pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> 
     }
     let row = |environment| row(environment, used.get(&environment.id));
     let rows: Vec<Vec<String>> = environments.iter().map(row).collect();
-    output.bytes(table(&TITLES, &rows).as_bytes())
+    output.bytes(table(&TITLES, &rows).as_bytes())?;
+    if !options.all
+        && let Some(root) = worktree::root(&context.directory)
+    {
+        for (path, names) in elsewhere(root, &environments) {
+            output.say(&format!("{names}: made in the worktree {}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// The names of environments by the worktree that they were made in, where that is another one.
+fn elsewhere<'a>(root: &Path, environments: &'a [Environment]) -> BTreeMap<&'a Path, String> {
+    let mut names: BTreeMap<&Path, String> = BTreeMap::new();
+    for environment in environments.iter().filter(|it| it.repository != root) {
+        let listed = names.entry(&environment.repository).or_default();
+        let comma = if listed.is_empty() { "" } else { ", " };
+        listed.push_str(&format!("{comma}{}", environment.name));
+    }
+    names
 }
 
 /// What the boxes that run use at this moment.

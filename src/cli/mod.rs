@@ -36,6 +36,7 @@ mod save;
 mod selftest;
 mod server;
 mod trash;
+mod worktree;
 
 use std::ffi::OsString;
 use std::path::Path;

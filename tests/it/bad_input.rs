@@ -129,6 +129,17 @@ fn a_linked_worktree_works() {
     assert_eq!(test.git_in(&linked, &["status", "--porcelain"]), "");
     test.agentdeck_in(&linked, &["undo"]).ok();
     assert_eq!(test.git(&["rev-parse", "side"]), before);
+    // From another worktree it is listed, and what is written is named.
+    for place in [&linked, &test.repository] {
+        assert!(test.agentdeck_in(place, &["ls"]).ok().contains("one "));
+    }
+    let elsewhere = test.agentdeck_in(&test.repository, &["apply", "one"]);
+    assert_eq!(elsewhere.code, 0, "{elsewhere:?}");
+    let written = linked.canonicalize().expect("there");
+    assert!(elsewhere.stderr.contains(&format!("in {}", written.display())), "{elsewhere:?}");
+    assert!(!elsewhere.stderr.contains("your working tree"), "{elsewhere:?}");
+    assert_eq!(test.git_in(&linked, &["status", "--porcelain"]), " M price\n");
+    assert_eq!(test.git(&["status", "--porcelain"]), "");
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub(in crate::cli) struct Apply {
     pub name: String,
     /// Only these files, and all beneath these directories
     pub paths: Vec<PathBuf>,
-    /// Only this hunk of the one file, by what its @@ line has behind the plus
+    /// Only this hunk of the one file, by what its @@ line has behind the plus, or by a line
     #[arg(
         long,
         value_name = "LINE[,LINES]",
@@ -18,19 +18,20 @@ pub(in crate::cli) struct Apply {
         requires = "paths",
         requires = "snapshot"
     )]
-    pub hunk: Option<(u32, u32)>,
+    pub hunk: Option<(u32, Option<u32>)>,
     /// From this snapshot, as diff names it, instead of the workspace as it is now
     #[arg(long, value_name = "SNAPSHOT")]
     pub snapshot: Option<String>,
 }
 
-/// The first line of a hunk and how many it has.
-fn parse_hunk(text: &str) -> Result<(u32, u32), String> {
-    let (start, lines) = text.trim_start_matches('+').split_once(',').unwrap_or((text, "1"));
-    match (start.parse(), lines.parse()) {
-        (Ok(start), Ok(lines)) => Ok((start, lines)),
-        _ => Err("as in @@ -10,5 +10,7 @@: 10,7".to_owned()),
-    }
+/// The first line of a hunk and how many it has, or one of its lines alone.
+fn parse_hunk(text: &str) -> Result<(u32, Option<u32>), String> {
+    let text = text.trim_start_matches('+');
+    let parsed = match text.split_once(',') {
+        Some((start, lines)) => start.parse().ok().zip(lines.parse().ok().map(Some)),
+        None => text.parse().ok().map(|line| (line, None)),
+    };
+    parsed.ok_or_else(|| "as in @@ -10,5 +10,7 @@: 10,7".to_owned())
 }
 
 #[derive(Debug, Args)]
