@@ -205,6 +205,17 @@ pub trait Engine: Send + Sync {
     /// Makes a box and starts its shim. On failure nothing is left behind.
     async fn create(&self, plan: &BoxPlan, progress: &ProgressSink) -> Result<BoxRecord, Failure>;
 
+    /// Makes the box of a record anew, which the engine says not to have any more. Fails where it
+    /// turns out to have it after all.
+    async fn create_anew(
+        &self,
+        plan: &BoxPlan,
+        _former: &BoxRecord,
+        progress: &ProgressSink,
+    ) -> Result<BoxRecord, Failure> {
+        self.create(plan, progress).await
+    }
+
     /// Starts a stopped box again, with its own layer as it was.
     async fn start(&self, plan: &BoxPlan, record: &BoxRecord) -> Result<BoxRecord, Failure>;
 

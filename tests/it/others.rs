@@ -7,8 +7,8 @@
 use serde_json::Value;
 
 use crate::common::daemon::Daemon;
-use crate::common::dockerd::Dockerd;
 use crate::common::home::{TestHome, for_both, make};
+use crate::common::proxy::{Fault, Proxied};
 use crate::docker::{self, Image, busybox_root, docker, engine_answers, text};
 use crate::other_engines::installed;
 
@@ -95,22 +95,25 @@ fn a_box_whose_container_was_removed_is_made_anew_around_its_files() {
 }
 
 #[test]
-fn a_box_is_not_made_anew_while_its_engine_is_away() {
-    let Some(mut engine) = Dockerd::start(false) else { return };
-    let mut test = TestHome::new();
-    test.also.push(("DOCKER_HOST", engine.host()));
-    let image = engine.import(&busybox_root());
-    make(&test, "ant", &["--engine", "docker", "--image", &image, "--network", "none"], COUNTER);
-    works(&test, "ant", "1");
+fn a_box_is_not_made_anew_while_its_engine_is_of_no_use_or_has_lost_sight_of_it() {
+    let Some(world) = Proxied::start() else { return };
+    let test = &world.test;
+    let options = ["--engine", "docker", "--image", &world.image, "--network", "none"];
+    make(test, "ant", &options, COUNTER);
+    works(test, "ant", "1");
     test.agentdeck(&["stop", "ant"]).ok();
-    let before = engine.all();
-    engine.stop();
-    test.agentdeck(&["start", "ant"]);
-    wait_for_state(&test, "ant", "failed");
-    engine.run();
+    let before = world.engine.all();
+    for fault in [Fault::Error, Fault::Blind] {
+        world.proxy.behave(fault);
+        test.agentdeck(&["start", "ant"]);
+        wait_for_state(test, "ant", "failed");
+        assert!(world.proxy.met() > 0, "{fault:?}");
+        world.proxy.behave(Fault::None);
+        assert_eq!(world.engine.all(), before, "{fault:?}");
+    }
     test.agentdeck(&["start", "ant"]).ok();
-    works(&test, "ant", "2");
-    assert_eq!(engine.all(), before, "the same container");
+    works(test, "ant", "2");
+    assert_eq!(world.engine.all(), before, "the same container");
 }
 
 #[test]

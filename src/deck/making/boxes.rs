@@ -70,7 +70,7 @@ pub(super) async fn make_box(
         };
         match engine.start(plan, former).await {
             Err(failure) if is_gone(&engine, former, &failure).await => {
-                let made = engine.create(plan, &sink).await?;
+                let made = engine.create_anew(plan, former, &sink).await?;
                 Ok((made, Some(made_anew(plan))))
             }
             started => started.map(|made| (made, None)),

@@ -34,10 +34,11 @@ const NAME_PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks for the shim's socket: short against the third of a second a start takes.
 const SHIM_POLL: Duration = Duration::from_millis(5);
 
-/// Makes a box; on failure its container is removed.
+/// Makes a box, in the place of a former one that is gone; on failure its container is removed.
 pub(super) async fn create(
     docker: &Docker,
     plan: &BoxPlan,
+    former: Option<&BoxRecord>,
     progress: &ProgressSink,
 ) -> Result<BoxRecord, Failure> {
     if plan.isolation == IsolationRequest::Unisolated {
@@ -63,7 +64,7 @@ pub(super) async fn create(
     report(progress, "creating the container");
     let user = BoxUser::here();
     prepare_places(plan, user).await?;
-    let id = create_container(connection, plan, &image, user).await?;
+    let id = create_container(connection, plan, former, &image, user).await?;
     let made = finish(docker, connection, plan, &image, user, &id, progress).await;
     if made.is_err() {
         // Found by the id that creating it returned, so it is ours whatever its labels say.
@@ -186,6 +187,7 @@ fn unavailable(path: &Path, error: &std::io::Error) -> Failure {
 async fn create_container(
     connection: &Connection,
     plan: &BoxPlan,
+    former: Option<&BoxRecord>,
     image: &Image,
     user: BoxUser,
 ) -> Result<String, Failure> {
@@ -204,7 +206,7 @@ async fn create_container(
                 return Ok(made.id);
             }
             Err(problem) if problem.is_conflict() && begun.elapsed() < CALL_DEADLINE => {
-                if !free_name(connection, plan, &name).await? {
+                if !free_name(connection, plan, former, &name).await? {
                     return Err(problem.during(&format!("creating container {name}")));
                 }
                 tokio::time::sleep(NAME_PAUSE).await;
@@ -216,10 +218,17 @@ async fn create_container(
 
 /// Removes the container that has the name of an environment's next one: the engine was still
 /// making it when whoever had asked for it ended, and had nothing to show to who looked for it.
-/// `false` where the name is somebody else's.
-async fn free_name(connection: &Connection, plan: &BoxPlan, name: &str) -> Result<bool, Failure> {
+/// `false` where the name is somebody else's, or is that of a former box which is not gone at all.
+async fn free_name(
+    connection: &Connection,
+    plan: &BoxPlan,
+    former: Option<&BoxRecord>,
+    name: &str,
+) -> Result<bool, Failure> {
     let request = connection.client.inspect_container(name, None::<InspectContainerOptions>);
+    let kept = former.and_then(|former| former.container.as_deref());
     match call(CALL_DEADLINE, request).await {
+        Ok(found) if kept.is_some() && found.id.as_deref() == kept => Ok(false),
         Ok(found) if inspect::is_of(&found, &plan.deck, &plan.environment) => {
             tracing::info!("container {name} was made for a server that ended; it is removed");
             lifecycle::remove_found(connection, &found).await?;

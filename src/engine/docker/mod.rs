@@ -113,7 +113,17 @@ impl Engine for Docker {
     }
 
     async fn create(&self, plan: &BoxPlan, progress: &ProgressSink) -> Result<BoxRecord, Failure> {
-        let made = create::create(self, plan, progress).await;
+        let made = create::create(self, plan, None, progress).await;
+        made.inspect(|record| self.engines.kills.watch(record))
+    }
+
+    async fn create_anew(
+        &self,
+        plan: &BoxPlan,
+        former: &BoxRecord,
+        progress: &ProgressSink,
+    ) -> Result<BoxRecord, Failure> {
+        let made = create::create(self, plan, Some(former), progress).await;
         made.inspect(|record| self.engines.kills.watch(record))
     }
 

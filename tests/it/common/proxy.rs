@@ -35,6 +35,8 @@ pub enum Fault {
     Withholding,
     /// It has no container to show until it is asked to make one; then all is well.
     Behind,
+    /// It knows no container, by name nor by id, until it is asked to make one; then all is well.
+    Blind,
     /// It makes images of containers, and never says so.
     UntoldImage,
     /// It makes them when all is well again, whoever waits for them by then. Names that it is asked
@@ -174,7 +176,7 @@ impl Shared {
             self.open.lock().expect("whole").push(engine.try_clone().expect("cloned"));
             return pass(client, engine);
         }
-        if matches!(fault, Fault::Withholding | Fault::Behind) {
+        if matches!(fault, Fault::Withholding | Fault::Behind | Fault::Blind) {
             return self.make_late(client, fault);
         }
         if fault.is_of_saves() {
@@ -247,7 +249,14 @@ impl Shared {
         let Some(request) = head(&mut client) else { return };
         let line = first_line(&request);
         let makes = line.starts_with("POST ") && line.contains("/containers/create");
-        if fault == Fault::Behind && line.contains("/containers/json") {
+        let shows = line.starts_with("GET ") && line.contains("/containers/");
+        if fault == Fault::Blind && shows && !line.contains("/containers/json") {
+            self.met.fetch_add(1, Ordering::SeqCst);
+            let _ = answer(&mut client, "404 Not Found", "{\"message\":\"No such container\"}");
+            let _ = client.shutdown(std::net::Shutdown::Both);
+            return;
+        }
+        if fault != Fault::Withholding && line.contains("/containers/json") {
             self.met.fetch_add(1, Ordering::SeqCst);
             let _ = answer(&mut client, "200 OK", "[]");
             let _ = client.shutdown(std::net::Shutdown::Both);
@@ -267,7 +276,7 @@ impl Shared {
                 self.met.fetch_add(usize::from(answered), Ordering::SeqCst);
                 let _ = forward.join();
             }
-            Fault::Behind if makes => {
+            Fault::Behind | Fault::Blind if makes => {
                 *self.fault.lock().expect("whole") = Fault::None;
                 pass(client, engine);
             }
