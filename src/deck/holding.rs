@@ -5,13 +5,16 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::making;
 use super::recover;
 use super::shared::Shared;
 use super::state::{Matter, Record, Report, being_made};
 use super::step::{Step, reached};
-use crate::engine::BoxState;
+use crate::engine::{BoxRecord, BoxState};
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -23,6 +26,9 @@ pub(super) const RESTORED: &str = "its files are being taken back";
 pub(super) const FORKED: &str = "it is being forked";
 pub(super) const SAVED: &str = "it is being saved";
 pub(super) const DISK_FULL: &str = "the disk is nearly full";
+
+/// How long an engine has to say how a box stands; it needs milliseconds.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Boxes that stood still when their agent was to be started; whoever has them go on starts it.
 #[derive(Debug, Default)]
@@ -71,7 +77,7 @@ pub(super) async fn resume(shared: &Arc<Shared>, target: Target) -> Result<Envir
         // Others may have paused it at its engine, and nobody heard of that yet.
         EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. } => {
             let Some(made) = &record.record else { return Err(not_running(&record.environment)) };
-            match shared.engine(record.environment.engine).state(made).await? {
+            match standing(shared, &record, made).await? {
                 BoxState::Paused => release(shared, &record).await?,
                 BoxState::Running => {}
                 BoxState::Stopped | BoxState::Gone => {
@@ -91,7 +97,7 @@ pub(super) async fn look(shared: Arc<Shared>, id: EnvironmentId) {
     let _turn = turn.lock().await;
     let Ok(record) = shared.record(&id).await else { return };
     let Some(made) = &record.record else { return };
-    let standing = shared.engine(record.environment.engine).state(made).await;
+    let standing = standing(&shared, &record, made).await;
     match (&record.environment.state, standing) {
         (
             EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. },
@@ -104,6 +110,13 @@ pub(super) async fn look(shared: Arc<Shared>, id: EnvironmentId) {
         }
         _ => shared.nudge(&id).notify_one(),
     }
+}
+
+/// How the engine says that a box stands, soon: the environment's turn is held meanwhile.
+async fn standing(shared: &Shared, record: &Record, made: &BoxRecord) -> Result<BoxState, Failure> {
+    let asked = timeout(ANSWER_DEADLINE, shared.engine(record.environment.engine).state(made));
+    let late = |_| Err(Failure::new(FailureKind::Timeout, "the engine does not answer"));
+    asked.await.unwrap_or_else(late)
 }
 
 /// Pauses the box of a running environment.
