@@ -87,6 +87,8 @@ fn what_a_person_selects_is_all_that_reaches_their_clipboard() {
     let test = home_with_agent(script);
     let mut deck = Pty::open(&test, &[], 80, 24);
     deck.wait_for_text("ready");
+    // The session gets the size of its tile, which ends copy mode.
+    deck.settle();
     deck.send("/line 42\r");
     deck.wait_for_text("1 of 1");
     deck.send("V\r");
