@@ -8,7 +8,7 @@ use super::context::{Context, unexpected, variables, with_profile};
 use super::output::{lines, part};
 use crate::client::{Client, Events};
 use crate::config::file::Settings;
-use crate::config::profiles;
+use crate::config::{endpoint, profiles};
 use crate::model::environment::{
     Environment, EnvironmentSpec, EnvironmentState, SessionState, Work,
 };
@@ -72,6 +72,7 @@ fn spec(context: &Context, options: New) -> Result<EnvironmentSpec, Failure> {
         with_changes: options.with_changes,
         work,
         engine: options.engine,
+        endpoint: endpoint::choice(),
         image,
         runtime: options.runtime,
         isolation,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{EnvironmentSpec, Work};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentName;
@@ -39,6 +40,7 @@ pub(super) fn spec(repository: &Path, agent: &str) -> Result<EnvironmentSpec, Fa
         with_changes: false,
         work: Work::Command(vec![format!("agents/{agent}")]),
         engine: Some(EngineKind::Native),
+        endpoint: EndpointChoice::default(),
         image: None,
         runtime: None,
         require: Vec::new(),

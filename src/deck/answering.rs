@@ -21,15 +21,11 @@ pub(super) async fn answer_later(
 ) {
     let answer = match request {
         Request::CreateEnvironment { spec } => {
-            let task = shared.clone();
-            match blocking(move || making::prepare(&task, spec)).await {
+            match making::prepare(&shared, spec).await {
                 Ok(prepared) => {
-                    let Err(failure) = making::check_required(&shared, &prepared).await else {
-                        let message = Message::Prepared(Box::new(prepared), reply);
-                        let _ = shared.messages.send(message).await;
-                        return;
-                    };
-                    Err(failure)
+                    let message = Message::Prepared(Box::new(prepared), reply);
+                    let _ = shared.messages.send(message).await;
+                    return;
                 }
                 Err(failure) => Err(failure),
             }
@@ -108,7 +104,9 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             Ok(Reply::RepositoryState(queries::repository_state(path).await?))
         }
         Request::ReadUsage { repository } => Ok(usage::answer(shared, repository).await),
-        Request::ProbeEngines => Ok(Reply::Engines(queries::probe_engines(shared).await)),
+        Request::ProbeEngines { endpoint } => {
+            Ok(Reply::Engines(queries::probe_engines(shared, &endpoint).await))
+        }
         other => look_back(shared, other).await,
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::holding;
 use super::making;
+use super::recover;
 use super::shared::{Shared, now};
 use super::state::{Record, Report};
 use crate::engine::{BoxEvent, BoxState};
@@ -28,8 +29,8 @@ const SETTLE_DEADLINE: Duration = Duration::from_mins(1);
 /// Takes up what an engine tells until the server ends.
 pub(super) async fn follow(shared: Arc<Shared>, kind: EngineKind) {
     let mut events = shared.engine(kind).events(&shared.deck);
-    // What ran when the engine went, and whether its agent was at work.
-    let mut ran = BTreeMap::new();
+    // What ran when each engine went, and whether its agent was at work.
+    let mut ran: BTreeMap<String, BTreeMap<EnvironmentId, bool>> = BTreeMap::new();
     while let Some(event) = events.recv().await {
         match event {
             BoxEvent::Ended { environment, ending } => {
@@ -44,11 +45,17 @@ pub(super) async fn follow(shared: Arc<Shared>, kind: EngineKind) {
             BoxEvent::Moved { environment } => {
                 tokio::spawn(holding::look(shared.clone(), environment));
             }
-            BoxEvent::Lost { message } => lost(&shared, kind, &message, &mut ran).await,
-            BoxEvent::Back => {
-                for (id, worked) in std::mem::take(&mut ran) {
+            BoxEvent::Lost { endpoint, message } => {
+                let ran = ran.entry(endpoint.clone()).or_default();
+                lost(&shared, (kind, &endpoint), &message, ran).await;
+            }
+            BoxEvent::Back { endpoint } => {
+                for (id, worked) in ran.remove(&endpoint).unwrap_or_default() {
                     tokio::spawn(back(shared.clone(), id, worked));
                 }
+                // What of ours it has was not to be seen while it was away.
+                let shared = shared.clone();
+                tokio::spawn(async move { recover::remove_orphans(&shared, kind).await });
             }
         }
     }
@@ -56,13 +63,16 @@ pub(super) async fn follow(shared: Arc<Shared>, kind: EngineKind) {
 
 async fn lost(
     shared: &Arc<Shared>,
-    kind: EngineKind,
+    (kind, endpoint): (EngineKind, &str),
     message: &str,
     ran: &mut BTreeMap<EnvironmentId, bool>,
 ) {
-    tracing::warn!("the {kind} engine is lost: {message}");
+    tracing::warn!("the {kind} engine at {endpoint} is lost: {message}");
     for view in shared.hub.views().iter().filter(|view| view.engine == kind) {
         let Ok(record) = shared.record(&view.id).await else { continue };
+        if !is_at(&record, endpoint) {
+            continue;
+        }
         let worked = was_at_work(&record.environment, now());
         match record.environment.state {
             // Whoever watches the box may have found the engine silent a moment before.
@@ -77,6 +87,12 @@ async fn lost(
             _ => {}
         }
     }
+}
+
+/// Whether an environment's box is at an engine, as far as its record says where it is.
+fn is_at(record: &Record, endpoint: &str) -> bool {
+    let own = record.record.as_ref().and_then(|made| made.endpoint.as_ref());
+    own.or(record.endpoint.as_ref()).is_none_or(|own| own == endpoint)
 }
 
 fn ended_with_engine(shared: &Shared, record: &Record, now: Timestamp) -> bool {
@@ -197,6 +213,15 @@ mod tests {
             let worked = was_at_work(environment, Timestamp(120_000));
             assert_eq!(worked, expected, "ended at {exited:?}, its box at {stopped:?}");
         }
+    }
+
+    #[test]
+    fn an_engine_that_is_lost_is_lost_to_its_own_boxes_alone() {
+        let mut record = record(1, "fox", "/shop");
+        assert!(is_at(&record, "unix:///a.sock"), "nobody knows where it is");
+        record.endpoint = Some("unix:///a.sock".to_owned());
+        assert!(is_at(&record, "unix:///a.sock"));
+        assert!(!is_at(&record, "unix:///b.sock"));
     }
 
     #[test]

@@ -99,8 +99,11 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
         snapshot: forking.snapshot.clone(),
         copied: false,
     };
+    // The copy is where what it is a copy of is.
+    let made_at = source.record.as_ref().and_then(|made| made.endpoint.as_ref());
     Ok(Record {
         environment,
+        endpoint: made_at.or(source.endpoint.as_ref()).cloned(),
         record: None,
         workspace_made: false,
         files_made: false,

@@ -17,6 +17,7 @@ mod ahead;
 mod answering;
 mod deciding;
 mod disk;
+mod endpoints;
 mod events;
 mod exec;
 mod forking;

@@ -18,6 +18,7 @@ use super::taking;
 use crate::engine::Asked;
 use crate::model::comparison::{ATTEMPTS, Attempt, Comparison};
 use crate::model::diff::{Detail, Diff};
+use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
@@ -326,11 +327,14 @@ pub(super) async fn inspect(shared: &Arc<Shared>, target: Target) -> Result<Insp
     })
 }
 
-pub(super) async fn probe_engines(shared: &Arc<Shared>) -> Vec<EngineReport> {
+pub(super) async fn probe_engines(
+    shared: &Arc<Shared>,
+    endpoint: &EndpointChoice,
+) -> Vec<EngineReport> {
     let mut reports = Vec::new();
     for kind in [EngineKind::Native, EngineKind::Docker] {
         let engine = shared.engine(kind);
-        let report = tokio::time::timeout(PROBE_DEADLINE, engine.probe()).await;
+        let report = tokio::time::timeout(PROBE_DEADLINE, engine.probe_chosen(endpoint)).await;
         reports.push(report.unwrap_or_else(|_| EngineReport {
             engine: kind,
             usable: false,

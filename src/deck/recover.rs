@@ -1,6 +1,6 @@
 //! What a start finds: records on disk, boxes that went on without a server, work half done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,7 +144,9 @@ pub(super) async fn resume(shared: Arc<Shared>, records: Vec<Record>) {
     for (repository, records) in repositories {
         tokio::spawn(resume_repository(shared.clone(), repository, records));
     }
-    remove_orphans(&shared, &records).await;
+    for kind in [EngineKind::Native, EngineKind::Docker] {
+        remove_orphans(&shared, kind).await;
+    }
     tokio::spawn(remove_unused(shared));
 }
 
@@ -356,37 +358,40 @@ async fn state_of(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) -> Bo
     }
 }
 
-/// Removes boxes of this home that no record and no discarded environment stands for.
-async fn remove_orphans(shared: &Arc<Shared>, records: &[Record]) {
-    let known: BTreeSet<&EnvironmentId> =
-        records.iter().map(|record| &record.environment.id).collect();
-    for kind in [EngineKind::Native, EngineKind::Docker] {
-        let engine = shared.engine(kind);
-        // An engine that is not there has nothing of ours that could be reached.
-        let Ok(found) = engine.list(&shared.deck).await else { continue };
-        let mut removed = Vec::new();
-        for id in found {
-            let kept = known.contains(&id)
-                || shared.layout.trash(&id).exists()
-                || shared.layout.environment(&id).is_recorded()
-                || shared.layout.ahead().join(id.as_str()).exists();
-            if kept {
-                continue;
-            }
-            match engine.remove_orphan(&shared.deck, &id).await {
-                Ok(()) => removed.push(id),
-                Err(failure) => tracing::warn!(%id, "a box that nothing stands for: {failure}"),
-            }
-        }
-        if removed.is_empty() {
+/// Removes boxes of this home that no record and no discarded environment stands for, at the
+/// engines of a kind that answer. Where one is away, this is for when it is back.
+pub(super) async fn remove_orphans(shared: &Shared, kind: EngineKind) {
+    let engine = shared.engine(kind);
+    let Ok(found) = engine.list(&shared.deck).await else { return };
+    let mut removed = Vec::new();
+    for id in found {
+        if is_kept(&shared.layout, &id) {
             continue;
         }
-        // Some of it may be in use by what is not ours.
-        let Ok(left) = engine.list(&shared.deck).await else { continue };
-        for id in removed.iter().filter(|id| !left.contains(id)) {
-            tracing::info!(%id, "removed a box that nothing stands for");
+        match engine.remove_orphan(&shared.deck, &id).await {
+            Ok(()) => removed.push(id),
+            Err(failure) => tracing::warn!(%id, "a box that nothing stands for: {failure}"),
         }
     }
+    if removed.is_empty() {
+        return;
+    }
+    // Some of it may be in use by what is not ours.
+    let Ok(left) = engine.list(&shared.deck).await else { return };
+    for id in removed.iter().filter(|id| !left.contains(id)) {
+        tracing::info!(%id, "removed a box that nothing stands for");
+    }
+}
+
+/// Whether anything in the home stands for a box. What was made ahead becomes an environment by a
+/// rename, is discarded by one and comes back by one: looked at in this order, with the
+/// environments twice, none of these moves is missed.
+fn is_kept(layout: &Layout, id: &EnvironmentId) -> bool {
+    let is_recorded = || layout.environment(id).is_recorded();
+    layout.ahead().join(id.as_str()).exists()
+        || is_recorded()
+        || layout.trash(id).exists()
+        || is_recorded()
 }
 
 /// This home's own tag, made once.

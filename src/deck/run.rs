@@ -15,8 +15,8 @@ use super::shared::{Parts, Shared, blocking, canonical, now};
 use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
-    Answer, ClientId, Deck, MAX_WAITING, Message, disk, events, halves, jobs, network, packing,
-    predicting, recover, trash, usage,
+    Answer, ClientId, Deck, MAX_WAITING, Message, disk, endpoints, events, halves, jobs, network,
+    packing, predicting, recover, trash, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -47,6 +47,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
         keeper: Arc::new(Keeper::new(layout.clone())),
         layout,
     }));
+    shared.docker.remember(&endpoints::read(&shared.layout));
     recover::break_locks(&shared.layout);
     recover::settle_discards(&shared)?;
     halves::sweep(&shared.layout)?;

@@ -238,6 +238,7 @@ impl Shared {
             directory: places.directory,
             mount: environment.repository.clone(),
             shim: self.binary()?,
+            endpoint: record.endpoint.clone(),
             image: environment.image.clone(),
             runtime: environment.runtime.clone(),
             isolation: record.isolation_request,

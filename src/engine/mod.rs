@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, EnvironmentName};
@@ -54,6 +55,9 @@ pub struct BoxPlan {
     pub mount: PathBuf,
     /// The shim's binary: static, named by its content.
     pub shim: PathBuf,
+    /// Which engine makes it, for kinds of which there may be several; left out, the one that the
+    /// server's own environment names.
+    pub endpoint: Option<String>,
     pub image: Option<ImageSource>,
     /// The engine's runtime by its name; left out, the engine's own choice.
     pub runtime: Option<String>,
@@ -166,10 +170,14 @@ pub enum BoxEvent {
     },
     /// The engine does not answer any more, nor tell of its boxes.
     Lost {
+        /// As the records of its boxes have it.
+        endpoint: String,
         message: String,
     },
-    /// It answers again; what happened meanwhile was not told.
-    Back,
+    /// It answers, for the first time or again; what happened before was not told.
+    Back {
+        endpoint: String,
+    },
 }
 
 /// Where a box's system is written to.
@@ -201,6 +209,20 @@ pub trait Engine: Send + Sync {
 
     /// Finds out what works here, by trying.
     async fn probe(&self) -> EngineReport;
+
+    /// The same of the engine that a user's environment names, where there may be several.
+    async fn probe_chosen(&self, _choice: &EndpointChoice) -> EngineReport {
+        self.probe().await
+    }
+
+    /// The engine that a user's environment names, as plans and records have it, once it has
+    /// answered. `None` for kinds of which there is one.
+    async fn endpoint(&self, _choice: &EndpointChoice) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    /// Has engines that boxes were at be looked through and followed like those that boxes are at.
+    fn remember(&self, _endpoints: &[String]) {}
 
     /// Makes a box and starts its shim. On failure nothing is left behind.
     async fn create(&self, plan: &BoxPlan, progress: &ProgressSink) -> Result<BoxRecord, Failure>;

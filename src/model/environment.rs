@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::destination::Denial;
+use super::endpoint::EndpointChoice;
 use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
 use super::policy::{
     Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, Load, NetworkPolicy,
@@ -29,6 +30,9 @@ pub struct EnvironmentSpec {
     pub work: Work,
     /// Left out, the configured engine, else `native`.
     pub engine: Option<EngineKind>,
+    /// Which engine of that kind, where there may be several.
+    #[serde(default)]
+    pub endpoint: EndpointChoice,
     pub image: Option<ImageSource>,
     /// The runtime of the engine, by the name that the engine knows it by.
     pub runtime: Option<String>,

@@ -5,6 +5,7 @@ pub mod comparison;
 pub mod decision;
 pub mod destination;
 pub mod diff;
+pub mod endpoint;
 pub mod environment;
 pub mod failure;
 pub mod id;

@@ -14,6 +14,7 @@ use crate::model::comparison::{AlignedFile, Comparison};
 use crate::model::decision::{Decision, MergeDraft, MergeStyle, Portion};
 use crate::model::destination::HostPort;
 use crate::model::diff::{Detail, Diff, FileDiff, FileSide, Reach, ReviewMark, Whitespace};
+use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId};
@@ -368,7 +369,11 @@ pub enum Request {
     ReadRepository {
         path: PathBuf,
     },
-    ProbeEngines,
+    /// What the engines can do, each the one that a new environment would get; answered with
+    /// `Engines`.
+    ProbeEngines {
+        endpoint: EndpointChoice,
+    },
     ServerStatus,
     StopServer,
 }

@@ -29,6 +29,7 @@ mod tests;
 use std::path::PathBuf;
 
 use crate::client::{Client, Events};
+use crate::config::endpoint;
 use crate::model::environment::Variable;
 use crate::model::failure::Failure;
 use crate::model::id::{EnvironmentId, SessionId};
@@ -62,6 +63,7 @@ impl Options {
             all: self.all,
             variables: asked.into_iter().filter_map(set).collect(),
             profiles: self.profiles,
+            endpoint: endpoint::choice(),
             theme: theme::Theme::detect(|name| std::env::var(name).ok()),
         }
     }

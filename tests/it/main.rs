@@ -11,6 +11,7 @@ mod docker_copies;
 mod docker_images;
 mod docker_saves;
 mod docs;
+mod endpoints;
 mod files;
 mod forks;
 mod halves;

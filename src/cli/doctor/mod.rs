@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use super::context::{Context, unexpected};
 use super::output::{age, lines};
-use crate::config::file;
+use crate::config::{endpoint, file};
 use crate::model::failure::Failure;
 use crate::model::policy::EngineReport;
 use crate::proto::{Reply, Request, ServerStatus};
@@ -50,7 +50,7 @@ async fn ask(context: &Context) -> Result<(ServerStatus, Vec<EngineReport>), Fai
         Reply::ServerStatus(status) => status,
         other => return Err(unexpected(&other)),
     };
-    match client.request(Request::ProbeEngines).await? {
+    match client.request(Request::ProbeEngines { endpoint: endpoint::choice() }).await? {
         Reply::Engines(reports) => Ok((status, reports)),
         other => Err(unexpected(&other)),
     }

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use crate::cli::arguments::Selftest;
 use crate::cli::context::{Context, unexpected};
 use crate::cli::output::Output;
+use crate::config::endpoint;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{EngineKind, LimitSupport};
 use crate::proto::{Reply, Request};
@@ -112,7 +113,7 @@ async fn test(stage: &Stage, names: &[&'static str]) -> Result<Vec<Verdict>, Fai
 /// Says what is wrong with an engine before anything is made with it, and what keeps its limits.
 async fn require_engine(stage: &Stage) -> Result<LimitSupport, Failure> {
     let (client, _events) = stage.context.connect().await?;
-    let reports = match client.request(Request::ProbeEngines).await? {
+    let reports = match client.request(Request::ProbeEngines { endpoint: endpoint::choice() }).await? {
         Reply::Engines(reports) => reports,
         other => return Err(unexpected(&other)),
     };

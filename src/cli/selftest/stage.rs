@@ -13,6 +13,7 @@ use crate::cli::context::{Context, unexpected};
 use crate::cli::output::Output;
 use crate::cli::{new, sample, server};
 use crate::client::Client;
+use crate::config::endpoint;
 use crate::engine::{self, BoxRecord, Engine};
 use crate::model::environment::{Environment, EnvironmentSpec, Variable, Work};
 use crate::model::failure::{Failure, FailureKind};
@@ -124,6 +125,7 @@ impl Stage {
             with_changes: false,
             work: Work::Command(vec![self.program().to_owned(), VERB.to_owned()]),
             engine: Some(self.choice.engine),
+            endpoint: endpoint::choice(),
             image: self.choice.image.clone(),
             runtime: self.choice.runtime.clone(),
             isolation: IsolationRequest::Required,

@@ -34,8 +34,6 @@ use boxes::{connect, make_box};
 use workspace::make_files;
 
 pub(super) use boxes::{is_gone, plan};
-pub(super) use require::check as check_required;
-
 pub(super) use prepare::{Prepared, prepare, record, uncommitted_note};
 pub(super) use workspace::{FirstLook, keep_snapshot, watch};
 

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::ahead::Source;
-use super::super::shared::{Shared, now};
+use super::super::endpoints;
+use super::super::shared::{Shared, blocking, now};
 use super::super::state::{RECORD_VERSION, Record, Reviewed};
+use super::require;
 use crate::config::{file, profiles};
 use crate::model::environment::{Environment, EnvironmentSpec, EnvironmentState, Work};
 use crate::model::failure::{Failure, FailureKind};
@@ -30,17 +33,33 @@ pub(in crate::deck) struct Prepared {
     pub origin: String,
     pub profile: AgentProfile,
     pub engine: EngineKind,
+    /// Which engine of the kind, once it was found.
+    pub endpoint: Option<String>,
     pub image: Option<ImageSource>,
     pub runtime: Option<String>,
     pub limits: Limits,
     pub require: Vec<Aspect>,
 }
 
-/// Reads what a spec refers to and refuses what cannot be.
-pub(in crate::deck) fn prepare(
-    shared: &Shared,
+/// Reads what a spec refers to and refuses what cannot be, or cannot be at the engine that it
+/// names.
+pub(in crate::deck) async fn prepare(
+    shared: &Arc<Shared>,
     spec: EnvironmentSpec,
 ) -> Result<Prepared, Failure> {
+    let task = shared.clone();
+    let mut prepared = blocking(move || read(&task, spec)).await?;
+    require::check(shared, &prepared).await?;
+    let engine = shared.engine(prepared.engine);
+    prepared.endpoint = engine.endpoint(&prepared.spec.endpoint).await?;
+    if let Some(endpoint) = prepared.endpoint.clone() {
+        let layout = shared.layout.clone();
+        blocking(move || Ok(endpoints::remember(&layout, &endpoint)?)).await?;
+    }
+    Ok(prepared)
+}
+
+fn read(shared: &Shared, spec: EnvironmentSpec) -> Result<Prepared, Failure> {
     let user = UserRepository::discover(&spec.repository)?;
     let (head, branch) = user.head()?;
     if spec.with_changes && spec.base.is_some() {
@@ -84,6 +103,7 @@ pub(in crate::deck) fn prepare(
         origin,
         profile,
         engine,
+        endpoint: None,
         image,
         runtime,
         limits,
@@ -183,6 +203,7 @@ pub(in crate::deck) fn record(
         repository_id: prepared.repository_id.clone(),
         work: spec.work.clone(),
         isolation_request: spec.isolation,
+        endpoint: prepared.endpoint.clone(),
         record: None,
         workspace_made: false,
         files_made: source == Source::Ahead,

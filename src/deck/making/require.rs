@@ -38,7 +38,7 @@ pub(in crate::deck) async fn check(
     if !wish.require.contains(&Aspect::Limits) {
         return Ok(());
     }
-    let report = shared.engine(prepared.engine).probe().await;
+    let report = shared.engine(prepared.engine).probe_chosen(&prepared.spec.endpoint).await;
     wish.unheld(report.capabilities.limits).map_or(Ok(()), Err)
 }
 

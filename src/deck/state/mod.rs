@@ -37,6 +37,10 @@ pub struct Record {
     pub repository_id: RepositoryId,
     pub work: Work,
     pub isolation_request: IsolationRequest,
+    /// The engine that its box is made by, for kinds of which there may be several: the one that
+    /// the environment of whoever asked for it named.
+    #[serde(default)]
+    pub endpoint: Option<String>,
     /// The box, once there is one.
     #[allow(clippy::struct_field_names, reason = "the engine's record within the deck's")]
     pub record: Option<BoxRecord>,

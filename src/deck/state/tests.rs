@@ -45,6 +45,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         repository_id: RepositoryId("r".to_owned()),
         work: Work::Profile("shell".to_owned()),
         isolation_request: IsolationRequest::Required,
+        endpoint: None,
         record: None,
         workspace_made: false,
         files_made: false,

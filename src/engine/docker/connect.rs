@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bollard::models::{SystemInfo, SystemVersion};
 use sha2::{Digest, Sha256};
@@ -132,12 +133,19 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Connects to the first candidate that answers and agrees on a version of the API with it.
-pub(super) async fn connect(candidates: Vec<Candidate>) -> Result<Connection, Failure> {
+/// An engine that is connected to, by its socket.
+pub(super) type Known<'a> = &'a (dyn Fn(&Path) -> Option<Arc<Connection>> + Sync);
+
+/// Connects to the first candidate that answers and agrees on a version of the API with it, unless
+/// it is connected to.
+pub(super) async fn connect(
+    candidates: Vec<Candidate>,
+    known: Known<'_>,
+) -> Result<(Candidate, Arc<Connection>), Failure> {
     let mut tried = Vec::new();
     for candidate in candidates {
-        match answer(&candidate).await {
-            Ok(connection) => return Ok(connection),
+        match answer(&candidate, known).await {
+            Ok(connection) => return Ok((candidate, connection)),
             Err(reason) => {
                 let Candidate { origin, socket } = candidate;
                 tried.push(format!("{} ({origin}): {reason}", socket.display()));
@@ -153,11 +161,14 @@ pub(super) async fn connect(candidates: Vec<Candidate>) -> Result<Connection, Fa
     }))
 }
 
-async fn answer(candidate: &Candidate) -> Result<Connection, String> {
+async fn answer(candidate: &Candidate, known: Known<'_>) -> Result<Arc<Connection>, String> {
     let socket = &candidate.socket;
     // Asked first: "does not exist" and "not allowed" are different advice. It never waits.
     let tried = tokio::net::UnixStream::connect(socket).await;
     tried.map_err(|error| brief(&error.to_string()))?;
+    if let Some(connection) = known(socket) {
+        return Ok(connection);
+    }
     let said = |problem: Problem| problem.to_string();
     let made = |patience| transport::client(socket, patience).map_err(|error| said(error.into()));
     let client = made(CALL_DEADLINE)?;
@@ -167,7 +178,7 @@ async fn answer(candidate: &Candidate) -> Result<Connection, String> {
     let version = call(CALL_DEADLINE, client.version()).await.map_err(said)?;
     let info = call(CALL_DEADLINE, client.info()).await.map_err(said)?;
     let dialect = Dialect::of(&version);
-    Ok(Connection { client, patient, candidate: candidate.clone(), dialect, info })
+    Ok(Arc::new(Connection { client, patient, candidate: candidate.clone(), dialect, info }))
 }
 
 #[cfg(test)]
@@ -224,7 +235,7 @@ mod tests {
             origin: "a test".to_owned(),
             socket: format!("/nonexistent/{name}.sock").into(),
         };
-        let Err(failure) = connect(vec![missing("one"), missing("two")]).await else {
+        let Err(failure) = connect(vec![missing("one"), missing("two")], &|_| None).await else {
             panic!("nothing listens there")
         };
         assert_eq!(failure.kind, FailureKind::Unavailable);

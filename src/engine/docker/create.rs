@@ -19,7 +19,7 @@ use super::lifecycle::{self, short};
 use super::mapped::{self, BoxUser, MappedMounts, Writer};
 use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
 use super::problem::call;
-use super::{CALL_DEADLINE, Docker, connect, copy, image, kernel, probe};
+use super::{CALL_DEADLINE, Docker, connect, copy, engines, image, kernel, probe};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::IsolationRequest;
@@ -51,7 +51,12 @@ pub(super) async fn create(
         Some(note) => {
             docker.engines.at(connect::unix_endpoint("the fork", &note.endpoint)?).await?
         }
-        None => docker.engines.chosen().await?,
+        None => match &plan.endpoint {
+            Some(endpoint) => {
+                docker.engines.at(connect::unix_endpoint("the environment", endpoint)?).await?
+            }
+            None => docker.engines.chosen(&engines::own_choice()).await?,
+        },
     };
     let connection = &*connection;
     probe::suitable(&connection.info)?;

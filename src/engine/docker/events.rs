@@ -29,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const LOOK_DEADLINE: Duration = Duration::from_secs(3);
 /// Between two attempts to reach an engine again: short against the second a daemon takes to start.
 const AGAIN: Duration = Duration::from_millis(500);
+/// The same of an engine that was away from the first: it may be gone for good.
+const AGAIN_UNSEEN: Duration = Duration::from_secs(5);
 /// The code of a process ended by SIGKILL.
 const KILLED: i32 = 137;
 
@@ -54,6 +56,7 @@ async fn follow_all(engines: Arc<Engines>, deck: String, sender: mpsc::Sender<Bo
                     deck: deck.clone(),
                     sender: sender.clone(),
                     lost: false,
+                    seen: false,
                 };
                 followers.spawn(follower.run());
             }
@@ -73,6 +76,8 @@ struct Follower {
     sender: mpsc::Sender<BoxEvent>,
     /// The loss was told, and the return was not.
     lost: bool,
+    /// It has answered.
+    seen: bool,
 }
 
 impl Follower {
@@ -80,15 +85,16 @@ impl Follower {
         loop {
             let origin = "an earlier box".to_owned();
             let candidate = Candidate { origin, socket: self.socket.clone() };
+            let endpoint = candidate.endpoint();
             let message = match self.engines.at(candidate).await {
-                Ok(connection) => self.listen(&connection).await.to_string(),
+                Ok(connection) => self.listen(&connection, &endpoint).await.to_string(),
                 Err(failure) => failure.message,
             };
             if !self.lost {
                 self.lost = true;
-                self.tell(BoxEvent::Lost { message }).await;
+                self.tell(BoxEvent::Lost { endpoint, message }).await;
             }
-            sleep(AGAIN).await;
+            sleep(if self.seen { AGAIN } else { AGAIN_UNSEEN }).await;
         }
     }
 
@@ -98,7 +104,7 @@ impl Follower {
     }
 
     /// Passes events on until the connection is lost; the answer is why.
-    async fn listen(&mut self, connection: &Connection) -> Problem {
+    async fn listen(&mut self, connection: &Connection, endpoint: &str) -> Problem {
         let label = format!("{DECK_LABEL}={}", self.deck);
         let filters =
             HashMap::from([("type", vec!["container".to_owned()]), ("label", vec![label])]);
@@ -113,14 +119,15 @@ impl Follower {
                     None => return Problem::Unreachable("it ended the connection".to_owned()),
                 },
                 _ = looks.tick() => match call(LOOK_DEADLINE, connection.client.ping()).await {
-                    Ok(_) if self.lost => {
-                        self.lost = false;
-                        self.tell(BoxEvent::Back).await;
+                    Ok(_) => {
+                        self.seen = true;
+                        if std::mem::take(&mut self.lost) {
+                            let endpoint = endpoint.to_owned();
+                            self.tell(BoxEvent::Back { endpoint }).await;
+                        } else if connection.dialect == Dialect::Podman {
+                            self.tell_kills(connection).await;
+                        }
                     }
-                    Ok(_) if connection.dialect == Dialect::Podman => {
-                        self.tell_kills(connection).await;
-                    }
-                    Ok(_) => {}
                     Err(problem) => return problem,
                 },
             }

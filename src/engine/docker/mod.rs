@@ -43,6 +43,7 @@ use self::engines::Engines;
 use super::{
     Asked, BoxEvent, BoxPlan, BoxRecord, BoxState, Ending, Engine, ProgressSink, SaveTarget,
 };
+use crate::model::endpoint::EndpointChoice;
 use crate::model::failure::Failure;
 use crate::model::id::EnvironmentId;
 use crate::model::policy::{EngineKind, EngineReport, Isolation, Limits, Usage};
@@ -109,7 +110,19 @@ impl Engine for Docker {
     }
 
     async fn probe(&self) -> EngineReport {
-        probe::probe(self.engines.chosen().await, &self.home).await
+        self.probe_chosen(&engines::own_choice()).await
+    }
+
+    async fn probe_chosen(&self, choice: &EndpointChoice) -> EngineReport {
+        probe::probe(self.engines.find(choice).await, &self.home).await
+    }
+
+    async fn endpoint(&self, choice: &EndpointChoice) -> Result<Option<String>, Failure> {
+        Ok(Some(self.engines.chosen(choice).await?.candidate.endpoint()))
+    }
+
+    fn remember(&self, endpoints: &[String]) {
+        self.engines.remember(endpoints);
     }
 
     async fn create(&self, plan: &BoxPlan, progress: &ProgressSink) -> Result<BoxRecord, Failure> {

@@ -309,6 +309,7 @@ pub(super) mod tests {
             directory,
             mount: "/home/me/project".into(),
             shim: "/state/bin/agentdeck-1".into(),
+            endpoint: None,
             image: Some("debian:12".into()),
             runtime: None,
             isolation: IsolationRequest::Required,

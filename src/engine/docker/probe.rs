@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bollard::models::{SystemInfo, SystemVersion};
 
-use super::connect::{Connection, Dialect};
+use super::connect::{Candidate, Connection, Dialect};
 use super::mapped::BoxUser;
 use super::problem::{brief, call};
 use super::{CALL_DEADLINE, podman};
@@ -38,17 +38,17 @@ pub(super) fn suitable(info: &SystemInfo) -> Result<(), Failure> {
 
 /// Asks the engine what it is.
 pub(super) async fn probe(
-    connection: Result<Arc<Connection>, Failure>,
+    found: Result<(Candidate, Arc<Connection>), Failure>,
     home: &Path,
 ) -> EngineReport {
     let asked = async {
-        let connection = connection?;
+        let (candidate, connection) = found?;
         let version = call(CALL_DEADLINE, connection.client.version()).await;
         let version = version.map_err(|problem| problem.during("asking for the version"))?;
         let info = call(CALL_DEADLINE, connection.client.info()).await;
         let info = info.map_err(|problem| problem.during("asking about the engine"))?;
         suitable(&info)?;
-        Ok::<_, Failure>((connection, version, info))
+        Ok::<_, Failure>((candidate, connection, version, info))
     };
     match asked.await {
         Err(failure) => EngineReport {
@@ -59,12 +59,11 @@ pub(super) async fn probe(
             details: Vec::new(),
             capabilities: Capabilities::default(),
         },
-        Ok((connection, version, info)) => {
+        Ok((candidate, connection, version, info)) => {
             let dialect = Dialect::of(&version);
             let said = |text: Option<String>| brief(&text.unwrap_or_else(|| "unknown".to_owned()));
             let mut details = details(&info, home);
-            let socket = &connection.candidate;
-            let place = format!("{} ({})", socket.socket.display(), socket.origin);
+            let place = format!("{} ({})", candidate.socket.display(), candidate.origin);
             details.insert(0, ("endpoint".to_owned(), place));
             details.extend(parts(&version));
             let told = match dialect {

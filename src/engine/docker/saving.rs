@@ -230,7 +230,7 @@ async fn is_gone(left: &Left) -> bool {
     let removed = async {
         let candidate = connect::unix_endpoint("a save that was cut short", endpoint)?;
         // Not kept: no box is there, and nothing that happens there is of interest.
-        let connection = connect::connect(vec![candidate]).await?;
+        let (_, connection) = connect::connect(vec![candidate], &|_| None).await?;
         let removed = remove_name(&connection, name).await;
         removed.map_err(|problem| problem.during(&format!("removing image {name}")))
     };

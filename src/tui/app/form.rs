@@ -229,6 +229,7 @@ impl NewForm {
             base,
             work,
             engine: Some(engine),
+            endpoint: settings.endpoint.clone(),
             image,
             runtime: None,
             isolation: IsolationRequest::Required,

@@ -33,6 +33,7 @@ mod taking;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
+use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, Variable};
 use crate::model::failure::Failure;
 use crate::model::id::{EnvironmentId, SessionId, Timestamp};
@@ -195,6 +196,8 @@ pub(crate) struct Settings {
     pub(crate) profiles: Vec<AgentProfile>,
     /// Variables that profiles ask for, as they are set for this client.
     pub(crate) variables: Vec<Variable>,
+    /// The engine that this client's environment chooses.
+    pub(crate) endpoint: EndpointChoice,
     pub(crate) theme: Theme,
 }
 

@@ -16,6 +16,7 @@ use crate::model::comparison::{
 use crate::model::diff::{
     Diff, DiffContent, DiffLine, FileChange, FileDiff, Hunk, LineKind, Review, Taken,
 };
+use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{
     Environment, EnvironmentState, Session, SessionKind, SessionState,
 };
@@ -46,6 +47,7 @@ pub(super) fn settings() -> Settings {
         all: false,
         profiles: ["shell", "claude", "codex"].map(profile).to_vec(),
         variables: Vec::new(),
+        endpoint: EndpointChoice::default(),
         theme: Theme::new(Depth::Indexed),
     }
 }

@@ -43,6 +43,7 @@ impl Place {
             directory,
             mount: "/home/me/shop".into(),
             shim: env!("CARGO_BIN_EXE_agentdeck").into(),
+            endpoint: None,
             image: None,
             runtime: None,
             isolation: IsolationRequest::Required,
