@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::forking::{self, Forking};
 use super::making;
-use super::shared::{Shared, blocking, canonical};
+use super::shared::{Shared, canonical};
 use super::{
     Answer, Message, holding, merging, naming, ports, queries, reading, resolving, restoring,
     saving, shells, taking, trash, usage,

@@ -188,16 +188,26 @@ impl Drop for Hold {
 
 /// The newest record of an environment; `None` when none was ever written.
 pub(super) fn read(places: &Places) -> anyhow::Result<Option<Record>> {
-    match read_unsynced(places) {
+    match read_unsynced(places)? {
         Some(newest) => Ok(Some(newest)),
         None => store::read_json(&places.record()),
     }
 }
 
-/// The newest record where the disk is not known to have it.
-pub(super) fn read_unsynced(places: &Places) -> Option<Record> {
-    let newest: Unsynced<Record> = store::read_json(&places.unsynced_record()).ok()??;
-    (newest.boot == boot()).then_some(newest.record)
+/// The newest record where the disk is not known to have it. Fails where it is one that this
+/// program does not understand; what a power cut left of one is none.
+pub(super) fn read_unsynced(places: &Places) -> anyhow::Result<Option<Record>> {
+    let path = places.unsynced_record();
+    let problem = match store::read_json::<Unsynced<Record>>(&path) {
+        Ok(newest) => {
+            return Ok(newest.filter(|it| it.boot == boot()).map(|newest| newest.record));
+        }
+        Err(problem) => problem,
+    };
+    match store::read_json::<Unsynced<serde_json::Value>>(&path) {
+        Ok(Some(newest)) if newest.boot == boot() => Err(problem),
+        _ => Ok(None),
+    }
 }
 
 /// Names the machine's run since it was started.
@@ -274,6 +284,22 @@ mod tests {
         assert_eq!(home.newest(), "one", "what a power cut leaves of a file");
     }
 
+    #[test]
+    fn a_newer_record_that_is_not_understood_is_never_passed_over_for_an_older_one() {
+        let mut home = home();
+        home.write("one");
+        home.keeper.sync();
+        home.write("two");
+        let path = home.places.unsynced_record();
+        let text = std::fs::read_to_string(&path).expect("read");
+        let strange = text.replace("\"environment\":{", "\"environment\":7,\"former\":{");
+        assert_ne!(strange, text);
+        std::fs::write(&path, &strange).expect("written");
+        read(&home.places).expect_err("this boot's, and not understood");
+        std::fs::write(&path, strange.replace(&boot(), "another")).expect("written");
+        assert_eq!(home.newest(), "one");
+    }
+
     #[tokio::test]
     async fn a_held_record_waits_and_so_does_who_needs_it_on_the_disk() {
         let mut home = home();
@@ -329,8 +355,8 @@ mod tests {
     fn a_record_that_a_kill_left_is_known_until_the_disk_has_it() {
         let mut home = home();
         home.write("one");
-        assert!(read_unsynced(&home.places).is_some());
+        assert!(read_unsynced(&home.places).expect("read").is_some());
         home.keeper.sync();
-        assert!(read_unsynced(&home.places).is_none());
+        assert!(read_unsynced(&home.places).expect("read").is_none());
     }
 }

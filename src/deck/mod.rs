@@ -8,8 +8,8 @@
 //! another, `taking` carries them out and `restoring` those about a workspace, `naming` knows what snapshots are called and `moments` what was on the
 //! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
 //! `trash` lets go of what was thrown away long ago, `programs` of versions of ours that no box needs. `keeping` brings records to the disk.
-//! `recover` finds after a start what was there before, and `halves` finishes what was left half
-//! done.
+//! `recover` finds after a start what was there before, `halves` finishes what was left half done,
+//! and `unread` tells of what cannot be read. `endpoints` remembers which engines boxes were ever at.
 
 mod actor;
 mod adopting;
@@ -55,6 +55,7 @@ mod stores;
 mod taking;
 mod terminal;
 mod trash;
+mod unread;
 mod usage;
 
 use std::path::Path;

@@ -20,6 +20,7 @@ use super::step;
 use super::stores;
 use super::taking;
 use super::terminal::Terminal;
+use super::unread;
 use crate::engine::{Asked, BoxRecord, BoxState};
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
 use crate::model::failure::{Failure, FailureKind};
@@ -31,14 +32,21 @@ use crate::store::{self, Layout};
 /// its engine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Reads the records of a home. One that cannot be read is left where it is and named in the log.
-pub(super) fn read_records(shared: &Arc<Shared>) -> anyhow::Result<Vec<Record>> {
-    let (layout, mut records) = (&shared.layout, Vec::new());
+/// What is known of the environments of a home.
+pub(super) struct Found {
+    pub records: Vec<Record>,
+    /// Those whose records cannot be read.
+    pub unread: Vec<Environment>,
+}
+
+/// Reads the records of a home. One that cannot be read is left where it is.
+pub(super) fn read_records(shared: &Arc<Shared>) -> anyhow::Result<Found> {
+    let (layout, mut records, mut aside) = (&shared.layout, Vec::new(), Vec::new());
     for id in layout.environment_ids()? {
         let places = layout.environment(&id);
         match keeping::read(&places) {
             Ok(Some(record)) if record.version == RECORD_VERSION && record.environment.id == id => {
-                if record.workspace_made && keeping::read_unsynced(&places).is_some() {
+                if record.workspace_made && matches!(keeping::read_unsynced(&places), Ok(Some(_))) {
                     // Nobody knows whether the server that wrote it came to bring the snapshot that
                     // it speaks of to the disk.
                     let keeping = making::keep_snapshot(shared, &record);
@@ -46,12 +54,18 @@ pub(super) fn read_records(shared: &Arc<Shared>) -> anyhow::Result<Vec<Record>> 
                 }
                 records.push(settle_network(record));
             }
-            Ok(Some(record)) => tracing::warn!(%id, "a record of version {}", record.version),
+            Ok(Some(record)) => {
+                tracing::warn!(%id, "a record of version {}", record.version);
+                aside.push(unread::view(&places, &id));
+            }
             Ok(None) => remove_unrecorded(layout, &id),
-            Err(error) => tracing::warn!(%id, "not read: {error:#}"),
+            Err(error) => {
+                tracing::warn!(%id, "not read: {error:#}");
+                aside.push(unread::view(&places, &id));
+            }
         }
     }
-    Ok(records)
+    Ok(Found { records, unread: aside })
 }
 
 /// What was refused is only known of this server's time. With the network off entries once meant

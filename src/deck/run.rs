@@ -51,13 +51,17 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
     recover::break_locks(&shared.layout);
     recover::settle_discards(&shared)?;
     halves::sweep(&shared.layout)?;
-    let records = recover::read_records(&shared)?;
+    let recover::Found { records, unread } = recover::read_records(&shared)?;
     let mut run = Run { state: State::default(), shared: shared.clone() };
     tokio::spawn(shared.keeper.clone().run());
     for record in &records {
         let effects = run.state.take_up(record.clone(), now());
         run.perform(effects);
         recover::expect_screens(&shared, record);
+    }
+    for view in unread {
+        shared.hub.publish(view.clone());
+        run.state.set_aside(view);
     }
     tokio::spawn(run.run(received));
     tokio::spawn(jobs::dispatch(shared.clone(), noticed));
@@ -227,10 +231,10 @@ impl Run {
         match request {
             Request::ListEnvironments { repository } => {
                 let path = repository.as_deref().map(canonical);
-                let records = self.state.records();
-                let listed =
-                    records.filter(|record| in_scope(&record.environment, path.as_deref()));
-                let mut listed: Vec<_> = listed.map(Record::view).collect();
+                let views = self.state.records().map(Record::view);
+                let views = views.chain(self.state.unread().cloned());
+                let mut listed: Vec<_> =
+                    views.filter(|view| in_scope(view, path.as_deref())).collect();
                 listed.sort_by_key(|view| view.created);
                 Some(Ok(Reply::Environments(listed)))
             }

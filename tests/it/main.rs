@@ -41,4 +41,5 @@ mod tidy;
 mod trash;
 mod tui;
 mod typing;
+mod unread;
 mod unused;

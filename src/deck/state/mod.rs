@@ -5,6 +5,7 @@ mod notes;
 mod report;
 mod reviewed;
 mod unheard;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -95,6 +96,8 @@ pub struct ForkNote {
 #[derive(Debug, Default)]
 pub struct State {
     records: BTreeMap<EnvironmentId, Record>,
+    /// What is listed and has no record here.
+    unread: BTreeMap<EnvironmentId, Environment>,
     /// Who holds a session's keyboard.
     keyboards: BTreeMap<(EnvironmentId, SessionId), ClientId>,
 }
@@ -153,12 +156,21 @@ impl State {
     /// The environment a client means.
     pub fn resolve(&self, target: &Target) -> Result<&Record, Failure> {
         match target {
-            Target::Id(id) => self.records.get(id).ok_or_else(|| unknown(id.as_str())),
-            Target::Name { repository, name } => self.resolve_name(repository.as_deref(), name),
+            Target::Id(id) => self.records.get(id).ok_or_else(|| {
+                self.refused(target, true).unwrap_or_else(|| unknown(id.as_str()))
+            }),
+            Target::Name { repository, name } => {
+                self.resolve_name(target, repository.as_deref(), name)
+            }
         }
     }
 
-    fn resolve_name(&self, path: Option<&Path>, name: &str) -> Result<&Record, Failure> {
+    fn resolve_name(
+        &self,
+        target: &Target,
+        path: Option<&Path>,
+        name: &str,
+    ) -> Result<&Record, Failure> {
         let named = |record: &&Record| {
             record.environment.name.as_str() == name || record.environment.id.as_str() == name
         };
@@ -166,10 +178,11 @@ impl State {
         // A name within the repository at hand wins; elsewhere it must be the only one.
         let mut found: Vec<&Record> = self.records.values().filter(named).filter(here).collect();
         if found.is_empty() && path.is_some() {
+            self.refused(target, false).map_or(Ok(()), Err)?;
             found = self.records.values().filter(named).collect();
         }
         match found.as_slice() {
-            [] => Err(unknown(name)),
+            [] => Err(self.refused(target, true).unwrap_or_else(|| unknown(name))),
             [record] => Ok(record),
             several => {
                 let places: Vec<String> = several
@@ -203,17 +216,18 @@ impl State {
 
     /// Whether a new environment of a repository may have this name.
     pub fn check_name(&self, repository: &Path, name: &EnvironmentName) -> Result<(), Failure> {
-        let taken = self.records.values().any(|record| {
-            record.environment.repository == repository && record.environment.name == *name
-        });
-        if !taken {
-            return Ok(());
+        let has_it = |it: &Environment| it.repository == repository && it.name == *name;
+        let exists = |hint: String| {
+            let message = format!("an environment {name} exists already");
+            Err(Failure::new(FailureKind::AlreadyExists, message).hint(hint))
+        };
+        if self.records.values().any(|record| has_it(&record.environment)) {
+            return exists(format!("choose another name, or discard it: agentdeck discard {name}"));
         }
-        Err(Failure::new(
-            FailureKind::AlreadyExists,
-            format!("an environment {name} exists already"),
-        )
-        .hint(format!("choose another name, or discard it: agentdeck discard {name}")))
+        if self.unread().any(has_it) {
+            return exists(format!("choose another name; agentdeck inspect {name} says more"));
+        }
+        Ok(())
     }
 
     /// Claims an environment for being started: returns it as it was, and has it being made from
