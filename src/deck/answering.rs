@@ -20,16 +20,14 @@ pub(super) async fn answer_later(
     reply: Answer,
 ) {
     let answer = match request {
-        Request::CreateEnvironment { spec } => {
-            match making::prepare(&shared, spec).await {
-                Ok(prepared) => {
-                    let message = Message::Prepared(Box::new(prepared), reply);
-                    let _ = shared.messages.send(message).await;
-                    return;
-                }
-                Err(failure) => Err(failure),
+        Request::CreateEnvironment { spec } => match making::prepare(&shared, spec).await {
+            Ok(prepared) => {
+                let message = Message::Prepared(Box::new(prepared), reply);
+                let _ = shared.messages.send(message).await;
+                return;
             }
-        }
+            Err(failure) => Err(failure),
+        },
         Request::ForkEnvironment { target, name, snapshot, variables, size } => {
             let wanted = |source, profile| {
                 let size = size.clamped();

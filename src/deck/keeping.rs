@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use super::disk;
-use super::state::Record;
+use super::state::{RECORD_VERSION, Record};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
 use crate::store::{self, Layout, Places};
@@ -186,12 +187,17 @@ impl Drop for Hold {
     }
 }
 
-/// The newest record of an environment; `None` when none was ever written.
+/// The newest record of an environment; `None` when none was ever written. Fails where it is of
+/// another version: what is written of it later would lack what only that version knows.
 pub(super) fn read(places: &Places) -> anyhow::Result<Option<Record>> {
-    match read_unsynced(places)? {
-        Some(newest) => Ok(Some(newest)),
-        None => store::read_json(&places.record()),
+    let newest: Option<Record> = match read_unsynced(places)? {
+        Some(newest) => Some(newest),
+        None => store::read_json(&places.record())?,
+    };
+    if let Some(record) = &newest {
+        ensure!(record.version == RECORD_VERSION, "the record is of version {}", record.version);
     }
+    Ok(newest)
 }
 
 /// The newest record where the disk is not known to have it. Fails where it is one that this

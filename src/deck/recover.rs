@@ -15,7 +15,7 @@ use super::keeping::{self, boot};
 use super::making::{self, FirstLook, watch};
 use super::programs;
 use super::shared::Shared;
-use super::state::{Matter, RECORD_VERSION, Record, Report};
+use super::state::{Matter, Record, Report};
 use super::step;
 use super::stores;
 use super::taking;
@@ -45,7 +45,7 @@ pub(super) fn read_records(shared: &Arc<Shared>) -> anyhow::Result<Found> {
     for id in layout.environment_ids()? {
         let places = layout.environment(&id);
         match keeping::read(&places) {
-            Ok(Some(record)) if record.version == RECORD_VERSION && record.environment.id == id => {
+            Ok(Some(record)) if record.environment.id == id => {
                 if record.workspace_made && matches!(keeping::read_unsynced(&places), Ok(Some(_))) {
                     // Nobody knows whether the server that wrote it came to bring the snapshot that
                     // it speaks of to the disk.
@@ -55,7 +55,7 @@ pub(super) fn read_records(shared: &Arc<Shared>) -> anyhow::Result<Found> {
                 records.push(settle_network(record));
             }
             Ok(Some(record)) => {
-                tracing::warn!(%id, "a record of version {}", record.version);
+                tracing::warn!(%id, "its record is that of {}", record.environment.id);
                 aside.push(unread::view(&places, &id));
             }
             Ok(None) => remove_unrecorded(layout, &id),

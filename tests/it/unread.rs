@@ -43,7 +43,7 @@ impl World {
             &["discard", name, "--yes"][..],
             &["start", name],
             &["stop", name],
-            &["fork", name],
+            &["fork", name, "cub"],
             &["mark", name, "here"],
             &["apply", name],
             &["exec", name, "--", "true"],
@@ -52,6 +52,13 @@ impl World {
             assert_ne!(run.code, 0, "{arguments:?}: {run:?}");
             assert!(run.stderr.contains("its record"), "{arguments:?}: {run:?}");
         }
+    }
+}
+
+/// Whatever is in its place, the boxes of the home are ended by the record.
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.directory.join("record.json"), self.record.to_string());
     }
 }
 
@@ -66,7 +73,10 @@ async fn what_a_newer_agentdeck_wrote_is_listed_and_left_alone_and_goes_on_under
     let text = newer.to_string();
     let listed = world.begin_with(&text);
     assert_eq!(listed.len(), 1, "{listed:?}");
-    assert_eq!((&listed[0]["name"], &listed[0]["state"]["state"]), (&"fox".into(), &"failed".into()));
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["state"]["state"]),
+        (&"fox".into(), &"failed".into())
+    );
     let message = listed[0]["state"]["message"].as_str().expect("a message");
     assert!(message.contains("newer version"), "{message}");
     world.try_everything("fox");

@@ -113,10 +113,11 @@ async fn test(stage: &Stage, names: &[&'static str]) -> Result<Vec<Verdict>, Fai
 /// Says what is wrong with an engine before anything is made with it, and what keeps its limits.
 async fn require_engine(stage: &Stage) -> Result<LimitSupport, Failure> {
     let (client, _events) = stage.context.connect().await?;
-    let reports = match client.request(Request::ProbeEngines { endpoint: endpoint::choice() }).await? {
-        Reply::Engines(reports) => reports,
-        other => return Err(unexpected(&other)),
-    };
+    let reports =
+        match client.request(Request::ProbeEngines { endpoint: endpoint::choice() }).await? {
+            Reply::Engines(reports) => reports,
+            other => return Err(unexpected(&other)),
+        };
     let engine = stage.choice.engine;
     let report = reports.into_iter().find(|report| report.engine == engine);
     match report {

@@ -156,9 +156,10 @@ impl State {
     /// The environment a client means.
     pub fn resolve(&self, target: &Target) -> Result<&Record, Failure> {
         match target {
-            Target::Id(id) => self.records.get(id).ok_or_else(|| {
-                self.refused(target, true).unwrap_or_else(|| unknown(id.as_str()))
-            }),
+            Target::Id(id) => self
+                .records
+                .get(id)
+                .ok_or_else(|| self.refused(target, true).unwrap_or_else(|| unknown(id.as_str()))),
             Target::Name { repository, name } => {
                 self.resolve_name(target, repository.as_deref(), name)
             }

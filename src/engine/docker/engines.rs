@@ -75,10 +75,7 @@ impl Engines {
 
     /// The engine for a new box, by what its user's environment names. One that does not answer is
     /// asked again next time.
-    pub(super) async fn chosen(
-        &self,
-        choice: &EndpointChoice,
-    ) -> Result<Arc<Connection>, Failure> {
+    pub(super) async fn chosen(&self, choice: &EndpointChoice) -> Result<Arc<Connection>, Failure> {
         Ok(self.keep(self.find(choice).await?.1))
     }
 
