@@ -88,8 +88,13 @@ pub fn printable(bytes: &[u8]) -> String {
 pub fn hides_or_steers(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+            // Letters and a pattern without ink, which name things in source as others do.
+            | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
+            // Selectors of variants, but for the two that emoji have everywhere.
+            | '\u{fe00}'..='\u{fe0d}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 #[cfg(test)]
@@ -101,5 +106,9 @@ mod tests {
         assert_eq!(printable(b"a\x1b]0;x\x07b"), "a\\u{1b}]0;x\\u{7}b");
         assert_eq!(printable("ab\u{202e}cd".as_bytes()), "ab\\u{202e}cd");
         assert_eq!(printable(b"caf\xc3\xa9 \xff"), "café \\xff");
+        for unseen in ["\u{3164}", "\u{ffa0}", "\u{115f}", "\u{2800}", "\u{fe01}", "\u{e0110}"] {
+            assert!(printable(unseen.as_bytes()).starts_with("\\u{"), "{unseen:?}");
+        }
+        assert_eq!(printable("✔\u{fe0f} 한글".as_bytes()), "✔\u{fe0f} 한글");
     }
 }

@@ -127,6 +127,14 @@ impl Limit<'_> {
                     format!("none asked for; {}: {}", bound.place, (self.show)(bound.value));
                 fact(self.name, Enforcement::Enforced, evidence).aside()
             }
+            None if let Some(each) = self.each => {
+                let evidence = format!(
+                    "none asked for; {} {}: for each process or user, not for the box as a whole",
+                    self.each_name,
+                    (self.show)(each)
+                );
+                fact(self.name, Enforcement::Partial, evidence).aside()
+            }
             None => fact(self.name, Enforcement::Off, "none asked for: all of the machine")
                 .remedy(format!("agentdeck new {} …, or [limits] in config.toml", self.flag))
                 .aside(),
