@@ -287,7 +287,9 @@ async fn beginning(
         let snapshot = head(shared, source).await?;
         return Ok(Beginning { snapshot, stands: Stands::WhereItsSource });
     };
-    let is_now = newest(shared, source).await? == *wanted && head(shared, source).await? == *wanted;
+    // Where no snapshot can be taken, one that was is the way on.
+    let is_now = newest(shared, source).await? == *wanted
+        && head(shared, source).await.is_ok_and(|now| now == *wanted);
     let stands = if is_now { Stands::WhereItsSource } else { Stands::OnTheBase };
     Ok(Beginning { snapshot: wanted.clone(), stands })
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use unicode_width::UnicodeWidthChar;
 
 use super::path::hides_or_steers;
-use super::screen::{Row, Run};
+use super::screen::{Attributes, Row, Run};
 
 /// Longest text that is searched for, in characters.
 pub const LONGEST_NEEDLE: usize = 256;
@@ -146,14 +146,16 @@ impl Lines {
     }
 
     /// The text of a passage as it is seen: without blanks at the ends of lines, without line ends
-    /// where a line wrapped, and without what hides or steers. `None` when some of it is not here.
+    /// where a line wrapped, and without what hides, steers or is concealed. `None` when some of it
+    /// is not here.
     pub fn text(&self, passage: Passage) -> Option<String> {
         let mut text = String::new();
         for line in passage.from.line..=passage.to.line {
             let row = self.row(line)?;
             let (first, last) = passage.columns(line)?;
             let begin = text.len();
-            for glyph in self.glyphs(line).filter(|it| it.last() >= first && it.column <= last) {
+            let selected = |it: &Glyph<'_>| it.last() >= first && it.column <= last;
+            for glyph in self.glyphs(line).filter(|it| selected(it) && !it.concealed) {
                 text.extend(glyph.text.chars().filter(|it| !hides_or_steers(*it)));
             }
             let whole = line < passage.to.line || last == u16::MAX;
@@ -174,6 +176,8 @@ struct Glyph<'a> {
     column: u16,
     cells: u16,
     text: &'a str,
+    /// It is there and drawn as nothing.
+    concealed: bool,
 }
 
 impl Glyph<'_> {
@@ -189,12 +193,15 @@ fn glyphs(row: &Row) -> impl Iterator<Item = Glyph<'_>> {
     row.runs.iter().flat_map(move |run| {
         let column = start;
         start += run.cells;
-        let whole = is_cluster(run).then_some(Glyph { column, cells: run.cells, text: &run.text });
-        let text = if whole.is_some() { "" } else { run.text.as_str() };
+        let concealed = run.style.attributes.has(Attributes::HIDDEN);
+        let text = run.text.as_str();
+        let whole = is_cluster(run).then_some(Glyph { column, cells: run.cells, text, concealed });
+        let text = if whole.is_some() { "" } else { text };
         let single = text.char_indices().zip(0..).map(move |((at, character), offset)| Glyph {
             column: column + offset,
             cells: 1,
             text: &text[at..at + character.len_utf8()],
+            concealed,
         });
         whole.into_iter().chain(single)
     })
@@ -210,7 +217,8 @@ fn whole<'a>(row: &'a Row, next: Option<&Row>, columns: u16) -> impl Iterator<It
         _ if row.wrapped => columns,
         _ => row.cells(),
     };
-    let blanks = (row.cells()..end).map(|column| Glyph { column, cells: 1, text: " " });
+    let blank = |column| Glyph { column, cells: 1, text: " ", concealed: false };
+    let blanks = (row.cells()..end).map(blank);
     glyphs(row).chain(blanks)
 }
 

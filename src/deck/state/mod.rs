@@ -331,7 +331,7 @@ fn durable(record: &Record) -> Record {
         session.title.clear();
         // Since when it waits is to outlive the server; its words are not.
         if let Some(status) = &mut session.status {
-            status.source = Source::Exit;
+            status.source = Source::Nothing;
             status.says = None;
         }
     }

@@ -1,6 +1,7 @@
 //! What the engine keeps of a box, in its layer, which the box does not see.
 
 use std::io::Write;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -65,9 +66,30 @@ impl Mark {
         directories.filter_map(|directory| Self::read(&directory)).collect()
     }
 
+    /// As [`Mark::all`], for who removes what none of them names: one that cannot be read is an
+    /// error.
+    pub(super) fn every(home: &Path) -> std::io::Result<Vec<Self>> {
+        let mut marks = Vec::new();
+        let environments = match std::fs::read_dir(home.join("environments")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(marks),
+            environments => environments?,
+        };
+        for directory in environments {
+            let file = directory?.path().join(layer::DIRECTORY).join(FILE);
+            match std::fs::read(file) {
+                Ok(text) => marks.push(serde_json::from_slice(&text)?),
+                // No box was made in it.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(marks)
+    }
+
     pub(super) fn remove(record: &BoxRecord) -> Result<(), Failure> {
         match std::fs::remove_file(layer_of(record).join(FILE)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(anyhow::Error::from(error).context("cannot forget the box").into())
             }
             _ => Ok(()),

@@ -31,7 +31,8 @@ pub(super) fn remove(home: &Path) -> anyhow::Result<()> {
 /// What the boxes that live run as their first process. One that stopped begins with what is there
 /// then. Blocking.
 pub(super) fn programs(home: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let living = Mark::all(home).into_iter().filter(|mark| process::lives(&mark.record));
+    let marks = Mark::every(home).context("cannot tell which boxes there are")?;
+    let living = marks.into_iter().filter(|mark| process::lives(&mark.record));
     let named = living.map(|mark| {
         let environment = mark.record.environment;
         mark.program.ok_or_else(|| {

@@ -187,6 +187,10 @@ impl App {
         };
         copy.asked = None;
         self.dirty = true;
+        if copied.is_some() && !copy.stands_in(&lines) {
+            copy.selection = None;
+            return self.say("the program printed more, and the lines moved; select them again");
+        }
         match copied.map(|passage| lines.text(passage)) {
             None if !lines.rows.is_empty() => copy.take_lines(lines),
             Some(Some(text)) => self.copy_text(text),
@@ -210,7 +214,9 @@ impl App {
         let Some(passage) = copy.selected() else {
             return self.say("nothing is selected; v begins a selection");
         };
-        if let Some(text) = copy.lines.text(passage) {
+        if copy.stands_in(&copy.lines)
+            && let Some(text) = copy.lines.text(passage)
+        {
             return self.copy_text(text);
         }
         let start = passage.from.line;

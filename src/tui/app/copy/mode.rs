@@ -1,6 +1,7 @@
 //! What stands still in copy mode, the reader's place in it and what is selected.
 
 use crate::model::lines::{Direction, Found, Lines, Passage, Spot};
+use crate::model::screen::Row;
 
 use super::super::super::action::Action;
 use super::super::super::panes::{Pane, PaneKey, SCROLLBACK_CHUNK, Scroll};
@@ -20,10 +21,12 @@ pub(crate) enum Unit {
 }
 
 /// What is selected: from where it began to the cursor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Selection {
     anchor: Passage,
     unit: Unit,
+    /// What stood where it began.
+    began: Option<Row>,
 }
 
 /// What a search came to.
@@ -93,8 +96,8 @@ impl CopyMode {
 
     /// What is selected, if anything is.
     pub(crate) fn selected(&self) -> Option<Passage> {
-        let Selection { anchor, unit } = self.selection?;
-        Some(anchor.and(self.unit_at(self.cursor, unit)))
+        let Selection { anchor, unit, .. } = self.selection.as_ref()?;
+        Some(anchor.and(self.unit_at(self.cursor, *unit)))
     }
 
     fn unit_at(&self, spot: Spot, unit: Unit) -> Passage {
@@ -108,17 +111,31 @@ impl CopyMode {
     /// Begins a selection at a spot.
     pub(in super::super) fn select(&mut self, spot: Spot, unit: Unit) {
         self.go_to(spot);
-        self.selection = Some(Selection { anchor: self.unit_at(self.cursor, unit), unit });
+        self.begin(self.cursor, unit);
+    }
+
+    fn begin(&mut self, spot: Spot, unit: Unit) {
+        let anchor = self.unit_at(spot, unit);
+        let began = self.lines.row(anchor.from.line).cloned();
+        self.selection = Some(Selection { anchor, unit, began });
+    }
+
+    /// Whether lines are still counted as when the selection began: a scrollback that is full
+    /// counts them anew with each line that is printed.
+    pub(super) fn stands_in(&self, lines: &Lines) -> bool {
+        let Some(selection) = &self.selection else { return true };
+        let began = selection.began.as_ref();
+        began.is_some() && lines.row(selection.anchor.from.line) == began
     }
 
     /// Begins a selection at the cursor, has it grow by another unit, or ends it.
     fn toggle(&mut self, unit: Unit) {
-        if self.selection.is_some_and(|selection| selection.unit == unit) {
+        let former = self.selection.as_ref();
+        if former.is_some_and(|selection| selection.unit == unit) {
             self.selection = None;
         } else {
-            let from = self.selection.map_or(self.cursor, |selection| selection.anchor.from);
-            let anchor = self.unit_at(from, unit);
-            self.selection = Some(Selection { anchor, unit });
+            let from = former.map_or(self.cursor, |selection| selection.anchor.from);
+            self.begin(from, unit);
         }
     }
 
