@@ -110,7 +110,8 @@ impl Edit<'_, '_> {
                 Err(error) => return Err(error.into()),
             };
             // A submodule is taken as a whole, as a walk does.
-            if self.scan.gitlink(&path).is_some() {
+            let is_repository = walk::look(directory.as_fd(), b".git").is_ok();
+            if is_repository && self.scan.gitlink(&path).is_some() {
                 return Ok(depth);
             }
             let ignored = parent.ignored || self.scan.rules.is_ignored(&path, true);

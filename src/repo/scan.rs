@@ -96,18 +96,16 @@ impl<'s> Scan<'s> {
         depth: usize,
     ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
         let mut names = walk::names(place.directory)?;
-        if let Some(gitlink) = self.gitlink(place.path) {
-            if !names.is_empty() {
-                self.skip(place.path, "the files of a submodule");
-            }
-            return Ok(Some(gitlink));
-        }
         if !place.path.is_empty() && names.iter().any(|name| name == b".git") {
+            if let Some(gitlink) = self.gitlink(place.path) {
+                self.skip(place.path, "the files of a submodule");
+                return Ok(Some(gitlink));
+            }
             self.skip(&join(place.path, b".git"), "the inside of a nested repository");
         }
         names.retain(|name| name != b".git");
         if names.is_empty() {
-            return Ok(None);
+            return Ok(self.gitlink(place.path));
         }
         self.enter(place.directory, place.path);
         let mut entries = Vec::with_capacity(names.len());
@@ -132,8 +130,7 @@ impl<'s> Scan<'s> {
         Ok(Some((EntryKind::Tree.into(), id)))
     }
 
-    /// A submodule of the base stays what it was: its files are another repository's, also where
-    /// that is not checked out. Git would add none of them either.
+    /// A submodule of the base stays what it was: its files are another repository's.
     pub fn gitlink(&mut self, path: &[u8]) -> Option<(EntryMode, ObjectId)> {
         self.base.entry(path).filter(|(mode, _)| mode.is_commit())
     }

@@ -1,7 +1,7 @@
 //! What the engine keeps of a box, in its layer, which the box does not see.
 
-use std::io::Write;
 use std::io::ErrorKind;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;

@@ -4,8 +4,6 @@ use super::*;
 use crate::model::decision::Portion;
 use crate::model::snapshot::{FileCaps, Skipped};
 use crate::repo::left_out;
-use crate::repo::taking::Journal;
-use crate::repo::tests::taken::{apply, undo};
 
 fn left_out(fixture: &Fixture) -> Vec<Skipped> {
     let now = left_out::now(&fixture.store, &fixture.environment).expect("read");
@@ -23,7 +21,13 @@ fn grow(fixture: &Fixture, path: &str, size: u64) {
 
 #[test]
 fn a_submodule_is_one_thing_however_it_is_looked_at() {
-    let fixture = with_submodule();
+    let oracle = Oracle::new();
+    write(&oracle.root(), "f", b"base\n");
+    oracle.git(["add", "-A"]);
+    let link = format!("160000,{},lib/sub", "1".repeat(40));
+    oracle.git(["update-index", "--add", "--cacheinfo", &link]);
+    oracle.git(["commit", "-q", "-m", "base"]);
+    let fixture = Fixture::over(oracle);
     let workspace = fixture.workspace();
     write(&workspace, "lib/sub/.git", b"gitdir: elsewhere\n");
     write(&workspace, "lib/sub/src/edited", b"work in another repository\n");
@@ -39,38 +43,6 @@ fn a_submodule_is_one_thing_however_it_is_looked_at() {
     write(&workspace, "lib/sub/src/edited", b"more\n");
     assert_eq!(fixture.take_paths(&["lib/sub/src/edited", "lib/sub/src"]), None);
     assert_eq!(left_out(&fixture), skipped("lib/sub", "the files of a submodule"));
-}
-
-/// A repository with a submodule at `lib/sub`, which is not checked out in the environment.
-fn with_submodule() -> Fixture {
-    let oracle = Oracle::new();
-    write(&oracle.root(), "f", b"base\n");
-    oracle.git(["add", "-A"]);
-    let link = format!("160000,{},lib/sub", "1".repeat(40));
-    oracle.git(["update-index", "--add", "--cacheinfo", &link]);
-    oracle.git(["commit", "-q", "-m", "base"]);
-    Fixture::over(oracle)
-}
-
-#[test]
-fn what_is_written_where_a_submodule_is_not_checked_out_is_left_out_and_the_rest_is_taken() {
-    let fixture = with_submodule();
-    let workspace = fixture.workspace();
-    assert!(workspace.join("lib/sub").is_dir());
-    write(&workspace, "lib/sub/new", b"whose is it?\n");
-    assert_eq!(fixture.take_paths(&["lib/sub/new"]), None);
-    assert_eq!(left_out(&fixture), skipped("lib/sub", "the files of a submodule"));
-    write(&workspace, "f", b"changed\n");
-    let taken = fixture.take(&Touched::Everything).expect("a change");
-    assert_eq!(fixture.listing(&taken), ["f", "lib/sub"]);
-    assert_eq!(left_out(&fixture), skipped("lib/sub", "the files of a submodule"));
-    let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
-    apply(&fixture, &journal, 1, &taken.id).expect("an apply");
-    undo(&fixture, &journal);
-    // Nothing is left of it once the files are gone.
-    std::fs::remove_file(workspace.join("lib/sub/new")).expect("removed");
-    assert_eq!(fixture.take_paths(&["lib/sub/new"]), None);
-    assert_eq!(left_out(&fixture), Vec::new());
 }
 
 #[test]
