@@ -109,7 +109,7 @@ async fn create(context: &Context) -> Result<Vec<Environment>, Failure> {
     client.request(Request::FollowDeck { repository }).await?;
     for agent in sample::AGENTS {
         let spec = sample::spec(&context.directory, agent)?;
-        client.request(Request::CreateEnvironment { spec }).await?;
+        client.request(Request::CreateEnvironment { spec: Box::new(spec) }).await?;
     }
     settle(context, &client, &mut events).await
 }

@@ -134,7 +134,7 @@ pub(super) fn size() -> Size {
 }
 
 async fn create(client: &Client, spec: EnvironmentSpec) -> Result<Environment, Failure> {
-    match client.request(Request::CreateEnvironment { spec }).await? {
+    match client.request(Request::CreateEnvironment { spec: Box::new(spec) }).await? {
         Reply::Environment(environment) => Ok(*environment),
         other => Err(unexpected(&other)),
     }

@@ -229,16 +229,12 @@ async fn make_patiently(shared: &Arc<Shared>, record: &Record) -> Option<Environ
             }
             Err(failure) => failure,
         };
-        match pauses.next().filter(|_| may_pass(&failure)) {
-            Some(pause) => {
-                tracing::info!("not made ahead, and tried again: {failure}");
-                tokio::time::sleep(*pause).await;
-            }
-            None => {
-                tracing::info!("not made ahead: {failure}");
-                return made;
-            }
-        }
+        let Some(pause) = pauses.next().filter(|_| may_pass(&failure)) else {
+            tracing::info!("not made ahead: {failure}");
+            return made;
+        };
+        tracing::info!("not made ahead, and tried again: {failure}");
+        tokio::time::sleep(*pause).await;
     }
 }
 
@@ -403,22 +399,22 @@ mod tests {
         EnvironmentId::from_random([number; 8])
     }
 
-    fn made(number: u8, boxed: Boxed) -> Option<Slot> {
-        Some(Slot::Made { id: id(number), origin: "a".to_owned(), boxed })
+    fn made(number: u8, boxed: Boxed) -> Slot {
+        Slot::Made { id: id(number), origin: "a".to_owned(), boxed }
     }
 
-    fn everything(former: Option<u8>) -> Option<Claim> {
-        Some(Claim::Everything { former: former.map(id) })
+    fn everything(former: Option<u8>) -> Claim {
+        Claim::Everything { former: former.map(id) }
     }
 
     #[test]
     fn only_what_was_made_from_the_same_is_taken_and_only_once() {
         let (ahead, shop) = (Ahead::default(), RepositoryId("shop".to_owned()));
         assert_eq!(ahead.take(&shop, "a"), None);
-        assert_eq!(ahead.begin(&shop, "a"), everything(None));
+        assert_eq!(ahead.begin(&shop, "a"), Some(everything(None)));
         assert_eq!(ahead.take(&shop, "a"), None, "it is not whole");
         assert_eq!(ahead.begin(&shop, "a"), None, "one at a time");
-        ahead.end(&shop, made(1, Boxed::Done));
+        ahead.end(&shop, Some(made(1, Boxed::Done)));
         assert_eq!(ahead.take(&shop, "b"), None);
         assert_eq!(ahead.take(&shop, "a"), Some(id(1)));
         assert_eq!(ahead.take(&shop, "a"), None);
@@ -428,12 +424,12 @@ mod tests {
     fn what_was_made_from_something_else_gives_way_and_what_is_too_large_is_not_tried_again() {
         let (ahead, shop) = (Ahead::default(), RepositoryId("shop".to_owned()));
         ahead.begin(&shop, "a");
-        ahead.end(&shop, made(1, Boxed::Done));
+        ahead.end(&shop, Some(made(1, Boxed::Done)));
         assert_eq!(ahead.begin(&shop, "a"), None, "it is there");
-        assert_eq!(ahead.begin(&shop, "b"), everything(Some(1)));
+        assert_eq!(ahead.begin(&shop, "b"), Some(everything(Some(1))));
         ahead.end(&shop, None);
-        assert_eq!(ahead.begin(&shop, "a"), everything(None));
-        ahead.end(&shop, made(3, Boxed::Done));
+        assert_eq!(ahead.begin(&shop, "a"), Some(everything(None)));
+        ahead.end(&shop, Some(made(3, Boxed::Done)));
         assert!(!ahead.expire(&shop, &id(2)) && ahead.expire(&shop, &id(3)));
         ahead.begin(&shop, "a");
         ahead.end(&shop, Some(Slot::Refused));
@@ -444,10 +440,10 @@ mod tests {
     fn a_box_that_failed_is_made_again_and_nobody_takes_its_files_meanwhile() {
         let (ahead, shop) = (Ahead::default(), RepositoryId("shop".to_owned()));
         ahead.begin(&shop, "a");
-        ahead.end(&shop, made(1, Boxed::Missing));
+        ahead.end(&shop, Some(made(1, Boxed::Missing)));
         assert_eq!(ahead.begin(&shop, "a"), Some(Claim::Box { id: id(1) }));
         assert_eq!(ahead.take(&shop, "a"), None);
-        ahead.end(&shop, made(1, Boxed::Missing));
+        ahead.end(&shop, Some(made(1, Boxed::Missing)));
         assert_eq!(ahead.take(&shop, "a"), Some(id(1)), "files alone are worth having");
     }
 

@@ -20,7 +20,7 @@ pub(super) async fn answer_later(
     reply: Answer,
 ) {
     let answer = match request {
-        Request::CreateEnvironment { spec } => match making::prepare(&shared, spec).await {
+        Request::CreateEnvironment { spec } => match making::prepare(&shared, *spec).await {
             Ok(prepared) => {
                 let message = Message::Prepared(Box::new(prepared), reply);
                 let _ = shared.messages.send(message).await;

@@ -272,8 +272,8 @@ mod tests {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    fn image(own: &str) -> Option<PassingImage> {
-        Some(PassingImage { endpoint: "unix:///x.sock".to_owned(), name: format!("x:{own}") })
+    fn image(own: &str) -> PassingImage {
+        PassingImage { endpoint: "unix:///x.sock".to_owned(), name: format!("x:{own}") }
     }
 
     /// What a kill leaves: the files, and no lock.
@@ -317,7 +317,7 @@ mod tests {
         let target = user.path().join("box.tar");
         std::fs::write(user.path().join(".agentdeck-save-mine"), "x").expect("written");
         kill(Part::begin(home.path(), &target, |_| None).expect("begun"));
-        kill(Part::begin(home.path(), &target, image).expect("begun"));
+        kill(Part::begin(home.path(), &target, |own| Some(image(own))).expect("begun"));
         assert_eq!(names(user.path()).len(), 3);
         remove_files(home.path()).expect("removed");
         assert_eq!(names(user.path()), [".agentdeck-save-mine"]);
@@ -333,7 +333,8 @@ mod tests {
         let (home, user) =
             (tempfile::tempdir().expect("a home"), tempfile::tempdir().expect("a directory"));
         let mut part =
-            Part::begin(home.path(), &user.path().join("box.tar"), image).expect("begun");
+            Part::begin(home.path(), &user.path().join("box.tar"), |own| Some(image(own)))
+                .expect("begun");
         part.expect_image(true);
         drop(part);
         assert_eq!(names(user.path()), Vec::<String>::new());

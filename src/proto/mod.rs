@@ -76,7 +76,7 @@ pub enum Request {
     },
     /// Answered with `Environment` as soon as it is listed; its making goes on as events.
     CreateEnvironment {
-        spec: EnvironmentSpec,
+        spec: Box<EnvironmentSpec>,
     },
     /// Starts a stopped environment's box and its agent again.
     StartEnvironment {

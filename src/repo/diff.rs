@@ -216,6 +216,9 @@ fn push(changes: &mut Vec<Change>, change: ChangeDetached) {
     }
 }
 
+/// A file's lines as shown, and how many come and go.
+type Counted = (DiffContent, u64, u64);
+
 /// Reads content and counts what may still be compared.
 struct Reader<'a> {
     repository: &'a gix::Repository,
@@ -238,10 +241,7 @@ impl Reader<'_> {
     }
 
     /// The lines, with how many come and go, and what they stand in where that is not UTF-8.
-    fn content(
-        &mut self,
-        change: &Change,
-    ) -> Result<((DiffContent, u64, u64), Option<TextEncoding>), Failure> {
+    fn content(&mut self, change: &Change) -> Result<(Counted, Option<TextEncoding>), Failure> {
         if let (Some(old), Some(new)) = (change.old, change.new)
             && old.id == new.id
         {

@@ -26,7 +26,7 @@ impl<'r> Standing<'r> {
     pub(super) fn new<'p>(
         storing: &Storing<'r>,
         tree: ObjectId,
-        paths: impl Iterator<Item = &'p RepoPath> + Clone,
+        paths: &(impl Iterator<Item = &'p RepoPath> + Clone),
     ) -> Result<Self, Failure> {
         let objects = storing.objects;
         let files = attributes(objects, tree, paths.clone())?;

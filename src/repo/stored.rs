@@ -111,7 +111,7 @@ impl<'a> Storing<'a> {
         large: &Large,
     ) -> Result<Stored, Failure> {
         let changes = diff::changes(self.objects, from, tree, Renames::Ignore)?;
-        let kept = self.kept_in(tree, paths(&changes))?;
+        let kept = self.kept_in(tree, &paths(&changes))?;
         self.pointing(tree, &changes, &kept, large)
     }
 
@@ -141,7 +141,7 @@ impl<'a> Storing<'a> {
     pub(super) fn kept_in<'p>(
         &self,
         tree: ObjectId,
-        paths: impl Iterator<Item = &'p RepoPath> + Clone,
+        paths: &(impl Iterator<Item = &'p RepoPath> + Clone),
     ) -> Result<LargeFiles, Failure> {
         let of = |tree| attributes(self.objects, tree, paths.clone());
         Ok(LargeFiles::new(&self.store.rules, &of(tree)?, &of(self.base)?))

@@ -135,10 +135,11 @@ impl Stage {
             variables: self.variables(resident),
             size: Size::DEFAULT,
         };
-        let environment = match client.request(Request::CreateEnvironment { spec }).await? {
-            Reply::Environment(environment) => *environment,
-            other => return Err(unexpected(&other)),
-        };
+        let environment =
+            match client.request(Request::CreateEnvironment { spec: Box::new(spec) }).await? {
+                Reply::Environment(environment) => *environment,
+                other => return Err(unexpected(&other)),
+            };
         let waiting = new::wait(&self.context, &mut events, environment);
         let late = |_| Failure::new(FailureKind::Timeout, format!("{name} does not start"));
         tokio::time::timeout(MAKE_DEADLINE, waiting).await.map_err(late)?

@@ -85,7 +85,7 @@ impl Judge {
     pub fn judge(&mut self, evidence: &Evidence, now: Instant) -> Option<Finding> {
         self.again = None;
         let shown = self.agent.and_then(|agent| prompts::read(agent, &evidence.rows));
-        let found = self.told(evidence, shown.as_ref());
+        let found = self.told(evidence, shown);
         let found = match (found, shown) {
             (Some(told), Some(shown)) => Some(self.weigh(told, shown, now)),
             (Some(told), None) => Some(told),
@@ -98,14 +98,14 @@ impl Judge {
     }
 
     /// What the program tells by itself.
-    fn told(&self, evidence: &Evidence, shown: Option<&Shown>) -> Option<Finding> {
+    fn told(&self, evidence: &Evidence, shown: Option<Shown>) -> Option<Finding> {
         if let Some(claim) = evidence.reported.clone() {
             return Some(Finding { claim, source: Source::Report });
         }
         let title = agents::read_title(self.agent?, &evidence.title)?;
         let title = match (title, shown) {
             // Only the screen tells why it rests.
-            (Shown::Rests(_), Some(Shown::Rests(ending))) => Shown::Rests(*ending),
+            (Shown::Rests(_), Some(Shown::Rests(ending))) => Shown::Rests(ending),
             (title, _) => title,
         };
         Some(self.seen(title, Source::Title))
@@ -141,7 +141,7 @@ impl Judge {
 
     /// What was told, unless the screen has said otherwise for long enough.
     fn weigh(&mut self, told: Finding, shown: Shown, now: Instant) -> Finding {
-        if !contradicts(&shown, told.claim.state) {
+        if !contradicts(shown, told.claim.state) {
             self.dissent = None;
             return told;
         }
@@ -149,7 +149,7 @@ impl Judge {
             Some((before, since)) if *before == shown => *since,
             _ => now,
         };
-        self.dissent = Some((shown.clone(), since));
+        self.dissent = Some((shown, since));
         if now.duration_since(since) >= GRACE {
             return self.seen(shown, Source::Screen);
         }
@@ -182,11 +182,11 @@ impl Judge {
 
 /// Whether what a screen shows cannot be while the program is in this state. That a prompt is there
 /// says nothing against work, and a menu that the user opened nothing against rest.
-fn contradicts(shown: &Shown, told: Doing) -> bool {
+fn contradicts(shown: Shown, told: Doing) -> bool {
     match (shown, told) {
         (Shown::Works | Shown::Rests(_), Doing::Waiting { .. })
         | (Shown::Asks(_), Doing::Working) => true,
-        (Shown::Asks(need), Doing::Idle | Doing::Done | Doing::Failed) => *need != Need::Answer,
+        (Shown::Asks(need), Doing::Idle | Doing::Done | Doing::Failed) => need != Need::Answer,
         _ => false,
     }
 }

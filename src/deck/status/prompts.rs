@@ -9,7 +9,7 @@ use super::agents::Agent;
 use crate::model::status::Need;
 
 /// What a screen or a title shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     Asks(Need),
     Works,

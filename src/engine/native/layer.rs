@@ -60,13 +60,11 @@ pub(super) enum Base {
 
 impl Base {
     pub(super) fn of(plan: &BoxPlan) -> anyhow::Result<Self> {
-        Ok(match image::of(plan)? {
-            Some(image) => Self::Image(image.root),
-            None => {
-                let (system_files, held) = system_files::hold(plan.deck_directory())?;
-                Self::Host { system_files, _held: held }
-            }
-        })
+        if let Some(image) = image::of(plan)? {
+            return Ok(Self::Image(image.root));
+        }
+        let (system_files, held) = system_files::hold(plan.deck_directory())?;
+        Ok(Self::Host { system_files, _held: held })
     }
 }
 

@@ -329,7 +329,7 @@ impl Users<'_, '_, '_> {
             return Ok(tree);
         }
         let objects = self.storing.objects;
-        let mut standing = Standing::new(self.storing, tree, paths.iter().copied())?;
+        let mut standing = Standing::new(self.storing, tree, &paths.iter().copied())?;
         let taken = objects.find_tree(taken).map_err(failed("read a tree"))?;
         let heeded = self.tree.modes() == Modes::Heeded;
         let mut editor = objects.edit_tree(tree).map_err(failed("edit a tree"))?;

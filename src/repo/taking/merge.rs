@@ -138,7 +138,7 @@ pub fn offer(
         return Err(nothing_to_take(request));
     }
     let changes = diff::changes(&objects, base, theirs, Renames::Ignore)?;
-    let standing = Standing::new(storing, theirs, changes.iter().map(|change| &change.path))?;
+    let standing = Standing::new(storing, theirs, &changes.iter().map(|change| &change.path))?;
     for Change { path, new, .. } in &changes {
         if let Some(side) = new {
             check_name(path, side.mode)?;

@@ -49,7 +49,7 @@ impl<'a> Planner<'a, '_, '_> {
         let storing = self.storing;
         let standing = |tree| {
             let paths = changes.iter().map(|change| &change.path);
-            Standing::new(storing, tree, paths)
+            Standing::new(storing, tree, &paths)
         };
         let mut forth = Forth { old: standing(from)?, new: standing(to)? };
         let gone: BTreeSet<RepoPath> = changes

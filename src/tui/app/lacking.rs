@@ -50,7 +50,8 @@ impl App {
                 "take it again to be asked",
             );
         }
-        self.overlay = Some(Overlay::Lacking(Lacking { name, left_out, act: false, request }));
+        let lacking = Lacking { name, left_out, act: false, request };
+        self.overlay = Some(Overlay::Lacking(Box::new(lacking)));
         self.drop_keys();
     }
 }

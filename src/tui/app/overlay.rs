@@ -18,7 +18,7 @@ pub(crate) enum Overlay {
     Help(Filter),
     Palette(Filter),
     Confirm(Confirm),
-    Lacking(Lacking),
+    Lacking(Box<Lacking>),
     Paste(PasteQuestion),
     Merge(MergeForm),
     Name(NameForm),
@@ -189,7 +189,7 @@ impl App {
         let size = tile.tiles.last().map_or(self.size, super::super::layout::Tile::session_size);
         match form.spec(&self.settings, size) {
             Ok(spec) => Outcome::Send(
-                Request::CreateEnvironment { spec },
+                Request::CreateEnvironment { spec: Box::new(spec) },
                 Tag::Created { presses: self.presses },
                 "making the environment …".to_owned(),
             ),

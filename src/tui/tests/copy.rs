@@ -205,7 +205,9 @@ fn lines_far_above_are_read_a_piece_at_a_time() {
 
 #[test]
 fn lines_that_are_dropped_meanwhile_do_not_tear_what_is_read() {
-    let text: String = (0..1_200).map(|number| format!("line {number}\r\n")).collect();
+    let text: String = (0..1_200)
+        .flat_map(|number| ["line ".to_owned(), number.to_string(), "\r\n".to_owned()])
+        .collect();
     let mut reader = Reader::of(MIDDLE, text.as_bytes());
     assert_eq!(reader.emulator.screen().scrollback, 1_000, "the scrollback is full");
     reader.keys("[");
@@ -364,7 +366,7 @@ fn what_hides_or_steers_is_not_copied() {
 #[test]
 fn a_selection_that_no_terminal_takes_is_refused() {
     let wide = "x".repeat(58);
-    let text: String = (0..1_400).map(|_| format!("{wide}\r\n")).collect();
+    let text: String = format!("{wide}\r\n").repeat(1_400);
     let mut reader = Reader::of(MIDDLE, text.as_bytes());
     reader.keys("[gVG");
     reader.happen(key(KeyCode::Enter));

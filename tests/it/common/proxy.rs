@@ -218,7 +218,7 @@ impl Shared {
             self.met.fetch_add(usize::from(fault == Fault::LateImage && removes), Ordering::SeqCst);
             let sent = engine.write_all(&request);
             return if sent.is_ok() {
-                pass(client, engine)
+                pass(client, engine);
             };
         }
         let request = [&request[..], &rest_of_body(&request, &mut client)].concat();
