@@ -137,6 +137,7 @@ fn contender(root: &Path, base: &CommitId, number: usize, seed: usize) -> Conten
         name: EnvironmentName::parse(&format!("attempt{number}")).expect("a name"),
         base: base.clone(),
         head: CommitId::parse(&head).expect("a commit"),
+        held: None,
         paired: true,
     }
 }
