@@ -359,7 +359,7 @@ impl Actor {
     fn pass_on(&mut self, session: SessionId, terminal: &Terminal, fed: Fed) {
         if !fed.replies.is_empty() {
             // A program that asks without reading the answers loses them, as with any terminal.
-            let _ = self.inputs.send(session, fed.replies.len(), || {
+            let _ = self.inputs.answer(session, fed.replies.len(), || {
                 self.outgoing.try_send(Frame::Input { session, bytes: fed.replies }).ok()
             });
         }

@@ -213,6 +213,7 @@ pub(super) async fn set_limits(
     target: Target,
     limits: Limits,
 ) -> Result<Environment, Failure> {
+    limits.check()?;
     let record = shared.resolve(target).await?;
     let id = record.environment.id.clone();
     let turn = shared.turn(&id);

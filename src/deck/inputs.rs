@@ -8,7 +8,12 @@ use super::link::stuck;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::SessionId;
 use crate::model::policy::show_bytes;
-use crate::shim::wire::{INPUT_BOUND, INPUT_KEPT, SessionReport};
+use crate::shim::wire::{INPUT_BOUND, INPUT_KEPT, INPUT_STEP, SessionReport};
+
+/// Bytes that may wait for a program when it is answered what it asked its terminal: one that asks
+/// without end and reads nothing leaves the rest to a person's keys. All may be read but for what
+/// the shim tells in the next step.
+const ANSWERS_KEPT: u64 = INPUT_STEP as u64 + (64 << 10);
 
 /// One connection's account, shared by all who send.
 #[derive(Debug)]
@@ -70,6 +75,22 @@ impl Inputs {
         Ok(())
     }
 
+    /// The same with what a program asked its terminal, which has less room.
+    pub fn answer(
+        &self,
+        session: SessionId,
+        bytes: usize,
+        send: impl FnOnce() -> Option<()>,
+    ) -> Result<(), Failure> {
+        let count = self.sessions().get(&session).copied().unwrap_or_default();
+        let waiting = count.sent.saturating_sub(count.taken);
+        if self.counted && waiting + bytes as u64 > ANSWERS_KEPT {
+            let message = "the program reads none of the answers it asks for";
+            return Err(Failure::new(FailureKind::Unavailable, message));
+        }
+        self.send(session, bytes, send)
+    }
+
     /// The shim said how much of a session's input is taken.
     pub fn taken(&self, session: SessionId, total: u64) {
         if let Some(count) = self.sessions().get_mut(&session) {
@@ -96,8 +117,6 @@ impl Inputs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shim::wire::INPUT_STEP;
-
     const AGENT: SessionId = SessionId::AGENT;
 
     fn sent(inputs: &Inputs, bytes: usize) -> Result<(), Failure> {
@@ -124,6 +143,19 @@ mod tests {
         let inputs = Inputs::of(true, &[]);
         sent(&inputs, INPUT_STEP - 1).expect("sent");
         sent(&inputs, INPUT_BOUND).expect("it may all have been read");
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_leave_room_for_keys() {
+        let inputs = Inputs::of(true, &[]);
+        let answered = || inputs.answer(AGENT, 1 << 10, || Some(())).is_ok();
+        let read_but_untold = INPUT_STEP / (1 << 10);
+        assert!((0..read_but_untold).all(|_| answered()));
+        let more = (0..INPUT_BOUND / (1 << 10)).take_while(|_| answered()).count();
+        assert!(more < 100, "{more}");
+        sent(&inputs, INPUT_BOUND / 2).expect("keys have room");
+        inputs.taken(AGENT, INPUT_BOUND as u64);
+        assert!(answered());
     }
 
     #[test]

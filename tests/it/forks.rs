@@ -194,6 +194,8 @@ fn limits_are_shown_and_changed() {
     assert_eq!(limits["memory"], 2_u64 << 30, "what is not named stays");
     test.agentdeck(&["start", "fox"]).ok();
     test.agentdeck(&["limits", "fox", "--memory", "many"]).fails(2, &["many"]);
+    test.agentdeck(&["limits", "fox", "--memory", "1m"]).fails(1, &["1 MiB", "8 MiB"]);
+    test.agentdeck(&["new", "ox", "--memory", "1m"]).fails(1, &["1 MiB", "8 MiB"]);
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn read(shared: &Shared, spec: EnvironmentSpec) -> Result<Prepared, Failure> {
     let origin = repo::workspace::origin(&user, &base)?;
     let runtime = spec.runtime.clone().or(settings.runtime);
     let limits = spec.limits.clone().or(&settings.limits);
+    limits.check()?;
     // What the user's file requires cannot be given up on the command line.
     let mut require = settings.require;
     require.extend(&spec.require);

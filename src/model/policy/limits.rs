@@ -21,6 +21,19 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Memory in which a box's own processes and a small program run, in bytes.
+    pub const LEAST_MEMORY: u64 = 8 << 20;
+
+    /// Refuses limits in which no box runs.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(memory) = self.memory.filter(|memory| *memory < Self::LEAST_MEMORY) else {
+            return Ok(());
+        };
+        let (given, least) = (show_bytes(memory), show_bytes(Self::LEAST_MEMORY));
+        let message = format!("no box runs in {given} of memory");
+        Err(Failure::new(FailureKind::Invalid, message).hint(format!("give it {least} or more")))
+    }
+
     /// These limits, and where one is left out that of `other`.
     #[must_use]
     pub fn or(self, other: &Self) -> Self {
