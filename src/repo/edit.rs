@@ -11,9 +11,10 @@ use gix::objs::tree::Editor;
 use rustix::io::Errno;
 
 use crate::model::path::RepoPath;
+use crate::model::snapshot::Skipped;
 
 use super::convert::join;
-use super::scan::{Scan, refused_by_git};
+use super::scan::{IGNORED_LIMIT, SKIPPED_LIMIT, Scan, refused_by_git};
 use super::snapshot::{Previous, Taken};
 use super::store::Store;
 use super::walk::{self, Found};
@@ -45,20 +46,24 @@ pub(super) fn paths(
         settled.extend(edit.path(path)?);
     }
     let tree = edit.editor.write(|tree| store.write_tree(tree))?;
-    let (_, skipped) = edit.scan.into_cache();
-    let mut all: Vec<_> = previous
-        .skipped
-        .iter()
-        .filter(|old| {
-            let old = old.path.as_bytes();
-            let told_again = |path: &[u8]| old == path || is_beneath(old, path);
-            !paths.iter().any(|path| told_again(path.as_bytes()))
-                && !settled.iter().any(|path| told_again(path))
-        })
-        .cloned()
-        .collect();
-    all.extend(skipped);
-    Ok(Taken { tree, skipped: all })
+    let (_, told) = edit.scan.into_cache();
+    let kept = previous.skipped.iter().filter(|old| {
+        let old = old.path.as_bytes();
+        let told_again = |path: &[u8]| old == path || is_beneath(old, path);
+        !paths.iter().any(|path| told_again(path.as_bytes()))
+            && !settled.iter().any(|path| told_again(path))
+    });
+    Ok(Taken { tree, skipped: within_limits(kept.cloned().chain(told)) })
+}
+
+/// As many as a walk of everything would name.
+fn within_limits(skipped: impl Iterator<Item = Skipped>) -> Vec<Skipped> {
+    let mut ignored = 0;
+    let named = skipped.filter(|skipped| {
+        ignored += usize::from(skipped.is_ignored());
+        !skipped.is_ignored() || ignored <= IGNORED_LIMIT
+    });
+    named.take(SKIPPED_LIMIT).collect()
 }
 
 struct Edit<'s, 'e> {
@@ -115,6 +120,10 @@ impl Edit<'_, '_> {
                 return Ok(depth);
             }
             let ignored = parent.ignored || self.scan.rules.is_ignored(&path, true);
+            // It is left out as a whole, too.
+            if ignored && !self.scan.is_tracked(&path) {
+                return Ok(depth);
+            }
             self.scan.enter(directory.as_fd(), &path);
             self.levels.push(Level { path: path.clone(), directory, ignored });
         }
@@ -136,6 +145,7 @@ impl Edit<'_, '_> {
             Ok(Found::Directory) => {
                 let ignored = level.ignored || self.scan.rules.is_ignored(path, true);
                 match walk::open_directory(directory.as_fd(), name) {
+                    _ if self.scan.leaves(path, ignored) => None,
                     Ok(inner) => self.scan.directory(&inner, path, ignored)?,
                     Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => None,
                     Err(error) => self.scan.unreadable(path, error),

@@ -27,10 +27,10 @@ pub(super) const RULES_LIMIT: u64 = 1 << 20;
 const DEPTH_LIMIT: usize = 128;
 
 /// At most this many skipped paths are named.
-const SKIPPED_LIMIT: usize = 1000;
+pub(super) const SKIPPED_LIMIT: usize = 1000;
 
 /// At most this many ignored files and directories, which each snapshot would say again.
-const IGNORED_LIMIT: usize = 100;
+pub(super) const IGNORED_LIMIT: usize = 100;
 
 /// Turns a workspace, or parts of one, into trees in the store.
 pub(super) struct Scan<'s> {
@@ -149,11 +149,7 @@ impl<'s> Scan<'s> {
         };
         let is_directory = found == Found::Directory;
         let ignored = place.ignored || self.rules.is_ignored(&path, is_directory);
-        if ignored && self.base.entry(&path).is_none() {
-            if self.ignored < IGNORED_LIMIT {
-                self.ignored += 1;
-                self.skip(&path, Skipped::IGNORED);
-            }
+        if self.leaves(&path, ignored) {
             return Ok(None);
         }
         if refused_by_git(name) {
@@ -178,6 +174,20 @@ impl<'s> Scan<'s> {
         }
     }
 
+    pub fn is_tracked(&mut self, path: &[u8]) -> bool {
+        self.base.entry(path).is_some()
+    }
+
+    /// Whether rules leave a path out, with all that is in it; it is named then.
+    pub fn leaves(&mut self, path: &[u8], ignored: bool) -> bool {
+        let leaves = ignored && !self.is_tracked(path);
+        if leaves && self.ignored < IGNORED_LIMIT {
+            self.ignored += 1;
+            self.skip(path, Skipped::IGNORED);
+        }
+        leaves
+    }
+
     /// Takes what is not a directory, in a directory whose rules were entered.
     pub fn file(
         &mut self,
@@ -187,7 +197,7 @@ impl<'s> Scan<'s> {
         found: Found,
         ignored: bool,
     ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
-        if ignored && self.base.entry(path).is_none() {
+        if self.leaves(path, ignored) {
             return Ok(None);
         }
         let place = Place { directory: directory.as_fd(), path: b"", ignored };

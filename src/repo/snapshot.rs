@@ -90,12 +90,14 @@ fn take_inner(
 ) -> Result<Option<Snapshot>, Failure> {
     let repository = store.reader();
     let previous = previous(store, &repository, environment)?;
-    let taken = if touched.needs_everything() {
+    let mut taken = if touched.needs_everything() {
         everything(store, &repository, environment, &previous, workspace)?
     } else {
         let Touched::Paths(paths) = touched else { unreachable!("everything was handled above") };
         edit::paths(store, &repository, &previous, workspace, paths)?
     };
+    // However it was found: the same list is not written twice.
+    taken.skipped.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     left_out::keep(store, environment, &previous.skipped, &taken.skipped)?;
     if taken.tree == previous.tree {
         if occasion.cause.is_milestone() {

@@ -46,6 +46,28 @@ fn a_submodule_is_one_thing_however_it_is_looked_at() {
 }
 
 #[test]
+fn what_is_ignored_is_named_however_it_is_looked_at() {
+    let fixture = Fixture::new(|root| {
+        write(root, ".gitignore", b"*.log\nout/\n");
+        write(root, "f", b"base\n");
+        write(root, "kept/f", b"base\n");
+    });
+    let workspace = fixture.workspace();
+    for path in ["cache.log", "out/deep/made", "kept/out/made", "f"] {
+        write(&workspace, path, b"made\n");
+    }
+    let touched = ["cache.log", "f", "kept/out/made", "out/deep/made"];
+    fixture.take_paths(&touched).expect("a change");
+    let named = || left_out(&fixture).iter().map(|it| it.path.to_string()).collect::<Vec<_>>();
+    assert_eq!(named(), ["cache.log", "kept/out", "out"]);
+    assert_eq!(fixture.take(&Touched::Everything), None, "a walk finds the same");
+    assert_eq!(named(), ["cache.log", "kept/out", "out"]);
+    std::fs::remove_file(workspace.join("cache.log")).expect("removed");
+    assert_eq!(fixture.take_paths(&["cache.log", "out/deep/made"]), None);
+    assert_eq!(named(), ["kept/out", "out"]);
+}
+
+#[test]
 fn a_take_is_told_what_of_its_portion_the_snapshot_lacks() {
     let fixture = Fixture::new(|root| {
         write(root, ".gitignore", b"*.log\n");
