@@ -90,7 +90,8 @@ impl App {
         self.environments.push(added);
         self.environments.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         // A deck is told of its environments in any order; keys are for the one that stays chosen.
-        if self.selected.is_none() || self.presses == 0 {
+        // Who came for one session looks at no other.
+        if self.selected.is_none() || (self.presses == 0 && self.attached.is_none()) {
             self.select(0);
         }
     }

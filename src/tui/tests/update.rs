@@ -386,6 +386,20 @@ fn an_attached_client_takes_the_keyboard_and_leaves_with_it() {
 }
 
 #[test]
+fn an_attached_client_shows_its_session_whichever_environment_it_is_told_of_first() {
+    for order in [[1, 2, 3], [2, 1, 3], [3, 2, 1]] {
+        let app = super::super::app::App::new(sample::settings(), SMALL, NOW);
+        let mut app = app.attached_to(agent(2));
+        for number in order {
+            let told = sample::environment(number, &format!("fox-{number}"), "claude");
+            app.happen(Happening::Event(Event::EnvironmentChanged(Box::new(told))), NOW);
+        }
+        assert_eq!(app.keyboard, Some(agent(2)), "{order:?}");
+        assert_eq!(app.selected_pane(), Some(agent(2)), "{order:?}");
+    }
+}
+
+#[test]
 fn keys_meant_for_a_session_that_ended_do_nothing_to_the_deck() {
     let mut app = sample::deck(MIDDLE);
     app.happen(key(KeyCode::Enter), NOW);
