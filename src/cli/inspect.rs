@@ -45,6 +45,12 @@ fn describe(inspection: &Inspection) -> String {
         row("agent", &format!("{state} for {age}, by {source}{}", says.unwrap_or_default()));
     }
     row("command", &command.join(" "));
+    if environment.resumed {
+        row("resumed", "its agent went on with its conversation when it was started last");
+    }
+    if let Some(task) = &environment.task {
+        row("task", &printable(task.as_bytes()));
+    }
     row("repository", &shown(&environment.repository));
     let since = environment.onto.as_ref();
     let since = since.map_or_else(String::new, |it| format!(", {} merged since", it.short()));

@@ -1,5 +1,6 @@
 //! `agentdeck new`: makes an environment and waits until it runs.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::model::id::{EnvironmentName, SessionId};
 use crate::model::policy::{
     HostPort, ImageSource, IsolationRequest, Limits, NetworkMode, NetworkPolicy,
 };
+use crate::model::profile::MAX_TASK;
 use crate::model::screen::Size;
 use crate::proto::{Event, Reply, Request};
 
@@ -84,9 +86,25 @@ fn spec(context: &Context, options: New) -> Result<EnvironmentSpec, Failure> {
             files: options.files,
         },
         network: network(&settings, options.network, options.allow),
+        task: task(options.task)?,
         variables,
         size: size(),
     })
+}
+
+/// The text of a task; `-` is what standard input has.
+fn task(given: Option<String>) -> Result<Option<String>, Failure> {
+    if given.as_deref() != Some("-") {
+        return Ok(given);
+    }
+    let mut text = String::new();
+    // One byte more than is taken tells that there is too much.
+    let most = MAX_TASK as u64 + 1;
+    std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(|error| {
+        Failure::new(FailureKind::Invalid, format!("the task could not be read: {error}"))
+            .hint("give it as text, or as a file: agentdeck new --task - <FILE")
+    })?;
+    Ok(Some(text.trim_end().to_owned()))
 }
 
 /// The image that was named, its path, if it has one, taken from this directory. A word without a

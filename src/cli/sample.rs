@@ -47,6 +47,7 @@ pub(super) fn spec(repository: &Path, agent: &str) -> Result<EnvironmentSpec, Fa
         limits: Limits::default(),
         isolation: IsolationRequest::Required,
         network: NetworkPolicy { mode: NetworkMode::None, allow: Vec::new() },
+        task: None,
         variables: Vec::new(),
         size: Size { columns: 80, rows: 24 },
     })

@@ -13,6 +13,7 @@ use crate::model::policy::{
     Aspect, EngineKind, HostPort, ImageSource, Limits, NetworkMode, parse_bytes, parse_processors,
     show_bytes,
 };
+use crate::model::profile::TASK;
 use crate::model::snapshot::FileCaps;
 
 /// What the user configured; everything may be left out.
@@ -60,6 +61,32 @@ pub struct AgentSettings {
     pub variables: Option<Vec<String>>,
     /// Directories of the user's home shown in a native box besides the usual ones.
     pub tools: Option<Vec<String>>,
+    /// Words behind the command that give it a task, `{task}` standing for its text.
+    pub task: Option<Vec<String>>,
+    /// Words behind the command with which it goes on with its conversation.
+    pub resume: Option<Vec<String>>,
+    /// A path in the box's home that tells of a conversation, `*` for any letters of a name.
+    pub evidence: Option<String>,
+}
+
+impl AgentSettings {
+    /// What is wrong with them, if anything is.
+    fn problem(&self) -> Option<String> {
+        if self.command.as_ref().is_some_and(Vec::is_empty) {
+            return Some("its command is empty".to_owned());
+        }
+        let no_place = |words: &Vec<String>| {
+            !words.is_empty() && !words.iter().any(|word| word.contains(TASK))
+        };
+        if self.task.as_ref().is_some_and(no_place) {
+            return Some(format!("its task has no place for the text, {TASK}"));
+        }
+        let within = |path: &String| {
+            path.split('/').all(|name| !name.is_empty() && name != "." && name != "..")
+        };
+        let evidence = self.evidence.as_ref().filter(|path| !within(path))?;
+        Some(format!("its evidence {evidence:?} is no path below the home"))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,10 +171,12 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         let message = format!("{}: {}", path.display(), error.to_string().trim());
         Failure::new(FailureKind::Invalid, message).hint("the keys are listed in docs/config.md")
     })?;
-    let empty = |agent: &AgentSettings| agent.command.as_ref().is_some_and(Vec::is_empty);
-    if let Some((name, _)) = file.agents.iter().find(|(_, agent)| empty(agent)) {
-        let message = format!("{}: the command of agent {name} is empty", path.display());
-        return Err(Failure::new(FailureKind::Invalid, message));
+    for (name, agent) in &file.agents {
+        if let Some(problem) = agent.problem() {
+            let message = format!("{}: agent {name}: {problem}", path.display());
+            return Err(Failure::new(FailureKind::Invalid, message)
+                .hint("the keys are listed in docs/config.md"));
+        }
     }
     let named = |failure: Failure| Failure {
         message: format!("{}: {}", path.display(), failure.message),
@@ -348,6 +377,24 @@ mod tests {
         assert_eq!(read(r#"image = "box.tar""#), some("/c/box.tar"));
         assert_eq!(read(r#"dockerfile = "Dockerfile""#), some("dockerfile:/c/Dockerfile"));
         assert!(read("image = \"a\"\ndockerfile = \"b\"").is_err(), "not both");
+    }
+
+    #[test]
+    fn what_an_agent_cannot_be_is_refused_by_its_name() {
+        for (line, words) in [
+            ("command = []", "its command is empty"),
+            ("task = [\"--prompt\"]", "no place for the text, {task}"),
+            ("evidence = \"../.ssh/id\"", "no path below the home"),
+            ("evidence = \"/etc/passwd\"", "no path below the home"),
+        ] {
+            let failure = parse(&format!("[agents.mine]\n{line}\n"), Path::new("config.toml"));
+            let failure = failure.expect_err("refused");
+            assert!(failure.message.contains(words), "{failure}");
+            assert!(failure.message.contains("agent mine"), "{failure}");
+        }
+        let text = "[agents.mine]\ntask = []\nresume = [\"-c\"]\nevidence = \".mine/*.db\"\n";
+        let settings = parse(text, Path::new("config.toml")).expect("read");
+        assert_eq!(settings.agents["mine"].evidence.as_deref(), Some(".mine/*.db"));
     }
 
     #[test]

@@ -276,6 +276,10 @@ async fn end_pause(shared: &Arc<Shared>, id: &EnvironmentId, made: &BoxRecord) {
 /// and nothing need be said of it nor started unasked; with its engine, it goes on as it would
 /// have with a server there.
 async fn ended(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
+    if record.environment.state == EnvironmentState::Stopped {
+        // Nothing is new, and it may be on its way up again for a person.
+        return;
+    }
     let id = &record.environment.id;
     let same_boot = made.boot == boot();
     let engine = shared.engine(record.environment.engine);

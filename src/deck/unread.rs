@@ -86,6 +86,8 @@ fn known(environment: &Value, id: &EnvironmentId) -> Environment {
         base_branch: part(&environment["base_branch"]),
         agent: text("agent"),
         command: part(&environment["command"]).unwrap_or_default(),
+        task: None,
+        resumed: false,
         engine: part(&environment["engine"]).unwrap_or(EngineKind::Native),
         image: None,
         runtime: None,

@@ -41,6 +41,9 @@ pub struct EnvironmentSpec {
     pub require: Vec<Aspect>,
     pub network: NetworkPolicy,
     pub limits: Limits,
+    /// What the agent is to do, told to it at its start; left out, somebody tells it later.
+    #[serde(default)]
+    pub task: Option<String>,
     /// Variables for the agent, from the environment of the client that asks.
     pub variables: Vec<Variable>,
     pub size: Size,
@@ -81,7 +84,14 @@ pub struct Environment {
     pub base_branch: Option<String>,
     /// What runs, for people: the profile's name or the program's.
     pub agent: String,
+    /// How the agent was started last, or will be.
     pub command: Vec<String>,
+    /// What the agent was asked to do when the environment was made.
+    #[serde(default)]
+    pub task: Option<String>,
+    /// Whether the agent's last start went on with a conversation that it had begun before.
+    #[serde(default)]
+    pub resumed: bool,
     pub engine: EngineKind,
     pub image: Option<ImageSource>,
     #[serde(default)]

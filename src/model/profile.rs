@@ -1,8 +1,15 @@
-//! Agent profiles: how a known agent is installed, started and spared its first-run dialogs.
+//! Agent profiles: how a known agent is installed, started, spared its first-run dialogs, given a
+//! task and had go on with its conversation.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+
+/// What stands for the text of a task in the words that give it.
+pub const TASK: &str = "{task}";
+
+/// Longest text of a task, in bytes: it is one word of a command, and every client is told of it.
+pub const MAX_TASK: usize = 16 << 10;
 
 /// How one kind of agent is run in a box.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +30,20 @@ pub struct AgentProfile {
     /// Directories of the user's home that the agent's program needs, shown in a native box
     /// besides the usual ones.
     pub tools: Vec<String>,
+    /// Words behind the command that give the agent its first task, whose text stands for `{task}`
+    /// in them. Without any it takes none.
+    #[serde(default)]
+    pub task: Vec<String>,
+    /// Words behind the command with which it goes on with its latest conversation in the workspace.
+    #[serde(default)]
+    pub resume: Vec<String>,
+    /// What there is in the box's home once it has begun a conversation: a path as in seeds, in
+    /// whose names each `*` stands for any letters.
+    #[serde(default)]
+    pub evidence: Option<String>,
+    /// Files in which the agent keeps a login, below the user's home and below that of a box.
+    #[serde(default)]
+    pub logins: Vec<String>,
 }
 
 /// A file for the box's home. Of several for one path the first that fits is written.
@@ -36,6 +57,37 @@ pub struct Seed {
     pub content: String,
     /// The variable without which this file is not written.
     pub needs: Option<String>,
+}
+
+impl AgentProfile {
+    /// A profile that knows no more than a program's name.
+    pub fn bare(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            command: vec![name.to_owned()],
+            install: Vec::new(),
+            probe: name.to_owned(),
+            variables: Vec::new(),
+            environment: Vec::new(),
+            seeds: Vec::new(),
+            tools: Vec::new(),
+            task: Vec::new(),
+            resume: Vec::new(),
+            evidence: None,
+            logins: Vec::new(),
+        }
+    }
+
+    /// How it is started, with its task where it is to have one.
+    pub fn begun_with(&self, task: Option<&str>) -> Vec<String> {
+        let words = self.task.iter().filter_map(|word| Some(word.replace(TASK, task?)));
+        self.command.iter().cloned().chain(words).collect()
+    }
+
+    /// How it is started to go on with its conversation.
+    pub fn resumed(&self) -> Vec<String> {
+        [&self.command[..], &self.resume].concat()
+    }
 }
 
 impl Seed {

@@ -32,6 +32,7 @@ mod other_engines;
 mod others;
 mod own_kernel;
 mod ports;
+mod resuming;
 mod second_layer;
 mod selftest;
 mod status;

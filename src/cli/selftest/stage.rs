@@ -132,6 +132,7 @@ impl Stage {
             require: Vec::new(),
             network: NetworkPolicy { mode: NetworkMode::Open, allow: Vec::new() },
             limits,
+            task: None,
             variables: self.variables(resident),
             size: Size::DEFAULT,
         };

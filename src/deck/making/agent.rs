@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::super::link::Start;
 use super::super::shared::Shared;
 use super::super::state::{Matter, Report};
+use super::beginning;
 use crate::model::environment::{EnvironmentState, SessionKind, SessionState};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
@@ -60,8 +61,8 @@ pub(super) async fn try_agent(
     // Nobody pauses the box between the look at it and the start.
     let turn = shared.turn(id);
     let _turn = turn.lock().await;
-    let paused =
-        matches!(shared.record(id).await?.environment.state, EnvironmentState::Paused { .. });
+    let record = shared.record(id).await?;
+    let paused = matches!(record.environment.state, EnvironmentState::Paused { .. });
     shared.waiting.set(id, paused);
     if paused {
         return Ok(Tried::Begun(Begun::Later));
@@ -70,7 +71,7 @@ pub(super) async fn try_agent(
     let agent = Start {
         kind: SessionKind::Agent,
         program: Program {
-            command: profile.command.clone(),
+            command: beginning::command(shared, &record, profile).await?,
             environment: shared.variables(id),
             directory: None,
             role: Role::Agent,

@@ -3,7 +3,9 @@
 //! The record is on disk before anything else is, so that a half-made environment is known.
 
 mod agent;
+mod beginning;
 mod boxes;
+mod evidence;
 mod prepare;
 mod require;
 mod seeds;

@@ -16,7 +16,7 @@ use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
 use crate::model::policy::{
     Aspect, EngineKind, ImageSource, IsolationRequest, Limits, NetworkMode,
 };
-use crate::model::profile::AgentProfile;
+use crate::model::profile::{AgentProfile, MAX_TASK};
 use crate::model::snapshot::Divergence;
 use crate::repo::{self, UserRepository};
 
@@ -75,6 +75,9 @@ fn read(shared: &Shared, spec: EnvironmentSpec) -> Result<Prepared, Failure> {
         Work::Profile(name) => profiles::find(name, &settings)?,
         Work::Command(command) => plain(command)?,
     };
+    if let Some(task) = &spec.task {
+        check_task(task, &profile)?;
+    }
     let engine = spec.engine.or(settings.engine).unwrap_or(EngineKind::Native);
     if engine == EngineKind::Native
         && spec.network.mode == NetworkMode::Bridge
@@ -112,6 +115,28 @@ fn read(shared: &Shared, spec: EnvironmentSpec) -> Result<Prepared, Failure> {
     })
 }
 
+/// Refuses a task that its agent cannot be given.
+fn check_task(task: &str, profile: &AgentProfile) -> Result<(), Failure> {
+    let invalid = |message: String, hint: &str| {
+        Err(Failure::new(FailureKind::Invalid, message).hint(hint.to_owned()))
+    };
+    if profile.task.is_empty() {
+        let message = format!("{} is not an agent that is given a task", profile.name);
+        return invalid(
+            message,
+            "leave --task out, or name an agent that is, as in --agent claude",
+        );
+    }
+    if task.trim().is_empty() || task.contains('\0') {
+        return invalid("the task is no text".to_owned(), "leave --task out to tell it later");
+    }
+    if task.len() > MAX_TASK {
+        let message = format!("the task has {} bytes, more than {MAX_TASK}", task.len());
+        return invalid(message, "put it into a file of the repository, and name the file");
+    }
+    Ok(())
+}
+
 /// The image a box of this engine is made from. The configured one is for the engine that runs
 /// any; the native one runs archives, and only the one it is asked to.
 fn image(
@@ -147,16 +172,8 @@ pub(super) fn plain(command: &[String]) -> Result<AgentProfile, Failure> {
         Failure::new(FailureKind::Invalid, "the command is empty").hint("name a program after --")
     })?;
     let name = program.rsplit('/').next().unwrap_or(program).to_owned();
-    Ok(AgentProfile {
-        name,
-        command: command.to_vec(),
-        install: Vec::new(),
-        probe: String::new(),
-        variables: Vec::new(),
-        environment: Vec::new(),
-        seeds: Vec::new(),
-        tools: Vec::new(),
-    })
+    let (command, probe) = (command.to_vec(), String::new());
+    Ok(AgentProfile { command, probe, ..AgentProfile::bare(&name) })
 }
 
 /// The record of a new environment, nothing of it made yet.
@@ -175,7 +192,9 @@ pub(in crate::deck) fn record(
         base: prepared.base.clone(),
         base_branch: prepared.branch.clone(),
         agent: prepared.profile.name.clone(),
-        command: prepared.profile.command.clone(),
+        command: prepared.profile.begun_with(spec.task.as_deref()),
+        task: spec.task.clone(),
+        resumed: false,
         engine: prepared.engine,
         image: prepared.image.clone(),
         runtime: prepared.runtime.clone(),
@@ -212,6 +231,8 @@ pub(in crate::deck) fn record(
         taken_up: false,
         wanted: true,
         agent_due: true,
+        agent_started: false,
+        agent_worked: false,
         with_changes: spec.with_changes,
         fork: None,
         reviewed: Reviewed::default(),

@@ -17,7 +17,8 @@ use super::super::recover;
 use crate::model::failure::Failure;
 use crate::model::profile::Seed;
 
-const RESOLVE: ResolveFlags =
+/// How a name of the home is looked up: below its directory, and through no link.
+pub(super) const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// Writes into `home` the files that fit, readable by the user alone, and leaves what is there. A
@@ -48,7 +49,7 @@ pub(super) fn write(
 }
 
 /// Opens the home itself, which lies in a directory that the box does not see.
-fn open_home(home: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn open_home(home: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(home, flags, Mode::empty())
 }

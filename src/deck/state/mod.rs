@@ -64,6 +64,12 @@ pub struct Record {
     /// Its agent is still to be started in the box that runs, or will run.
     #[serde(default)]
     pub agent_due: bool,
+    /// Its agent was started at least once.
+    #[serde(default)]
+    pub agent_started: bool,
+    /// Its agent was seen at work.
+    #[serde(default)]
+    pub agent_worked: bool,
     /// The user's uncommitted work comes along into its workspace.
     #[serde(default)]
     pub with_changes: bool,

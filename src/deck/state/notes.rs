@@ -21,6 +21,8 @@ pub enum Matter {
     Network,
     /// The agent was not installed or not started.
     Agent,
+    /// The agent does not go on with its conversation, or without its task.
+    Conversation,
     /// What holds the box is not as it should be, or is not known.
     Isolation,
 }

@@ -14,7 +14,7 @@ use crate::model::policy::{Isolation, Limits, Load, NetworkPolicy, show_bytes};
 use crate::model::prediction::Prediction;
 use crate::model::screen::Size;
 use crate::model::snapshot::{Divergence, Snapshot};
-use crate::model::status::Status;
+use crate::model::status::{Doing, Need, Status};
 
 /// An output mark on screen steps this often, in milliseconds: idle must mean idle.
 const OUTPUT_STEP: u64 = 10_000;
@@ -42,6 +42,11 @@ pub enum Report {
     /// Whether the agent is still to be started in the box.
     AgentDue {
         due: bool,
+    },
+    /// How its agent is started next, and whether that goes on with its conversation.
+    AgentBegins {
+        command: Vec<String>,
+        resumed: bool,
     },
     /// The files and the box's own layer of the environment it is forked from are in place.
     Copied,
@@ -190,12 +195,25 @@ fn settle(record: &mut Record, report: &Report) {
         Report::SessionOpened { session: SessionId::AGENT, command, .. }
             if *command == view.command =>
         {
+            record.agent_started = true;
             notes::settle(record, Matter::Agent, None);
+        }
+        Report::Judged { session: SessionId::AGENT, found: Some(found) } => {
+            record.agent_worked |= shows_work(found);
         }
         Report::Progress { .. } if !matches!(view.state, EnvironmentState::Creating { .. }) => {
             notes::forget_box(record);
         }
         _ => {}
+    }
+}
+
+/// Whether a finding tells that an agent has been given something to do.
+fn shows_work(found: &Finding) -> bool {
+    match found.claim.state {
+        Doing::Working | Doing::Done => true,
+        Doing::Waiting { need } => need == Need::Permission,
+        Doing::Failed | Doing::Idle | Doing::Unknown => false,
     }
 }
 
@@ -236,6 +254,10 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
                 view.trouble = None;
                 enter(view, EnvironmentState::Creating { step, done, total }, now);
             }
+        }
+        Report::AgentBegins { command, resumed } => {
+            view.command = command;
+            view.resumed = resumed;
         }
         Report::Isolation(isolation) => view.isolation = Some(isolation),
         Report::IsolationUnknown => view.isolation = None,

@@ -32,20 +32,14 @@ use crate::proto::{Event, Reply};
 use crate::term::Emulator;
 
 pub(super) fn settings() -> Settings {
-    let profile = |name: &str| AgentProfile {
-        name: name.to_owned(),
-        command: vec![name.to_owned()],
-        install: Vec::new(),
-        probe: name.to_owned(),
-        variables: Vec::new(),
-        environment: Vec::new(),
-        seeds: Vec::new(),
-        tools: Vec::new(),
-    };
     Settings {
         repository: Some(PathBuf::from("/home/ann/shop")),
         all: false,
-        profiles: ["shell", "claude", "codex"].map(profile).to_vec(),
+        profiles: vec![
+            AgentProfile::bare("shell"),
+            AgentProfile { task: vec!["{task}".to_owned()], ..AgentProfile::bare("claude") },
+            AgentProfile::bare("codex"),
+        ],
         variables: Vec::new(),
         endpoint: EndpointChoice::default(),
         theme: Theme::new(Depth::Indexed),
@@ -73,6 +67,8 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         base_branch: Some("main".to_owned()),
         agent: agent.to_owned(),
         command: vec![agent.to_owned()],
+        task: None,
+        resumed: false,
         engine: EngineKind::Native,
         image: None,
         runtime: None,

@@ -77,6 +77,12 @@ fn lines(theme: Theme, inspection: &Inspection, width: usize) -> Vec<Line<'stati
         let (memory, count) = (show_bytes(usage.memory), usage.processes);
         lines.push(row(theme, "uses", format!("{memory} in {count} processes")));
     }
+    if environment.resumed {
+        lines.push(row(theme, "resumed", "the agent went on with its conversation"));
+    }
+    if let Some(task) = &environment.task {
+        lines.push(row(theme, "task", foreign(task)));
+    }
     if let Some(trouble) = environment.trouble_and_remedy() {
         lines.push(row(theme, "trouble", foreign(&trouble)));
     }
