@@ -34,6 +34,8 @@ pub(super) struct Arguments {
 pub(super) enum Verb {
     /// Make an environment and start an agent in it
     New(Box<New>),
+    /// List the agents that are known, and what this machine has of each
+    Agents,
     /// List environments
     Ls(Ls),
     /// Open one session full-screen and take its keyboard
@@ -195,9 +197,12 @@ pub(super) struct SetLimits {
 pub(super) struct New {
     /// 1 to 40 lower-case letters, digits and hyphens; made up when left out
     pub name: Option<String>,
-    /// The agent's profile: shell, codex, claude, or one of your config.toml
+    /// The agent's profile, as agentdeck agents lists them; left out, shell
     #[arg(long, value_name = "PROFILE", conflicts_with = "command")]
     pub agent: Option<String>,
+    /// What the agent is to do, told to it at its start; - reads it from standard input
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "command")]
+    pub task: Option<String>,
     /// What runs the box: native or docker
     #[arg(long)]
     pub engine: Option<EngineKind>,

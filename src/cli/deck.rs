@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use super::agents;
 use super::context::Context;
 use crate::client::{Client, Events};
 use crate::config::profiles;
@@ -38,7 +39,9 @@ pub(super) async fn open(
     let settings = context.settings()?;
     let names = profiles::names(&settings);
     let found = names.iter().map(|name| profiles::find(name, &settings));
-    let profiles = found.collect::<Result<Vec<_>, _>>()?;
+    let mut profiles = found.collect::<Result<Vec<_>, _>>()?;
+    // What this machine has is offered first.
+    profiles.sort_by_cached_key(|profile| !agents::is_here(profile));
     let options = tui::Options { repository, all, profiles, compared };
     turns::of_deck();
     tui::run(client, events, options).await

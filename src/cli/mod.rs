@@ -3,6 +3,7 @@
 //! Data goes to standard output, words for people to standard error. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage, and for `exec` the command's own.
 
+mod agents;
 mod arguments;
 mod attach;
 mod compare;
@@ -112,6 +113,7 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
     };
     match verb {
         Verb::New(options) => done(new::run(&context, *options).await),
+        Verb::Agents => done(agents::run(&context)),
         Verb::Ls(options) => done(ls::run(&context, &options).await),
         Verb::Attach(options) => done(attach::run(&context, &options).await),
         Verb::Exec(options) => exec::run(&context, options).await,

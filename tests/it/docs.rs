@@ -146,3 +146,24 @@ fn read_all(directory: &Path, text: &mut String) {
         }
     }
 }
+
+#[test]
+fn every_agent_that_is_built_in_is_on_its_page_and_is_listed() {
+    let home = tempfile::tempdir().expect("a directory");
+    let config = "[agents.mine]\ncommand = [\"/bin/sh\"]\nresume = [\"-c\", \"true\"]\n";
+    std::fs::write(home.path().join("config.toml"), config).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentdeck"));
+    let output = command.args(["agents", "--json"]).env("AGENTDECK_HOME", home.path()).output();
+    let output = output.expect("started");
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
+    let listed = listed.as_array().expect("a list");
+    let page = std::fs::read_to_string(root().join("docs/agents.md")).expect("readable");
+    for agent in listed.iter().filter(|agent| agent["built_in"] == true) {
+        let name = agent["name"].as_str().expect("a name");
+        assert!(name == "shell" || page.contains(&format!("`{name}`")), "{name}");
+    }
+    let mine = listed.last().expect("some");
+    assert_eq!((&mine["name"], &mine["program"]), (&"mine".into(), &"/bin/sh".into()));
+    assert_eq!((&mine["built_in"], &mine["resumes"]), (&false.into(), &true.into()));
+    assert!(!home.path().join("server.sock").exists(), "no server is needed for that");
+}

@@ -45,6 +45,7 @@ impl Choice {
 pub(crate) enum FormField {
     Name,
     Agent,
+    Task,
     Command,
     Engine,
     Image,
@@ -55,9 +56,10 @@ pub(crate) enum FormField {
 }
 
 impl FormField {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Name,
         Self::Agent,
+        Self::Task,
         Self::Command,
         Self::Engine,
         Self::Image,
@@ -71,6 +73,7 @@ impl FormField {
         match self {
             Self::Name => "Name",
             Self::Agent => "Agent",
+            Self::Task => "Task",
             Self::Command => "Command",
             Self::Engine => "Engine",
             Self::Image => "Image",
@@ -85,6 +88,7 @@ impl FormField {
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
             Self::Name => "made up for you",
+            Self::Task => "told to the agent at its start, or later by you",
             Self::Command => "program and arguments",
             Self::Image => "name, FILE.tar or dockerfile:PATH",
             Self::Base => "HEAD",
@@ -99,6 +103,9 @@ pub(crate) struct NewForm {
     pub(crate) focus: FormField,
     pub(crate) name: Field,
     pub(crate) agent: Choice,
+    /// The agents that are given a task.
+    takers: Vec<String>,
+    pub(crate) task: Field,
     pub(crate) command: Field,
     pub(crate) engine: Choice,
     pub(crate) image: Field,
@@ -111,11 +118,14 @@ pub(crate) struct NewForm {
 
 impl NewForm {
     pub(crate) fn new(settings: &Settings) -> Self {
+        let takers = settings.profiles.iter().filter(|profile| !profile.task.is_empty());
         let profiles = settings.profiles.iter().map(|profile| profile.name.as_str());
         Self {
             focus: FormField::Name,
             name: Field::default(),
             agent: Choice::new(profiles.chain([COMMAND])),
+            takers: takers.map(|profile| profile.name.clone()).collect(),
+            task: Field::default(),
             command: Field::default(),
             engine: Choice::new(
                 [EngineKind::Native, EngineKind::Docker].map(|kind| kind.to_string()),
@@ -135,6 +145,7 @@ impl NewForm {
     /// The fields that matter for what is chosen so far.
     pub(crate) fn fields(&self) -> Vec<FormField> {
         let asks = |field: &FormField| match field {
+            FormField::Task => self.takes_task(),
             FormField::Command => self.agent.word() == COMMAND,
             FormField::Image => self.engine.word() == EngineKind::Docker.to_string(),
             // What is uncommitted stands on what is checked out, and on nothing else.
@@ -144,9 +155,14 @@ impl NewForm {
         FormField::ALL.into_iter().filter(asks).collect()
     }
 
+    fn takes_task(&self) -> bool {
+        self.takers.iter().any(|name| name == self.agent.word())
+    }
+
     pub(crate) fn field(&self, field: FormField) -> Option<&Field> {
         match field {
             FormField::Name => Some(&self.name),
+            FormField::Task => Some(&self.task),
             FormField::Command => Some(&self.command),
             FormField::Image => Some(&self.image),
             FormField::Base => Some(&self.base),
@@ -176,6 +192,7 @@ impl NewForm {
         }
         let field = match self.focus {
             FormField::Name => &mut self.name,
+            FormField::Task => &mut self.task,
             FormField::Command => &mut self.command,
             FormField::Image => &mut self.image,
             FormField::Base => &mut self.base,
@@ -236,6 +253,7 @@ impl NewForm {
             require: Vec::new(),
             limits: Limits::default(),
             network: NetworkPolicy { mode: self.network.word().parse()?, allow },
+            task: text(&self.task).filter(|_| self.takes_task()),
             variables: settings.variables_of(self.agent.word()),
             size,
         })

@@ -5,6 +5,7 @@ use super::sample;
 use super::{
     KeyCode, LARGE, MIDDLE, NOW, Request, SMALL, Size, TINY, key, picture, requests, type_keys,
 };
+use crate::model::environment::Work;
 
 fn opened(size: Size) -> App {
     let mut app = sample::deck(size);
@@ -185,4 +186,25 @@ fn uncommitted_work_comes_along_when_it_is_asked_for() {
     // On another base it would not fit; the choice is not there.
     let base = [KeyCode::BackTab, KeyCode::Char('x'), KeyCode::Enter];
     assert!(!made(&[&to_changes[..], &[KeyCode::Right], &base].concat()));
+}
+
+#[test]
+fn an_agent_that_is_given_a_task_is_asked_for_one_and_no_other_is() {
+    let mut app = opened(SMALL);
+    let mut send = |code: KeyCode| {
+        let asked = requests(app.happen(key(code), NOW));
+        asked.into_iter().find_map(|request| match request {
+            Request::CreateEnvironment { spec } => Some(spec),
+            _ => None,
+        })
+    };
+    // The chosen shell is given none; the agent beside it is.
+    for code in [KeyCode::Tab, KeyCode::Right, KeyCode::Tab] {
+        assert!(send(code).is_none());
+    }
+    for letter in "mend it".chars() {
+        send(KeyCode::Char(letter));
+    }
+    let spec = send(KeyCode::Enter).expect("it is asked for");
+    assert_eq!((spec.work, spec.task), (Work::Profile("claude".into()), Some("mend it".into())));
 }

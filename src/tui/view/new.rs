@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
 
 use super::super::app::{App, Choice, FormField, NewForm};
 use super::super::layout::centered;
@@ -86,7 +87,7 @@ fn draw_field(
         ..area
     };
     if let Some(choice) = form.choice(field) {
-        put(buffer, value, choices(theme, choice, focused));
+        put(buffer, value, choices(theme, choice, focused, usize::from(value.width)));
         return None;
     }
     let (text, column) = form.field(field)?.window(usize::from(value.width));
@@ -98,9 +99,25 @@ fn draw_field(
     focused.then(|| Position::new(value.x + column as u16, value.y))
 }
 
-fn choices(theme: Theme, choice: &Choice, focused: bool) -> Line<'static> {
+/// The words to choose from; where they do not all fit, those about the chosen one.
+fn choices(theme: Theme, choice: &Choice, focused: bool, width: usize) -> Line<'static> {
+    const MARK: usize = 2;
+    const GAP: usize = 3;
+    let widths: Vec<usize> =
+        choice.words.iter().map(|word| MARK + foreign(word).width() + GAP).collect();
+    let upto = |end: usize| widths[..end].iter().sum::<usize>();
+    let chosen_end = upto(choice.chosen + 1);
+    // The gap after the last one may be cut.
+    let fits = upto(widths.len()).saturating_sub(GAP) <= width;
+    let room = width.saturating_sub(MARK);
+    let first = (0..=choice.chosen)
+        .find(|first| fits || chosen_end - upto(*first) <= room + GAP)
+        .unwrap_or(choice.chosen);
     let mut spans = Vec::new();
-    for (index, word) in choice.words.iter().enumerate() {
+    if first > 0 {
+        spans.push(Span::styled("… ", theme.quiet()));
+    }
+    for (index, word) in choice.words.iter().enumerate().skip(first) {
         let (mark, style) = match (index == choice.chosen, focused) {
             (true, true) => ("● ", theme.chosen()),
             (true, false) => ("● ", theme.text()),
@@ -110,4 +127,31 @@ fn choices(theme: Theme, choice: &Choice, focused: bool) -> Line<'static> {
         spans.push(Span::raw("   "));
     }
     Line::from(spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::theme::Depth;
+    use super::*;
+
+    #[test]
+    fn the_chosen_word_is_seen_whichever_it_is() {
+        let words: Vec<String> =
+            ["shell", "codex", "claude", "gemini", "opencode", "qwen"].map(str::to_owned).to_vec();
+        let shown = |chosen: usize, width: usize| {
+            let choice = Choice { words: words.clone(), chosen };
+            let text = choices(Theme::new(Depth::Indexed), &choice, true, width).to_string();
+            text.chars().take(width).collect::<String>()
+        };
+        assert_eq!(shown(0, 30), "● shell   ○ codex   ○ claude  ");
+        assert_eq!(shown(5, 30), "… ○ opencode   ● qwen   ");
+        for chosen in 0..words.len() {
+            for width in [12, 20, 30, 58, 80] {
+                let text = shown(chosen, width);
+                let marked = format!("● {}", words[chosen]);
+                assert!(text.contains(&marked), "{marked} at {width}: {text:?}");
+            }
+        }
+        assert!(shown(5, 80).starts_with("○ shell"), "all of them where there is room");
+    }
 }
