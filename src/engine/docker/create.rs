@@ -19,7 +19,7 @@ use super::lifecycle::{self, short};
 use super::mapped::{self, BoxUser, MappedMounts, Writer};
 use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
 use super::problem::call;
-use super::{CALL_DEADLINE, Docker, connect, copy, engines, image, kernel, probe};
+use super::{CALL_DEADLINE, Docker, connect, copy, engines, image, kernel, pausing, probe};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::IsolationRequest;
@@ -127,7 +127,7 @@ pub(super) async fn start_again(
     let (found, limits_wait) = lifecycle::with_limits(connection, found, plan).await?;
     require_as_planned(connection, &found, plan, &image, user)?;
     if lifecycle::is_paused(&found) {
-        lifecycle::resume(connection, record).await?;
+        pausing::resume(connection, record).await?;
     }
     if lifecycle::is_running(&found) {
         return running(connection, plan, user, &id).await;

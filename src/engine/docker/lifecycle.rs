@@ -19,7 +19,7 @@ use super::kernel;
 use super::mapped;
 use super::plan::{self, DECK_LABEL, ENVIRONMENT_LABEL};
 use super::problem::{Problem, call};
-use super::{copy, events, isolation, podman, usage};
+use super::{copy, events, isolation, pausing, podman, usage};
 use crate::engine::{BoxPlan, BoxRecord, BoxState, Ending};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -80,7 +80,7 @@ pub(super) async fn state(
     Ok(match find(connection, record).await? {
         None => BoxState::Gone,
         Some(found) if is_of_others(&found, record) => BoxState::Stopped,
-        Some(found) if is_paused(&found) => BoxState::Paused,
+        Some(found) if is_paused(&found) || pausing::is_held(&found, record) => BoxState::Paused,
         Some(found) if is_running(&found) => BoxState::Running,
         Some(_) => BoxState::Stopped,
     })
@@ -92,9 +92,12 @@ pub(super) async fn stop(
     grace: Duration,
 ) -> Result<(), Failure> {
     let Some(found) = find(connection, record).await?.filter(is_running) else { return Ok(()) };
+    // What stands still can neither hang up nor be heard.
     if is_paused(&found) {
-        // What stands still can neither hang up nor be heard.
-        resume(connection, record).await?;
+        pausing::resume(connection, record).await?;
+    } else if pausing::is_held(&found, record) {
+        // It is killed where this is refused.
+        let _ = usage::thaw(record.init_pid);
     }
     let id = found.id.unwrap_or_default();
     // The shim hangs sessions up as a terminal would; a shim that cannot be asked is killed.
@@ -168,27 +171,6 @@ pub(super) fn gone(record: &BoxRecord) -> Failure {
     );
     Failure::new(FailureKind::NotFound, message)
         .hint("start the environment: its box is made anew around its files")
-}
-
-/// Has every process of the box stand still, its shim too: nothing answers until it goes on.
-pub(super) async fn pause(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
-    let found = find(connection, record).await?.ok_or_else(|| gone(record))?;
-    if is_paused(&found) {
-        return Ok(());
-    }
-    let id = found.id.unwrap_or_default();
-    let paused = call(CALL_DEADLINE, connection.client.pause_container(&id)).await;
-    paused.map_err(|problem| problem.during(&format!("pausing container {}", short(&id))))
-}
-
-pub(super) async fn resume(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
-    let found = find(connection, record).await?.ok_or_else(|| gone(record))?;
-    if !is_paused(&found) {
-        return Ok(());
-    }
-    let id = found.id.unwrap_or_default();
-    let resumed = call(CALL_DEADLINE, connection.client.unpause_container(&id)).await;
-    resumed.map_err(|problem| problem.during(&format!("resuming container {}", short(&id))))
 }
 
 pub(super) async fn update_limits(

@@ -17,6 +17,7 @@ mod kernel;
 mod kills;
 mod lifecycle;
 mod mapped;
+mod pausing;
 mod plan;
 mod podman;
 mod probe;
@@ -235,11 +236,11 @@ impl Engine for Docker {
     }
 
     async fn pause(&self, record: &BoxRecord) -> Result<(), Failure> {
-        lifecycle::pause(&*self.of(record).await?, record).await
+        pausing::pause(&*self.of(record).await?, record).await
     }
 
     async fn resume(&self, record: &BoxRecord) -> Result<(), Failure> {
-        lifecycle::resume(&*self.of(record).await?, record).await
+        pausing::resume(&*self.of(record).await?, record).await
     }
 
     async fn update_limits(&self, record: &BoxRecord, limits: &Limits) -> Result<(), Failure> {

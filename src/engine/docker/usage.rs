@@ -61,6 +61,15 @@ pub(super) fn is_frozen(pid: u32) -> bool {
     }
 }
 
+/// Has every process of the box go on; only the machine's root may.
+pub(super) fn thaw(pid: u32) -> std::io::Result<()> {
+    let group = groups(pid).and_then(|groups| groups.find("freezer"));
+    let group = group.ok_or(std::io::ErrorKind::NotFound)?;
+    let (file, word) =
+        if group.unified { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
+    std::fs::write(group.path.join(file), word)
+}
+
 /// A process's place in one hierarchy.
 struct Group {
     path: PathBuf,
