@@ -53,12 +53,31 @@ pub(super) async fn follow(shared: Arc<Shared>, kind: EngineKind) {
                 for (id, worked) in ran.remove(&endpoint).unwrap_or_default() {
                     tokio::spawn(back(shared.clone(), id, worked));
                 }
+                // What was to go on while it was away still stands.
+                for id in standing_at(&shared, (kind, &endpoint)).await {
+                    tokio::spawn(holding::look(shared.clone(), id));
+                }
                 // What of ours it has was not to be seen while it was away.
                 let shared = shared.clone();
                 tokio::spawn(async move { recover::remove_orphans(&shared, kind).await });
             }
         }
     }
+}
+
+/// The environments at an engine whose boxes stand still.
+async fn standing_at(
+    shared: &Arc<Shared>,
+    (kind, endpoint): (EngineKind, &str),
+) -> Vec<EnvironmentId> {
+    let mut standing = Vec::new();
+    for view in shared.hub.views().iter().filter(|view| view.engine == kind) {
+        let is_paused = matches!(view.state, EnvironmentState::Paused { .. });
+        if is_paused && shared.record(&view.id).await.is_ok_and(|record| is_at(&record, endpoint)) {
+            standing.push(view.id.clone());
+        }
+    }
+    standing
 }
 
 async fn lost(

@@ -103,6 +103,13 @@ pub(super) async fn look(shared: Arc<Shared>, id: EnvironmentId) {
             EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. },
             Ok(BoxState::Paused),
         ) => shared.report(&id, Report::Paused { reason: None }).await,
+        // Whoever held it has no turn any more, and its engine may have been away when it was let
+        // go.
+        (EnvironmentState::Paused { .. }, Ok(BoxState::Paused))
+            if is_left_over(&record.environment) =>
+        {
+            let_go(&shared, &record, true).await;
+        }
         (EnvironmentState::Paused { .. }, Ok(BoxState::Running)) => {
             if let Err(failure) = release(&shared, &record).await {
                 tracing::info!(%id, "resumed by others: {failure}");
