@@ -80,6 +80,65 @@ fn agents_go_on_through_a_kill_of_dockerd() {
     assert_eq!(engine.running(), Vec::<String>::new());
 }
 
+/// Has the kernel hold a box, as an engine leaves it that is killed when it has done so and not yet
+/// written it down.
+fn hold(init: u64) {
+    let groups = std::fs::read_to_string(format!("/proc/{init}/cgroup")).expect("read");
+    let old = groups.lines().find_map(|line| line.split_once(":freezer:"));
+    let (file, word) = match old {
+        Some((_, path)) => (format!("/sys/fs/cgroup/freezer{path}/freezer.state"), "FROZEN"),
+        None => {
+            let path = groups.lines().find_map(|line| line.strip_prefix("0::")).expect("a group");
+            (format!("/sys/fs/cgroup{path}/cgroup.freeze"), "1")
+        }
+    };
+    std::fs::write(file, word).expect("written");
+}
+
+#[test]
+fn a_box_goes_on_of_which_its_engine_does_not_know_that_it_stands_still() {
+    let Some(engine) = Dockerd::start(true) else { return };
+    let test = home_with(&engine, &["ant"]);
+    counts(&test, "ant");
+    let inspection = test.agentdeck(&["inspect", "ant", "--json"]).json();
+    hold(inspection["init_pid"].as_u64().expect("a box"));
+    test.agentdeck(&["pause", "ant"]).ok();
+    assert_eq!(state(&test, "ant")["state"], "paused");
+    test.agentdeck(&["resume", "ant"]).ok();
+    counts(&test, "ant");
+    assert_eq!(read(&test, "ant", "starts").trim(), "1", "it was never ended");
+}
+
+#[test]
+fn what_was_let_go_while_its_engine_was_away_goes_on_when_that_is_back() {
+    const HELD: &str = "source-held";
+    let Some(mut engine) = Dockerd::start(true) else { return };
+    let mut test = home_with(&engine, &["ant"]);
+    counts(&test, "ant");
+    let holding = test.path().join("holding");
+    std::fs::create_dir(&holding).expect("made");
+    std::fs::write(holding.join(HELD), "").expect("written");
+    test.also.push(("AGENTDECK_HOLD", holding.to_str().expect("text").to_owned()));
+    test.end_server();
+    test.wait_for_json(&["inspect", "ant", "--json"], |inspection| {
+        inspection["environment"]["state"]["state"] == "running"
+    });
+    let mut restore = test.command(&["restore", "ant", "base"]);
+    restore.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut restore = restore.spawn().expect("started");
+    let is_held = holding.join(format!("{HELD}.held"));
+    super::wait_until("it stands still", || is_held.exists());
+    engine.kill();
+    std::fs::remove_file(holding.join(HELD)).expect("removed");
+    restore.wait().expect("ended");
+    assert_eq!(state(&test, "ant")["state"], "paused", "nobody could have it go on");
+    engine.run();
+    test.wait_for_json(&["inspect", "ant", "--json"], |inspection| {
+        inspection["environment"]["state"]["state"] == "running"
+    });
+    counts(&test, "ant");
+}
+
 /// Names of as many environments as an engine has when it restarts.
 fn herd() -> Vec<&'static str> {
     const NAMES: &str = "ant bee cat dog eel fox gnu hen ibis jay koi lynx mole newt owl pig quail \

@@ -270,9 +270,14 @@ fn finished(command: &mut Command) -> Output {
     command.output().expect("started")
 }
 
+/// Kills a process; one that stands still may end only when it goes on.
+fn signal_kill(pid: u32) {
+    let _ = rustix::process::kill_process(process(pid), Signal::KILL);
+}
+
 /// Kills a process and waits until it is gone or only waits to be reaped.
 fn kill(pid: u32) {
-    let _ = rustix::process::kill_process(process(pid), Signal::KILL);
+    signal_kill(pid);
     wait_until("the process ends", || !lives(pid));
 }
 
