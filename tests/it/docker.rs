@@ -164,6 +164,30 @@ macro_rules! conformance_cases {
 
 conformance::every_case!(conformance_cases);
 
+/// A user without a name, whose number no distribution gives to anybody.
+const ORDINARY: u32 = 54_322;
+
+/// A user who may use the engine's socket, as the distributions' group for it does.
+#[test]
+fn all_of_this_holds_for_an_ordinary_user_too() {
+    if !engine_answers() || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::chown(home.path(), Some(ORDINARY), Some(ORDINARY)).expect("given");
+    let socket = std::fs::metadata("/var/run/docker.sock");
+    let Ok(group) = socket.map(|socket| socket.gid()) else { return };
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={ORDINARY}"), format!("--regid={ORDINARY}")]);
+    command.arg(format!("--groups={group}")).arg(std::env::current_exe().expect("this program"));
+    command.args(["docker::", "--skip", "network", "--test-threads", "2"]);
+    command.envs([("HOME", home.path()), ("TMPDIR", home.path())]).current_dir(home.path());
+    let run = command.output().expect("setpriv runs");
+    let told = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && told.contains("test result: ok"), "{told}");
+    assert!(told.contains("the_workspace_is_the_users ... ok"), "{told}");
+}
+
 /// What a command that succeeds printed.
 async fn run(engine: &Docker, record: &BoxRecord, role: Role, command: &[&str]) -> (i32, String) {
     let outcome = talk::run(engine, record, role, command, b"").await.expect("started");

@@ -15,6 +15,7 @@ use crate::common::place::Place;
 use crate::common::talk::script;
 use crate::conformance;
 use crate::docker::{busybox_root, engine_answers};
+use crate::network_bypass;
 
 const IMAGE: &str = "agentdeck-test:1";
 
@@ -69,6 +70,22 @@ podman_cases!(
     memory_is_bounded,
     a_fork_has_a_layer_of_its_own,
 );
+
+#[tokio::test]
+async fn no_way_leads_around_the_wall_of_podman() {
+    if !engine_answers() || !installed("podman") {
+        return;
+    }
+    let daemon = Daemon::podman();
+    let mut place = place(&daemon);
+    let engine = Docker::at(place.home.path(), &daemon.socket);
+    network_bypass::no_way_leads_around(&engine, &mut place).await;
+    network_bypass::a_redirect_leads_nowhere_else(&engine, &mut place).await;
+    network_bypass::no_datagram_leaves(&engine, &mut place).await;
+    network_bypass::no_name_leaves_that_is_not_allowed(&engine, &mut place).await;
+    network_bypass::a_sibling_is_not_reached(&engine, &mut place).await;
+    network_bypass::a_port_allowed_later_is_reached_without_a_restart(&engine, &mut place).await;
+}
 
 #[tokio::test]
 async fn podman_says_what_it_can() {

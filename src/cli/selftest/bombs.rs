@@ -123,6 +123,9 @@ async fn processor(cast: &Cast<'_>) -> Result<(Control, Shown), Failure> {
     } else {
         Control::CannotHere(format!("a busy machine gave {:.1} s only", outside.as_secs_f64()))
     };
+    if cast.own_kernel {
+        return Ok((control, Ok(emulated::processor(cast, bomb).await?)));
+    }
     let inside = used(&cast.stage.inside(&cast.bomber, Side::Agent, bomb).await?);
     let broken = (inside > LIMITED).then(|| format!("used {:.1} s", inside.as_secs_f64()));
     Ok((control, Ok(explained(cast, broken.into_iter().collect()))))

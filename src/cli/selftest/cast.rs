@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::attack::{Attack, Secret};
 use super::canaries::Canaries;
 use super::stage::Stage;
-use super::{FLOOD, SIBLING_PORT, emulated, terminal};
+use super::{EMULATED_FLOOD, FLOOD, SIBLING_PORT, emulated, terminal};
 use crate::engine::RUN_DIRECTORY;
 use crate::model::environment::Environment;
 use crate::model::failure::Failure;
@@ -43,7 +43,8 @@ pub(super) struct Cast<'a> {
 impl<'a> Cast<'a> {
     pub async fn gather(stage: &'a Stage, limits: LimitSupport) -> Result<Self, Failure> {
         let secret = Secret::new(&stage.secret);
-        let speak = || terminal::resident(stage, FLOOD);
+        let flood = if stage.choice.runtime.is_some() { EMULATED_FLOOD } else { FLOOD };
+        let speak = || terminal::resident(stage, flood);
         let attacker = stage.environment("attacker", speak(), Limits::default()).await?;
         let live = Attack::Live { secret, port: SIBLING_PORT };
         let sibling = stage.environment("sibling", live, Limits::default()).await?;

@@ -1,12 +1,14 @@
 //! Boxes with a kernel of their own, where some rows mean less than elsewhere: which, and why.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::attack::Attack;
 use super::cast::Cast;
+use super::running::Side;
 use super::verdict::{Status, Verdict};
 use crate::cli::new;
 use crate::model::environment::EnvironmentState;
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::Isolation;
 use crate::proto::{Request, Target};
 
@@ -16,6 +18,8 @@ const FACT: &str = "own kernel";
 const NOTICE: Duration = Duration::from_secs(10);
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(100);
+/// What a box that may use half a processor may have used beyond that: periods that were begun.
+const BEGUN: Duration = Duration::from_millis(300);
 
 /// What the box's root gets there, and why it is not counted. What the agent gets always is.
 const KNOWN: [(&str, &str); 3] = [
@@ -65,6 +69,26 @@ pub(super) async fn ended_at_its_limit(cast: &Cast<'_>) -> Result<bool, Failure>
     client.request(Request::FollowDeck { repository: None }).await?;
     new::wait(&cast.stage.context, &mut events, environment).await?;
     Ok(true)
+}
+
+/// What busy programs of the bomber used beyond half a processor. Such a kernel counts the time of
+/// its programs in its own way, so that this machine's count of the whole box decides.
+pub(super) async fn processor(cast: &Cast<'_>, bomb: Attack) -> Result<Vec<String>, Failure> {
+    let before = used(cast).await?;
+    let begun = Instant::now();
+    cast.stage.inside(&cast.bomber, Side::Agent, bomb).await?;
+    let (used, passed) = (used(cast).await?.saturating_sub(before), begun.elapsed());
+    let broken = (used > passed / 2 + BEGUN)
+        .then(|| format!("used {:.1} s in {:.1} s", used.as_secs_f64(), passed.as_secs_f64()));
+    Ok(broken.into_iter().collect())
+}
+
+/// Processor time of the bomber's box so far.
+async fn used(cast: &Cast<'_>) -> Result<Duration, Failure> {
+    let usage = cast.stage.inspect(&cast.bomber).await?.usage;
+    usage.map(|usage| usage.cpu).ok_or_else(|| {
+        Failure::new(FailureKind::Unavailable, "what the box uses is not to be seen here")
+    })
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) const ROWS: [(&str, &str); 38] = [
     ("cpu-hog", "two seconds of four busy programs, where half a processor is allowed"),
     ("inotify-storm", "every inotify instance the user may have"),
     ("disk-fill", "a file that leaves the disk less than its reserve"),
-    ("output-flood", "32 MiB of output in a pane"),
+    ("output-flood", "8 MiB of output in a pane, and more"),
     ("file-churn", "thousands of changed files while others work"),
     ("exec-flood", "16 MiB from a command that nobody reads"),
     ("host-health", "after all of it: processes, files, inotify and disk of the host"),
