@@ -54,7 +54,7 @@ fn row(discarded: &Discarded) -> Vec<String> {
         format!("{} ago", age(discarded.at)),
         show_bytes(discarded.bytes),
         match left {
-            _ if discarded.dropped => "dropped".to_owned(),
+            _ if discarded.dropped => "dropping".to_owned(),
             0..86_400 => format!("{} h", left / 3600),
             _ => format!("{} d", left / 86_400),
         },
@@ -80,14 +80,28 @@ async fn empty(context: &Context, client: &Client, options: &Empty) -> Result<()
         output.say("nothing was dropped");
         return Ok(());
     }
-    for one in &found {
+    let mut dropped = Vec::new();
+    let mut failed = None;
+    for one in found {
         let environment = one.environment.clone();
-        match client.request(Request::DropDiscarded { environment }).await? {
-            Reply::Done => output.say(&format!("dropped {}", one.name)),
-            other => return Err(unexpected(&other)),
+        match client.request(Request::DropDiscarded { environment }).await {
+            Ok(Reply::Done) => {
+                output.say(&format!("dropped {}", one.name));
+                dropped.push(one);
+            }
+            Ok(other) => return Err(unexpected(&other)),
+            // One that stays is in nobody's way, and the last one is said by the exit.
+            Err(failure) => {
+                if let Some(earlier) = failed.replace(failure) {
+                    output.failure(&earlier);
+                }
+            }
         }
     }
-    if output.json { output.value(&found) } else { Ok(()) }
+    if output.json {
+        output.value(&dropped)?;
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// What is meant by names or ids and an age, of everything where none is given.

@@ -8,6 +8,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::owners;
 use super::shared::Shared;
 use super::state::Record;
 use crate::model::environment::Variable;
@@ -45,12 +46,11 @@ pub(super) async fn start(
     shared: &Arc<Shared>,
     record: &Record,
     command: Vec<String>,
-    root: bool,
+    role: Role,
     variables: Vec<Variable>,
 ) -> Result<Exec, Failure> {
     let mut environment = shared.variables(&record.environment.id);
     environment.extend(variables.into_iter().map(|variable| (variable.name, variable.value)));
-    let role = if root { Role::Root } else { Role::Agent };
     let program = Program { command, environment, directory: None, role };
     begin(shared, record, &ShimRequest::Exec { program }).await
 }
@@ -59,32 +59,52 @@ pub(super) async fn start(
 pub(super) async fn begin_for_person(
     shared: &Arc<Shared>,
     record: &Record,
+    role: Role,
     exec: impl Future<Output = Result<Exec, Failure>>,
 ) -> Result<Exec, Failure> {
-    let id = &record.environment.id;
-    shared.typed(id);
-    let Exec { events: mut inner, input } = exec.await?;
+    shared.typed(&record.environment.id);
+    let Exec { events: inner, input } = exec.await?;
     let (events, received) = mpsc::channel(MAX_CHUNKS);
-    let snapshotter = shared.snapshotter(id);
-    tokio::spawn(async move {
-        loop {
-            // A reader that has gone ends the command, which the box sees by its connection.
-            let event = tokio::select! {
-                event = inner.recv() => event,
-                () = events.closed() => None,
-            };
-            let Some(event) = event else { break };
-            if !matches!(event, ExecEvent::Output { .. })
-                && let Some(snapshotter) = &snapshotter
-            {
-                snapshotter.command_ended();
-            }
-            if events.send(event).await.is_err() {
-                break;
-            }
-        }
-    });
+    tokio::spawn(pass_on(shared.clone(), record.clone(), role, inner, events));
     Ok(Exec { events: received, input })
+}
+
+/// Passes on what a person's command says. Its end is told once its files are as they are to be.
+async fn pass_on(
+    shared: Arc<Shared>,
+    record: Record,
+    role: Role,
+    mut inner: mpsc::Receiver<ExecEvent>,
+    events: mpsc::Sender<ExecEvent>,
+) {
+    let last = loop {
+        // A reader that has gone ends the command, which the box sees by its connection.
+        let event = tokio::select! {
+            event = inner.recv() => event,
+            () = events.closed() => None,
+        };
+        match event {
+            Some(event @ ExecEvent::Output { .. }) => {
+                if events.send(event).await.is_err() {
+                    break None;
+                }
+            }
+            last => break last,
+        }
+    };
+    drop(inner);
+    if role == Role::Root
+        && let Err(failure) = owners::hand_back(&shared, &record).await
+    {
+        let bytes = format!("agentdeck: {failure}\n").into_bytes();
+        let _ = events.send(ExecEvent::Output { stream: ExecStream::Stderr, bytes }).await;
+    }
+    let Some(last) = last else { return };
+    if let Some(snapshotter) = shared.snapshotter(&record.environment.id) {
+        snapshotter.command_ended();
+    }
+    // A reader that has gone need not be told.
+    let _ = events.send(last).await;
 }
 
 /// Asks the shim for something that has input, output and an end, as a command does.
@@ -115,7 +135,7 @@ pub(super) async fn capture(
     deadline: Duration,
 ) -> Result<Vec<u8>, Failure> {
     let command = command.iter().map(ToString::to_string).collect();
-    let exec = start(shared, record, command, false, Vec::new()).await?;
+    let exec = start(shared, record, command, Role::Agent, Vec::new()).await?;
     collect(exec, limit, deadline).await
 }
 

@@ -15,7 +15,7 @@ use super::recover;
 use super::shared::{Shared, blocking, now};
 use super::state::{ForkNote, Record, Report, State, being_made};
 use super::step::{Step, reached};
-use super::{Answer, Message, holding};
+use super::{Answer, Message, holding, owners};
 use crate::engine::Progress;
 use crate::model::environment::{EnvironmentState, Variable};
 use crate::model::failure::{Failure, FailureKind};
@@ -193,6 +193,7 @@ async fn copy_from(
     let source = shared.record(&source.environment.id).await?;
     let held = holding::hold(shared, &source, holding::FORKED).await?;
     reached(Step::SourceHeld);
+    owners::hand_back_or_log(shared, &source).await;
     // The box's files are read by the kernel's side of another process: both at a time.
     let (files, layer) = tokio::join!(
         copy_files(shared, &source, record),

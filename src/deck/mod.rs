@@ -9,7 +9,7 @@
 //! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
 //! `trash` lets go of what was thrown away long ago, `programs` of versions of ours that no box needs. `keeping` brings records to the disk.
 //! `recover` finds after a start what was there before, `halves` finishes what was left half done,
-//! and `unread` tells of what cannot be read. `endpoints` remembers which engines boxes were ever at.
+//! and `unread` tells of what cannot be read. `owners` sees to it that files are the user's. `endpoints` remembers which engines boxes were ever at.
 
 mod actor;
 mod adopting;
@@ -34,6 +34,7 @@ mod merging;
 mod moments;
 mod naming;
 mod network;
+mod owners;
 mod packing;
 mod ports;
 mod predicting;
@@ -76,7 +77,7 @@ use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::input::Input;
 use crate::model::policy::NetworkPolicy;
 use crate::proto::{Event, Reply, Request, Target};
-use crate::shim::wire::ShimRequest;
+use crate::shim::wire::{Role, ShimRequest};
 use shared::Shared;
 
 /// Requests under way before the next one waits at the door.
@@ -203,8 +204,9 @@ impl Deck {
         variables: Vec<Variable>,
     ) -> Result<Exec, Failure> {
         let record = self.shared.resolve(target).await?;
-        let exec = exec::start(&self.shared, &record, command, root, variables);
-        exec::begin_for_person(&self.shared, &record, exec).await
+        let role = if root { Role::Root } else { Role::Agent };
+        let exec = exec::start(&self.shared, &record, command, role, variables);
+        exec::begin_for_person(&self.shared, &record, role, exec).await
     }
 
     /// Takes files out of an environment: a tar stream of what is at `path`, as output.
@@ -223,7 +225,7 @@ impl Deck {
         let record = self.shared.resolve(target).await?;
         let request = ShimRequest::Unpack { path, into };
         let exec = exec::begin(&self.shared, &record, &request);
-        exec::begin_for_person(&self.shared, &record, exec).await
+        exec::begin_for_person(&self.shared, &record, Role::Agent, exec).await
     }
 
     /// Opens a stream to a port of an environment's loopback.

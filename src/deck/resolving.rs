@@ -17,6 +17,7 @@ use crate::model::path::{RepoPath, printable};
 use crate::model::snapshot::SnapshotCause;
 use crate::proto::{Reply, Resolution, Target};
 use crate::repo::onto::{self, Onto};
+use crate::shim::wire::Role;
 
 /// A merge in the box takes as long as git takes; more is stuck.
 const MERGE_DEADLINE: Duration = Duration::from_mins(2);
@@ -91,7 +92,7 @@ pub(super) async fn resolve(shared: &Arc<Shared>, target: Target) -> Result<Repl
 /// Hands the box's git what it lacks of the branch.
 async fn send(shared: &Arc<Shared>, record: &Record, pack: Vec<u8>) -> Result<(), Failure> {
     let command = ["git", "unpack-objects", "-q"].map(str::to_owned).to_vec();
-    let exec = exec::start(shared, record, command, false, Vec::new()).await?;
+    let exec = exec::start(shared, record, command, Role::Agent, Vec::new()).await?;
     let input = exec.input.clone();
     let feeding = async {
         for chunk in pack.chunks(CHUNK) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::deciding;
 use super::holding;
 use super::naming;
+use super::owners;
 use super::queries;
 use super::shared::Shared;
 use super::state::Record;
@@ -70,6 +71,7 @@ where
     let held = holding::hold(shared, &record, holding::RESTORED).await?;
     reached(Step::SourceHeld);
     wait_at(Step::SourceHeld.name()).await;
+    owners::hand_back_or_log(shared, &record).await;
     let done = between_snapshots(shared, &record, work).await;
     holding::let_go(shared, &record, held).await;
     reached(Step::SourceReleased);

@@ -1,5 +1,6 @@
 //! Engines make boxes. One trait, and one conformance suite that every engine passes.
 
+mod belongings;
 pub mod docker;
 mod headers;
 mod isolation;
@@ -28,6 +29,7 @@ use crate::model::policy::{
 };
 use crate::model::repository::Identity;
 
+pub use belongings::Belongings;
 pub use place::{other_binaries, place_binary};
 pub use removal::remove_tree;
 
@@ -345,6 +347,12 @@ pub trait Engine: Send + Sync {
         _progress: &ProgressSink,
     ) -> Result<(), Failure> {
         Err(unsupported(self.kind(), "fork a box"))
+    }
+
+    /// Makes the user the owner of what is another's in an environment's directories, where the
+    /// box's root is not the user: else the agent cannot change it, nor the user copy or remove it.
+    async fn hand_back(&self, _of: &Belongings) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// Writes the box's system as an image. On failure nothing is left behind.

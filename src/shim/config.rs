@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::wire::Place;
 use crate::model::destination::{HostPort, RelayRules};
 use crate::model::policy::{NetworkMode, NetworkPolicy};
 
@@ -64,6 +65,20 @@ pub struct ProgramLimits {
 
 /// The argument that makes the shim's binary wait under an agent's rights, to be looked at.
 pub const HOLD: &str = "shim-hold";
+
+/// The argument by which the shim's binary knows that it is a tool.
+pub const TOOL: &str = "shim-tool";
+
+/// The tool that changes owners.
+pub const HAND_BACK: &str = "hand-back";
+
+/// What follows [`TOOL`] where directories are to be all a user's.
+pub fn hand_back_words(user: u32, group: u32, places: &[Place]) -> Vec<String> {
+    let places = places
+        .iter()
+        .flat_map(|place| [place.path.clone(), place.device.to_string(), place.inode.to_string()]);
+    [HAND_BACK.to_owned(), user.to_string(), group.to_string()].into_iter().chain(places).collect()
+}
 
 /// The way out of the box: a gateway behind a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -215,7 +215,8 @@ impl Connection {
             ShimRequest::Exec { .. }
             | ShimRequest::Pack { .. }
             | ShimRequest::Unpack { .. }
-            | ShimRequest::Listeners => self.tell(ShimEvent::ExecFailed {
+            | ShimRequest::Listeners
+            | ShimRequest::HandBack { .. } => self.tell(ShimEvent::ExecFailed {
                 message: "a command needs a connection of its own".to_owned(),
             }),
             ShimRequest::Dial { .. } => self.tell(ShimEvent::DialFailed {

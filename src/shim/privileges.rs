@@ -29,6 +29,10 @@ const CONTAINER_ROOT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::KILL)
     .union(CapabilitySet::AUDIT_WRITE);
 
+/// What it takes to change owners in directories that are shut to others.
+const FOR_OWNERS: CapabilitySet =
+    CapabilitySet::CHOWN.union(CapabilitySet::DAC_OVERRIDE).union(CapabilitySet::DAC_READ_SEARCH);
+
 /// No kernel has more capabilities than a 64-bit set holds.
 const CAPABILITY_BITS: u32 = 64;
 
@@ -89,6 +93,12 @@ fn take_root() -> io::Result<()> {
     limit_bounding_set(CONTAINER_ROOT)?;
     clear_ambient_set()?;
     set_capabilities(own.intersection(CONTAINER_ROOT))
+}
+
+/// Leaves the calling process, which runs nothing else, what it takes to change owners.
+pub(super) fn keep_for_owners() -> io::Result<()> {
+    let own = rustix::thread::capabilities(None)?.permitted;
+    set_capabilities(own.intersection(FOR_OWNERS))
 }
 
 fn limit_bounding_set(kept: CapabilitySet) -> io::Result<()> {

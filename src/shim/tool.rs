@@ -1,5 +1,5 @@
-//! What a shim lets its own binary do under the agent's rights: files in and out, and listing who
-//! listens.
+//! What a shim lets its own binary do: files in and out, and listing who listens, under the agent's
+//! rights; and giving the agent what the box's root made of its directories.
 //!
 //! The shim may do more in the box than the agent and must never touch a path or a process for
 //! somebody else; a child that gave its rights up may.
@@ -14,21 +14,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::archive::{self, Placement};
-use super::config::ShimConfig;
-use super::listeners;
-use super::wire::{Program, Role, ShimRequest};
+use super::config::{HAND_BACK, ShimConfig, TOOL, hand_back_words};
+use super::ownership::{self, Owner};
+use super::wire::{Place, Program, Role, ShimRequest};
+use super::{listeners, privileges};
 
 /// The shim's own binary, whatever stands at its path by now.
 const OWN_BINARY: &str = "/proc/self/exe";
-
-/// The argument by which the binary knows that it is a tool.
-const VERB: &str = "shim-tool";
 
 /// Bytes of a stream moved at once.
 const BUFFER: usize = 64 << 10;
 
 /// The program that carries a request out, when it is one for a tool.
 pub(super) fn program_for(config: &ShimConfig, request: &ShimRequest) -> Option<Program> {
+    let (role, directory) = match request {
+        // Where the agent has no way to, nothing stands in the way.
+        ShimRequest::HandBack { .. } => (Role::Root, Some("/".to_owned())),
+        _ => (Role::Agent, None),
+    };
     let words = match request {
         ShimRequest::Pack { path } => vec!["pack".to_owned(), STANDARD.encode(path)],
         ShimRequest::Unpack { path, into } => {
@@ -39,10 +42,13 @@ pub(super) fn program_for(config: &ShimConfig, request: &ShimRequest) -> Option<
             let scope = if config.drop_privileges { "box" } else { "tree" };
             vec!["listeners".to_owned(), scope.to_owned(), listeners::own_sockets().join(",")]
         }
+        ShimRequest::HandBack { places } => {
+            hand_back_words(config.agent_user, config.agent_group, places)
+        }
         _ => return None,
     };
-    let command = [OWN_BINARY, VERB].into_iter().map(str::to_owned).chain(words).collect();
-    Some(Program { command, environment: Vec::new(), directory: None, role: Role::Agent })
+    let command = [OWN_BINARY, TOOL].into_iter().map(str::to_owned).chain(words).collect();
+    Some(Program { command, environment: Vec::new(), directory, role })
 }
 
 /// Runs the tool that `arguments` name.
@@ -74,6 +80,12 @@ fn perform(arguments: &[&str]) -> anyhow::Result<()> {
             }
             Ok(output.flush()?)
         }
+        [HAND_BACK, user, group, places @ ..] => {
+            let owner = Owner { user: user.parse()?, group: group.parse()? };
+            let places = places.chunks(3).map(place).collect::<anyhow::Result<Vec<_>>>()?;
+            privileges::keep_for_owners().context("cannot give rights up")?;
+            ownership::hand_back(owner, &places)
+        }
         _ => anyhow::bail!("no such tool"),
     }
 }
@@ -84,6 +96,11 @@ fn pack(path: &Path) -> anyhow::Result<()> {
     output.flush()?;
     anyhow::ensure!(skipped.is_empty(), "{skipped}");
     Ok(())
+}
+
+fn place(words: &[&str]) -> anyhow::Result<Place> {
+    let [path, device, inode] = words else { anyhow::bail!("a place is three words") };
+    Ok(Place { path: (*path).to_owned(), device: device.parse()?, inode: inode.parse()? })
 }
 
 fn decode(path: &str) -> anyhow::Result<PathBuf> {

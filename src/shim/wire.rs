@@ -40,7 +40,8 @@ pub const INPUT_CHUNK: usize = 64 << 10;
 /// Requests to a shim.
 ///
 /// A connection is for sessions unless its first request after the hello is one of `Exec`, `Pack`,
-/// `Unpack`, `Listeners` or `Dial`; then it is for that alone, which dies with the connection.
+/// `Unpack`, `Listeners`, `HandBack` or `Dial`; then it is for that alone, which dies with the
+/// connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "request")]
 pub enum ShimRequest {
@@ -91,6 +92,11 @@ pub enum ShimRequest {
     },
     /// Tells the ports that programs listen on, as JSON lines of output; answered as `Exec` is.
     Listeners,
+    /// Makes the agent the owner of what is in these directories and is another's, with the rights
+    /// of the box's root; answered as `Exec` is.
+    HandBack {
+        places: Vec<Place>,
+    },
     /// Connects to a port of the box's loopback; answered with `Dialled` or `DialFailed`. After
     /// `Dialled` the connection has no more frames: it carries the bytes of the stream.
     Dial {
@@ -102,6 +108,15 @@ pub enum ShimRequest {
     },
     #[serde(other)]
     Unknown,
+}
+
+/// A directory of the user's that a box has, by its path there. Its numbers on the host tell it from
+/// whatever stands at that path by now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub path: String,
+    pub device: u64,
+    pub inode: u64,
 }
 
 /// What a shim says.

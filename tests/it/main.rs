@@ -9,6 +9,7 @@ mod demo;
 mod docker;
 mod docker_copies;
 mod docker_images;
+mod docker_owners;
 mod docker_saves;
 mod docs;
 mod endpoints;

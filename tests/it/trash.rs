@@ -274,3 +274,34 @@ fn the_pin_of_what_was_dropped_meanwhile_goes_when_its_repository_is_back() {
     let left = Traces::stray(&test.home, &test.repository);
     assert_eq!(left, Vec::<String>::new());
 }
+
+#[test]
+fn what_cannot_be_removed_is_said_and_goes_with_a_later_start() {
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    let mut test = TestHome::new();
+    make(&test, "fox", &[]);
+    let inspection = test.agentdeck(&["inspect", "fox", "--json"]).json();
+    let id = inspection["environment"]["id"].as_str().expect("an id").to_owned();
+    test.agentdeck(&["discard", "fox", "--yes"]).ok();
+    make(&test, "owl", &[]);
+    test.agentdeck(&["discard", "owl", "--yes"]).ok();
+    let place = |parent: &str| test.home.join(parent).join(&id).join("home/kept");
+    let (before, after) = (place("trash"), place("removing"));
+    std::fs::create_dir(&before).expect("made");
+    if mount("agentdeck-test", &before, "tmpfs", MountFlags::empty(), None).is_err() {
+        return; // Only root mounts.
+    }
+    test.mounts.push(after.clone());
+    let left = after.display().to_string();
+    let left = left.trim_end_matches("/home/kept");
+    let said = test.agentdeck(&["trash", "empty", "--yes"]);
+    let said = said.fails(1, &["nothing brings fox back", left]);
+    assert!(!said.stderr.contains("dropped fox"), "{said:?}");
+    assert!(said.stderr.contains("dropped owl"), "one that stays is in nobody's way: {said:?}");
+
+    unmount(&after, UnmountFlags::DETACH).expect("unmounted");
+    test.agentdeck(&["server", "stop"]).ok();
+    test.agentdeck(&["ls"]).ok();
+    assert!(!after.parent().expect("a directory").exists());
+    test.assert_nothing_left();
+}

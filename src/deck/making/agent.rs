@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::super::link::Start;
+use super::super::owners;
 use super::super::shared::Shared;
 use super::super::state::{Matter, Report};
 use super::beginning;
@@ -98,6 +99,24 @@ pub(super) async fn install_agent(
     agent: Start,
 ) -> Result<(), Failure> {
     let (link, size) = (shared.link(id)?, agent.size);
+    let installed = run_steps(shared, id, profile, size).await;
+    // What they made of the agent's files is the agent's, also where one failed.
+    owners::hand_back_or_log(shared, &shared.record(id).await?).await;
+    if installed? {
+        link.close(SessionId::AGENT).await;
+        let _ = link.start(SessionId::AGENT, Start { may_be_missing: false, ..agent }).await;
+    }
+    Ok(())
+}
+
+/// Runs the steps of an installation in the agent's pane; whether each did its work.
+async fn run_steps(
+    shared: &Arc<Shared>,
+    id: &EnvironmentId,
+    profile: &AgentProfile,
+    size: Size,
+) -> Result<bool, Failure> {
+    let link = shared.link(id)?;
     for step in &profile.install {
         let program = Program {
             command: step.clone(),
@@ -108,17 +127,15 @@ pub(super) async fn install_agent(
         link.close(SessionId::AGENT).await;
         let install = Start { kind: SessionKind::Agent, program, size, may_be_missing: false };
         if link.start(SessionId::AGENT, install).await.is_err() {
-            return Ok(());
+            return Ok(false);
         }
         if wait_for_exit(shared, id).await? != 0 {
             let note = Some(format!("{} could not be installed; the pane shows why", profile.name));
             shared.report(id, Report::Matter { matter: Matter::Agent, note }).await;
-            return Ok(());
+            return Ok(false);
         }
     }
-    link.close(SessionId::AGENT).await;
-    let _ = link.start(SessionId::AGENT, Start { may_be_missing: false, ..agent }).await;
-    Ok(())
+    Ok(true)
 }
 
 /// Waits until the agent's session has ended and returns its exit code.

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::super::actor;
+use super::super::owners;
 use super::super::recover;
 use super::super::shared::{Shared, blocking, canonical};
 use super::super::state::{Record, Report};
@@ -60,6 +61,10 @@ pub(super) async fn make_box(
     }
     shared.open_gate(record)?;
     reached(Step::GateOpened);
+    if record.record.is_some() {
+        // Its root may have been at work when it ended.
+        owners::hand_back_or_log(shared, record).await;
+    }
     let engine = shared.engine(record.environment.engine).clone();
     let (sink, mut progress) = mpsc::channel::<Progress>(16);
     let making = async {

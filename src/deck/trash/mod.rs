@@ -3,6 +3,7 @@
 //! The journal of its repository says first that an environment is dropped: from then on nothing
 //! brings it back, and whatever a kill or a silent engine cuts short is gone on with later.
 
+mod dropping;
 mod pins;
 mod policy;
 mod size;
@@ -18,7 +19,6 @@ use super::meaning::Known;
 use super::recover;
 use super::shared::{Shared, blocking, canonical, now};
 use super::state::Record;
-use super::step::{Step, reached};
 use super::taking::{journal_directory, undo_discard};
 use crate::config::file;
 use crate::model::decision::{Decision, DecisionKind};
@@ -29,6 +29,7 @@ use crate::model::trash::Discarded;
 use crate::proto::{Reply, Request};
 use crate::repo::taking::{self, Discard, Journal};
 use crate::store;
+use dropping::drop_for_good;
 use policy::{Clock, Kept, Watch};
 
 pub(super) use size::forget as forget_size;
@@ -91,37 +92,6 @@ async fn list(shared: &Arc<Shared>, path: Option<PathBuf>) -> Result<Vec<Discard
         Ok(here.map(discarded).collect())
     })
     .await
-}
-
-/// Removes a discarded environment with all that is kept for it: its box, its pin, its files.
-async fn drop_for_good(shared: &Arc<Shared>, id: &EnvironmentId) -> Result<(), Failure> {
-    let turn = shared.turn(id);
-    let _turn = turn.lock().await;
-    let record = note(shared, id).await?;
-    reached(Step::DropRecorded);
-    let engine = shared.engine(record.environment.engine);
-    if let Some(made) = &record.record {
-        engine.remove(made).await?;
-    }
-    engine.remove_orphan(&shared.deck, id).await?;
-    reached(Step::DroppedBoxRemoved);
-    let (task, environment) = (shared.clone(), id.clone());
-    blocking(move || {
-        pins::remove(&task, &record)?;
-        reached(Step::DroppedUnpinned);
-        let (from, to) = (task.layout.trash(&environment), task.layout.removing());
-        let to = to.join(environment.as_str());
-        store::rename_synced(&from, &to)?;
-        reached(Step::DropMoved);
-        // What cannot be removed now is by the next start.
-        if let Err(error) = crate::engine::remove_tree(&to) {
-            tracing::warn!("{} could not be removed: {error}", to.display());
-        }
-        Ok(())
-    })
-    .await?;
-    tracing::info!(%id, "dropped from the trash");
-    Ok(())
 }
 
 /// Writes down that an environment in the trash is gone for good, and returns its record.
@@ -189,8 +159,9 @@ pub(super) async fn tend(shared: Arc<Shared>) {
     }
 }
 
-/// Goes on with what was dropped and is still there, or has left a pin behind.
+/// Goes on with what was dropped and is still there, or has left a pin or files behind.
 async fn finish(shared: &Arc<Shared>) {
+    dropping::finish_removing(shared).await;
     let task = shared.clone();
     let entries = blocking(move || {
         pins::remove_late(&task, &recover::repositories_of(&task.layout));

@@ -17,6 +17,7 @@ mod kernel;
 mod kills;
 mod lifecycle;
 mod mapped;
+mod owners;
 mod pausing;
 mod plan;
 mod podman;
@@ -42,7 +43,8 @@ use self::accounts::Accounts;
 use self::connect::Connection;
 use self::engines::Engines;
 use super::{
-    Asked, BoxEvent, BoxPlan, BoxRecord, BoxState, Ending, Engine, ProgressSink, SaveTarget,
+    Asked, Belongings, BoxEvent, BoxPlan, BoxRecord, BoxState, Ending, Engine, ProgressSink,
+    SaveTarget,
 };
 use crate::model::endpoint::EndpointChoice;
 use crate::model::failure::Failure;
@@ -69,6 +71,8 @@ pub struct Docker {
     engines: Arc<Engines>,
     /// What images say about users, by the image's id, which names its content.
     accounts: Mutex<HashMap<String, Arc<Accounts>>>,
+    /// Held by whoever has a container change owners.
+    handing_back: tokio::sync::Mutex<()>,
 }
 
 impl Docker {
@@ -84,7 +88,12 @@ impl Docker {
     }
 
     fn with(home: &Path, engines: Engines) -> Self {
-        Self { home: home.to_owned(), engines: Arc::new(engines), accounts: Mutex::default() }
+        Self {
+            home: home.to_owned(),
+            engines: Arc::new(engines),
+            accounts: Mutex::default(),
+            handing_back: tokio::sync::Mutex::default(),
+        }
     }
 
     async fn of(&self, record: &BoxRecord) -> Result<Arc<Connection>, Failure> {
@@ -260,6 +269,10 @@ impl Engine for Docker {
         progress: &ProgressSink,
     ) -> Result<(), Failure> {
         copy::fork(&*self.of(from).await?, from, plan, progress).await
+    }
+
+    async fn hand_back(&self, of: &Belongings) -> Result<(), Failure> {
+        owners::hand_back(self, of).await
     }
 
     async fn save(

@@ -216,7 +216,7 @@ pub(super) fn bounds(limits: &Limits) -> Bounds {
     }
 }
 
-fn mount(bind: &Bind) -> Mount {
+pub(super) fn mount(bind: &Bind) -> Mount {
     Mount {
         typ: Some(MountType::BIND),
         source: Some(bind.source.to_string_lossy().into_owned()),
