@@ -349,6 +349,12 @@ pub trait Engine: Send + Sync {
         Err(unsupported(self.kind(), "fork a box"))
     }
 
+    /// Where boxes' own layers are kept on this machine outside of their plans' directories, by the
+    /// endpoints of the engines that have answered.
+    fn layers(&self) -> Vec<(String, PathBuf)> {
+        Vec::new()
+    }
+
     /// Makes the user the owner of what is another's in an environment's directories, where the
     /// box's root is not the user: else the agent cannot change it, nor the user copy or remove it.
     async fn hand_back(&self, _of: &Belongings) -> Result<(), Failure> {

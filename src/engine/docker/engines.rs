@@ -162,6 +162,17 @@ impl Engines {
         self.by_socket().keys().cloned().collect()
     }
 
+    /// Where each engine that has answered keeps its containers, by its endpoint.
+    pub(super) fn layers(&self) -> Vec<(String, PathBuf)> {
+        let by_socket = self.by_socket();
+        let answered = by_socket.values().flatten();
+        let kept = answered.filter_map(|connection| {
+            let root = connection.info.docker_root_dir.as_ref()?;
+            Some((connection.candidate.endpoint(), PathBuf::from(root)))
+        });
+        kept.collect()
+    }
+
     /// Changes when there is another socket.
     pub(super) fn changes(&self) -> watch::Receiver<usize> {
         self.count.subscribe()

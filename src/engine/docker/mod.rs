@@ -271,6 +271,10 @@ impl Engine for Docker {
         copy::fork(&*self.of(from).await?, from, plan, progress).await
     }
 
+    fn layers(&self) -> Vec<(String, PathBuf)> {
+        self.engines.layers()
+    }
+
     async fn hand_back(&self, of: &Belongings) -> Result<(), Failure> {
         owners::hand_back(self, of).await
     }

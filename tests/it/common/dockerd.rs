@@ -56,6 +56,19 @@ impl Dockerd {
         Some(engine)
     }
 
+    /// Starts an engine that keeps its data on a disk of so many bytes; the answer is where, too.
+    pub fn with_small_data(size: u64) -> Option<(Self, PathBuf)> {
+        use rustix::mount::{MountFlags, mount};
+        let mut engine = Self::new(false)?;
+        let data = engine.path("data");
+        std::fs::create_dir(&data).expect("made");
+        let options = std::ffi::CString::new(format!("size={size},mode=711")).expect("text");
+        let flags = MountFlags::empty();
+        mount("agentdeck-test", &data, "tmpfs", flags, Some(options.as_c_str())).ok()?;
+        engine.run();
+        Some((engine, data))
+    }
+
     fn new(live_restore: bool) -> Option<Self> {
         let found = Command::new("dockerd").arg("--version").stdout(Stdio::null()).status();
         let can = rustix::process::geteuid().is_root() && found.is_ok_and(|it| it.success());

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountFlags, mount};
 
 use super::wait_until;
+use crate::common::dockerd::Dockerd;
 use crate::common::home::TestHome;
+use crate::docker::busybox_root;
 
 /// A home without work in it, which has a copy of the binary.
 fn small() -> u64 {
@@ -22,8 +24,11 @@ struct Small(PathBuf);
 impl Small {
     /// `None` where this user cannot mount.
     fn over(test: &mut TestHome, directory: &Path, size: u64) -> Option<Self> {
+        Self::with(test, directory, &format!("size={size},mode=700"))
+    }
+
+    fn with(test: &mut TestHome, directory: &Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(directory).expect("made");
-        let options = format!("size={size},mode=700");
         let options = std::ffi::CString::new(options).expect("text");
         mount("agentdeck-test", directory, "tmpfs", MountFlags::empty(), Some(options.as_c_str()))
             .ok()?;
@@ -41,12 +46,29 @@ impl Small {
         while file.write_all(&byte).is_ok() {}
         path
     }
+
+    /// Makes as many files as there is room for, in a directory that gives the room back when it is
+    /// removed.
+    fn crowd(&self) -> PathBuf {
+        let path = self.0.join("crowd");
+        std::fs::create_dir(&path).expect("made");
+        for number in 0.. {
+            if std::fs::File::create(path.join(number.to_string())).is_err() {
+                break;
+            }
+        }
+        path
+    }
 }
 
 /// Has a deck not pause its agents for want of room: here it is always wanting.
 fn without_reserve(test: &TestHome) {
+    with_reserve(test, "1k");
+}
+
+fn with_reserve(test: &TestHome, amount: &str) {
     std::fs::create_dir_all(&test.home).expect("made");
-    let text = "[limits]\ndisk_reserve = \"1k\"\n";
+    let text = format!("[limits]\ndisk_reserve = \"{amount}\"\n");
     std::fs::write(test.home.join("config.toml"), text).expect("written");
 }
 
@@ -124,6 +146,56 @@ fn a_full_store_takes_no_snapshot_says_so_and_takes_it_later() {
     std::fs::write(workspace.join("again"), "").expect("written");
     test.wait_for_snapshots("ant", before.unwrap_or_default() + 1);
     test.git_in(&store(&test.home), &["fsck", "--no-dangling"]);
+}
+
+#[test]
+fn agents_stand_still_while_hardly_a_file_more_can_be_made() {
+    let mut test = TestHome::new();
+    test.home = test.path().join("small/home");
+    let directory = test.path().join("small");
+    let options = format!("size={},nr_inodes=5000,mode=700", small() + (64 << 20));
+    let Some(small) = Small::with(&mut test, &directory, &options) else { return };
+    without_reserve(&test);
+    test.agentdeck(&["new", "ant", "--", "sh", "-c", WORK]).ok();
+    let state = |wanted: &str| {
+        test.wait_for_json(&["inspect", "ant", "--json"], |found| {
+            found["environment"]["state"]["state"] == wanted
+        })
+    };
+    state("running");
+    let crowd = small.crowd();
+    let reason = state("paused")["environment"]["state"]["reason"].to_string();
+    let home = test.home.to_str().expect("text");
+    assert!(reason.contains("more files") && reason.contains(home), "{reason}");
+    std::fs::remove_dir_all(crowd).expect("room again");
+    state("running");
+}
+
+#[test]
+fn the_boxes_of_an_engine_stand_still_while_its_own_disk_is_full() {
+    let Some((engine, data)) = Dockerd::with_small_data(96 << 20) else { return };
+    let image = engine.import(&busybox_root());
+    let mut test = TestHome::new();
+    test.also.push(("DOCKER_HOST", engine.host()));
+    with_reserve(&test, "16m");
+    test.agentdeck(&["new", "bee", "--", "sh", "-c", WORK]).ok();
+    let command = ["new", "ant", "--engine", "docker", "--image", &image, "--", "sh", "-c", WORK];
+    test.agentdeck(&command).ok();
+    let state = |name: &str, wanted: &str| {
+        test.wait_for_json(&["inspect", name, "--json"], |found| {
+            found["environment"]["state"]["state"] == wanted
+        })
+    };
+    state("ant", "running");
+    let ballast = data.join("ballast");
+    std::fs::write(&ballast, vec![b'x'; 80 << 20]).expect("written");
+    let reason = state("ant", "paused")["environment"]["state"]["reason"].to_string();
+    assert!(reason.contains(data.to_str().expect("text")), "{reason}");
+    state("bee", "running");
+    std::fs::remove_file(ballast).expect("room again");
+    state("ant", "running");
+    test.agentdeck(&["discard", "ant", "--yes"]).ok();
+    test.agentdeck(&["trash", "empty", "--yes"]).ok();
 }
 
 #[test]

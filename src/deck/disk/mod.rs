@@ -1,5 +1,8 @@
-//! Keeps the disk of the state directory from running full: agents that write are paused while
-//! little is left, and go on when there is room again.
+//! Keeps the disk of the state directory, and those that engines keep boxes' layers on, from
+//! running full: agents that write are paused while little is left, and go on when there is room
+//! again.
+
+mod room;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,18 +14,16 @@ use super::holding::{self, DISK_FULL};
 use super::shared::Shared;
 use super::state::{Matter, Report};
 use crate::config::file;
-use crate::model::environment::EnvironmentState;
+use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::id::EnvironmentId;
-use crate::model::policy::show_bytes;
+use crate::model::policy::EngineKind;
 use crate::store::Layout;
+use room::{Disk, Room, least};
 
-/// Between two looks, one system call each: a fast disk fills at a gigabyte in this time.
+/// Between two looks, a few system calls each: a fast disk fills at a gigabyte in this time.
 const PACE: Duration = Duration::from_secs(1);
 /// What is kept free where the user says nothing.
 const RESERVE: u64 = 256 << 20;
-/// So much more than the reserve must be free before what was paused goes on: a fourth of it, or
-/// it would stop and go with every file.
-const ROOM_AGAIN: u64 = 4;
 /// Room set aside for records, which must be written even when everything is full.
 const SPARE: u64 = 1 << 20;
 
@@ -51,23 +52,6 @@ fn set_spare_aside(layout: &Layout) -> io::Result<()> {
     Ok(kept?)
 }
 
-/// What is to be done about so much free room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
-    Enough,
-    /// Neither low nor enough to go on.
-    Between,
-    Low,
-}
-
-fn room(free: u64, reserve: u64) -> Room {
-    match free {
-        free if free < reserve => Room::Low,
-        free if free < reserve + reserve / ROOM_AGAIN => Room::Between,
-        _ => Room::Enough,
-    }
-}
-
 /// Watches the room until the server ends.
 pub(super) async fn guard(shared: Arc<Shared>) {
     let mut guard = Guard { shared, seen: BTreeSet::new() };
@@ -87,39 +71,70 @@ struct Guard {
 impl Guard {
     async fn look(&mut self) {
         let views = self.shared.hub.views();
-        let running = |state: &EnvironmentState| matches!(state, EnvironmentState::Running);
-        if !views.iter().any(|view| running(&view.state) || is_full(&view.state)) {
+        let concerned: Vec<_> =
+            views.iter().filter(|view| runs(&view.state) || is_full(&view.state)).collect();
+        self.seen.retain(|id| views.iter().any(|view| view.id == *id));
+        if concerned.is_empty() {
             return;
         }
         let settings = file::read(self.shared.layout.home()).unwrap_or_default();
         let reserve = settings.disk_reserve.unwrap_or(RESERVE);
-        let Ok(free) = free(self.shared.layout.home()) else { return };
-        match room(free, reserve) {
-            Room::Low => {
-                for view in views.iter().filter(|view| running(&view.state)) {
-                    if !self.seen.contains(&view.id) && self.pause(&view.id, free).await {
+        let Ok(home) = Disk::of(self.shared.layout.home()) else { return };
+        if home.room(reserve) == Room::Enough
+            && let Err(error) = set_spare_aside(&self.shared.layout)
+        {
+            tracing::debug!("no room is set aside for records: {error}");
+        }
+        let layers = self.layers(&home);
+        for view in concerned {
+            let own = self.own_layers(view, &layers).await;
+            match least(std::iter::once(&home).chain(own), reserve) {
+                Room::Low(why) => {
+                    let resumed = self.seen.contains(&view.id);
+                    if runs(&view.state) && !resumed && self.pause(&view.id, &why).await {
                         self.seen.insert(view.id.clone());
                     }
                 }
-            }
-            Room::Between => {}
-            Room::Enough => {
-                for id in std::mem::take(&mut self.seen) {
-                    let matter = Matter::Pausing;
-                    self.shared.report(&id, Report::Matter { matter, note: None }).await;
-                }
-                if let Err(error) = set_spare_aside(&self.shared.layout) {
-                    tracing::debug!("no room is set aside for records: {error}");
-                }
-                for view in views.iter().filter(|view| is_full(&view.state)) {
-                    self.resume(&view.id).await;
-                }
+                Room::Between => {}
+                Room::Enough => self.let_on(view).await,
             }
         }
     }
 
+    /// Where engines keep what boxes write of their own, on other disks than the home's; each with
+    /// the engine's endpoint.
+    fn layers(&self, home: &Disk) -> Vec<(String, Disk)> {
+        let kept = self.shared.docker.layers().into_iter();
+        let measured = kept.filter_map(|(endpoint, path)| Some((endpoint, Disk::of(&path).ok()?)));
+        measured.filter(|(_, disk)| disk.device != home.device).collect()
+    }
+
+    /// The one of these that an environment's box writes to.
+    async fn own_layers<'l>(
+        &self,
+        view: &Environment,
+        layers: &'l [(String, Disk)],
+    ) -> Option<&'l Disk> {
+        if layers.is_empty() || view.engine != EngineKind::Docker {
+            return None;
+        }
+        let endpoint = self.shared.record(&view.id).await.ok()?.record?.endpoint?;
+        layers.iter().find(|(known, _)| *known == endpoint).map(|(_, disk)| disk)
+    }
+
+    /// Has a box go on that was paused for want of room.
+    async fn let_on(&mut self, view: &Environment) {
+        if self.seen.remove(&view.id) {
+            let matter = Report::Matter { matter: Matter::Pausing, note: None };
+            self.shared.report(&view.id, matter).await;
+        }
+        if is_full(&view.state) {
+            self.resume(&view.id).await;
+        }
+    }
+
     /// Pauses a box that runs, if its turn can be had; whether that was tried.
-    async fn pause(&self, id: &EnvironmentId, free: u64) -> bool {
+    async fn pause(&self, id: &EnvironmentId, why: &str) -> bool {
         let turn = self.shared.turn(id);
         // Whoever has it may pause the box anyway; it is looked at again.
         let Ok(_turn) = turn.try_lock() else { return false };
@@ -127,9 +142,10 @@ impl Guard {
         if record.environment.state != EnvironmentState::Running {
             return false;
         }
-        tracing::warn!(%id, "paused: {} free", show_bytes(free));
-        if let Err(failure) = holding::halt(&self.shared, &record, Some(DISK_FULL)).await {
-            let note = Some(format!("{DISK_FULL}, and it goes on: {failure}"));
+        tracing::warn!(%id, "paused: {why}");
+        let reason = format!("{DISK_FULL}: {why}");
+        if let Err(failure) = holding::halt(&self.shared, &record, Some(&reason)).await {
+            let note = Some(format!("{reason}, and it goes on: {failure}"));
             self.shared.report(id, Report::Matter { matter: Matter::Pausing, note }).await;
         }
         true
@@ -149,15 +165,19 @@ impl Guard {
     }
 }
 
+fn runs(state: &EnvironmentState) -> bool {
+    matches!(state, EnvironmentState::Running)
+}
+
 /// Whether a box was paused for want of room, and nobody else wants it paused.
 fn is_full(state: &EnvironmentState) -> bool {
-    matches!(state, EnvironmentState::Paused { reason: Some(reason) } if reason == DISK_FULL)
+    let EnvironmentState::Paused { reason: Some(reason) } = state else { return false };
+    reason.starts_with(DISK_FULL)
 }
 
 /// Bytes that this user may still write below a directory.
 pub(super) fn free(directory: &std::path::Path) -> io::Result<u64> {
-    let found = rustix::fs::statvfs(directory)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    Ok(Disk::of(directory)?.bytes)
 }
 
 #[cfg(test)]
@@ -165,14 +185,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_paused_goes_on_only_when_there_is_room_to_spare() {
-        let mib = |count: u64| count << 20;
-        let reserve = mib(400);
-        assert_eq!(room(mib(399), reserve), Room::Low);
-        assert_eq!(room(mib(400), reserve), Room::Between);
-        assert_eq!(room(mib(499), reserve), Room::Between);
-        assert_eq!(room(mib(500), reserve), Room::Enough);
-        assert_eq!(room(0, 0), Room::Enough, "0 keeps nothing free");
+    fn a_pause_for_want_of_room_is_known_whichever_disk_it_names() {
+        let paused =
+            |reason: Option<&str>| EnvironmentState::Paused { reason: reason.map(str::to_owned) };
+        assert!(is_full(&paused(Some(DISK_FULL))), "as earlier servers said it");
+        assert!(is_full(&paused(Some("the disk is nearly full: /x has room for 0 B"))));
+        assert!(!is_full(&paused(Some(holding::FORKED))) && !is_full(&paused(None)));
+        assert!(!is_full(&EnvironmentState::Running));
     }
 
     #[test]
