@@ -64,6 +64,11 @@ impl Layout {
         self.home.join("removing")
     }
 
+    /// Where the files of what was given up are kept; nobody here looks at them again.
+    pub fn given_up(&self, id: &EnvironmentId) -> PathBuf {
+        self.home.join("given-up").join(id.as_str())
+    }
+
     /// Where what may be an environment next is made; nothing of it is kept over a start.
     pub fn ahead(&self) -> PathBuf {
         self.home.join("ahead")

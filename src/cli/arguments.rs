@@ -369,6 +369,9 @@ pub(super) struct Discard {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// One whose record cannot be read: end its box, keep its files and snapshots and say where
+    #[arg(long)]
+    pub give_up: bool,
 }
 
 #[derive(Debug, Args)]

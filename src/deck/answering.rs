@@ -6,8 +6,8 @@ use super::forking::{self, Forking};
 use super::making;
 use super::shared::{Shared, canonical};
 use super::{
-    Answer, Message, holding, merging, naming, ports, queries, reading, resolving, restoring,
-    saving, shells, taking, trash, usage,
+    Answer, Message, giving_up, holding, merging, naming, ports, queries, reading, resolving,
+    restoring, saving, shells, taking, trash, usage,
 };
 use crate::model::failure::Failure;
 use crate::proto::{Reply, Request};
@@ -148,6 +148,10 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
             restoring::restore(shared, target, &snapshot).await.map(decided)
         }
         Request::Discard { target } => taking::discard(shared, target).await.map(decided),
+        Request::GiveUp { target } => {
+            let given_up = giving_up::give_up(shared, target).await;
+            given_up.map(|given_up| Reply::GivenUp(Box::new(given_up)))
+        }
         Request::Undo { repository } => {
             taking::undo(shared, canonical(&repository)).await.map(decided)
         }

@@ -9,7 +9,7 @@
 //! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
 //! `trash` lets go of what was thrown away long ago, `programs` of versions of ours that no box needs. `keeping` brings records to the disk.
 //! `recover` finds after a start what was there before, `halves` finishes what was left half done,
-//! and `unread` tells of what cannot be read. `owners` sees to it that files are the user's. `endpoints` remembers which engines boxes were ever at.
+//! `unread` tells of what cannot be read and `giving_up` lets go of it. `owners` sees to it that files are the user's. `endpoints` remembers which engines boxes were ever at.
 
 mod actor;
 mod adopting;
@@ -21,6 +21,7 @@ mod endpoints;
 mod events;
 mod exec;
 mod forking;
+mod giving_up;
 mod halves;
 mod holding;
 mod hub;
@@ -71,7 +72,7 @@ pub use state::ClientId;
 pub use step::{Operation, STEPS, Step};
 pub use terminal::Terminal;
 
-use crate::model::environment::Variable;
+use crate::model::environment::{Environment, Variable};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
 use crate::model::input::Input;
@@ -115,6 +116,11 @@ enum Message {
     Resolve {
         target: Target,
         reply: oneshot::Sender<Result<state::Record, Failure>>,
+    },
+    /// Asks for an environment whose record cannot be read.
+    ResolveUnread {
+        target: Target,
+        reply: oneshot::Sender<Result<Environment, Failure>>,
     },
     Discarded {
         environment: EnvironmentId,

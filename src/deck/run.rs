@@ -113,6 +113,9 @@ impl Run {
                 Message::Resolve { target, reply } => {
                     let _ = reply.send(self.state.resolve(&target).cloned());
                 }
+                Message::ResolveUnread { target, reply } => {
+                    let _ = reply.send(self.state.resolve_unread(&target).cloned());
+                }
                 Message::Discarded { environment } => {
                     let effects = self.state.remove(&environment);
                     self.perform(effects);

@@ -35,6 +35,11 @@ pub(super) fn view(places: &Places, id: &EnvironmentId) -> Environment {
     view
 }
 
+/// Which kind of engine has its box, where its record says so. Blocking.
+pub(super) fn engine(places: &Places) -> Option<EngineKind> {
+    part(&newest(places)["environment"]["engine"])
+}
+
 /// The newest record as far as it is JSON.
 fn newest(places: &Places) -> Value {
     let read = |path: PathBuf| -> Option<Value> {

@@ -1,4 +1,4 @@
-//! What was thrown away and can still be taken back.
+//! What was thrown away and can still be taken back, or given up and is kept.
 
 use std::path::PathBuf;
 
@@ -20,4 +20,17 @@ pub struct Discarded {
     pub kept_until: Timestamp,
     /// It was dropped, which is not finished yet: nothing brings it back.
     pub dropped: bool,
+}
+
+/// An environment whose record could not be read, and what was kept of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    pub environment: EnvironmentId,
+    pub name: EnvironmentName,
+    /// The directory of all that it had: workspace, home, box layer and the record itself.
+    pub files: PathBuf,
+    /// The bare repository with its snapshots and the ref of the newest, where it has any.
+    pub snapshots: Option<(PathBuf, String)>,
+    /// Why its box may run until its engine answers.
+    pub trouble: Option<String>,
 }

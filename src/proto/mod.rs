@@ -26,7 +26,7 @@ use crate::model::policy::{EngineReport, Limits, Usage};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::model::snapshot::{Skipped, Snapshot};
-use crate::model::trash::Discarded;
+use crate::model::trash::{Discarded, GivenUp};
 
 pub use answer::{Inspection, Resolution, ServerStatus};
 pub use asked::{DiffSide, Freshness, SaveTo, Target};
@@ -339,6 +339,11 @@ pub enum Request {
     Discard {
         target: Target,
     },
+    /// Gives up an environment whose record cannot be read: ends its box and puts its files aside;
+    /// answered with `GivenUp`.
+    GiveUp {
+        target: Target,
+    },
     /// Takes back the last decision in the repository that is not yet undone; answered with `Decided`.
     Undo {
         repository: PathBuf,
@@ -413,6 +418,7 @@ pub enum Reply {
     Decided(Box<Decision>),
     Decisions(Vec<Decision>),
     Trash(Vec<Discarded>),
+    GivenUp(Box<GivenUp>),
     Usage(Vec<(EnvironmentId, Usage)>),
     MergeDraft(Box<MergeDraft>),
     Resolution(Box<Resolution>),

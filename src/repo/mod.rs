@@ -11,6 +11,7 @@ pub mod diff;
 pub mod divergence;
 pub mod history;
 pub mod ignored;
+pub mod kept;
 pub mod left_out;
 pub mod onto;
 pub mod pack;

@@ -153,10 +153,8 @@ impl State {
 
     pub fn remove(&mut self, id: &EnvironmentId) -> Vec<Effect> {
         self.keyboards.retain(|(environment, _), _| environment != id);
-        match self.records.remove(id) {
-            Some(_) => vec![Effect::Remove(id.clone())],
-            None => Vec::new(),
-        }
+        let was_there = self.records.remove(id).is_some() | self.unread.remove(id).is_some();
+        if was_there { vec![Effect::Remove(id.clone())] } else { Vec::new() }
     }
 
     /// The environment a client means.
