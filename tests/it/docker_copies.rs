@@ -12,6 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::common::home::{TestHome, make};
 use crate::common::place::Place;
 use crate::common::talk::{PATIENCE, script};
 use crate::docker::{Boxed, Image, docker, engine_answers, text};
@@ -243,4 +244,50 @@ async fn an_image_that_was_made_after_its_server_ended_is_found_and_removed() {
     engine.remove_orphan(deck, &environment).await.expect("removed");
     assert_eq!(images_of(deck), "");
     assert_eq!(engine.list(deck).await, Ok(Vec::new()));
+}
+
+#[test]
+fn a_stopped_box_whose_image_was_removed_is_forked_and_started_all_the_same() {
+    if !engine_answers() {
+        return;
+    }
+    let base = Image::busybox();
+    // No registry has it.
+    let name = format!("agentdeck-nobody.invalid/gone:{}", std::process::id());
+    docker(&["tag", &base.0, &name]);
+    let own = Image(name.clone());
+    let test = TestHome::new();
+    let engine = ["--engine", "docker", "--image", &name];
+    make(&test, "fox", &engine, "exec sleep 1000");
+    let inspection = test.agentdeck(&["inspect", "fox", "--json"]).json();
+    let id = inspection["environment"]["id"].as_str().expect("an id").to_owned();
+    let filter = format!("label=agentdeck.environment={id}");
+    let container = text(&docker(&["ps", "-aq", "--filter", &filter]));
+    let install = "echo tool >/usr/tool; chmod 4755 /usr/tool";
+    test.agentdeck(&["exec", "--root", "fox", "--", "sh", "-ec", install]).ok();
+    test.script("fox", "echo set >~/.setting");
+    test.agentdeck(&["stop", "fox"]).ok();
+    let image = text(&docker(&["inspect", "-f", "{{.Image}}", &container]));
+    docker(&["rmi", "-f", &image]);
+    let commit = docker(&["commit", &container, "agentdeck-test:never"]);
+    assert!(!commit.status.success(), "the control: its image is gone");
+
+    test.agentdeck(&["fork", "fox", "cub"]).ok();
+    let look = "cat /usr/tool ~/.setting; stat -c %a /usr/tool; echo $PATH";
+    let told = test.script("cub", look);
+    test.agentdeck(&["save", "fox", "agentdeck-test:never"]).fails(1, &["is gone", "fork"]);
+    test.agentdeck(&["start", "fox"]).ok();
+    assert_eq!(test.script("fox", look), told);
+    assert!(told.starts_with("tool\nset\n4755\n/home/agent/.local/bin:"), "{told}");
+
+    // With its container gone too, nothing can be made; what it would take is named.
+    test.agentdeck(&["stop", "fox"]).ok();
+    docker(&["rm", &container]);
+    test.agentdeck(&["fork", "fox", "kit"]).fails(1, &[&name, "build or load it"]);
+    let kit = test.agentdeck(&["inspect", "kit", "--json"]).json();
+    let kit = kit["environment"]["id"].as_str().expect("an id").to_owned();
+    let filter = format!("label=agentdeck.environment={kit}");
+    assert_eq!(text(&docker(&["ps", "-aq", "--filter", &filter])), "");
+    test.agentdeck(&["discard", "kit", "--yes"]).ok();
+    drop(own);
 }

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use bollard::models::{ContainerConfig, ContainerInspectResponse, ImageConfig, ImageSummary};
+use bollard::models::{
+    ContainerConfig, ContainerInspectResponse, ImageConfig, ImageInspect, ImageSummary,
+};
 use bollard::query_parameters::{
     CommitContainerOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connect::Connection;
 use super::create::{blocking, report};
+use super::flatten::flatten;
 use super::lifecycle::{self, short};
 use super::plan::{DECK_LABEL, ENVIRONMENT_LABEL, Image};
 use super::problem::call;
@@ -76,10 +79,9 @@ pub(super) async fn fork(
         return Err(Failure::new(FailureKind::AlreadyExists, message));
     }
     let found = existing(connection, from).await?;
-    let parent = found.image.clone().unwrap_or_default();
-    let parent = call(CALL_DEADLINE, connection.client.inspect_image(&parent)).await;
-    let parent = parent.map_err(|problem| problem.during("looking at the box's image"))?;
-    let layers = parent.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len());
+    let parent = parent_of(connection, &found).await?;
+    let stack = parent.as_ref().and_then(|parent| parent.root_fs.as_ref()?.layers.as_ref());
+    let layers = stack.map_or(0, Vec::len);
     if layers >= MAX_LAYERS {
         let message = format!("the box has {layers} layers already, and another is one too many");
         return Err(Failure::new(FailureKind::Refused, message).hint(
@@ -93,7 +95,16 @@ pub(super) async fn fork(
         deck: &plan.deck,
         environment: &plan.environment,
     };
-    let id = commit(connection, &found, parent.config.unwrap_or_default(), &target).await?;
+    let id = match parent {
+        Some(parent) => {
+            commit(connection, &found, parent.config.unwrap_or_default(), &target).await?
+        }
+        None => {
+            let name = flatten(connection, &found, &target, progress).await?;
+            let made = image::inspect(&connection.client, &name).await;
+            made.map_err(|problem| problem.during("looking at the copy of the box"))?.id
+        }
+    };
     let deck = plan.deck.clone();
     let note = Note { endpoint: connection.candidate.endpoint(), image: id.clone(), deck };
     let place = plan.directory.join(NOTE);
@@ -119,6 +130,19 @@ pub(super) async fn existing(
     lifecycle::find(connection, record).await?.ok_or_else(|| lifecycle::gone(record))
 }
 
+/// The image that a container was made from, if the engine has it still.
+pub(super) async fn parent_of(
+    connection: &Connection,
+    found: &ContainerInspectResponse,
+) -> Result<Option<ImageInspect>, Failure> {
+    let parent = found.image.clone().unwrap_or_default();
+    match call(CALL_DEADLINE, connection.client.inspect_image(&parent)).await {
+        Ok(parent) => Ok(Some(parent)),
+        Err(problem) if problem.is_missing() => Ok(None),
+        Err(problem) => Err(problem.during("looking at the box's image")),
+    }
+}
+
 /// What is made of a container.
 pub(super) struct Target<'a> {
     /// A name and its tag.
@@ -126,6 +150,20 @@ pub(super) struct Target<'a> {
     pub(super) kind: &'a str,
     pub(super) deck: &'a str,
     pub(super) environment: &'a EnvironmentId,
+}
+
+/// What an image that is made of a container is labelled with.
+pub(super) fn labels_of<'t>(target: &Target<'t>) -> [(&'static str, &'t str); 5] {
+    // A saved image is the user's; nothing but its kind says where it came from.
+    let (deck, environment) =
+        if target.kind == SAVED { ("", "") } else { (target.deck, target.environment.as_str()) };
+    [
+        (DECK_LABEL, ""),
+        (ENVIRONMENT_LABEL, ""),
+        (image::IMAGE_LABEL, target.kind),
+        (OF_DECK, deck),
+        (OF_ENVIRONMENT, environment),
+    ]
 }
 
 /// Commits a container under the configuration of the image it was made from: what starts the
@@ -144,17 +182,8 @@ pub(super) async fn commit(
         .tag(tag)
         // It stands still meanwhile, and the engine lets it go on whatever becomes of us.
         .pause(lifecycle::is_running(found) && !lifecycle::is_paused(found));
-    // A saved image is the user's; nothing but its kind says where it came from.
-    let (deck, environment) =
-        if target.kind == SAVED { ("", "") } else { (target.deck, target.environment.as_str()) };
     let mut labels = original.labels.unwrap_or_default();
-    for (label, value) in [
-        (DECK_LABEL, ""),
-        (ENVIRONMENT_LABEL, ""),
-        (image::IMAGE_LABEL, target.kind),
-        (OF_DECK, deck),
-        (OF_ENVIRONMENT, environment),
-    ] {
+    for (label, value) in labels_of(target) {
         labels.insert(label.to_owned(), value.to_owned());
     }
     let config = ContainerConfig {

@@ -19,7 +19,9 @@ use super::lifecycle::{self, short};
 use super::mapped::{self, BoxUser, MappedMounts, Writer};
 use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
 use super::problem::call;
-use super::{CALL_DEADLINE, Docker, connect, copy, engines, image, kernel, pausing, probe};
+use super::{
+    CALL_DEADLINE, Docker, connect, copy, engines, flatten, image, kernel, pausing, probe,
+};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::IsolationRequest;
@@ -119,9 +121,12 @@ pub(super) async fn start_again(
     }
     // The image may have lost its tag since; the container still names it by content.
     let name = found.image.clone().unwrap_or_default();
-    let image = image::inspect(&connection.client, &name)
-        .await
-        .map_err(|problem| problem.during("looking for the container's image"))?;
+    let image = match image::inspect(&connection.client, &name).await {
+        Ok(image) => image,
+        // Removed from under it; the container has all of it that the box needs.
+        Err(problem) if problem.is_missing() => flatten::image_of(&found),
+        Err(problem) => return Err(problem.during("looking for the container's image")),
+    };
     let user = BoxUser::here();
     let plan = &BoxPlan { shim: inspect::shim_of(&found, plan), ..plan.clone() };
     let (found, limits_wait) = lifecycle::with_limits(connection, found, plan).await?;

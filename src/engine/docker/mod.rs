@@ -10,6 +10,7 @@ mod copy;
 mod create;
 mod engines;
 mod events;
+mod flatten;
 mod image;
 mod inspect;
 mod isolation;

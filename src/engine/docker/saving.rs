@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::connect::{self, Connection};
-use super::copy::{SAVED, Target, commit, existing};
+use super::copy::{SAVED, Target, commit, existing, parent_of};
 use super::create::{blocking, report};
-use super::problem::{Problem, call};
+use super::problem::{Problem, brief, call};
 use super::{CALL_DEADLINE, LONG_DEADLINE};
 use crate::engine::part::{self, Left, Part, PassingImage};
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink, SaveTarget};
@@ -38,9 +38,13 @@ pub(super) async fn save(
     progress: &ProgressSink,
 ) -> Result<(), Failure> {
     let found = existing(connection, record).await?;
-    let parent = found.image.clone().unwrap_or_default();
-    let parent = call(CALL_DEADLINE, connection.client.inspect_image(&parent)).await;
-    let parent = parent.map_err(|problem| problem.during("looking at the box's image"))?;
+    let Some(parent) = parent_of(connection, &found).await? else {
+        let image = brief(found.image.as_deref().unwrap_or_default());
+        let message =
+            format!("image {image}, which the box was made from, is gone from the engine");
+        return Err(Failure::new(FailureKind::Unavailable, message)
+            .hint("a fork of the environment has an image of its own, which can be saved"));
+    };
     let config = parent.config.unwrap_or_default();
     let (deck, environment) = (&plan.deck, &record.environment);
     report(progress, "copying the box");

@@ -81,7 +81,10 @@ async fn by_name(
             None if is_refusal(&problem) => {
                 format!("check the name, or docker login {registry} as the user of the server")
             }
-            None => "check the name and the network, or docker pull it by hand".to_owned(),
+            None => {
+                "check the name and the network, or pull, build or load it by hand under that name"
+                    .to_owned()
+            }
         };
         failure.hint(hint)
     })?;
