@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::super::app::{App, Confirm, Lacking, MergeForm, NameForm};
 use super::super::layout::centered;
 use super::super::theme::Theme;
-use super::super::widget::{Frame, clear, fit, foreign, put};
+use super::super::widget::{Frame, Page, clear, fit, foreign, put};
 use crate::model::decision::MergeStyle;
 
 /// Files named that a take lacks.
@@ -147,7 +147,7 @@ pub(super) fn merge(
     buffer: &mut Buffer,
 ) -> Option<Position> {
     let theme = app.settings.theme;
-    let shown = form.lines.len().clamp(3, MOST_SHOWN) as u16;
+    let shown = form.page.lines.len().clamp(3, MOST_SHOWN) as u16;
     let area = centered(body, 84, shown + 6);
     clear(buffer, area);
     let branch = app.repository.as_ref().and_then(|state| state.branch.as_deref());
@@ -166,18 +166,7 @@ pub(super) fn merge(
         width: inner.width - 2,
         height: inner.height.saturating_sub(4).max(1),
     };
-    let width = usize::from(text.width.saturating_sub(2));
-    let first = (form.row + 1).saturating_sub(usize::from(text.height));
-    let mut cursor = None;
-    for ((row, line), y) in form.lines.iter().enumerate().skip(first).zip(text.y..text.bottom()) {
-        let tone = if row == 0 { theme.strong() } else { theme.text() };
-        let (window, column) = line.window(width);
-        let (window, column) = if row == form.row { (window, column) } else { (line.text(), 0) };
-        put(buffer, Rect { y, height: 1, ..text }, Line::styled(fit(window, width), tone));
-        if row == form.row {
-            cursor = Some(Position::new(text.x + column as u16, y));
-        }
-    }
+    let cursor = page(theme, &form.page, text, buffer);
     let keys = Line::from(vec![
         Span::styled("  Enter", theme.accent()),
         Span::styled(" merges  ", theme.quiet()),
@@ -191,6 +180,23 @@ pub(super) fn merge(
         let lacks = fit(&format!("  ! lacks {lacks}"), usize::from(inner.width));
         let line = Rect { y: inner.bottom() - 2, height: 1, ..inner };
         put(buffer, line, Line::styled(lacks, theme.bad()));
+    }
+    cursor
+}
+
+/// Lines that are edited, the first of them strong, and where the cursor is.
+pub(super) fn page(theme: Theme, page: &Page, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let width = usize::from(area.width.saturating_sub(2));
+    let first = (page.row + 1).saturating_sub(usize::from(area.height));
+    let mut cursor = None;
+    for ((row, line), y) in page.lines.iter().enumerate().skip(first).zip(area.y..area.bottom()) {
+        let tone = if row == 0 { theme.strong() } else { theme.text() };
+        let (window, column) = line.window(width);
+        let (window, column) = if row == page.row { (window, column) } else { (line.text(), 0) };
+        put(buffer, Rect { y, height: 1, ..area }, Line::styled(fit(window, width), tone));
+        if row == page.row {
+            cursor = Some(Position::new(area.x + column as u16, y));
+        }
     }
     cursor
 }
