@@ -1,6 +1,7 @@
 //! What may be written on the command line.
 
 mod taking;
+mod trash;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::model::policy::{
 };
 
 pub(super) use taking::{Apply, Merge, PullRequest, Resolve, Undo};
+pub(super) use trash::{Empty, Trash, TrashVerb};
 
 /// Mission control for many coding agents: live panes, isolated environments, snapshots you can undo.
 ///
@@ -375,49 +377,6 @@ pub(super) struct Discard {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Trash {
-    /// Of every repository
-    #[arg(long)]
-    pub all: bool,
-    #[command(subcommand)]
-    pub verb: Option<TrashVerb>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum TrashVerb {
-    /// Drop discarded environments for good; all of this repository when none is named
-    Empty(Empty),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Empty {
-    /// Names or ids
-    pub names: Vec<String>,
-    /// Only what was discarded longer ago than this, as in 7d, 12h or 30m
-    #[arg(long, value_name = "AGE", value_parser = parse_age)]
-    pub older_than: Option<u64>,
-    /// Of every repository
-    #[arg(long)]
-    pub all: bool,
-    /// Do not ask
-    #[arg(short, long)]
-    pub yes: bool,
-}
-
-/// Seconds of an age: a number and `d`, `h` or `m`.
-fn parse_age(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no age; write it as in 7d, 12h or 30m");
-    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
-    let seconds = match unit {
-        "d" => 86_400,
-        "h" => 3_600,
-        "m" => 60,
-        _ => return Err(wrong()),
-    };
-    number.parse::<u64>().ok().and_then(|count| count.checked_mul(seconds)).ok_or_else(wrong)
-}
-
-#[derive(Debug, Args)]
 pub(super) struct Start {
     /// The environment's name, or its id
     pub name: String,
@@ -472,15 +431,6 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn an_age_has_a_number_and_a_unit() {
-        assert_eq!(parse_age("7d"), Ok(7 * 86_400));
-        assert_eq!(parse_age("30m"), Ok(1_800));
-        for wrong in ["", "d", "7", "-1d", "7 d", "7é", "99999999999999999999d"] {
-            assert!(parse_age(wrong).is_err(), "{wrong:?}");
-        }
     }
 
     #[test]
