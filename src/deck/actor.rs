@@ -19,6 +19,7 @@ use super::link::{Link, Order, Start, StartError, stuck};
 use super::shared::Shared;
 use super::state::{Record, Report};
 use super::status::Follower;
+use super::telling::Telling;
 use super::terminal::{Fed, Gap, Terminal};
 use crate::engine::BoxState;
 use crate::model::failure::{Failure, FailureKind};
@@ -166,7 +167,7 @@ async fn connect(
         outgoing,
         inputs,
         starting: HashMap::new(),
-        shown: HashMap::new(),
+        telling: Telling::default(),
         saved: Instant::now(),
         look: None,
         repaints: BTreeMap::new(),
@@ -213,8 +214,7 @@ struct Actor {
     outgoing: mpsc::Sender<Frame>,
     inputs: Arc<Inputs>,
     starting: HashMap<SessionId, (Start, oneshot::Sender<Result<(), StartError>>)>,
-    /// What was last told of a session's output: when, and its title.
-    shown: HashMap<SessionId, (Instant, String)>,
+    telling: Telling,
     saved: Instant,
     /// When a screen must be looked at again, because an update that hides output may be overdue.
     look: Option<Instant>,
@@ -242,7 +242,8 @@ impl Actor {
     /// When there is something to do by itself.
     fn deadline(&self) -> Option<Instant> {
         let repaints = self.repaints.values().copied();
-        repaints.chain(self.look).chain(self.follower.deadline()).min()
+        let told = self.telling.deadline();
+        repaints.chain(self.look).chain(told).chain(self.follower.deadline()).min()
     }
 
     async fn tick(&mut self) {
@@ -257,6 +258,12 @@ impl Actor {
             for (session, terminal) in self.shared.terminals(&self.environment) {
                 let fed = terminal.look();
                 self.pass_on(session, &terminal, fed);
+            }
+        }
+        for session in self.telling.overdue(now) {
+            match self.shared.terminal(&self.environment, session) {
+                Some(terminal) => self.tell_output(session, &terminal).await,
+                None => self.telling.forget(session),
             }
         }
         if self.follower.is_due(now) {
@@ -380,15 +387,8 @@ impl Actor {
 
     /// Tells the deck that a session printed, when a person would see a difference.
     async fn tell_output(&mut self, session: SessionId, terminal: &Terminal) {
-        /// Matches the step in which the age of output is shown.
-        const STEP: Duration = Duration::from_secs(10);
         let title = terminal.title();
-        let due = self
-            .shown
-            .get(&session)
-            .is_none_or(|(at, shown)| at.elapsed() >= STEP || *shown != title);
-        if due {
-            self.shown.insert(session, (Instant::now(), title.clone()));
+        if self.telling.printed(session, &title, Instant::now()) {
             self.shared.report(&self.environment, Report::Output { session, title }).await;
         }
     }

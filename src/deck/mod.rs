@@ -55,6 +55,7 @@ mod status;
 mod step;
 mod stores;
 mod taking;
+mod telling;
 mod terminal;
 mod trash;
 mod unread;

@@ -1,6 +1,7 @@
 //! Follows the agent's session of one environment: when its status is looked at, and whether there
 //! is anything to tell.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Judge;
@@ -9,10 +10,17 @@ use crate::deck::state::Report;
 use crate::deck::terminal::Terminal;
 use crate::model::environment::Environment;
 use crate::model::id::SessionId;
+use crate::model::status::Doing;
 
 /// Between output and the look that follows it: soon enough for people, and a bound on what a
 /// program that changes its mind all the time can have told of it.
 pub(super) const PACE: Duration = Duration::from_millis(200);
+
+/// So many changes of state are told at once; more only as the oldest of them grows older than
+/// `WHILE`. Each is written to the record and sent to every client, and no agent that works has so
+/// many turns.
+const AT_ONCE: usize = 10;
+const WHILE: Duration = Duration::from_secs(20);
 
 /// Which state was told last, and when to look again.
 #[derive(Debug)]
@@ -24,6 +32,8 @@ pub(in crate::deck) struct Follower {
     awaited: u64,
     /// `None` until something was told of this program on this connection.
     told: Option<Report>,
+    /// When states were told, the oldest first.
+    changes: VecDeque<Instant>,
 }
 
 impl Follower {
@@ -33,7 +43,7 @@ impl Follower {
         let agent = Agent::of(&environment.agent, &environment.command);
         let known = environment.session(SessionId::AGENT).and_then(|agent| agent.status.as_ref());
         let judge = Judge::new(agent, known.map(|status| status.state), now);
-        Self { agent, judge, due: Some(now), awaited, told: None }
+        Self { agent, judge, due: Some(now), awaited, told: None, changes: VecDeque::new() }
     }
 
     /// Another program runs in the session.
@@ -56,7 +66,14 @@ impl Follower {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        self.due.into_iter().chain(self.judge.again()).min()
+        let due = self.due.into_iter().chain(self.judge.again()).min()?;
+        Some(self.held_until().map_or(due, |until| due.max(until)))
+    }
+
+    /// Until then nothing more is told, because too much was.
+    fn held_until(&self) -> Option<Instant> {
+        let oldest = self.changes.front().filter(|_| self.changes.len() == AT_ONCE)?;
+        Some(*oldest + WHILE)
     }
 
     pub fn is_due(&self, now: Instant) -> bool {
@@ -80,7 +97,64 @@ impl Follower {
         if self.told.as_ref() == Some(&report) {
             return None;
         }
+        if state_of(self.told.as_ref()) != state_of(Some(&report)) {
+            if self.changes.len() == AT_ONCE {
+                self.changes.pop_front();
+            }
+            self.changes.push_back(now);
+        }
         self.told = Some(report.clone());
         Some(report)
+    }
+}
+
+/// The state that a report tells, without its words.
+fn state_of(report: Option<&Report>) -> Option<Doing> {
+    match report? {
+        Report::Judged { found, .. } => found.as_ref().map(|found| found.claim.state),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deck::state::tests::record;
+    use crate::model::screen::Size;
+
+    #[test]
+    fn a_program_that_changes_its_mind_all_the_time_is_told_now_and_then_and_at_last() {
+        let environment = record(1, "fox", "/shop").environment;
+        let begun = Instant::now();
+        let terminal = Terminal::new(Size::DEFAULT);
+        let mut follower = Follower::new(&environment, 0, begun);
+        let mut told = 0;
+        let minute = Duration::from_mins(1);
+        let mut now = begun;
+        let mut offset = 0;
+        let mut works = false;
+        for step in 0_u32.. {
+            if now >= begun + minute {
+                break;
+            }
+            // As fast as it is looked at.
+            works = step % 4 < 2;
+            let state = if works { "working" } else { "idle" };
+            let report = format!("\x1b]7501;state={state}\x1b\\");
+            terminal.feed(offset, report.as_bytes());
+            offset += report.len() as u64;
+            follower.printed(now);
+            if follower.is_due(now) {
+                told += usize::from(follower.look(Some(&terminal), now).is_some());
+            }
+            now += PACE;
+        }
+        assert!((AT_ONCE..=AT_ONCE * 4).contains(&told), "{told}");
+        // What it settles on is told, if late.
+        let due = follower.deadline().expect("a look is due");
+        assert!(due <= now + WHILE);
+        follower.look(Some(&terminal), due);
+        let last = state_of(follower.told.as_ref());
+        assert_eq!(last, Some(if works { Doing::Working } else { Doing::Idle }));
     }
 }
