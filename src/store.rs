@@ -164,6 +164,11 @@ impl Places {
         self.directory.join("marks.json")
     }
 
+    /// What people sent to the agent, and what came of it.
+    pub fn prompts(&self) -> PathBuf {
+        self.directory.join("prompts.json")
+    }
+
     /// Makes the directory and those in it that do not depend on an engine.
     pub fn create(&self) -> io::Result<()> {
         create_private(&self.directory)?;

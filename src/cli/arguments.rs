@@ -1,5 +1,6 @@
 //! What may be written on the command line.
 
+mod sending;
 mod taking;
 mod trash;
 
@@ -13,6 +14,7 @@ use crate::model::policy::{
     Aspect, EngineKind, HostPort, ImageSource, NetworkMode, parse_bytes, parse_processors,
 };
 
+pub(super) use sending::{Cancel, Prompts, PromptsVerb, Send};
 pub(super) use taking::{Apply, Merge, PullRequest, Resolve, Undo};
 pub(super) use trash::{Empty, Trash, TrashVerb};
 
@@ -42,6 +44,10 @@ pub(super) enum Verb {
     Ls(Ls),
     /// Open one session full-screen and take its keyboard
     Attach(Attach),
+    /// Send a text to agents, each once it can take it, and say what came of it
+    Send(Send),
+    /// List what was sent to agents and what came of it
+    Prompts(Prompts),
     /// Run a command in an environment
     Exec(Exec),
     /// Copy files into an environment or out of it

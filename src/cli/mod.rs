@@ -1,7 +1,7 @@
 //! The command line: one file for each verb, and the hidden verbs by which the binary starts itself.
 //!
 //! Data goes to standard output, words for people to standard error. Exit codes: 0 done, 1 failed,
-//! 2 wrong usage, and for `exec` the command's own.
+//! 2 wrong usage; `exec` has the command's own, and `send` tells receipts apart by its code.
 
 mod agents;
 mod arguments;
@@ -35,6 +35,7 @@ mod resolve;
 mod sample;
 mod save;
 mod selftest;
+mod send;
 mod server;
 mod trash;
 mod worktree;
@@ -116,6 +117,8 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Agents => done(agents::run(&context)),
         Verb::Ls(options) => done(ls::run(&context, &options).await),
         Verb::Attach(options) => done(attach::run(&context, &options).await),
+        Verb::Send(options) => send::run(&context, options).await,
+        Verb::Prompts(options) => done(send::prompts(&context, options).await),
         Verb::Exec(options) => exec::run(&context, options).await,
         Verb::Cp(options) => done(cp::run(&context, &options).await),
         Verb::Ports(options) => done(ports::run(&context, &options).await),

@@ -432,6 +432,9 @@ impl Actor {
     async fn started(&mut self, session: SessionId) {
         let Some((start, reply)) = self.starting.remove(&session) else { return };
         self.inputs.begun(session);
+        if session == SessionId::AGENT {
+            self.shared.prompts.lines.forget(&self.environment);
+        }
         let report = Report::SessionOpened {
             session,
             kind: start.kind,

@@ -7,7 +7,7 @@ use super::making;
 use super::shared::{Shared, canonical};
 use super::{
     Answer, Message, giving_up, holding, merging, naming, ports, queries, reading, resolving,
-    restoring, saving, shells, taking, trash, usage,
+    restoring, saving, sending, shells, taking, trash, usage,
 };
 use crate::model::failure::Failure;
 use crate::proto::{Reply, Request};
@@ -87,6 +87,9 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         }
         Request::ReadScrollback { .. } | Request::ReadLines { .. } | Request::FindText { .. } => {
             reading::answer(shared, request).await
+        }
+        Request::SendPrompt { .. } | Request::CancelPrompts { .. } => {
+            sending::answer(shared, request).await
         }
         Request::ReadDiff { target, from, to, detail } => {
             Ok(Reply::Diff(queries::diff(shared, target, (from, to), detail).await?))

@@ -89,6 +89,7 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
     environment.isolation = None;
     environment.denied.clear();
     environment.load = None;
+    environment.prompts.clear();
     environment.prediction = None;
     // The copy tells whether it holds what was merged in the source's box.
     environment.onto = None;

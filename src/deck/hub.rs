@@ -72,6 +72,11 @@ impl Hub {
         self.live().iter().any(|subscriber| subscriber.lock().scope.is_some())
     }
 
+    /// The newest view of one environment.
+    pub fn view(&self, id: &EnvironmentId) -> Option<Arc<Environment>> {
+        self.lock().views.get(id).cloned()
+    }
+
     /// The newest view of each environment.
     pub fn views(&self) -> Vec<Arc<Environment>> {
         self.lock().views.values().cloned().collect()

@@ -5,7 +5,7 @@
 //! starts environments, `forking` copies them, `saving` writes a box out as an image, `holding`
 //! pauses boxes, `actor` speaks with one shim (`adopting` takes up its sessions), `jobs` does git
 //! work one at a time for each environment, `deciding` sees to it that decisions come one after
-//! another, `taking` carries them out and `restoring` those about a workspace, `naming` knows what snapshots are called and `moments` what was on the
+//! another, `taking` carries them out and `restoring` those about a workspace, `sending` types prompts for people, `naming` knows what snapshots are called and `moments` what was on the
 //! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
 //! `trash` lets go of what was thrown away long ago, `programs` of versions of ours that no box needs. `keeping` brings records to the disk.
 //! `recover` finds after a start what was there before, `halves` finishes what was left half done,
@@ -47,6 +47,7 @@ mod resolving;
 mod restoring;
 mod run;
 mod saving;
+mod sending;
 mod shared;
 mod shells;
 mod standing;
@@ -182,11 +183,15 @@ impl Deck {
         session: SessionId,
         input: &Input,
     ) -> Result<(), Failure> {
-        let bytes = self.terminal(environment, session)?.encode(input);
+        let terminal = self.terminal(environment, session)?;
+        if session == SessionId::AGENT {
+            return sending::type_for_person(&self.shared, environment, &terminal, input);
+        }
+        let bytes = terminal.encode(input);
         if bytes.is_empty() {
             return Ok(());
         }
-        if matches!(input, Input::Key(_) | Input::Paste(_)) {
+        if input.is_typed() {
             self.shared.typed(environment);
         }
         self.shared.link(environment)?.input(session, &bytes)

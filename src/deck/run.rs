@@ -16,7 +16,7 @@ use super::state::{Effect, Record, Report, State};
 use super::step::{Step, reached};
 use super::{
     Answer, ClientId, Deck, MAX_WAITING, Message, disk, endpoints, events, halves, jobs, network,
-    packing, predicting, recover, trash, usage,
+    packing, predicting, recover, sending, trash, usage,
 };
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
@@ -58,6 +58,7 @@ pub(super) fn open(home: &Path) -> anyhow::Result<Deck> {
         let effects = run.state.take_up(record.clone(), now());
         run.perform(effects);
         recover::expect_screens(&shared, record);
+        sending::take_up(&shared, record, None);
     }
     for view in unread {
         shared.hub.publish(view.clone());
@@ -121,6 +122,7 @@ impl Run {
                     self.perform(effects);
                 }
                 Message::Restored(record) => {
+                    sending::take_up(&self.shared, &record, Some("it was discarded meanwhile"));
                     let effects = self.state.restore(*record);
                     self.perform(effects);
                 }
@@ -155,6 +157,7 @@ impl Run {
                 Effect::Publish(id) => {
                     if let Some(record) = self.state.get(&id) {
                         self.shared.hub.publish(record.view());
+                        self.shared.prompts.nudge(&id);
                     }
                 }
                 Effect::Remove(id) => {

@@ -16,6 +16,7 @@ use super::jobs::Snapshotter;
 use super::keeping::Keeper;
 use super::link::{Link, does_not_run, unlinked};
 use super::network::Gates;
+use super::sending::Prompts;
 use super::state::{Record, Report};
 use super::step;
 use super::stores::Stores;
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub gates: Gates,
     pub watcher: Watcher,
     pub messages: mpsc::Sender<Message>,
+    pub prompts: Prompts,
     pub deciding: Deciding,
     /// Held while what snapshots are called is changed.
     pub marks: Mutex<()>,
@@ -121,6 +123,7 @@ impl Shared {
             gates: Gates::default(),
             watcher,
             messages,
+            prompts: Prompts::default(),
             marks: Mutex::default(),
             stores: Stores::default(),
             snapshots_moved: Notify::new(),
@@ -443,6 +446,7 @@ impl Shared {
         self.gates.forget(environment);
         self.waiting.set(environment, false);
         self.keeper.forget(environment);
+        self.prompts.forget(environment);
         self.watcher.unwatch(environment);
         self.snapshots_moved.notify_one();
         let mut tables = self.tables();

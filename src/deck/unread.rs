@@ -112,6 +112,7 @@ fn known(environment: &Value, id: &EnvironmentId) -> Environment {
         snapshots: 0,
         last_snapshot: None,
         created: part(&environment["created"]).unwrap_or_else(now),
+        prompts: Vec::new(),
         trouble: None,
         notes: Vec::new(),
     }

@@ -11,6 +11,7 @@ use super::policy::{
     Aspect, EngineKind, ImageSource, Isolation, IsolationRequest, Limits, Load, NetworkPolicy,
 };
 use super::prediction::Prediction;
+use super::prompt::Prompt;
 use super::screen::Size;
 use super::snapshot::Divergence;
 use super::status::Status;
@@ -128,6 +129,9 @@ pub struct Environment {
     pub snapshots: u32,
     pub last_snapshot: Option<Timestamp>,
     pub created: Timestamp,
+    /// What people sent to its agent, the oldest first: all that waits, and what came of the rest.
+    #[serde(default)]
+    pub prompts: Vec<Prompt>,
     /// What its program or box died of last, where that is known, until it is started again.
     #[serde(default)]
     pub trouble: Option<String>,
@@ -204,6 +208,9 @@ pub struct Session {
     pub last_output: Option<Timestamp>,
     /// A human holds the keyboard.
     pub taken: bool,
+    /// A person typed there and has not pressed Enter yet.
+    #[serde(default)]
+    pub draft: bool,
     pub title: String,
     /// What its program is doing; `None` where no more can be known than that it runs.
     #[serde(default)]

@@ -11,6 +11,13 @@ pub enum Input {
     Focus(bool),
 }
 
+impl Input {
+    /// Whether it is text or a key, and not the mouse or the window.
+    pub fn is_typed(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Paste(_))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
     pub code: KeyCode,

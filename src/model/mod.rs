@@ -19,6 +19,7 @@ pub mod path;
 pub mod policy;
 pub mod prediction;
 pub mod profile;
+pub mod prompt;
 pub mod repository;
 pub mod screen;
 pub mod snapshot;

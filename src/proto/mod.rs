@@ -23,6 +23,7 @@ use crate::model::lines::{Direction, Found, Lines, Spot};
 use crate::model::listener::Listener;
 use crate::model::path::RepoPath;
 use crate::model::policy::{EngineReport, Limits, Usage};
+use crate::model::prompt::{Prompt, PromptId};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::model::snapshot::{Skipped, Snapshot};
@@ -33,7 +34,7 @@ pub use asked::{DiffSide, Freshness, SaveTo, Target};
 pub use exec::{ExecEvent, ExecStream};
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
@@ -174,6 +175,19 @@ pub enum Request {
         environment: EnvironmentId,
         session: SessionId,
         input: Input,
+    },
+    /// Has a text typed and entered for the agent once its program can take it; answered with
+    /// `Receipt`, after at most so many milliseconds in which it could not, or without any as soon
+    /// as the text is kept. How it goes on is told by `EnvironmentChanged`.
+    SendPrompt {
+        target: Target,
+        text: String,
+        patience: Option<u64>,
+    },
+    /// Takes back what waits for the agent: one prompt, or all; answered with `Receipts`.
+    CancelPrompts {
+        target: Target,
+        only: Option<PromptId>,
     },
     ResizeSession {
         environment: EnvironmentId,
@@ -398,6 +412,8 @@ pub enum Reply {
         rows: Vec<Row>,
     },
     Lines(Lines),
+    Receipt(Box<Prompt>),
+    Receipts(Vec<Prompt>),
     /// The match that was come to, if there is any, and the lines around it.
     Found {
         found: Option<Found>,

@@ -45,6 +45,9 @@ pub(crate) enum Action {
     Fork,
     Inspect,
     Map,
+    Prompt,
+    Prompts,
+    CancelPrompt,
     Denied,
     AllowDestination,
     RestartServer,
@@ -99,11 +102,12 @@ pub(crate) enum Scope {
     Inspect,
     Denied,
     Map,
+    Prompts,
     Keyboard,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Deck,
         Self::Copy,
         Self::Diff,
@@ -113,6 +117,7 @@ impl Scope {
         Self::Inspect,
         Self::Denied,
         Self::Map,
+        Self::Prompts,
         Self::Keyboard,
     ];
 
@@ -128,6 +133,7 @@ impl Scope {
             Self::Inspect => "Inspect",
             Self::Denied => "Denied requests",
             Self::Map => "Map",
+            Self::Prompts => "Prompts",
             Self::Keyboard => "While you hold the keyboard",
         }
     }
@@ -171,6 +177,7 @@ const HISTORY: &[Scope] = &[Scope::History];
 const DECIDED: &[Scope] = &[Scope::Deck, Scope::History];
 const LISTS: &[Scope] = &[Scope::Compare, Scope::History, Scope::Map];
 const MARKING: &[Scope] = &[Scope::Deck, Scope::Map];
+const PROMPTS: &[Scope] = &[Scope::Prompts];
 const COPY: &[Scope] = &[Scope::Copy];
 const SIDEWAYS: &[Scope] =
     &[Scope::Deck, Scope::Copy, Scope::Diff, Scope::File, Scope::Compare, Scope::History];
@@ -183,6 +190,7 @@ const LOOKING: &[Scope] = &[
     Scope::Inspect,
     Scope::Denied,
     Scope::Map,
+    Scope::Prompts,
 ];
 const VIEWS: &[Scope] = &[
     Scope::Deck,
@@ -194,6 +202,7 @@ const VIEWS: &[Scope] = &[
     Scope::Inspect,
     Scope::Denied,
     Scope::Map,
+    Scope::Prompts,
 ];
 const SCROLLING: &[Scope] = &[
     Scope::Deck,
@@ -205,6 +214,7 @@ const SCROLLING: &[Scope] = &[
     Scope::Inspect,
     Scope::Denied,
     Scope::Map,
+    Scope::Prompts,
     Scope::Keyboard,
 ];
 
@@ -248,7 +258,11 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::NextAttention, "next attention", &[char('!')], "Go to who needs you, longest wait first", DECK, None),
     entry(Action::Inspect, "inspect", &[char('i')], "Show everything known of the environment", DECK, None),
     entry(Action::Map, "map", &[char('M')], "Show how environments stand to your branch and to each other", DECK, None),
-    entry(Action::Denied, "denied requests", &[char('b')], "Show what the gateway blocked, and open it", DECK, None),
+    entry(Action::Prompt, "send", &[char('b')], "Send a prompt to the marked environments, this one or all; it is typed when they can take it", DECK, None),
+    entry(Action::Prompts, "prompts", &[char('P')], "Show what was sent to agents and what came of it", DECK, None),
+    entry(Action::Prompt, "send", &[char('b')], "Send another", PROMPTS, Some("send")),
+    entry(Action::CancelPrompt, "take back", &[char('x')], "Take back a prompt that waits", PROMPTS, Some("take back")),
+    entry(Action::Denied, "denied requests", &[char('N')], "Show what the gateway blocked, and open it", DECK, None),
     entry(Action::AllowDestination, "allow", &[char('a')], "Let this environment reach the chosen one from now on", DENIED, Some("allow")),
     entry(Action::Start, "start", &[char('S')], "Start a stopped environment again", DECK, None),
     entry(Action::Stop, "stop", &[char('x')], "Stop the environment; its work stays", DECK, None),

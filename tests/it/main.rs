@@ -33,6 +33,7 @@ mod other_engines;
 mod others;
 mod own_kernel;
 mod ports;
+mod prompts;
 mod resuming;
 mod second_layer;
 mod selftest;

@@ -214,6 +214,7 @@ pub(in crate::deck) fn record(
         last_snapshot: None,
         created: at,
         load: None,
+        prompts: Vec::new(),
         trouble: None,
         notes: Vec::new(),
     };

@@ -328,6 +328,8 @@ fn durable(record: &Record) -> Record {
     record.unheard = None;
     record.environment.denied.clear();
     record.environment.load = None;
+    // They have a file of their own.
+    record.environment.prompts.clear();
     record.environment.prediction = None;
     for session in &mut record.environment.sessions {
         session.last_output = None;

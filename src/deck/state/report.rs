@@ -12,6 +12,7 @@ use crate::model::failure::Failure;
 use crate::model::id::{CommitId, SessionId, Timestamp};
 use crate::model::policy::{Isolation, Limits, Load, NetworkPolicy, show_bytes};
 use crate::model::prediction::Prediction;
+use crate::model::prompt::Prompt;
 use crate::model::screen::Size;
 use crate::model::snapshot::{Divergence, Snapshot};
 use crate::model::status::{Doing, Need, Status};
@@ -103,6 +104,10 @@ pub enum Report {
         session: SessionId,
         found: Option<Finding>,
     },
+    /// Whether a person's line is begun in the agent's session.
+    Drafted(bool),
+    /// What came of what was sent to the agent.
+    Prompts(Vec<Prompt>),
     /// Something happened that is worth knowing.
     Note(String),
     /// How something stands that passes; `None` when all is well again.
@@ -321,6 +326,7 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
         Report::StandsOn(onto) => view.onto = onto,
         Report::Denied(denied) => view.denied = denied,
         Report::NetworkChanged(policy) => view.network = policy,
+        Report::Prompts(prompts) => view.prompts = prompts,
         other => apply_to_sessions(view, other, now),
     }
 }
@@ -337,7 +343,7 @@ fn apply_to_sessions(view: &mut Environment, report: Report, now: Timestamp) {
                     open.state = SessionState::Exited { code, at: now };
                     open.status = Some(Status::exited(code, now));
                     // Nobody types into a program that has ended.
-                    open.taken = false;
+                    (open.taken, open.draft) = (false, false);
                 }
             });
         }
@@ -350,6 +356,9 @@ fn apply_to_sessions(view: &mut Environment, report: Report, now: Timestamp) {
                 open.status = found.map(|found| dated(found, open.status.as_ref(), now));
             }
         }),
+        Report::Drafted(draft) => {
+            with_session(view, SessionId::AGENT, |agent| agent.draft = draft);
+        }
         Report::SessionResized { session, size } => {
             with_session(view, session, |open| open.size = size);
         }
@@ -394,7 +403,7 @@ fn end_sessions(view: &mut Environment, now: Timestamp) {
     view.load = None;
     view.sessions.retain(|session| session.kind == SessionKind::Agent);
     for session in &mut view.sessions {
-        session.taken = false;
+        (session.taken, session.draft) = (false, false);
         if session.state == SessionState::Running {
             session.state = SessionState::Exited { code: KILLED, at: now };
             session.status = None;
@@ -419,6 +428,7 @@ fn open_session(
         started: now,
         last_output: None,
         taken: false,
+        draft: false,
         title: String::new(),
         status: None,
     };

@@ -38,6 +38,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         last_snapshot: None,
         created: START,
         load: None,
+        prompts: Vec::new(),
         trouble: None,
         notes: Vec::new(),
     };

@@ -28,6 +28,10 @@ impl State {
         if lived && record.record.is_some() {
             record.unheard = Some(Unheard { since: now, reason: None });
         }
+        // Whoever held a keyboard was a client of the server before.
+        for session in &mut record.environment.sessions {
+            session.taken = false;
+        }
         self.insert(record)
     }
 }

@@ -17,6 +17,8 @@ use agents::Agent;
 pub(super) use follow::Follower;
 use prompts::{Ending, Shown};
 
+use crate::model::environment::Environment;
+use crate::model::screen::{Row, Screen};
 use crate::model::status::{Claim, Doing, Need, Source};
 
 /// How long the screen must say otherwise before it overrules what was told. Agents hold a question
@@ -177,6 +179,21 @@ impl Judge {
 
     fn look_again(&mut self, at: Instant) {
         self.again = self.again.into_iter().chain([at]).min();
+    }
+}
+
+/// Whether an environment's agent is one whose titles and screens are understood.
+pub(super) fn is_known(environment: &Environment) -> bool {
+    Agent::of(&environment.agent, &environment.command).is_some()
+}
+
+/// What such an agent's screen asks for.
+pub(super) fn question(environment: &Environment, screen: &Screen) -> Option<Need> {
+    let agent = Agent::of(&environment.agent, &environment.command)?;
+    let rows: Vec<String> = screen.rows.iter().map(Row::text).collect();
+    match prompts::read(agent, &rows)? {
+        Shown::Asks(need) => Some(need),
+        Shown::Works | Shown::Rests(_) => None,
     }
 }
 

@@ -1,12 +1,11 @@
 //! Comments on lines of a diff: collected, shown as one message, sent to the agent when the user
 //! says so.
 
-use crate::model::id::{EnvironmentId, SessionId};
+use crate::model::id::EnvironmentId;
 use crate::model::input::{Input, Key, KeyCode, Modifiers};
-use crate::proto::Request;
 
 use super::super::widget::Field;
-use super::{App, DiffRow, Overlay, Tag, View};
+use super::{App, DiffRow, Overlay, View};
 
 /// Lines of a message, beyond which a session's input would stall.
 const MOST_LINES: usize = 400;
@@ -161,29 +160,10 @@ impl App {
         }
     }
 
-    /// Pastes a message into the agent's session and enters it.
+    /// Has a message typed and entered for the agent.
     pub(super) fn send_message(&mut self, environment: EnvironmentId, text: String) {
-        if text.is_empty() {
-            return;
+        if !text.is_empty() {
+            self.send_prompt(environment, text, true);
         }
-        let input = Input::Paste(text);
-        let session = SessionId::AGENT;
-        let paste = Request::SendInput { environment: environment.clone(), session, input };
-        self.send(paste, Tag::Pasted(environment));
-    }
-
-    /// The message stands in the session: an Enter without it could answer what the agent asks.
-    pub(super) fn enter_message(&mut self, environment: EnvironmentId) {
-        let input = Input::Key(Key { code: KeyCode::Enter, modifiers: Modifiers(0) });
-        let session = SessionId::AGENT;
-        let enter = Request::SendInput { environment: environment.clone(), session, input };
-        self.send(enter, Tag::Commented(environment));
-    }
-
-    /// The agent has the message.
-    pub(super) fn commented(&mut self, environment: &EnvironmentId) {
-        self.comments.remove(environment);
-        let name = self.name(environment);
-        self.say(format!("sent your comments to {name}"));
     }
 }

@@ -33,6 +33,8 @@ impl App {
             Action::Undo => self.undo(),
             Action::Compare => self.compare(),
             Action::Map => self.open_map(),
+            Action::Prompt => self.begin_prompt(),
+            Action::Prompts => self.open_prompts(),
             Action::CopyMode => self.enter_copy(Hand::Keys),
             Action::Search => self.enter_search(),
             action => self.act_on_selected(action),

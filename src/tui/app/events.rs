@@ -78,6 +78,7 @@ impl App {
             }
         }
         self.notice_end(&before, &now);
+        self.follow_prompts(&now);
         let held = self.keyboard.as_ref().filter(|pane| pane.environment == now.id);
         if let Some(pane) = held.cloned()
             && !now.session(pane.session).is_some_and(|session| runs(&session.state))

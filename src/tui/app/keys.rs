@@ -133,6 +133,7 @@ impl App {
                 Some(View::Inspect(view)) => view.act(action, self.size),
                 Some(View::Denied(_)) => self.act_on_denied(action),
                 Some(View::Map(_)) => self.act_on_map(action),
+                Some(View::Prompts(_)) => self.act_on_prompts(action),
             },
         }
     }

@@ -24,13 +24,14 @@ mod mouse;
 mod overlay;
 mod paste;
 mod place;
+mod prompting;
 mod replies;
 mod search;
 mod select;
 mod sessions;
 mod taking;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use crate::model::endpoint::EndpointChoice;
@@ -40,6 +41,7 @@ use crate::model::id::{EnvironmentId, SessionId, Timestamp};
 use crate::model::input::{Input, Key};
 use crate::model::lines::Passage;
 use crate::model::profile::AgentProfile;
+use crate::model::prompt::PromptId;
 use crate::model::repository::RepositoryState;
 use crate::model::screen::Size;
 use crate::proto::{Event, Reply, Request};
@@ -67,6 +69,7 @@ pub(crate) use message::Message;
 pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
 pub(crate) use paste::PasteQuestion;
 pub(crate) use place::Place;
+pub(crate) use prompting::{PromptForm, PromptsView, Row as PromptRow};
 pub(crate) use search::Search;
 
 use sessions::WantedSize;
@@ -142,10 +145,11 @@ pub(crate) enum Tag {
     },
     /// A whole diff to be written to a file, by the environment's name.
     Export(String),
-    /// A message stands in the agent's session, and is to be entered.
-    Pasted(EnvironmentId),
-    /// It was entered.
-    Commented(EnvironmentId),
+    /// A text for an agent is kept by the server; of comments, they need be kept here no more.
+    Prompted {
+        environment: EnvironmentId,
+        comments: bool,
+    },
 }
 
 /// What can happen to the client.
@@ -176,6 +180,7 @@ pub(crate) enum View {
     Inspect(InspectView),
     Denied(DeniedView),
     Map(MapView),
+    Prompts(PromptsView),
 }
 
 #[derive(Debug)]
@@ -265,6 +270,8 @@ pub(crate) struct App {
     /// The diff that is being read, and of which it will be asked what it says nothing about.
     unlisted: Option<(u64, EnvironmentId)>,
     tickets: u64,
+    /// What was sent from here and is not settled, with what was said of it last.
+    followed: BTreeMap<(EnvironmentId, PromptId), String>,
     /// Comments that were not sent yet.
     comments: HashMap<EnvironmentId, Vec<comments::Comment>>,
     outbox: Vec<Effect>,
@@ -311,6 +318,7 @@ impl App {
             sent_size: None,
             unlisted: None,
             tickets: 0,
+            followed: BTreeMap::new(),
             comments: HashMap::new(),
             outbox: Vec::new(),
             painter: Painter::default(),
@@ -405,6 +413,7 @@ impl App {
             }
             Some(View::History(view)) => since.extend(view.ages()),
             Some(View::Denied(view)) => since.extend(view.newest(self)),
+            Some(View::Prompts(_)) => since.extend(self.newest_receipt()),
             Some(_) => return None,
         }
         let next = |at: Timestamp| super::widget::age(at.age_seconds(self.now)).1;
@@ -424,6 +433,7 @@ impl App {
             Some(View::Inspect(_)) => Scope::Inspect,
             Some(View::Denied(_)) => Scope::Denied,
             Some(View::Map(_)) => Scope::Map,
+            Some(View::Prompts(_)) => Scope::Prompts,
         }
     }
 

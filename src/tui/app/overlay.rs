@@ -11,7 +11,7 @@ use super::super::panes::PaneKey;
 use super::super::widget::Field;
 use super::comments::MessageOutcome;
 use super::lacking::Lacking;
-use super::{App, CommentForm, MergeForm, MessageForm, NewForm, PasteQuestion, Tag};
+use super::{App, CommentForm, MergeForm, MessageForm, NewForm, PasteQuestion, PromptForm, Tag};
 
 #[derive(Debug)]
 pub(crate) enum Overlay {
@@ -25,6 +25,7 @@ pub(crate) enum Overlay {
     New(Box<NewForm>),
     Comment(CommentForm),
     Message(MessageForm),
+    Prompt(PromptForm),
 }
 
 impl Overlay {
@@ -120,6 +121,7 @@ enum Outcome {
     Paste(PaneKey, String),
     Comment,
     Message(String),
+    Prompt,
     RemoveComment(usize),
 }
 
@@ -143,6 +145,13 @@ impl App {
                 form.field.take(input);
                 Outcome::Stay
             }
+            Overlay::Prompt(form) => {
+                if form.take(input) {
+                    Outcome::Prompt
+                } else {
+                    Outcome::Stay
+                }
+            }
             Overlay::Message(form) => match form.take(input) {
                 MessageOutcome::Stay => Outcome::Stay,
                 MessageOutcome::Send(text) => Outcome::Message(text),
@@ -154,6 +163,7 @@ impl App {
             (Outcome::Message(text), Overlay::Message(form)) => {
                 self.send_message(form.environment, text);
             }
+            (Outcome::Prompt, Overlay::Prompt(form)) => self.send_prompts(&form),
             (Outcome::RemoveComment(index), Overlay::Message(form)) => {
                 self.remove_comment(&form.environment, index);
             }
@@ -163,8 +173,11 @@ impl App {
 
     fn conclude(&mut self, outcome: Outcome, overlay: Overlay) {
         match outcome {
-            Outcome::Close | Outcome::Comment | Outcome::Message(_) | Outcome::RemoveComment(_) => {
-            }
+            Outcome::Close
+            | Outcome::Comment
+            | Outcome::Message(_)
+            | Outcome::Prompt
+            | Outcome::RemoveComment(_) => {}
             Outcome::Stay => self.overlay = Some(overlay),
             Outcome::Run(action) => self.act(action),
             Outcome::Paste(pane, text) => self.paste_after_all(&pane, text),

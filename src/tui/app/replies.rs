@@ -79,8 +79,9 @@ impl App {
                 diff.write_unified(&mut patch);
                 self.outbox.push(super::Effect::Export { name, patch });
             }
-            (Tag::Pasted(environment), _) => self.enter_message(environment),
-            (Tag::Commented(environment), _) => self.commented(&environment),
+            (Tag::Prompted { environment, comments }, Reply::Receipt(prompt)) => {
+                self.prompted(&environment, &prompt, comments);
+            }
             (Tag::LeftOut(ticket), Reply::LeftOut(skipped)) => self.say_left_out(ticket, &skipped),
             (Tag::Timeline(ticket), reply) => self.fill_timeline(ticket, Some(reply)),
             _ => {}
@@ -165,6 +166,10 @@ impl App {
                 }
             }
             Tag::Timeline(ticket) => self.fill_timeline(ticket, None),
+            Tag::Prompted { environment, .. } if !lost => {
+                let message = format!("{}: {}", self.name(&environment), failure.message);
+                return self.fail(&Failure { message, ..failure.clone() });
+            }
             Tag::Lines { ticket, .. } | Tag::Found { ticket } => self.copy_question_failed(ticket),
             _ => {}
         }
@@ -240,6 +245,7 @@ impl View {
             Self::Inspect(view) => view.ticket,
             Self::Denied(view) => view.ticket,
             Self::Map(view) => view.ticket,
+            Self::Prompts(view) => view.ticket,
         }
     }
 }

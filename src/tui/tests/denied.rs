@@ -48,7 +48,7 @@ fn allowed(requests: &[Request]) -> Option<String> {
 fn the_denied_at_80_by_24() {
     let mut app = refused(SMALL);
     assert!(picture(&app).contains("4 denied"), "{}", picture(&app));
-    type_keys(&mut app, "b");
+    type_keys(&mut app, "N");
     let picture = picture(&app);
     assert!(!picture.contains('\u{1b}'), "{picture}");
     let lines: Vec<&str> = picture.lines().skip(1).take(6).collect();
@@ -65,7 +65,7 @@ fn the_denied_at_80_by_24() {
 #[test]
 fn the_denied_in_a_tiny_terminal_and_without_any() {
     let mut app = refused(TINY);
-    type_keys(&mut app, "b");
+    type_keys(&mut app, "N");
     assert!(picture(&app).contains("e:443"), "{}", picture(&app));
     change(&mut app, |environment| environment.denied.clear());
     assert!(picture(&app).contains("nothing was refus"), "{}", picture(&app));
@@ -76,7 +76,7 @@ fn the_denied_in_a_tiny_terminal_and_without_any() {
 #[test]
 fn one_key_opens_the_chosen_host_and_no_key_what_nothing_opens() {
     let mut app = refused(SMALL);
-    type_keys(&mut app, "b");
+    type_keys(&mut app, "N");
     let effects = type_keys(&mut app, "a");
     assert_eq!(allowed(&requests(effects)).as_deref(), Some("pypi.example:443"));
     let effects = type_keys(&mut app, "ja");
@@ -87,7 +87,7 @@ fn one_key_opens_the_chosen_host_and_no_key_what_nothing_opens() {
 #[test]
 fn a_service_of_this_machine_is_opened_by_the_second_press() {
     let mut app = refused(SMALL);
-    type_keys(&mut app, "bjj");
+    type_keys(&mut app, "Njj");
     assert_eq!(allowed(&requests(type_keys(&mut app, "a"))), None);
     assert!(picture(&app).contains("is a service of this machine"), "{}", picture(&app));
     assert_eq!(allowed(&requests(type_keys(&mut app, "a"))).as_deref(), Some("host:5432"));
@@ -101,7 +101,7 @@ fn a_long_name_shows_its_owner_and_is_opened_by_the_second_press() {
     change(&mut app, |environment| {
         environment.denied = vec![denial(&place, "not allowed", Some(&place))];
     });
-    type_keys(&mut app, "b");
+    type_keys(&mut app, "N");
     let row = picture(&app).lines().nth(3).expect("a row").to_owned();
     assert!(row.contains("….a.evil.example:443 ") || row.contains("evil.example:443 "), "{row}");
     assert_eq!(allowed(&requests(type_keys(&mut app, "a"))), None);
@@ -114,7 +114,7 @@ fn a_long_name_shows_its_owner_and_is_opened_by_the_second_press() {
 #[test]
 fn what_comes_under_the_key_in_the_last_moment_is_not_opened() {
     let mut app = refused(SMALL);
-    type_keys(&mut app, "b");
+    type_keys(&mut app, "N");
     change(&mut app, |environment| {
         let late = denial("evil.example:443", "not allowed", Some("evil.example:443"));
         environment.denied.insert(0, late);

@@ -16,6 +16,7 @@ mod live;
 mod meanwhile;
 mod new;
 mod paste;
+mod prompting;
 mod review;
 mod sample;
 mod status;

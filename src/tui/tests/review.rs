@@ -2,14 +2,12 @@
 
 use super::super::app::{App, DiffView, Effect, Happening, Tag, View};
 use super::sample;
-use super::{
-    Input, Key, KeyCode, MIDDLE, Modifiers, NOW, Request, SMALL, answer, key, picture, requests,
-    type_keys,
-};
+use super::{KeyCode, MIDDLE, NOW, Request, SMALL, answer, key, picture, requests, type_keys};
 use crate::model::caution::Caution;
 use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, FileSide, Review, ReviewMark};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{SessionId, Timestamp};
+use crate::model::id::Timestamp;
+use crate::model::prompt::{Prompt, PromptId};
 use crate::proto::{Reply, Target};
 
 /// The sample's files as an outline, each with a content of its own.
@@ -180,31 +178,25 @@ fn comments_become_one_message_that_is_seen_before_it_is_pasted_and_entered() {
         "{shown}"
     );
     let sent = requests(app.happen(key(KeyCode::Enter), NOW));
-    let [paste] = sent.as_slice() else { panic!("{sent:?}") };
-    let input = |request: &Request| match request {
-        Request::SendInput { session: SessionId::AGENT, input, .. } => input.clone(),
-        other => panic!("{other:?}"),
+    let [Request::SendPrompt { target, text, patience: None }] = sent.as_slice() else {
+        panic!("{sent:?}")
     };
-    let Input::Paste(text) = input(paste) else { panic!("{paste:?}") };
+    assert_eq!(*target, Target::Id(sample::id(1)));
     assert!(
         text.ends_with("src/api/checkout.rs:11\n> let Some(user) = request.user() else {\nsay why"),
         "{text}"
     );
-    // Where the paste is refused, nothing is entered.
-    let pasted = |app: &mut App, answer| {
-        requests(app.happen(Happening::Reply(Tag::Pasted(sample::id(1)), answer), NOW))
-    };
+    let tag = || Tag::Prompted { environment: sample::id(1), comments: true };
     let refused = Failure::new(FailureKind::Refused, "too much");
-    assert_eq!(pasted(&mut app, Err(refused)), []);
+    app.happen(Happening::Reply(tag(), Err(refused)), NOW);
+    assert!(picture(&app).contains("brave-otter: too much"), "{}", picture(&app));
     app.happen(key(KeyCode::Escape), Timestamp(NOW.0 + 10_000));
-    let sent = pasted(&mut app, Ok(Reply::Done));
-    let [enter] = sent.as_slice() else { panic!("{sent:?}") };
-    assert_eq!(input(enter), Input::Key(Key { code: KeyCode::Enter, modifiers: Modifiers(0) }));
-    // They are kept until the agent has them.
+    // They are kept until the server has them.
     type_keys(&mut app, "C");
     assert!(app.overlay.is_some());
     app.happen(key(KeyCode::Escape), NOW);
-    app.happen(Happening::Reply(Tag::Commented(sample::id(1)), Ok(Reply::Done)), NOW);
+    let prompt = Prompt::new(PromptId(1), text, NOW);
+    app.happen(Happening::Reply(tag(), Ok(Reply::Receipt(Box::new(prompt)))), NOW);
     type_keys(&mut app, "C");
     assert!(app.overlay.is_none());
 }

@@ -88,6 +88,7 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         last_snapshot: None,
         created: ago(7200 - u64::from(number)),
         load: None,
+        prompts: Vec::new(),
         trouble: None,
         notes: Vec::new(),
     }
@@ -103,6 +104,7 @@ pub(super) fn session(number: u32, kind: SessionKind) -> Session {
         started: ago(700),
         last_output: None,
         taken: false,
+        draft: false,
         title: String::new(),
         status: None,
     }

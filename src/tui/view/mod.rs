@@ -16,6 +16,7 @@ mod new;
 mod pane;
 mod panel;
 mod paste;
+mod prompting;
 mod snapshots;
 
 use ratatui::buffer::Buffer;
@@ -54,6 +55,7 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         Some(View::Inspect(view)) => inspect::draw(app, view, body, buffer),
         Some(View::Denied(view)) => denied::draw(app, view, body, buffer),
         Some(View::Map(view)) => map::draw(app, view, body, buffer),
+        Some(View::Prompts(view)) => prompting::list(app, view, body, buffer),
     }
     chrome::footer(app, clip(footer), buffer);
     chrome::message(app, body, buffer);
@@ -77,6 +79,7 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             Overlay::Name(form) => panel::name(app, form, body, buffer),
             Overlay::New(form) => new::draw(app, form, body, buffer),
             Overlay::Comment(form) => comments::comment(app, form, body, buffer),
+            Overlay::Prompt(form) => prompting::form(app, form, body, buffer),
             Overlay::Message(form) => comments::message(app, form, body, buffer),
         };
     }
