@@ -145,10 +145,10 @@ mod tests {
         };
         assert_eq!(shown(0, 30), "● shell   ○ codex   ○ claude  ");
         assert_eq!(shown(5, 30), "… ○ opencode   ● qwen   ");
-        for chosen in 0..words.len() {
+        for (chosen, word) in words.iter().enumerate() {
             for width in [12, 20, 30, 58, 80] {
                 let text = shown(chosen, width);
-                let marked = format!("● {}", words[chosen]);
+                let marked = format!("● {word}");
                 assert!(text.contains(&marked), "{marked} at {width}: {text:?}");
             }
         }
