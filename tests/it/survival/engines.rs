@@ -85,12 +85,11 @@ fn agents_go_on_through_a_kill_of_dockerd() {
 fn hold(init: u64) {
     let groups = std::fs::read_to_string(format!("/proc/{init}/cgroup")).expect("read");
     let old = groups.lines().find_map(|line| line.split_once(":freezer:"));
-    let (file, word) = match old {
-        Some((_, path)) => (format!("/sys/fs/cgroup/freezer{path}/freezer.state"), "FROZEN"),
-        None => {
-            let path = groups.lines().find_map(|line| line.strip_prefix("0::")).expect("a group");
-            (format!("/sys/fs/cgroup{path}/cgroup.freeze"), "1")
-        }
+    let (file, word) = if let Some((_, path)) = old {
+        (format!("/sys/fs/cgroup/freezer{path}/freezer.state"), "FROZEN")
+    } else {
+        let path = groups.lines().find_map(|line| line.strip_prefix("0::")).expect("a group");
+        (format!("/sys/fs/cgroup{path}/cgroup.freeze"), "1")
     };
     std::fs::write(file, word).expect("written");
 }

@@ -180,9 +180,9 @@ impl Session {
         let under_way = busy.is_under_way();
         let counts = self.met.entry(kind(&deed)).or_default();
         if under_way {
-            counts.0 += 1
+            counts.0 += 1;
         } else {
-            counts.1 += 1
+            counts.1 += 1;
         }
         let hit = self.strike(victim, target, server, &deed, &mut busy);
         drop(client);

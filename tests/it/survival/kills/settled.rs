@@ -67,7 +67,7 @@ impl Session {
                 let (docker, pile) = (self.is_container(source), self.found[source].clone());
                 self.settle_new(said, &name, docker, pile, done, harm);
             }
-            Deed::Restore { agent, from, to } => self.settle_restore(said, agent, from, to, done),
+            Deed::Restore { agent, from, to } => self.settle_restore(said, agent, &from, &to, done),
             Deed::Pause { agent } => self.settle_pause(said, agent, done.then_some("paused")),
             Deed::Resume { agent } => self.settle_pause(said, agent, done.then_some("running")),
             Deed::Discard { extra } => self.settle_discard(said, extra, done.then_some(true), harm),
@@ -151,11 +151,11 @@ impl Session {
         assert_eq!(price, extra.pile.price(), "{said}: {}", extra.name);
     }
 
-    fn settle_restore(&mut self, said: &str, agent: usize, from: Pile, to: Pile, done: bool) {
+    fn settle_restore(&mut self, said: &str, agent: usize, from: &Pile, to: &Pile, done: bool) {
         let workspace = self.agents[agent].workspace.clone();
         // What a killed server had begun, the next one ends after it answers.
         self.rest(said, &self.agents[agent].name);
-        let whole = |pile: &Pile| *pile == to || (!done && *pile == from);
+        let whole = |pile: &Pile| pile == to || (!done && pile == from);
         wait_until(
             &format!("{said}: all is restored or nothing: {:?}", Pile::of(&workspace)),
             || Pile::of(&workspace).is_ok_and(|pile| whole(&pile)),
