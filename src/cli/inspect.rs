@@ -5,6 +5,7 @@ use super::context::{Context, unexpected};
 use super::ls;
 use super::output::{age, lines};
 use super::ports;
+use crate::model::environment::EnvironmentState;
 use crate::model::failure::Failure;
 use crate::model::path::printable;
 use crate::model::policy::{Aspect, Isolation, show_bytes};
@@ -39,6 +40,9 @@ fn describe(inspection: &Inspection) -> String {
     row("name", environment.name.as_str());
     row("id", environment.id.as_str());
     row("state", &format!("{} for {}", ls::state(environment), age(environment.state_since)));
+    if let Some(why) = why(&environment.state) {
+        row("because", &why);
+    }
     if let Some(status) = environment.agent_status() {
         let says = status.says.as_ref().map(|says| format!(": {}", printable(says.as_bytes())));
         let (state, age, source) = (status.state, age(status.since), status.source);
@@ -91,6 +95,19 @@ fn describe(inspection: &Inspection) -> String {
     text
 }
 
+/// What brought an environment into its state, where that is known.
+fn why(state: &EnvironmentState) -> Option<String> {
+    match state {
+        EnvironmentState::Paused { reason } => reason.clone(),
+        EnvironmentState::Failed { message, hint: None }
+        | EnvironmentState::EngineUnreachable { message, .. } => Some(message.clone()),
+        EnvironmentState::Failed { message, hint: Some(hint) } => {
+            Some(format!("{message}; {hint}"))
+        }
+        _ => None,
+    }
+}
+
 /// Every fact by its part of isolation; names in brackets decide nothing.
 fn facts(isolation: &Isolation) -> String {
     let mut text = String::new();
@@ -112,6 +129,17 @@ fn facts(isolation: &Isolation) -> String {
 mod tests {
     use super::*;
     use crate::model::policy::{Enforcement, IsolationFact};
+
+    #[test]
+    fn what_stands_still_or_failed_says_why() {
+        let full = || Some("the disk is nearly full: /state has room for 3 MiB".to_owned());
+        assert_eq!(why(&EnvironmentState::Paused { reason: full() }), full());
+        let (message, hint) = ("its record cannot be read".to_owned(), Some("undo".to_owned()));
+        let failed = why(&EnvironmentState::Failed { message, hint });
+        assert_eq!(failed.as_deref(), Some("its record cannot be read; undo"));
+        assert_eq!(why(&EnvironmentState::Paused { reason: None }), None);
+        assert_eq!(why(&EnvironmentState::Stopped), None);
+    }
 
     #[test]
     fn every_fact_is_told_with_its_state_and_what_to_do() {
