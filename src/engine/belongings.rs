@@ -168,7 +168,7 @@ mod tests {
         symlink("/usr", deep.join("link")).expect("linked");
         let shut = root.path().join("workspace/shut");
         std::fs::create_dir(&shut).expect("made");
-        std::fs::set_permissions(&shut, std::fs::Permissions::from_mode(0)).expect("shut");
+        std::fs::set_permissions(&shut, std::fs::Permissions::from_mode(0o000)).expect("shut");
         assert_eq!(of_others(&belongings(root.path())).expect("told"), None);
         if !rustix::process::geteuid().is_root() {
             return; // Nobody else gives files away.

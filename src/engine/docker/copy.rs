@@ -95,15 +95,12 @@ pub(super) async fn fork(
         deck: &plan.deck,
         environment: &plan.environment,
     };
-    let id = match parent {
-        Some(parent) => {
-            commit(connection, &found, parent.config.unwrap_or_default(), &target).await?
-        }
-        None => {
-            let name = flatten(connection, &found, &target, progress).await?;
-            let made = image::inspect(&connection.client, &name).await;
-            made.map_err(|problem| problem.during("looking at the copy of the box"))?.id
-        }
+    let id = if let Some(parent) = parent {
+        commit(connection, &found, parent.config.unwrap_or_default(), &target).await?
+    } else {
+        let name = flatten(connection, &found, &target, progress).await?;
+        let made = image::inspect(&connection.client, &name).await;
+        made.map_err(|problem| problem.during("looking at the copy of the box"))?.id
     };
     let deck = plan.deck.clone();
     let note = Note { endpoint: connection.candidate.endpoint(), image: id.clone(), deck };
