@@ -386,6 +386,9 @@ pub(super) struct Discard {
 pub(super) struct Start {
     /// The environment's name, or its id
     pub name: String,
+    /// Begin a new conversation instead of going on with the last one
+    #[arg(long)]
+    pub anew: bool,
     /// Give the agent a variable; without a value, that of this shell
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,

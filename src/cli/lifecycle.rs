@@ -64,7 +64,11 @@ pub(super) async fn start(context: &Context, options: &Start) -> Result<(), Fail
         Ok(profile) => with_profile(&profile, given),
         Err(_) => given,
     };
-    let request = |target| Request::StartEnvironment { target, variables: variables.clone() };
+    let anew = options.anew;
+    let request = |target| {
+        let variables = variables.clone();
+        Request::StartEnvironment { target, variables, anew }
+    };
     context.ask(&client, &options.name, request).await?;
     let environment = context.environment(&client, &options.name).await?;
     // Followed only now: the first view told must not be that of the stopped environment.

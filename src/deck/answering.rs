@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::forking::{self, Forking};
-use super::making;
+use super::making::{self, Talk};
 use super::shared::{Shared, canonical};
 use super::{
     Answer, Message, giving_up, holding, merging, naming, ports, queries, reading, resolving,
@@ -50,10 +50,11 @@ pub(super) async fn answer_later(
 
 async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
     match request {
-        Request::StartEnvironment { target, variables } => {
+        Request::StartEnvironment { target, variables, anew } => {
             let record = shared.resolve(target).await?;
             let id = record.environment.id.clone();
-            making::start(shared, record, variables).await?;
+            let talk = if anew { Talk::Anew } else { Talk::GoesOn };
+            making::start(shared, record, variables, talk).await?;
             Ok(Reply::Environment(Box::new(shared.record(&id).await?.view())))
         }
         Request::StopEnvironment { target } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::holding;
-use super::making;
+use super::making::{self, Talk};
 use super::recover;
 use super::shared::{Shared, now};
 use super::state::{Record, Report};
@@ -148,7 +148,7 @@ async fn back(shared: Arc<Shared>, id: EnvironmentId, worked: bool) {
 pub(super) async fn start_after_engine(shared: &Arc<Shared>, record: Record) {
     let id = record.environment.id.clone();
     let note = "its engine restarted and ended the box; it was started again";
-    match making::start(shared, record, Vec::new()).await {
+    match making::start(shared, record, Vec::new(), Talk::GoesOn).await {
         Ok(()) => shared.report(&id, Report::Note(note.to_owned())).await,
         Err(failure) => {
             let note = format!("its engine restarted and ended the box: {failure}");

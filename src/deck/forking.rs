@@ -111,6 +111,7 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
         taken_up: false,
         wanted: true,
         agent_due: true,
+        anew: false,
         fork: Some(fork),
         standing: BTreeMap::new(),
         ..source.clone()

@@ -83,6 +83,9 @@ pub enum Request {
     StartEnvironment {
         target: Target,
         variables: Vec<Variable>,
+        /// The agent begins a new conversation.
+        #[serde(default)]
+        anew: bool,
     },
     StopEnvironment {
         target: Target,

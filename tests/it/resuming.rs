@@ -188,3 +188,22 @@ fn a_task_that_cannot_be_given_is_refused_before_anything_is_made() {
     new(&["--task", "mend", "--", "sleep", "1"]).fails(2, &["--task"]);
     assert_eq!(test.agentdeck(&["ls", "--json"]).json(), Value::Array(Vec::new()));
 }
+
+#[test]
+fn a_new_conversation_is_begun_for_a_person_who_wants_one_and_only_then() {
+    let test = TestHome::new();
+    configure(&test, RESUMES);
+    make(&test, &[], "mend");
+    starts(&test, "fox", 1);
+    // Refused, it is not kept for later.
+    test.agentdeck(&["start", "fox", "--anew"]).fails(1, &["fox runs already"]);
+    again(&test);
+    assert_eq!(starts(&test, "fox", 2)[1], "--again");
+    test.agentdeck(&["stop", "fox"]).ok();
+    test.agentdeck(&["start", "fox", "--anew"]).ok();
+    assert_eq!(starts(&test, "fox", 3)[2], "");
+    let new = inspect(&test, "fox", |it| it["resumed"] == false);
+    assert!(!notes(&new).contains("task"), "{new:#}");
+    again(&test);
+    assert_eq!(starts(&test, "fox", 4)[3], "--again");
+}

@@ -64,7 +64,8 @@ pub(super) async fn ended_at_its_limit(cast: &Cast<'_>) -> Result<bool, Failure>
     let environment = found?;
     let (client, mut events) = cast.stage.context.connect().await?;
     let target = Target::Id(environment.id.clone());
-    client.request(Request::StartEnvironment { target, variables: Vec::new() }).await?;
+    let variables = Vec::new();
+    client.request(Request::StartEnvironment { target, variables, anew: false }).await?;
     let environment = cast.stage.inspect(&environment).await?.environment;
     client.request(Request::FollowDeck { repository: None }).await?;
     new::wait(&cast.stage.context, &mut events, environment).await?;

@@ -45,8 +45,12 @@ pub(super) async fn command(
         // The first snapshot is the base.
         worked: record.agent_worked || record.environment.snapshots > 1,
     };
-    let Beginning { command, resumed, note } =
-        beginning(profile, record.environment.task.as_deref(), known);
+    let task = record.environment.task.as_deref();
+    let Beginning { command, resumed, note } = if record.anew {
+        Beginning { command: profile.begun_with(None), resumed: false, note: None }
+    } else {
+        beginning(profile, task, known)
+    };
     if command != record.environment.command || resumed != record.environment.resumed {
         shared.report(id, Report::AgentBegins { command: command.clone(), resumed }).await;
     }

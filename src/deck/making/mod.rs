@@ -197,11 +197,21 @@ pub(super) async fn note_unkept(
     shared.report(&id, Report::Note(note)).await;
 }
 
+/// What becomes of the conversation of an agent that is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Talk {
+    /// It goes on with it, where there is one.
+    GoesOn,
+    /// It begins a new one.
+    Anew,
+}
+
 /// Starts a stopped environment again, or goes on where its making failed.
 pub(super) async fn start(
     shared: &Arc<Shared>,
     record: Record,
     variables: Vec<Variable>,
+    talk: Talk,
 ) -> Result<(), Failure> {
     let profile = profile_of(shared, &record)?;
     check_variables(shared, &record, &profile, &variables)?;
@@ -215,8 +225,9 @@ pub(super) async fn start(
         record.environment.state,
         EnvironmentState::Running | EnvironmentState::EngineUnreachable { .. }
     ) {
-        return restart_agent(shared, record, &profile, variables).await;
+        return restart_agent(shared, record, &profile, variables, talk).await;
     }
+    shared.report(&record.environment.id, Report::Anew { anew: talk == Talk::Anew }).await;
     let size = record.environment.session(SessionId::AGENT).map_or(Size::DEFAULT, |open| open.size);
     if record.fork.as_ref().is_some_and(|fork| !fork.copied) {
         return forking::again(shared, record, profile, variables, size).await;
@@ -251,6 +262,7 @@ async fn restart_agent(
     record: Record,
     profile: &AgentProfile,
     variables: Vec<Variable>,
+    talk: Talk,
 ) -> Result<(), Failure> {
     let id = record.environment.id.clone();
     let agent = record.environment.session(SessionId::AGENT);
@@ -259,6 +271,7 @@ async fn restart_agent(
         return Err(Failure::new(FailureKind::AlreadyExists, message));
     }
     let size = agent.map_or(Size::DEFAULT, |agent| agent.size);
+    shared.report(&id, Report::Anew { anew: talk == Talk::Anew }).await;
     remember_variables(shared, &id, profile, variables).await;
     require_again(shared, &record).await?;
     if start_agent(shared, &id, profile, size).await? == Begun::Later {

@@ -234,6 +234,7 @@ pub(in crate::deck) fn record(
         agent_due: true,
         agent_started: false,
         agent_worked: false,
+        anew: false,
         with_changes: spec.with_changes,
         fork: None,
         reviewed: Reviewed::default(),

@@ -67,6 +67,9 @@ pub struct Record {
     /// Its agent was started at least once.
     #[serde(default)]
     pub agent_started: bool,
+    /// A person wants its agent's next start to begin a new conversation.
+    #[serde(default)]
+    pub anew: bool,
     /// Its agent was seen at work.
     #[serde(default)]
     pub agent_worked: bool,

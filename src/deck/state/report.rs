@@ -49,6 +49,10 @@ pub enum Report {
         command: Vec<String>,
         resumed: bool,
     },
+    /// Whether its agent's next start begins a new conversation.
+    Anew {
+        anew: bool,
+    },
     /// The files and the box's own layer of the environment it is forked from are in place.
     Copied,
     Isolation(Isolation),
@@ -152,6 +156,7 @@ pub(super) fn apply(record: &mut Record, report: Report, now: Timestamp) {
         Report::TakenUp => record.taken_up = true,
         Report::Wanted { running } => record.wanted = running,
         Report::AgentDue { due } => record.agent_due = due,
+        Report::Anew { anew } => record.anew = anew,
         Report::Copied => {
             record.workspace_made = true;
             if let Some(fork) = &mut record.fork {
@@ -201,6 +206,7 @@ fn settle(record: &mut Record, report: &Report) {
             if *command == view.command =>
         {
             record.agent_started = true;
+            record.anew = false;
             notes::settle(record, Matter::Agent, None);
         }
         Report::Judged { session: SessionId::AGENT, found: Some(found) } => {

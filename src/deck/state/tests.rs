@@ -58,6 +58,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         agent_due: false,
         agent_started: false,
         agent_worked: false,
+        anew: false,
         with_changes: false,
         fork: None,
         reviewed: Reviewed::default(),

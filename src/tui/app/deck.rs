@@ -102,7 +102,7 @@ impl App {
             Action::Start => {
                 self.say(format!("starting {name} …"));
                 let variables = self.agent_variables(&id);
-                let request = Request::StartEnvironment { target, variables };
+                let request = Request::StartEnvironment { target, variables, anew: false };
                 self.send(request, Tag::Say(format!("started {name}")));
             }
             _ => {}
