@@ -29,6 +29,8 @@ struct Pushed {
     remote: String,
     branch: String,
     commit: String,
+    /// Whether the branch did not have it yet.
+    new: bool,
     /// What the forge's program printed: the address of the pull request.
     request: Option<String>,
     /// What the commits lack.
@@ -66,21 +68,40 @@ pub(super) async fn run(context: &Context, options: PullRequest) -> Result<(), F
         context.output.say("nothing was pushed");
         return Ok(());
     }
-    git.push(&remote, &branch, commit.as_str(), options.force).await?;
-    context.output.say(&format!("pushed {} to {remote} as {branch}", environment.name));
-    if git.has_hook("pre-push").await {
-        context.output.say("1 hook did not run: pre-push");
+    let there = git.at_remote(&remote, &branch).await;
+    let same = match &there {
+        Some(there) if !options.force => {
+            // Who asks for another history than the branch has is refused by git.
+            let as_asked = options.squash || options.edit || options.message.is_some();
+            git.are_same((there, commit.as_str()), environment.base.as_str(), as_asked).await
+        }
+        _ => false,
+    };
+    if same {
+        let name = &environment.name;
+        context.output.say(&format!("nothing of {name} is new: {remote} has it as {branch}"));
+    } else {
+        git.push(&remote, &branch, commit.as_str(), options.force).await?;
+        git.say_pushed(context, &environment, (&remote, &branch)).await;
     }
     let forge = if options.push_only { None } else { git.forge(&remote).await };
-    let request = match forge {
-        Some(forge) => {
+    let open = match forge {
+        Some(forge) if there.is_some() => forge.find(&git.root, &branch).await,
+        _ => None,
+    };
+    let request = match (open, forge) {
+        (Some(open), _) => {
+            context.output.say("its request is open already");
+            Some(open)
+        }
+        (None, Some(forge)) => {
             let base = git.base_at(&remote, &environment).await;
             Some(forge.open(&git.root, &branch, base.as_deref(), &message).await?)
         }
-        None => None,
+        (None, None) => None,
     };
-    let commit = commit.as_str().to_owned();
-    let pushed = Pushed { remote, branch, commit, request, left_out };
+    let commit = there.filter(|_| same).unwrap_or_else(|| commit.as_str().to_owned());
+    let pushed = Pushed { remote, branch, commit, new: !same, request, left_out };
     if context.output.json {
         return context.output.value(&pushed);
     }
@@ -156,6 +177,43 @@ impl Git {
         }
     }
 
+    /// The commit that a branch has there; `None` where there is none, or the remote cannot be asked:
+    /// then a push says so.
+    async fn at_remote(&self, remote: &str, branch: &str) -> Option<String> {
+        let name = format!("refs/heads/{branch}");
+        let found = self.ask(&["ls-remote", "--exit-code", "--", remote, &name]).await?;
+        found.split_whitespace().next().map(str::to_owned)
+    }
+
+    /// Whether two commits have the same files, and where that is asked for, the same commits since
+    /// the base. A commit that is not in the user's repository is another one.
+    async fn are_same(&self, (one, other): (&str, &str), base: &str, commits: bool) -> bool {
+        let log = ["log", "--format=%T %an %ae %B", "--end-of-options"];
+        let tree = ["log", "-1", "--format=%T", "--end-of-options"];
+        let since = format!("^{base}");
+        let mut told = Vec::new();
+        for commit in [one, other] {
+            let mut arguments = if commits { log.to_vec() } else { tree.to_vec() };
+            arguments.push(commit);
+            arguments.extend(commits.then_some(since.as_str()));
+            told.push(self.ask(&arguments).await);
+        }
+        told[0].is_some() && told[0] == told[1]
+    }
+
+    async fn say_pushed(
+        &self,
+        context: &Context,
+        environment: &Environment,
+        (remote, branch): (&str, &str),
+    ) {
+        let name = &environment.name;
+        context.output.say(&format!("pushed {name} to {remote} as {branch}"));
+        if self.has_hook("pre-push").await {
+            context.output.say("1 hook did not run: pre-push");
+        }
+    }
+
     async fn has_hook(&self, name: &str) -> bool {
         // Without ours before it, so that the user's own setting is told.
         let output = Command::new("git")
@@ -191,6 +249,10 @@ impl Git {
 struct Forge {
     program: &'static str,
     verb: [&'static str; 2],
+    /// How it tells of the open request of a branch, as JSON.
+    find: &'static [&'static str],
+    /// What the address of one is called there.
+    address: &'static str,
     head: &'static str,
     base: &'static str,
     body: &'static str,
@@ -200,6 +262,8 @@ impl Forge {
     const GITHUB: Self = Self {
         program: "gh",
         verb: ["pr", "create"],
+        find: &["pr", "list", "--state=open", "--json=url", "--head"],
+        address: "url",
         head: "--head",
         base: "--base",
         body: "--body",
@@ -207,10 +271,22 @@ impl Forge {
     const GITLAB: Self = Self {
         program: "glab",
         verb: ["mr", "create"],
+        find: &["mr", "list", "--output=json", "--source-branch"],
+        address: "web_url",
         head: "--source-branch",
         base: "--target-branch",
         body: "--description",
     };
+
+    /// The address of a branch's open request, as far as the program tells.
+    async fn find(self, root: &Path, branch: &str) -> Option<String> {
+        let mut command = Command::new(self.program);
+        command.current_dir(root).args(self.find).arg(branch).stdin(Stdio::null());
+        let output = command.stderr(Stdio::null()).output().await.ok()?;
+        let listed: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        let address = listed.get(0)?.get(self.address)?.as_str()?;
+        Some(address.to_owned()).filter(|_| output.status.success())
+    }
 
     /// Opens it and gives what the program printed.
     async fn open(

@@ -157,6 +157,19 @@ fn a_branch_is_pushed_without_hooks_and_a_pull_request_is_opened() {
     let branches = test.git(&["for-each-ref", "--format=%(refname)", "refs/heads"]);
     assert_eq!(branches, "refs/heads/main\n");
 
+    // Nothing is new: the branch and its request are named, whatever git would say of a push.
+    program(&test, "gh", "[ \"$2\" = list ] && echo '[{\"url\":\"https://forge/1\"}]'");
+    let again = pr(&[]);
+    let words = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success() && words.contains("nothing of one is new"), "{words}");
+    assert!(words.contains("origin has it as agentdeck/one"), "{words}");
+    assert_eq!(again.stdout, b"https://forge/1\n");
+    let told: serde_json::Value =
+        serde_json::from_slice(&pr(&["--json"]).stdout).expect("told as JSON");
+    assert_eq!((&told["new"], &told["request"]), (&false.into(), &"https://forge/1".into()));
+    let head = test.git_in(&remote, &["rev-parse", "agentdeck/one"]);
+    assert_eq!(told["commit"], head.trim());
+
     let refused = pr(&["--squash"]);
     assert!(!refused.status.success(), "another history is not overwritten");
     let squashed = pr(&["--squash", "--branch", "alone", "--push-only", "--json"]);
