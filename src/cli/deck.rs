@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use super::agents;
 use super::context::Context;
+use super::ls;
 use crate::client::{Client, Events};
 use crate::config::profiles;
 use crate::model::failure::{Failure, FailureKind};
@@ -36,13 +37,14 @@ pub(super) async fn open(
             _ => failure,
         })?;
     }
+    let elsewhere = if all { None } else { ls::in_other_worktrees(context, &client).await };
     let settings = context.settings()?;
     let names = profiles::names(&settings);
     let found = names.iter().map(|name| profiles::find(name, &settings));
     let mut profiles = found.collect::<Result<Vec<_>, _>>()?;
     // What this machine has is offered first.
     profiles.sort_by_cached_key(|profile| !agents::is_here(profile));
-    let options = tui::Options { repository, all, profiles, compared };
+    let options = tui::Options { repository, all, profiles, compared, elsewhere };
     turns::of_deck();
     tui::run(client, events, options).await
 }

@@ -49,8 +49,7 @@ pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> 
     };
     if let Some(shared) = several {
         environments.retain(|it| {
-            let is_around = context.directory.starts_with(&it.repository);
-            is_around || worktree::shared(&it.repository).as_deref() == Some(shared.as_path())
+            context.directory.starts_with(&it.repository) || is_of(&shared, &it.repository)
         });
     }
     let used = usage(&client, asked).await?;
@@ -73,6 +72,23 @@ pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> 
         }
     }
     Ok(())
+}
+
+/// Whether a worktree is one of the repository that has this git directory.
+fn is_of(shared: &Path, worktree: &Path) -> bool {
+    worktree::shared(worktree).as_deref() == Some(shared)
+}
+
+/// The names of the repository's environments that were made in other worktrees than the one at
+/// hand, where there are any.
+pub(super) async fn in_other_worktrees(context: &Context, client: &Client) -> Option<String> {
+    let shared = worktree::several(&context.directory)?;
+    let request = Request::ListEnvironments { repository: None };
+    let Ok(Reply::Environments(listed)) = client.request(request).await else { return None };
+    let root = worktree::root(&context.directory)?;
+    let other = |it: &&Environment| it.repository != root && is_of(&shared, &it.repository);
+    let names: Vec<&str> = listed.iter().filter(other).map(|it| it.name.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// The names of environments by the worktree that they were made in, where that is another one.

@@ -48,6 +48,8 @@ pub struct Options {
     pub profiles: Vec<AgentProfile>,
     /// Environments whose comparison is opened at once.
     pub compared: Vec<EnvironmentId>,
+    /// Names of environments that other worktrees of the repository have.
+    pub elsewhere: Option<String>,
 }
 
 impl Options {
@@ -72,10 +74,14 @@ impl Options {
 /// Shows the deck until the user leaves.
 pub async fn run(client: Client, events: Events, mut options: Options) -> Result<(), Failure> {
     let compared = std::mem::take(&mut options.compared);
+    let elsewhere = options.elsewhere.take();
     let make = |settings, size, now| {
         let mut app = app::App::new(settings, size, now);
         if !compared.is_empty() {
             app.open_comparison(compared);
+        }
+        if let Some(names) = elsewhere {
+            app.say_elsewhere(&names);
         }
         app
     };

@@ -35,6 +35,13 @@ impl App {
         }
     }
 
+    /// Says which environments of the repository belong to other worktrees: what is taken is written
+    /// where its environment was made, so each worktree has a deck of its own.
+    pub(crate) fn say_elsewhere(&mut self, names: &str) {
+        let text = format!("made in other worktrees of this repository: {names}");
+        self.say_with_hint(text, "agentdeck --all shows them too");
+    }
+
     /// Shows a failure until it is dismissed.
     pub(super) fn fail(&mut self, failure: &Failure) {
         let foreign = super::super::widget::foreign;
