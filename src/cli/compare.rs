@@ -15,7 +15,7 @@ use crate::model::comparison::{
     letters,
 };
 use crate::model::diff::{Detail, FileChange};
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::{RepoPath, printable};
 use crate::proto::{DiffSide, Freshness, Reply, Request, Target};
 
@@ -24,7 +24,13 @@ pub(super) async fn run(context: &Context, options: &Compare) -> Result<(), Fail
     let (client, events) = context.connect_asking().await?;
     let mut attempts = Vec::new();
     for name in &options.names {
-        attempts.push(context.environment(&client, name).await?.id);
+        let found = context.environment(&client, name).await?;
+        if attempts.contains(&found.id) {
+            let message = format!("{} is named twice", found.name);
+            return Err(Failure::new(FailureKind::Invalid, message)
+                .hint("name two to four environments, each once"));
+        }
+        attempts.push(found.id);
     }
     let printed = options.stat || options.patch || output.json || options.file.is_some();
     if !printed && output.terminal && std::io::stdin().is_terminal() {
@@ -149,7 +155,13 @@ fn overview(comparison: &Comparison) -> String {
         format!("{} +{} −{}", files(total.files as usize), total.added, total.removed)
     });
     rows.push([files(comparison.rows.len()), String::new()].into_iter().chain(totals).collect());
-    table(&titles, &rows)
+    let mut text = table(&titles, &rows);
+    for row in comparison.by_disagreement().into_iter().map(|index| &comparison.rows[index]) {
+        for (attempts, remark) in row.remarks() {
+            text.push_str(&format!("{}: {}: {remark}\n", row.path, letters(&attempts)));
+        }
+    }
+    text
 }
 
 fn agreement(row: &ComparisonRow) -> String {
@@ -180,7 +192,10 @@ fn describe(row: &ComparisonRow, attempt: usize, cell: &ComparisonCell) -> Strin
         FileChange::Renamed => "renamed",
         FileChange::Mode => "mode",
     };
-    format!("{change} +{} −{}", cell.added, cell.removed)
+    let change = if cell.moved.is_some() { "moved" } else { change };
+    let mode = cell.mode_word().map_or_else(String::new, |word| format!(" {word}"));
+    let caution = if cell.cautions.is_empty() { "" } else { " !" };
+    format!("{change} +{} −{}{mode}{caution}", cell.added, cell.removed)
 }
 
 /// Every line of the file, those that differ marked, and above them who agrees.

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+use super::caution::Caution;
 use super::diff::{FileChange, line_text};
 use super::id::{CommitId, EnvironmentId, EnvironmentName};
 use super::path::RepoPath;
@@ -49,6 +50,58 @@ pub struct ComparisonCell {
     pub removed: u64,
     /// Attempts with the same number in a row have the same content.
     pub group: u32,
+    /// Git's modes before and after; `None` where the file is not there.
+    #[serde(default)]
+    pub old_mode: Option<u32>,
+    #[serde(default)]
+    pub new_mode: Option<u32>,
+    /// Where its content came from or went to, once lines were counted.
+    #[serde(default)]
+    pub moved: Option<Moved>,
+    /// Why it should be read before others.
+    #[serde(default)]
+    pub cautions: Vec<Caution>,
+}
+
+/// The other end of a rename: each of both has a row of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moved {
+    From(RepoPath),
+    To(RepoPath),
+}
+
+impl ComparisonCell {
+    /// What became of the mode, in a word; `None` where it is as it was or the file is new or gone.
+    pub fn mode_word(&self) -> Option<&'static str> {
+        const FILE: u32 = 0o100_644;
+        const EXECUTABLE: u32 = 0o100_755;
+        const LINK: u32 = 0o120_000;
+        match (self.old_mode, self.new_mode) {
+            (old, new) if old == new => None,
+            (Some(FILE) | None, Some(EXECUTABLE)) => Some("+x"),
+            (Some(EXECUTABLE), Some(FILE)) => Some("−x"),
+            (_, Some(LINK)) => Some("link"),
+            (Some(_), Some(_)) => Some("mode"),
+            _ => None,
+        }
+    }
+
+    /// What is to be known of it besides its lines, in words.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<String> =
+            self.cautions.iter().map(|caution| format!("! {caution}")).collect();
+        remarks.extend(self.moved.as_ref().map(|moved| match moved {
+            Moved::From(path) => format!("moved from {path}"),
+            Moved::To(path) => format!("moved to {path}"),
+        }));
+        if let (Some(old), Some(new)) = (self.old_mode, self.new_mode)
+            && old != new
+        {
+            remarks.push(format!("mode {old:o} → {new:o}"));
+        }
+        remarks
+    }
 }
 
 /// How far attempts disagree about a file, the most first.
@@ -90,6 +143,25 @@ impl Comparison {
 }
 
 impl ComparisonRow {
+    /// What is to be known of a row's files besides their lines, those who share it together.
+    pub fn remarks(&self) -> Vec<(Vec<usize>, String)> {
+        let mut found: Vec<(Vec<usize>, String)> = Vec::new();
+        for (attempt, cell) in self.cells.iter().enumerate() {
+            for remark in cell.iter().flat_map(ComparisonCell::remarks) {
+                match found.iter_mut().find(|(_, known)| *known == remark) {
+                    Some((attempts, _)) => attempts.push(attempt),
+                    None => found.push((vec![attempt], remark)),
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether any attempt's file should be read before others.
+    pub fn calls_for_caution(&self) -> bool {
+        self.cells.iter().flatten().any(|cell| !cell.cautions.is_empty())
+    }
+
     pub fn agreement(&self) -> Agreement {
         let touched = self.cells.iter().flatten().count();
         match (self.groups().len(), touched) {
@@ -139,6 +211,9 @@ pub struct AlignedFile {
     pub path: RepoPath,
     /// Column titles; the first is the base.
     pub columns: Vec<String>,
+    /// The snapshots of the attempts, in their order.
+    #[serde(default)]
+    pub heads: Vec<CommitId>,
     /// Columns that do not have the file.
     pub missing: Vec<bool>,
     /// The whole file in order: what all versions share, and what they do not.
@@ -211,9 +286,32 @@ mod tests {
                 added: 2,
                 removed: 1,
                 group,
+                old_mode: None,
+                new_mode: None,
+                moved: None,
+                cautions: Vec::new(),
             })
         };
         ComparisonRow { path: RepoPath::new("a"), cells: groups.iter().map(cell).collect() }
+    }
+
+    #[test]
+    fn what_is_to_be_known_of_a_file_is_told_once_for_all_whom_it_is_so_of() {
+        let mut row = row(&[Some(0), Some(1), None]);
+        for cell in row.cells.iter_mut().flatten() {
+            (cell.old_mode, cell.new_mode) = (Some(0o100_644), Some(0o100_755));
+            cell.cautions = vec![Caution::Executable];
+        }
+        let moved = Some(Moved::From(RepoPath::new("b")));
+        row.cells[1].as_mut().expect("a cell").moved = moved;
+        let expected = [
+            (vec![0, 1], "! may be executed now".to_owned()),
+            (vec![0, 1], "mode 100644 → 100755".to_owned()),
+            (vec![1], "moved from b".to_owned()),
+        ];
+        assert_eq!(row.remarks(), expected);
+        assert_eq!(row.cells[0].as_ref().expect("a cell").mode_word(), Some("+x"));
+        assert!(row.calls_for_caution());
     }
 
     #[test]

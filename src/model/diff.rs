@@ -72,6 +72,13 @@ impl TextEncoding {
     }
 }
 
+/// Lines of a file's diff that hold what was searched for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileMatches {
+    pub path: RepoPath,
+    pub lines: u32,
+}
+
 /// The content of a file at one end of a diff.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSide {

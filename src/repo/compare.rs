@@ -10,7 +10,10 @@ use super::diff::{self, Change, Counts, Renames, Side};
 use super::object::{self, failed};
 use super::readable;
 use super::store::Store;
-use crate::model::comparison::{AlignedFile, Attempt, Comparison, ComparisonCell, ComparisonRow};
+use crate::model::caution;
+use crate::model::comparison::{
+    AlignedFile, Attempt, Comparison, ComparisonCell, ComparisonRow, Moved,
+};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
 use crate::model::path::RepoPath;
@@ -30,6 +33,7 @@ pub fn attempts(
     let repository = store.reader();
     let from = object::tree_of(&repository, base)?;
     let mut table: BTreeMap<RepoPath, Vec<Option<Change>>> = BTreeMap::new();
+    let mut moves = Vec::with_capacity(attempts.len());
     for (column, attempt) in attempts.iter().enumerate() {
         let to = object::tree_of(&repository, &attempt.head)?;
         for change in diff::changes(&repository, from, to, Renames::Ignore)? {
@@ -37,24 +41,48 @@ pub fn attempts(
                 table.entry(change.path.clone()).or_insert_with(|| vec![None; attempts.len()]);
             row[column] = Some(change);
         }
+        // The first look must not wait for contents to be held against each other.
+        moves.push(if counts.is_some() {
+            find_moves(&repository, from, to)?
+        } else {
+            Moves::new()
+        });
     }
     let mut rows = Vec::with_capacity(table.len());
     for (path, changes) in table {
-        rows.push(row(&repository, path, &changes, counts)?);
+        rows.push(row(&repository, path, (&changes, &moves), counts)?);
     }
     let counted = counts.is_some();
     Ok(Comparison { base: base.clone(), attempts, rows, counted, notes: Vec::new() })
 }
 
+/// The other end of each file that was renamed, by the path of either.
+type Moves = HashMap<RepoPath, Moved>;
+
+fn find_moves(
+    repository: &gix::Repository,
+    from: ObjectId,
+    to: ObjectId,
+) -> Result<Moves, Failure> {
+    let mut moves = Moves::new();
+    for change in diff::changes(repository, from, to, Renames::Find)? {
+        if let Some(old) = change.old_path {
+            moves.insert(old.clone(), Moved::To(change.path.clone()));
+            moves.insert(change.path, Moved::From(old));
+        }
+    }
+    Ok(moves)
+}
+
 fn row(
     repository: &gix::Repository,
     path: RepoPath,
-    changes: &[Option<Change>],
+    (changes, moves): (&[Option<Change>], &[Moves]),
     counts: Option<&Counts>,
 ) -> Result<ComparisonRow, Failure> {
     let mut groups: HashMap<Option<(u16, ObjectId)>, u32> = HashMap::new();
     let mut cells = Vec::with_capacity(changes.len());
-    for change in changes {
+    for (change, moves) in changes.iter().zip(moves) {
         let Some(change) = change else {
             cells.push(None);
             continue;
@@ -62,11 +90,28 @@ fn row(
         let next = groups.len() as u32;
         let content = change.new.map(|side| (side.mode.value(), side.id));
         let group = *groups.entry(content).or_insert(next);
+        let mode = |side: Option<Side>| side.map(|side| u32::from(side.mode.value()));
+        let (old_mode, new_mode) = (mode(change.old), mode(change.new));
+        let mut cautions = caution::of_file(&path, old_mode, new_mode);
         let (added, removed) = match counts {
-            Some(counts) => counts.of(repository, change)?,
+            Some(counts) => {
+                cautions.extend(counts.hidden(repository, change)?);
+                counts.of(repository, change)?
+            }
             None => (0, 0),
         };
-        cells.push(Some(ComparisonCell { change: change.kind(), added, removed, group }));
+        let moved = moves.get(&path).cloned();
+        let change = change.kind();
+        cells.push(Some(ComparisonCell {
+            change,
+            added,
+            removed,
+            group,
+            old_mode,
+            new_mode,
+            moved,
+            cautions,
+        }));
     }
     Ok(ComparisonRow { path, cells })
 }
@@ -105,10 +150,11 @@ pub fn file(
         note = Some(format!("the file is binary in {}", columns[binary]));
     }
     let stretches = if note.is_some() { Vec::new() } else { align::stretches(&texts) };
-    Ok(AlignedFile { path: path.clone(), columns, missing, stretches, note })
+    let heads = attempts.iter().map(|attempt| attempt.head.clone()).collect();
+    Ok(AlignedFile { path: path.clone(), columns, heads, missing, stretches, note })
 }
 
-fn lookup(
+pub(super) fn lookup(
     repository: &gix::Repository,
     commit: &CommitId,
     path: &RepoPath,

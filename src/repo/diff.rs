@@ -19,8 +19,8 @@ use super::readable::{self, Utf16};
 use super::store::Store;
 use crate::model::caution::{self, Caution};
 use crate::model::diff::{
-    Detail, Diff, DiffContent, DiffLine, FileChange, FileDiff, FileSide, Hunk, LARGEST, LineKind,
-    Reach, Review, Taken, TextEncoding, Whitespace,
+    Detail, Diff, DiffContent, DiffLine, FileChange, FileDiff, FileMatches, FileSide, Hunk,
+    LARGEST, LineKind, Reach, Review, Taken, TextEncoding, Whitespace,
 };
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
@@ -105,6 +105,34 @@ fn with_counts(
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Diff { from: from.clone(), to: to.clone(), files })
+}
+
+/// Files of a difference in whose lines, as a diff shows them, a text stands in whatever case, and in
+/// how many; by path.
+pub fn find(
+    store: &Store,
+    (from, to): (&CommitId, &CommitId),
+    text: &str,
+    whitespace: Whitespace,
+) -> Result<Vec<FileMatches>, Failure> {
+    let repository = &store.reader();
+    let trees = (object::tree_of(repository, from)?, object::tree_of(repository, to)?);
+    let needle = text.to_lowercase();
+    let mut found = Vec::new();
+    for change in changes(repository, trees.0, trees.1, Renames::Find)? {
+        // Each file's lines are let go of again, so there is no bound for all together.
+        let (largest, left, lines) = (MAX_TEXT, u64::MAX, MOST_LINES);
+        let mut reader = Reader { repository, largest, left, lines, whitespace };
+        let ((DiffContent::Text(hunks), ..), _) = reader.content(&change)? else { continue };
+        let holds =
+            |line: &&DiffLine| String::from_utf8_lossy(&line.text).to_lowercase().contains(&needle);
+        let lines = hunks.iter().flat_map(|hunk| &hunk.lines).filter(holds).count();
+        if lines > 0 {
+            found.push(FileMatches { path: change.path, lines: lines as u32 });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -382,6 +410,16 @@ impl Counts {
     ) -> Result<(u64, u64), Failure> {
         let Measure { added, removed, .. } = self.measure(repository, change)?;
         Ok((added, removed))
+    }
+
+    /// Where its new lines hide something, if they do.
+    pub(super) fn hidden(
+        &self,
+        repository: &gix::Repository,
+        change: &Change,
+    ) -> Result<Option<Caution>, Failure> {
+        let Measure { hides, .. } = self.measure(repository, change)?;
+        Ok(hides.map(|line| Caution::Invisible { line }))
     }
 
     /// A change with its lines counted, which are not in it.

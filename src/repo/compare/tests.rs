@@ -37,8 +37,14 @@ fn identical_content_shares_a_group_and_an_untouched_file_has_no_cell() {
     let groups =
         |made: &Comparison| made.rows.iter().map(ComparisonRow::groups).collect::<Vec<_>>();
     assert_eq!(groups(&comparison), groups(&outline));
-    let cell =
-        |change, added, removed, group| Some(ComparisonCell { change, added, removed, group });
+    let cell = |change, added, removed, group| {
+        let old_mode = (change != Added).then_some(0o100_644);
+        let new_mode = (change != Deleted).then_some(0o100_644);
+        let (moved, cautions) = (None, Vec::new());
+        let cell =
+            ComparisonCell { change, added, removed, group, old_mode, new_mode, moved, cautions };
+        Some(cell)
+    };
     let row = |path: &str, cells| ComparisonRow { path: RepoPath::new(path), cells };
     assert_eq!(
         comparison.rows,

@@ -248,17 +248,25 @@ pub(super) fn predict(app: &mut App) {
     }
 }
 
+pub(super) fn compared(
+    change: FileChange,
+    (added, removed): (u64, u64),
+    group: u32,
+) -> ComparisonCell {
+    let (old_mode, new_mode) = (None, None);
+    let cautions = Vec::new();
+    ComparisonCell { change, added, removed, group, old_mode, new_mode, moved: None, cautions }
+}
+
 pub(super) fn comparison() -> Comparison {
     let attempt = |number: u8, name: &str| Attempt {
         environment: id(number),
         name: EnvironmentName::parse(name).expect("a good name"),
         head: commit(number),
     };
-    let cell = |added, group| {
-        Some(ComparisonCell { change: FileChange::Modified, added, removed: 1, group })
-    };
+    let cell = |added, group| Some(compared(FileChange::Modified, (added, 1), group));
     let row = |path: &str, cells| ComparisonRow { path: RepoPath::new(path), cells };
-    let new = ComparisonCell { change: FileChange::Added, added: 80, removed: 0, group: 0 };
+    let new = compared(FileChange::Added, (80, 0), 0);
     Comparison {
         base: commit(1),
         attempts: vec![attempt(1, "brave-otter"), attempt(2, "calm-heron")],
@@ -280,6 +288,7 @@ pub(super) fn aligned() -> AlignedFile {
     AlignedFile {
         path: RepoPath::new("src/api/checkout.rs"),
         columns: ["base", "brave-otter", "calm-heron"].map(str::to_owned).to_vec(),
+        heads: vec![commit(1), commit(2)],
         missing: vec![false; 3],
         stretches: vec![
             Stretch::Common { starts: vec![1, 1, 1], lines: vec![text("use web;")] },
