@@ -23,6 +23,11 @@ pub(super) const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// Chunks under way in either direction; a reader that stalls stalls its own command.
 const MAX_CHUNKS: usize = 16;
 
+/// Bytes sent at once.
+const CHUNK: usize = 32 << 10;
+/// Bytes that a command which is given something may say to it.
+const MOST_SAID: usize = 64 << 10;
+
 /// A running command. Dropping it ends the command.
 #[derive(Debug)]
 pub struct Exec {
@@ -62,8 +67,8 @@ pub(super) async fn begin_for_person(
     role: Role,
     exec: impl Future<Output = Result<Exec, Failure>>,
 ) -> Result<Exec, Failure> {
-    shared.typed(&record.environment.id);
     let Exec { events: inner, input } = exec.await?;
+    shared.hands.began(&record.environment.id);
     let (events, received) = mpsc::channel(MAX_CHUNKS);
     tokio::spawn(pass_on(shared.clone(), record.clone(), role, inner, events));
     Ok(Exec { events: received, input })
@@ -93,6 +98,7 @@ async fn pass_on(
         }
     };
     drop(inner);
+    shared.hands.ended(&record.environment.id);
     if role == Role::Root
         && let Err(failure) = owners::hand_back(&shared, &record).await
     {
@@ -137,6 +143,29 @@ pub(super) async fn capture(
     let command = command.iter().map(ToString::to_string).collect();
     let exec = start(shared, record, command, Role::Agent, Vec::new()).await?;
     collect(exec, limit, deadline).await
+}
+
+/// Runs a command as the agent that reads `bytes` to their end, and returns what it prints.
+pub(super) async fn give(
+    shared: &Arc<Shared>,
+    record: &Record,
+    command: Vec<String>,
+    bytes: &[u8],
+    deadline: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let exec = start(shared, record, command, Role::Agent, Vec::new()).await?;
+    let input = exec.input.clone();
+    let feeding = async {
+        for chunk in bytes.chunks(CHUNK) {
+            // A command that has ended says why by its exit code.
+            if input.send(chunk.to_vec()).await.is_err() {
+                break;
+            }
+        }
+        collect(exec, MOST_SAID, deadline).await
+    };
+    let late = |_| Failure::new(FailureKind::Timeout, "the box does not take what it is given");
+    timeout(deadline, feeding).await.map_err(late)?
 }
 
 /// Waits for a command's end and returns what it printed, at most `limit` bytes.

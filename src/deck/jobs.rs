@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::hands::{self, Trace};
 use super::moments::{self, Sight};
 use super::packing;
-use super::shared::{Shared, blocking, now};
+use super::shared::{Shared, blocking};
 use super::standing::{self, Commits, Standing};
 use super::state::{Matter, Record, Report};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
-use crate::model::snapshot::{Author, OutputMark, Snapshot, SnapshotCause};
+use crate::model::snapshot::{Snapshot, SnapshotCause};
 use crate::repo;
 use crate::repo::snapshot::{Occasion, Touched};
 use crate::watch::{self, Notice};
@@ -25,8 +26,8 @@ const RETRY: Duration = Duration::from_secs(5);
 /// At most this long, for a repository that is away for the day.
 const RETRY_LIMIT: Duration = Duration::from_mins(5);
 
-/// What changed this long before a batch of notices ended with a command is put down to the
-/// command: a batch waits at most a second, and the job a little.
+/// A batch of notices this long after a command ended still holds what it changed: it waits at most
+/// a second, and the job a little.
 const COMMAND_SPAN: Duration = Duration::from_millis(1_500);
 
 /// Hands each quiet batch to its environment's snapshot job.
@@ -91,9 +92,7 @@ impl Snapshotter {
             handle: Arc::downgrade(&handle),
             wake,
             count: None,
-            inputs: 0,
-            output: None,
-            ran: false,
+            seen: Trace::default(),
             sequence: None,
             retry: None,
         };
@@ -153,10 +152,11 @@ impl Snapshotter {
         self.still.clone().lock_owned().await
     }
 
-    /// Everything that waits. The end of a command stays known for what is noticed after it.
+    /// Everything that waits. The end of a command stays known until the files are looked at: what
+    /// it changed is in the first batch of notices after it, and what comes later is not its own.
     fn take(&self) -> Pending {
         let mut pending = self.lock();
-        let command = pending.command;
+        let command = pending.command.filter(|_| pending.touched.is_none());
         std::mem::replace(&mut *pending, Pending { command, ..Pending::default() })
     }
 
@@ -182,12 +182,8 @@ struct Job {
     onto: Option<CommitId>,
     /// Snapshots kept, once they were counted.
     count: Option<u32>,
-    /// Keys that people had typed when the last snapshot was taken.
-    inputs: u64,
-    /// How far the agent's output was then.
-    output: Option<OutputMark>,
-    /// Whether the agent's program ran when it was looked at last.
-    ran: bool,
+    /// What was seen of whose hands are at work when the last snapshot was taken.
+    seen: Trace,
     /// The change of the agent's screen that was kept last.
     sequence: Option<u64>,
     /// Commits on the user's branch since the base, as last counted.
@@ -234,8 +230,8 @@ impl Job {
         let nothing = || Touched::Paths(BTreeSet::new());
         let Some(touched) = pending.touched.or(recount.then(nothing)) else { return };
         let sight = moments::look(&self.shared, &self.record.environment.id).await;
-        let occasion = self.occasion(cause, &sight);
-        self.ran = sight.runs;
+        let occasion = self.occasion(cause, &sight.trace);
+        self.seen.runs = sight.trace.runs;
         let result = self.take(touched, occasion, &sight, recount).await;
         if result.is_ok() && self.retry.is_some() {
             // Also where nothing is new, of which nothing else is told.
@@ -251,8 +247,7 @@ impl Job {
             self.behind = standing.divergence.behind;
         }
         if let Ok(Taken { snapshot: Some(_), .. }) = &result {
-            self.inputs = sight.inputs;
-            self.output = sight.output;
+            self.seen = sight.trace;
             self.sequence = sight.screen.as_ref().map(|screen| screen.sequence);
         }
         let answer = result.as_ref().map(|taken| taken.head.clone()).map_err(Clone::clone);
@@ -262,20 +257,10 @@ impl Job {
         }
     }
 
-    /// Who worked since the last snapshot, as far as output and keys tell.
-    fn occasion(&self, cause: SnapshotCause, sight: &Sight) -> Occasion {
-        let human = sight.inputs > self.inputs;
-        let printed = sight.output.is_some() && sight.output != self.output;
-        let ran = sight.runs || self.ran;
-        // An agent may work without a word; where nobody typed, it was nobody else.
-        let by = match (human, printed || (!human && ran)) {
-            (true, true) => Some(Author::Both),
-            (true, false) => Some(Author::Human),
-            (false, true) => Some(Author::Agent),
-            (false, false) => None,
-        };
-        let by = by.filter(|_| cause != SnapshotCause::Restore);
-        Occasion { cause, at: now(), by, output: sight.output }
+    /// Why a snapshot is taken, and who worked since the last one. A restore is nobody's work.
+    fn occasion(&self, cause: SnapshotCause, now: &Trace) -> Occasion {
+        let by = hands::author(&self.seen, now).filter(|_| cause != SnapshotCause::Restore);
+        Occasion { cause, at: now.at, by, output: now.output }
     }
 
     /// Takes a snapshot and measures where the environment stands, if that may be elsewhere.
@@ -359,5 +344,26 @@ impl Job {
         let changed = self.commits != counted;
         self.commits = counted;
         changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_the_cause_of_what_is_noticed_first_after_it_and_of_nothing_more() {
+        let snapshotter =
+            Snapshotter { pending: Mutex::default(), wake: Arc::default(), still: Arc::default() };
+        let change = || snapshotter.touched(Touched::Everything, false);
+        change();
+        assert_eq!(snapshotter.take().cause(), SnapshotCause::Change);
+        snapshotter.command_ended();
+        // Commits alone are no look at the files.
+        snapshotter.take();
+        change();
+        assert_eq!(snapshotter.take().cause(), SnapshotCause::Command);
+        change();
+        assert_eq!(snapshotter.take().cause(), SnapshotCause::Change, "it is another's");
     }
 }

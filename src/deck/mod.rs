@@ -23,6 +23,7 @@ mod exec;
 mod forking;
 mod giving_up;
 mod halves;
+mod hands;
 mod holding;
 mod hub;
 mod inputs;
@@ -192,7 +193,7 @@ impl Deck {
             return Ok(());
         }
         if input.is_typed() {
-            self.shared.typed(environment);
+            self.shared.hands.typed(environment, session);
         }
         self.shared.link(environment)?.input(session, &bytes)
     }

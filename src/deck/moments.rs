@@ -14,7 +14,8 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 
-use super::shared::Shared;
+use super::hands::{self, Program, Trace};
+use super::shared::{Shared, now};
 use crate::model::environment::SessionState;
 use crate::model::id::{CommitId, EnvironmentId, SessionId};
 use crate::model::packed;
@@ -35,26 +36,29 @@ const HEAD: usize = 8;
 
 /// What is seen of an environment at one moment.
 pub(super) struct Sight {
-    /// Keys that people typed into it since the server began.
-    pub inputs: u64,
-    pub output: Option<OutputMark>,
+    pub trace: Trace,
     pub screen: Option<Arc<Screen>>,
-    /// Whether the agent's program runs.
-    pub runs: bool,
 }
 
-/// Looks at the agent's session and at who typed.
+/// Looks at the agent's session and at who is at work.
 pub(super) async fn look(shared: &Arc<Shared>, id: &EnvironmentId) -> Sight {
-    let inputs = shared.inputs(id);
-    let record = shared.record(id).await.ok();
-    let session = record.as_ref().and_then(|record| record.environment.session(SessionId::AGENT));
+    let (deeds, at) = (shared.hands.deeds(id), now());
+    let shells = shared.terminals(id).into_iter();
+    let shells = shells.filter(|(session, _)| *session != SessionId::AGENT);
+    let shells = shells.map(|(_, terminal)| terminal.offset()).sum();
+    let mut trace = Trace { deeds, shells, at, ..Trace::default() };
+    let Ok(record) = shared.record(id).await else { return Sight { trace, screen: None } };
+    let environment = &record.environment;
+    (trace.program, trace.rests) = (Program::of(environment), hands::rests(environment));
+    let session = environment.session(SessionId::AGENT);
+    trace.runs = session.is_some_and(|session| session.state == SessionState::Running);
     let seen = session.and_then(|session| {
         let (offset, screen) = shared.terminal(id, SessionId::AGENT)?.moment();
-        Some((OutputMark { started: session.started, offset }, screen))
+        Some((OutputMark { started: session.started, offset }, Arc::new(screen)))
     });
-    let runs = session.is_some_and(|session| session.state == SessionState::Running);
     let (output, screen) = seen.unzip();
-    Sight { inputs, output, screen: screen.map(Arc::new), runs }
+    trace.output = output;
+    Sight { trace, screen }
 }
 
 /// Keeps the screen of a snapshot; `same` says that it is as the one kept before.

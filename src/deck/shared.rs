@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::ahead::Ahead;
 use super::deciding::Deciding;
+use super::hands::Hands;
 use super::holding::Waiting;
 use super::hub::Hub;
 use super::jobs::Snapshotter;
@@ -56,8 +57,9 @@ pub(super) struct Shared {
     pub messages: mpsc::Sender<Message>,
     pub prompts: Prompts,
     pub deciding: Deciding,
-    /// Held while what snapshots are called is changed.
+    /// Held while what snapshots are called, or what is said of their lines, is changed.
     pub marks: Mutex<()>,
+    pub hands: Hands,
     pub stores: Stores,
     /// Told when any environment's newest snapshot is another, or is gone.
     pub snapshots_moved: Notify,
@@ -90,8 +92,6 @@ struct Tables {
     nudges: HashMap<EnvironmentId, Arc<Notify>>,
     /// Boxes that this server has spoken with.
     connected: HashSet<EnvironmentId>,
-    /// Keys that people typed into any session of an environment.
-    inputs: HashMap<EnvironmentId, u64>,
 }
 
 /// The parts of `Shared` that come from outside.
@@ -125,6 +125,7 @@ impl Shared {
             messages,
             prompts: Prompts::default(),
             marks: Mutex::default(),
+            hands: Hands::default(),
             stores: Stores::default(),
             snapshots_moved: Notify::new(),
             counts: Counts::default(),
@@ -392,16 +393,6 @@ impl Shared {
         is_first
     }
 
-    /// Takes note that a person worked in an environment.
-    pub fn typed(&self, environment: &EnvironmentId) {
-        *self.tables().inputs.entry(environment.clone()).or_default() += 1;
-    }
-
-    /// How often [`Self::typed`] was told of an environment.
-    pub fn inputs(&self, environment: &EnvironmentId) -> u64 {
-        self.tables().inputs.get(environment).copied().unwrap_or_default()
-    }
-
     /// An id for a new session, higher than `highest` and every one given out before.
     pub fn claim_session(&self, environment: &EnvironmentId, highest: u32) -> SessionId {
         let mut tables = self.tables();
@@ -444,6 +435,7 @@ impl Shared {
     /// Forgets everything about an environment that is only in memory.
     pub fn forget(&self, environment: &EnvironmentId) {
         self.gates.forget(environment);
+        self.hands.forget(environment);
         self.waiting.set(environment, false);
         self.keeper.forget(environment);
         self.prompts.forget(environment);
@@ -457,7 +449,6 @@ impl Shared {
         tables.snapshotters.remove(environment);
         tables.variables.remove(environment);
         tables.sessions.remove(environment);
-        tables.inputs.remove(environment);
         tables.nudges.remove(environment);
         tables.connected.remove(environment);
         let own = tables.terminals.extract_if(|(id, _), _| id == environment);

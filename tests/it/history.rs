@@ -4,6 +4,10 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use agentdeck::client::Client;
+use agentdeck::model::id::{EnvironmentId, SessionId};
+use agentdeck::model::input::{Input, Key, KeyCode, Modifiers};
+use agentdeck::proto::Request;
 use serde_json::Value;
 
 use super::common::home::{TestHome, for_both, make};
@@ -38,7 +42,7 @@ fn a_snapshot_knows_why_it_was_taken_by_whom_and_after_how_much_output() {
     test.script("fox", "echo mine >mine");
     let mine = newest(&test, "fox", |it| it["number"] == 3);
     assert_eq!(mine["cause"], "command");
-    assert!(["human", "both"].contains(&mine["by"].as_str().expect("known")), "{mine:#}");
+    assert_eq!(mine["by"], "human", "the agent only waited: {mine:#}");
 
     std::fs::write(workspace(&test, "fox").join("go"), "").expect("a file");
     let last = newest(&test, "fox", |it| {
@@ -47,6 +51,42 @@ fn a_snapshot_knows_why_it_was_taken_by_whom_and_after_how_much_output() {
         }
     });
     assert_eq!(last["by"], "agent", "{last:#}");
+}
+
+#[test]
+fn what_is_typed_into_a_shell_is_a_humans_and_what_is_left_running_beside_it_is_not() {
+    let test = TestHome::new();
+    test.agentdeck(&["new", "fox", "--json", "--", "sh"]).ok();
+    let found = test.wait_for_json(&["inspect", "fox", "--json"], |it| {
+        it["environment"]["sessions"][0]["state"]["state"] == "running"
+    });
+    let id = found["environment"]["id"].as_str().and_then(EnvironmentId::parse).expect("an id");
+    type_line(&test, &id, "echo mine >mine");
+    let mine = newest(&test, "fox", |it| it["change"]["files"] == 1);
+    assert_eq!(mine["by"], "human", "its echo is not another's work: {mine:#}");
+
+    // A program that goes on by itself, beside what a person does in a command of their own.
+    make(&test, "owl", &[], "i=0; while :; do i=$((i+1)); echo $i; echo $i >n; sleep 0.1; done");
+    newest(&test, "owl", |it| it["by"] == "agent");
+    test.script("owl", "echo mine >mine");
+    test.wait_for_json(&["log", "owl", "--json"], |log| {
+        log.as_array().expect("a list").iter().any(|it| it["by"] == "both")
+    });
+    newest(&test, "owl", |it| it["by"] == "agent" && it["cause"] == "change");
+}
+
+/// Types a line into an agent's session as a person at the screen does.
+fn type_line(test: &TestHome, agent: &EnvironmentId, line: &str) {
+    let enter = Input::Key(Key { code: KeyCode::Enter, modifiers: Modifiers::default() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (client, _events) = Client::connect(&test.home).await.expect("connected");
+        for input in [Input::Paste(line.to_owned()), enter] {
+            let (environment, session) = (agent.clone(), SessionId::AGENT);
+            let request = Request::SendInput { environment, session, input };
+            client.request(request).await.expect("typed");
+        }
+    });
 }
 
 fn workspace(test: &TestHome, name: &str) -> std::path::PathBuf {

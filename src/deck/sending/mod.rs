@@ -81,7 +81,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Rep
 
 /// Puts a prompt into an environment's queue; answered when it is on the disk or, with patience,
 /// when it is settled or has waited for that long.
-async fn send(
+pub(super) async fn send(
     shared: &Arc<Shared>,
     target: Target,
     text: &str,
@@ -226,7 +226,7 @@ pub(super) fn type_for_person(
         return Ok(());
     }
     if input.is_typed() {
-        shared.typed(id);
+        shared.hands.typed(id, SessionId::AGENT);
     }
     shared.link(id)?.input(SessionId::AGENT, &bytes)?;
     let view = shared.hub.view(id);

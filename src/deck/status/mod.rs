@@ -13,7 +13,7 @@ mod prompts;
 
 use std::time::{Duration, Instant};
 
-use agents::Agent;
+pub(super) use agents::Agent;
 pub(super) use follow::Follower;
 use prompts::{Ending, Shown};
 
