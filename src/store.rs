@@ -169,6 +169,11 @@ impl Places {
         self.directory.join("prompts.json")
     }
 
+    /// What people said of lines of the change.
+    pub fn comments(&self) -> PathBuf {
+        self.directory.join("comments")
+    }
+
     /// Makes the directory and those in it that do not depend on an engine.
     pub fn create(&self) -> io::Result<()> {
         create_private(&self.directory)?;

@@ -1,5 +1,6 @@
 //! What may be written on the command line.
 
+mod comments;
 mod sending;
 mod taking;
 mod trash;
@@ -14,6 +15,7 @@ use crate::model::policy::{
     Aspect, EngineKind, HostPort, ImageSource, NetworkMode, parse_bytes, parse_processors,
 };
 
+pub(super) use comments::Comments;
 pub(super) use sending::{Cancel, Prompts, PromptsVerb, Send};
 pub(super) use taking::{Apply, Merge, PullRequest, Resolve, Undo};
 pub(super) use trash::{Empty, Trash, TrashVerb};
@@ -64,6 +66,8 @@ pub(super) enum Verb {
     Restore(Restore),
     /// Print what an environment changed, as a patch
     Diff(Diff),
+    /// List what was said of lines of a diff, or send it to the agent
+    Comments(Comments),
     /// Compare two to four environments, side by side on a terminal
     Compare(Compare),
     /// Write an environment's changes, or some of them, into your working tree

@@ -6,6 +6,7 @@
 mod agents;
 mod arguments;
 mod attach;
+mod comments;
 mod compare;
 mod context;
 mod cp;
@@ -127,6 +128,7 @@ async fn perform(arguments: Arguments, output: Output) -> Result<ExitCode, Failu
         Verb::Mark(options) => done(mark::run(&context, &options).await),
         Verb::Restore(options) => done(decide::restore(&context, &options).await),
         Verb::Diff(options) => done(diff::run(&context, &options).await),
+        Verb::Comments(options) => done(comments::run(&context, &options).await),
         Verb::Compare(options) => done(compare::run(&context, &options).await),
         Verb::Apply(options) => done(decide::apply(&context, &options).await),
         Verb::Merge(options) => done(decide::merge(&context, options).await),

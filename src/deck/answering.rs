@@ -6,8 +6,8 @@ use super::forking::{self, Forking};
 use super::making::{self, Talk};
 use super::shared::{Shared, canonical};
 use super::{
-    Answer, Message, giving_up, holding, merging, naming, ports, queries, reading, resolving,
-    restoring, saving, sending, shells, taking, trash, usage,
+    Answer, Message, comments, giving_up, holding, hooking, merging, naming, ports, queries,
+    reading, resolving, restoring, saving, sending, shells, taking, trash, usage,
 };
 use crate::model::failure::Failure;
 use crate::proto::{Reply, Request};
@@ -96,6 +96,9 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             Ok(Reply::Diff(queries::diff(shared, target, (from, to), detail).await?))
         }
         Request::ReadFileDiff { .. } => queries::file_diff(shared, request).await,
+        Request::SearchDiff { target, ends, text, whitespace } => {
+            queries::search_diff(shared, target, ends, text, whitespace).await
+        }
         Request::Compare { targets, freshness, detail } => {
             Ok(Reply::Comparison(queries::compare(shared, targets, freshness, detail).await?))
         }
@@ -135,6 +138,12 @@ async fn look_back(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             let marked = naming::mark(shared, &record, snapshot.as_deref(), name.as_deref());
             Ok(Reply::Snapshot(Box::new(marked.await?)))
         }
+        Request::ReadComments { target, from, to } => {
+            Ok(Reply::Comments(comments::read(shared, target, from, to).await?))
+        }
+        Request::ChangeComments { target, change } => {
+            comments::change(shared, target, change).await
+        }
         other => decide(shared, other).await,
     }
 }
@@ -161,6 +170,9 @@ async fn decide(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure
         }
         Request::ListDecisions { repository } => {
             taking::decisions(shared, repository).await.map(Reply::Decisions)
+        }
+        Request::RunHooks { target, style, message, size, variables } => {
+            hooking::run(shared, target, (style, &message), size, variables).await
         }
         Request::Resolve { target } => resolving::resolve(shared, target).await,
         Request::Offer { target, style, message } => {

@@ -45,6 +45,7 @@ struct Pending {
     removed: BTreeSet<EnvironmentId>,
     snapshots: BTreeMap<EnvironmentId, Snapshot>,
     marked: BTreeSet<EnvironmentId>,
+    commented: BTreeSet<EnvironmentId>,
     bells: BTreeSet<(EnvironmentId, SessionId)>,
     /// How far long work is: step, done, total.
     working: BTreeMap<EnvironmentId, (String, u64, u64)>,
@@ -118,6 +119,12 @@ impl Hub {
     pub fn snapshot_marked(&self, environment: &EnvironmentId) {
         self.tell(|pending| {
             pending.marked.insert(environment.clone());
+        });
+    }
+
+    pub fn commented(&self, environment: &EnvironmentId) {
+        self.tell(|pending| {
+            pending.commented.insert(environment.clone());
         });
     }
 
@@ -199,6 +206,11 @@ impl Hub {
         for environment in pending.marked {
             if seen(&environment).is_some() {
                 events.push(Event::SnapshotMarked { environment });
+            }
+        }
+        for environment in pending.commented {
+            if seen(&environment).is_some() {
+                events.push(Event::CommentsChanged { environment });
             }
         }
         for (environment, session) in pending.bells {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::deciding::{repository_of, takeable};
 use super::exec;
+use super::hooking;
 use super::queries::{head, with_store};
 use super::resolving;
 use super::shared::{Shared, blocking};
@@ -122,7 +123,8 @@ pub(super) async fn draft(shared: &Arc<Shared>, target: Target) -> Result<Reply,
     let left_out = left_out(shared, &record, &head, &Portion::All).await?;
     let base = resolving::base(shared, &record, &head).await?;
     let draft = draft_of(shared, &record, &base).await;
-    Ok(Reply::MergeDraft(Box::new(MergeDraft { left_out, ..draft })))
+    let hooks = hooking::skipped(&record).await;
+    Ok(Reply::MergeDraft(Box::new(MergeDraft { left_out, hooks, ..draft })))
 }
 
 /// From the agent's own commits, as far as its box can be asked; without them from what changed.
@@ -170,7 +172,7 @@ fn drafted(messages: &[u8], name: &EnvironmentName, change: ChangeCount) -> Merg
             (all, format!("Uncommitted work of {name}"))
         }
     };
-    MergeDraft { message, commits, rest, left_out: Vec::new() }
+    MergeDraft { message, commits, rest, left_out: Vec::new(), hooks: Vec::new() }
 }
 
 #[cfg(test)]

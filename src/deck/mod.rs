@@ -5,8 +5,8 @@
 //! starts environments, `forking` copies them, `saving` writes a box out as an image, `holding`
 //! pauses boxes, `actor` speaks with one shim (`adopting` takes up its sessions), `jobs` does git
 //! work one at a time for each environment, `deciding` sees to it that decisions come one after
-//! another, `taking` carries them out and `restoring` those about a workspace, `sending` types prompts for people, `naming` knows what snapshots are called and `moments` what was on the
-//! screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
+//! another, `taking` carries them out and `restoring` those about a workspace, `sending` types prompts for people, `naming` knows what snapshots are called, `comments` what is said of
+//! their lines, `hands` who is at work, and `moments` what was on the screen. `events`, `usage` and `disk` watch engines, what boxes use and the room that is left;
 //! `trash` lets go of what was thrown away long ago, `programs` of versions of ours that no box needs. `keeping` brings records to the disk.
 //! `recover` finds after a start what was there before, `halves` finishes what was left half done,
 //! `unread` tells of what cannot be read and `giving_up` lets go of it. `owners` sees to it that files are the user's. `endpoints` remembers which engines boxes were ever at.
@@ -15,6 +15,7 @@ mod actor;
 mod adopting;
 mod ahead;
 mod answering;
+mod comments;
 mod deciding;
 mod disk;
 mod endpoints;
@@ -25,6 +26,7 @@ mod giving_up;
 mod halves;
 mod hands;
 mod holding;
+mod hooking;
 mod hub;
 mod inputs;
 mod jobs;

@@ -17,7 +17,7 @@ use super::state::Record;
 use super::taking;
 use crate::engine::Asked;
 use crate::model::comparison::{ATTEMPTS, Attempt, Comparison};
-use crate::model::diff::{Detail, Diff};
+use crate::model::diff::{Detail, Diff, Whitespace};
 use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
@@ -116,6 +116,23 @@ pub(super) async fn diff(
     .await
 }
 
+/// Files of a diff that hold a text.
+pub(super) async fn search_diff(
+    shared: &Arc<Shared>,
+    target: Target,
+    [from, to]: [DiffSide; 2],
+    text: String,
+    whitespace: Whitespace,
+) -> Result<Reply, Failure> {
+    let record = shared.resolve(target).await?;
+    let from = side(shared, &record, from).await?;
+    let to = side(shared, &record, to).await?;
+    let found = with_store(shared, record, move |store, _| {
+        repo::diff::find(store, (&from, &to), &text, whitespace)
+    });
+    Ok(Reply::Matches(found.await?))
+}
+
 /// One file between two contents that a diff named.
 pub(super) async fn file_diff(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
     let Request::ReadFileDiff { target, path, old_path, old, new, whitespace, reach } = request
@@ -135,7 +152,11 @@ pub(super) async fn file_diff(shared: &Arc<Shared>, request: Request) -> Result<
     Ok(Reply::FileDiff(Box::new(read.await?)))
 }
 
-async fn side(shared: &Arc<Shared>, record: &Record, side: DiffSide) -> Result<CommitId, Failure> {
+pub(super) async fn side(
+    shared: &Arc<Shared>,
+    record: &Record,
+    side: DiffSide,
+) -> Result<CommitId, Failure> {
     match side {
         DiffSide::Base => standing::base(shared, record).await,
         DiffSide::Taken => {
@@ -197,9 +218,16 @@ async fn attempts(
         let message = format!("{} environments were named to compare", targets.len());
         return Err(Failure::new(FailureKind::Invalid, message).hint("name two to four"));
     }
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     for target in targets {
-        records.push(shared.resolve(target).await?);
+        let record = shared.resolve(target).await?;
+        let same = |other: &Record| other.environment.id == record.environment.id;
+        if records.iter().any(same) {
+            let message = format!("{} is named twice", record.environment.name);
+            return Err(Failure::new(FailureKind::Invalid, message)
+                .hint("name two to four environments, each once"));
+        }
+        records.push(record);
     }
     let first = records[0].clone();
     for record in &records {

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::deciding::repository_of;
 use super::exec;
 use super::queries::with_store;
@@ -17,7 +15,6 @@ use crate::model::path::{RepoPath, printable};
 use crate::model::snapshot::SnapshotCause;
 use crate::proto::{Reply, Resolution, Target};
 use crate::repo::onto::{self, Onto};
-use crate::shim::wire::Role;
 
 /// A merge in the box takes as long as git takes; more is stuck.
 const MERGE_DEADLINE: Duration = Duration::from_mins(2);
@@ -25,8 +22,6 @@ const MERGE_DEADLINE: Duration = Duration::from_mins(2);
 const ASK_DEADLINE: Duration = Duration::from_secs(10);
 /// What the box says of a merge, in bytes: a list of paths, or why not.
 const MOST_WORDS: usize = 1 << 20;
-/// Bytes sent at once.
-const CHUNK: usize = 32 << 10;
 
 /// What our own commit says, in the box, of what was not committed there before a merge; then the
 /// branch's name.
@@ -74,7 +69,7 @@ pub(super) async fn resolve(shared: &Arc<Shared>, target: Target) -> Result<Repl
         Ok((commit, branch.unwrap_or_else(|| "head".to_owned()), pack))
     })
     .await?;
-    send(shared, &record, pack).await?;
+    send(shared, &record, &pack).await?;
     let brought = Onto { commit: commit.clone(), snapshot: snapshot.clone() };
     with_store(shared, record.clone(), move |store, record| {
         onto::remember(store, &record.environment.id, &brought)
@@ -90,21 +85,9 @@ pub(super) async fn resolve(shared: &Arc<Shared>, target: Target) -> Result<Repl
 }
 
 /// Hands the box's git what it lacks of the branch.
-async fn send(shared: &Arc<Shared>, record: &Record, pack: Vec<u8>) -> Result<(), Failure> {
+async fn send(shared: &Arc<Shared>, record: &Record, pack: &[u8]) -> Result<(), Failure> {
     let command = ["git", "unpack-objects", "-q"].map(str::to_owned).to_vec();
-    let exec = exec::start(shared, record, command, Role::Agent, Vec::new()).await?;
-    let input = exec.input.clone();
-    let feeding = async {
-        for chunk in pack.chunks(CHUNK) {
-            // A git that has ended says why by its exit code.
-            if input.send(chunk.to_vec()).await.is_err() {
-                break;
-            }
-        }
-        exec::collect(exec, MOST_WORDS, MERGE_DEADLINE).await
-    };
-    let late = |_| Failure::new(FailureKind::Timeout, "the box does not take your branch");
-    timeout(MERGE_DEADLINE, feeding).await.map_err(late)?.map(drop)
+    exec::give(shared, record, command, pack, MERGE_DEADLINE).await.map(drop)
 }
 
 fn conflicts(told: &[u8], record: &Record) -> Result<Vec<RepoPath>, Failure> {

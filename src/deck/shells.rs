@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::link::Start;
 use super::shared::Shared;
-use super::state::Report;
+use super::state::{Record, Report};
 use crate::model::environment::{SessionKind, Variable};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, SessionId};
@@ -20,6 +20,17 @@ pub(super) async fn start(
     variables: Vec<Variable>,
 ) -> Result<Reply, Failure> {
     let record = shared.resolve(target).await?;
+    run(shared, &record, size, variables, None).await
+}
+
+/// The same, with a script and its arguments that the shell runs; the script's name is the shell's.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    record: &Record,
+    size: Size,
+    variables: Vec<Variable>,
+    script: Option<(&str, &[String])>,
+) -> Result<Reply, Failure> {
     let id = record.environment.id.clone();
     let link = shared.wait_for_link(&record.environment).await?;
     let highest = record.environment.sessions.iter().map(|session| session.id.0).max();
@@ -32,6 +43,10 @@ pub(super) async fn start(
     for shell in SHELLS {
         let mut command = vec![shell.to_owned()];
         command.extend(shell.ends_with("busybox").then(|| "sh".to_owned()));
+        if let Some((script, arguments)) = script {
+            command.extend(["-c", script, shell].map(str::to_owned));
+            command.extend(arguments.iter().cloned());
+        }
         let program = Program {
             command,
             environment: environment.clone(),

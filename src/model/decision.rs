@@ -56,8 +56,7 @@ impl Decision {
     /// How to run a hook that did not run where it can do no harm, as commands.
     pub fn run_in_box(&self, hook: &Hook) -> String {
         let (name, path) = (&self.name, hook.path.display());
-        if hook.path.is_relative() && !hook.path.starts_with(".git") {
-            // The box has it, as the agent left it.
+        if hook.is_in_box() {
             return format!("agentdeck exec {name} -- ./{path}");
         }
         let there = format!("/tmp/{}", hook.name);
@@ -66,12 +65,24 @@ impl Decision {
 
     /// The hooks that did not run, in words; `None` where there are none.
     pub fn skipped_hooks(&self) -> Option<String> {
-        let names: Vec<&str> = self.hooks.iter().map(|hook| hook.name.as_str()).collect();
-        match names.as_slice() {
-            [] => None,
-            [one] => Some(format!("1 hook did not run: {one}")),
-            names => Some(format!("{} hooks did not run: {}", names.len(), names.join(", "))),
-        }
+        hook_words(&self.hooks, "did not run")
+    }
+}
+
+/// What is so of hooks, in words, as in `2 hooks did not run: a, b`; `None` where there are none.
+pub fn hook_words(hooks: &[Hook], what: &str) -> Option<String> {
+    let names: Vec<&str> = hooks.iter().map(|hook| hook.name.as_str()).collect();
+    match names.as_slice() {
+        [] => None,
+        [one] => Some(format!("1 hook {what}: {one}")),
+        names => Some(format!("{} hooks {what}: {}", names.len(), names.join(", "))),
+    }
+}
+
+impl Hook {
+    /// Whether the box has it, as the agent left it, since it is a file of the working tree.
+    pub fn is_in_box(&self) -> bool {
+        self.path.is_relative() && !self.path.starts_with(".git")
     }
 }
 
@@ -112,6 +123,9 @@ pub struct MergeDraft {
     /// What the merge would lack.
     #[serde(default)]
     pub left_out: Vec<Skipped>,
+    /// The hooks that a merge of each style would not run.
+    #[serde(default)]
+    pub hooks: Vec<(MergeStyle, Vec<Hook>)>,
 }
 
 /// How much of an environment's work is taken.

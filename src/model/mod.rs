@@ -1,6 +1,7 @@
 //! Plain values of the deck, without I/O. Everything above speaks in these.
 
 pub mod caution;
+pub mod comment;
 pub mod comparison;
 pub mod decision;
 pub mod destination;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::comment::{CommentId, LinePlace};
 use crate::model::id::{CommitId, EnvironmentId};
 
 /// How a client names an environment: its name within a repository, or its id anywhere.
@@ -46,4 +47,28 @@ pub enum DiffSide {
     /// The workspace now: a snapshot is taken first if it changed.
     Head,
     Snapshot(CommitId),
+}
+
+/// What becomes of people's comments on lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommentChange {
+    /// On a line of a file as it was seen in a snapshot, or in the base.
+    Add {
+        seen: CommitId,
+        place: LinePlace,
+        text: String,
+    },
+    /// Only one that was not sent.
+    Edit {
+        comment: CommentId,
+        text: String,
+    },
+    Remove {
+        comment: CommentId,
+    },
+    /// Enters a message into the agent's session, which tells of these comments.
+    Send {
+        comments: Vec<CommentId>,
+        message: String,
+    },
 }

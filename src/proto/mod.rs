@@ -3,20 +3,24 @@
 mod answer;
 mod asked;
 pub mod conn;
+mod event;
 mod exec;
+mod message;
 pub mod wire;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::comment::Comment;
 use crate::model::comparison::{AlignedFile, Comparison};
 use crate::model::decision::{Decision, MergeDraft, MergeStyle, Portion};
 use crate::model::destination::HostPort;
-use crate::model::diff::{Detail, Diff, FileDiff, FileSide, Reach, ReviewMark, Whitespace};
+use crate::model::diff::{
+    Detail, Diff, FileDiff, FileMatches, FileSide, Reach, ReviewMark, Whitespace,
+};
 use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
-use crate::model::failure::Failure;
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId};
 use crate::model::input::Input;
 use crate::model::lines::{Direction, Found, Lines, Spot};
@@ -25,13 +29,15 @@ use crate::model::path::RepoPath;
 use crate::model::policy::{EngineReport, Limits, Usage};
 use crate::model::prompt::{Prompt, PromptId};
 use crate::model::repository::RepositoryState;
-use crate::model::screen::{Row, Screen, ScreenDelta, Size};
+use crate::model::screen::{Row, Screen, Size};
 use crate::model::snapshot::{Skipped, Snapshot};
 use crate::model::trash::{Discarded, GivenUp};
 
 pub use answer::{Inspection, Resolution, ServerStatus};
-pub use asked::{DiffSide, Freshness, SaveTo, Target};
+pub use asked::{CommentChange, DiffSide, Freshness, SaveTo, Target};
+pub use event::Event;
 pub use exec::{ExecEvent, ExecStream};
+pub use message::{ClientMessage, ServerMessage};
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const VERSION: u32 = 7;
@@ -44,24 +50,6 @@ pub const HOME_TAKEN: u8 = 75;
 
 /// The variable that names the home, for a server that is started.
 pub const HOME_VARIABLE: &str = "AGENTDECK_HOME";
-
-/// From a client. The first message is `Hello`; the server answers with `Welcome`, and closes when
-/// the versions differ: which of both is the older is for the client to tell its user. The shape
-/// of these two messages is the same in every version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(clippy::large_enum_variant, reason = "nearly all messages are requests")]
-pub enum ClientMessage {
-    Hello { version: u32 },
-    Request { id: u64, request: Request },
-}
-
-/// From the server. Replies carry the request's id; events come in the order they happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ServerMessage {
-    Welcome { version: u32, pid: u32 },
-    Reply { id: u64, reply: Result<Reply, Failure> },
-    Event(Event),
-}
 
 /// What a client asks. Each is answered by exactly one `Reply` or `Failure`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,6 +288,24 @@ pub enum Request {
         #[serde(default)]
         reach: Reach,
     },
+    /// Which files of a diff hold a text in their lines; answered with `Matches`.
+    SearchDiff {
+        target: Target,
+        ends: [DiffSide; 2],
+        text: String,
+        whitespace: Whitespace,
+    },
+    /// What people said of lines, with the number that each line has in such a diff; answered with
+    /// `Comments`.
+    ReadComments {
+        target: Target,
+        from: DiffSide,
+        to: DiffSide,
+    },
+    ChangeComments {
+        target: Target,
+        change: CommentChange,
+    },
     /// Keeps the user's word on a file as it is now.
     MarkReviewed {
         target: Target,
@@ -335,6 +341,16 @@ pub enum Request {
         message: Option<String>,
         #[serde(default)]
         known: Option<Vec<Skipped>>,
+    },
+    /// Runs in the box the hooks that a merge does not run, in a shell that stays; answered with
+    /// `SessionStarted`.
+    RunHooks {
+        target: Target,
+        style: MergeStyle,
+        /// What the commit is to say, for hooks that judge it.
+        message: String,
+        size: Size,
+        variables: Vec<Variable>,
     },
     /// What a merge would say if nothing is given, made from the agent's own commits; answered with
     /// `MergeDraft`.
@@ -432,6 +448,8 @@ pub enum Reply {
     Moment(Option<Box<Screen>>),
     Diff(Diff),
     FileDiff(Box<FileDiff>),
+    Matches(Vec<FileMatches>),
+    Comments(Vec<Comment>),
     Comparison(Comparison),
     AlignedFile(AlignedFile),
     Decided(Box<Decision>),
@@ -451,48 +469,4 @@ pub enum Reply {
     RepositoryState(RepositoryState),
     Engines(Vec<EngineReport>),
     ServerStatus(ServerStatus),
-}
-
-/// What happened, told to every client that follows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Event {
-    EnvironmentChanged(Box<Environment>),
-    EnvironmentRemoved {
-        environment: EnvironmentId,
-    },
-    /// A snapshot was taken.
-    SnapshotTaken {
-        environment: EnvironmentId,
-        snapshot: Box<Snapshot>,
-    },
-    /// What snapshots are called changed.
-    SnapshotMarked {
-        environment: EnvironmentId,
-    },
-    /// How far long work on an environment is that it does not show itself; `total` 0 when unknown.
-    Working {
-        environment: EnvironmentId,
-        step: String,
-        done: u64,
-        total: u64,
-    },
-    Decided(Box<Decision>),
-    Screen {
-        environment: EnvironmentId,
-        session: SessionId,
-        delta: ScreenDelta,
-    },
-    /// The session is gone; no more `Screen` events.
-    ScreenClosed {
-        environment: EnvironmentId,
-        session: SessionId,
-    },
-    /// The program rang the bell.
-    Bell {
-        environment: EnvironmentId,
-        session: SessionId,
-    },
-    Exec(ExecEvent),
-    /// The server ends; clients may leave or wait for the next one.
-    ServerStopping,
 }

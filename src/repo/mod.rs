@@ -16,6 +16,7 @@ pub mod left_out;
 pub mod onto;
 pub mod pack;
 pub mod predict;
+pub mod quote;
 pub mod snapshot;
 pub mod taking;
 pub mod workspace;

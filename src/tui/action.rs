@@ -37,6 +37,7 @@ pub(crate) enum Action {
     Apply,
     Merge,
     Resolve,
+    RunHooks,
     Discard,
     Undo,
     Stop,
@@ -68,6 +69,7 @@ pub(crate) enum Action {
     LineStart,
     LineEnd,
     Search,
+    Filter,
     Next,
     Previous,
     NextFile,
@@ -87,6 +89,7 @@ pub(crate) enum Action {
     Palette,
     Help,
     Back,
+    Close,
     Leave,
 }
 
@@ -171,6 +174,8 @@ const DIFF: &[Scope] = &[Scope::Diff];
 const DENIED: &[Scope] = &[Scope::Denied];
 const COMPARE: &[Scope] = &[Scope::Compare];
 const FILE: &[Scope] = &[Scope::File];
+const TAKING: &[Scope] = &[Scope::Diff, Scope::Compare, Scope::File];
+const COMPARED: &[Scope] = &[Scope::Compare, Scope::File];
 const READING: &[Scope] = &[Scope::Diff, Scope::File];
 const FILES: &[Scope] = &[Scope::Diff, Scope::File, Scope::History];
 const HISTORY: &[Scope] = &[Scope::History];
@@ -243,6 +248,7 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Apply, "apply", &[char('a')], "Write the changes into your working tree", DECK, Some("apply")),
     entry(Action::Merge, "merge", &[char('m')], "Bring the work onto your branch: a merge commit, a squash or a rebase", DECK, Some("merge")),
     entry(Action::Resolve, "resolve", &[char('B')], "Merge your branch in the box; a shell there where it conflicts", DECK, None),
+    entry(Action::RunHooks, "run hooks", &[char('H')], "Run in the box the hooks that a merge does not run, in a shell", DECK, None),
     entry(Action::Discard, "discard", &[char('D')], "Throw the environment away; asks, and can be undone", DECK, Some("discard")),
     entry(Action::Restore, "restore", &[char('r')], "Take the workspace back to this snapshot; can be undone", HISTORY, Some("restore")),
     entry(Action::OtherPanel, "terminal", &[plain(KeyCode::Tab)], "Switch between the diff and the terminal, where not both fit", HISTORY, Some("terminal")),
@@ -270,17 +276,21 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Fork, "fork", &[char('f')], "Make an environment that begins where this one stands, or at this snapshot", DECIDED, None),
     entry(Action::TakeHunk, "take hunk", &[char('a')], "Write the hunk into your working tree; u takes it back", DIFF, Some("take hunk")),
     entry(Action::TakeFile, "take file", &[char('A')], "Write the file's whole change into your working tree", DIFF, Some("take file")),
-    entry(Action::Undo, "undo", &[char('u')], "Take back the last apply, merge, restore or discard", DIFF, None),
+    entry(Action::TakeHunk, "take hunk", &[char('a')], "Write what the chosen attempt did here into your working tree; u takes it back", FILE, Some("take hunk")),
+    entry(Action::TakeFile, "take file", &[char('A')], "Write the chosen attempt's whole change of the file into your working tree", COMPARED, Some("take file")),
+    entry(Action::Undo, "undo", &[char('u')], "Take back the last apply, merge, restore or discard", TAKING, None),
     entry(Action::SinceTaken, "since taken", &[char('T')], "Show only what is new since you took something, or all", DIFF, None),
     entry(Action::OtherPanel, "files", &[plain(KeyCode::Tab)], "Go to the list of files, or back to the text", DIFF, Some("files")),
     entry(Action::SideBySide, "side by side", &[char('s')], "Switch between unified and side by side", DIFF, Some("side by side")),
     entry(Action::Review, "reviewed", &[char('r')], "Mark the file as reviewed as it is now, or take that back", DIFF, Some("reviewed")),
-    entry(Action::Comment, "comment", &[char('c')], "Comment on the line, for the agent", DIFF, Some("comment")),
-    entry(Action::Comments, "comments", &[char('C')], "Show all comments as one message; Enter sends it to the agent", DIFF, None),
+    entry(Action::Comment, "comment", &[char('c')], "Comment on the line, for the agent, or change what you said", DIFF, Some("comment")),
+    entry(Action::Comments, "comments", &[char('C')], "Show all comments: go to one, change it, send them to the agent", DIFF, None),
     entry(Action::SinceReviewed, "since reviewed", &[char('t')], "Show only what changed since it was reviewed, or all", DIFF, None),
     entry(Action::Whitespace, "whitespace", &[char('w')], "Ignore changes of blanks, or show them", DIFF, None),
     entry(Action::Export, "export", &[char('e')], "Write the whole patch to a new file", DIFF, None),
-    entry(Action::Search, "search", &[char('/')], "Search the text of the file", READING, Some("search")),
+    entry(Action::Search, "search", &[char('/')], "Search the lines of all files; in the list of files, filter it", DIFF, Some("search")),
+    entry(Action::Filter, "filter", &[char('f')], "Show only files whose path holds these words", DIFF, None),
+    entry(Action::Search, "search", &[char('/')], "Search the text of the file", FILE, Some("search")),
     entry(Action::Search, "filter", &[char('/')], "Show only files whose path holds these words", COMPARE, Some("filter")),
     entry(Action::Copy, "copy", &[char('y'), plain(KeyCode::Enter)], "Copy what is selected to your clipboard, and go back", COPY, Some("copy")),
     entry(Action::Select, "select", &[char('v'), char(' ')], "Begin to select at the cursor, or select nothing", COPY, Some("select")),
@@ -301,8 +311,8 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Previous, "previous", &[char('N')], "Previous match while searching, else the previous difference", FILES, Some("previous")),
     entry(Action::Down, "down", &[char('j'), plain(KeyCode::Down)], "Down", VIEWS, None),
     entry(Action::Up, "up", &[char('k'), plain(KeyCode::Up)], "Up", VIEWS, None),
-    entry(Action::Left, "left", &[char('h'), plain(KeyCode::Left)], "Left, or the previous file, column or snapshot", SIDEWAYS, None),
-    entry(Action::Right, "right", &[char('l'), plain(KeyCode::Right)], "Right, or the next file, column or snapshot", SIDEWAYS, None),
+    entry(Action::Left, "left", &[char('h'), plain(KeyCode::Left)], "Left, or the previous file, attempt or snapshot", SIDEWAYS, None),
+    entry(Action::Right, "right", &[char('l'), plain(KeyCode::Right)], "Right, or the next file, attempt or snapshot", SIDEWAYS, None),
     entry(Action::ScrollLeft, "scroll left", &[char('H')], "The beginning of long lines", FILES, None),
     entry(Action::ScrollRight, "scroll right", &[char('L')], "What is right of the edge of long lines", FILES, None),
     entry(Action::First, "first", &[char('g'), plain(KeyCode::Home)], "First", VIEWS, None),
@@ -320,7 +330,7 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::Palette, "palette", &[char(':')], "Choose an action by name", VIEWS, None),
     entry(Action::Help, "help", &[char('?')], "Help for this view; type to filter", VIEWS, Some("help")),
     entry(Action::Leave, "leave", &[char('q')], "Leave agentdeck; the agents go on", DECK, Some("leave")),
-    entry(Action::Back, "close", &[char('q')], "Close this view", LOOKING, Some("close")),
+    entry(Action::Close, "close", &[char('q')], "Close this view", LOOKING, Some("close")),
     entry(Action::RestartServer, "restart server", &[char('R')], "Start a server that was stopped, or replace an older one", VIEWS, None),
 ];
 

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod bad_input;
+mod comments;
 mod common;
 mod conformance;
 mod conformance_streams;
@@ -18,6 +19,7 @@ mod forks;
 mod halves;
 mod history;
 mod honest;
+mod hooks;
 mod kept;
 mod main_job;
 mod native;

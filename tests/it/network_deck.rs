@@ -48,14 +48,14 @@ fn one_key_lets_a_running_agent_through(world: &World, test: &TestHome, options:
     });
     assert_eq!(site.heard(), "", "{denied:#}");
     // Live: what is asked for while a person looks is there without a key.
-    deck.send("b");
+    deck.send("N");
     deck.wait_for_text("registry.example:8080");
     test.agentdeck(&["exec", "brave-otter", "--", "busybox", "wget", "http://late.example/"]);
     deck.wait_for_text("late.example:80");
     choose(&mut deck, "registry.example:8080");
     deck.send("a");
     deck.wait_for_text("reaches registry.example:8080 from now on");
-    deck.send("\x1b");
+    deck.send("q");
     deck.wait_for_text("the agent got the registry's song");
     test.wait_for_json(&["denied", "brave-otter", "--json"], |denied| {
         !opens(denied).contains(&"registry.example:8080".to_owned())

@@ -1,10 +1,14 @@
 //! The hooks that git would have run and we do not: named, so that nobody believes they passed.
 
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::user::UserRepository;
 use crate::model::decision::{Hook, MergeStyle};
+
+/// A hook is a script, or a program of a few megabytes.
+const LARGEST: u64 = 16 << 20;
 
 /// What git runs on the way of each style, in its order.
 const COMMIT: [&str; 4] = ["pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge"];
@@ -13,7 +17,7 @@ const REBASE: [&str; 5] =
     ["pre-rebase", "pre-commit", "prepare-commit-msg", "commit-msg", "post-rewrite"];
 
 /// The hooks of the user's repository that a merge of this style skips, in git's order.
-pub(super) fn skipped(user: &UserRepository, style: MergeStyle) -> Vec<Hook> {
+pub fn skipped(user: &UserRepository, style: MergeStyle) -> Vec<Hook> {
     let repository = user.reader();
     let configured = repository.config_snapshot().trusted_path("core.hooksPath");
     let directory = match configured.ok().flatten() {
@@ -35,4 +39,12 @@ pub(super) fn skipped(user: &UserRepository, style: MergeStyle) -> Vec<Hook> {
         canonical.strip_prefix(user.root()).map_or(path, Path::to_owned)
     };
     found.map(|(name, path)| Hook { name: (*name).to_owned(), path: beneath(path) }).collect()
+}
+
+/// What a hook holds; `None` for one that is no file of a hook's size.
+pub fn content(user: &UserRepository, hook: &Hook) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    let file = std::fs::File::open(user.root().join(&hook.path)).ok()?;
+    file.take(LARGEST + 1).read_to_end(&mut content).ok()?;
+    (content.len() as u64 <= LARGEST).then_some(content)
 }

@@ -20,7 +20,7 @@
 
 mod apply;
 mod earlier;
-mod hooks;
+pub mod hooks;
 mod in_progress;
 mod index;
 mod journal;

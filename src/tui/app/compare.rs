@@ -22,6 +22,8 @@ pub(crate) struct CompareView {
     /// Indices of the rows shown, in their order.
     pub(crate) order: Vec<usize>,
     pub(crate) place: Place,
+    /// The attempt that is taken from.
+    pub(crate) attempt: usize,
     pub(crate) filter: Search,
     pub(super) refresh: Refresh,
 }
@@ -67,6 +69,7 @@ impl CompareView {
             comparison: None,
             order: Vec::new(),
             place: Place::default(),
+            attempt: 0,
             filter: Search::Closed,
             refresh: Refresh::Idle,
         }
@@ -115,6 +118,10 @@ impl CompareView {
     pub(super) fn act(&mut self, action: Action, size: Size) {
         match action {
             Action::Search => self.filter = Search::begin(),
+            Action::Left => self.attempt = self.attempt.saturating_sub(1),
+            Action::Right => {
+                self.attempt = (self.attempt + 1).min(self.attempts.len().saturating_sub(1));
+            }
             action => self.place.act(action, page(size), self.order.len()),
         }
     }
@@ -167,16 +174,47 @@ impl App {
     pub(super) fn act_on_comparison(&mut self, action: Action) {
         let size = self.size;
         let Some(View::Compare(view)) = self.views.last_mut() else { return };
-        if action != Action::Open {
-            view.act(action, size);
-            return;
+        match action {
+            Action::Open => {}
+            Action::TakeFile => return self.take_compared(action),
+            Action::Undo => return self.undo(),
+            action => return view.act(action, size),
         }
         let Some(row) = view.chosen() else { return };
-        let (path, attempts) = (row.path.clone(), view.attempts.clone());
+        let (path, cells, column) = (row.path.clone(), row.cells.clone(), view.attempt);
+        let attempts = view.attempts.clone();
         let ticket = self.ticket();
-        let view = FileView::new(attempts, path, ticket);
+        let mut view = FileView::new(attempts, path, ticket);
+        (view.cells, view.column) = (cells, column);
         self.send(view.request(), Tag::View(ticket));
         self.views.push(View::File(view));
+    }
+
+    pub(super) fn act_on_compared_file(&mut self, action: Action) {
+        let size = self.size;
+        match action {
+            Action::NextFile | Action::PreviousFile => {
+                self.next_compared_file(action == Action::NextFile);
+            }
+            Action::TakeFile | Action::TakeHunk => self.take_compared(action),
+            Action::Undo => self.undo(),
+            action => {
+                if let Some(View::File(view)) = self.views.last_mut() {
+                    view.act(action, size);
+                }
+            }
+        }
+    }
+
+    /// Has an opened file know what the matrix below it knows now.
+    pub(super) fn tell_compared_file(&mut self) {
+        let [.., View::Compare(matrix), View::File(file)] = self.views.as_mut_slice() else {
+            return;
+        };
+        let rows = matrix.comparison.as_ref().map_or(&[][..], |found| &found.rows);
+        if let Some(row) = rows.iter().find(|row| row.path == file.path) {
+            file.cells.clone_from(&row.cells);
+        }
     }
 
     /// The next file of the comparison that a file was opened from, or the one before it.
@@ -187,7 +225,10 @@ impl App {
         let before = matrix.place.row;
         matrix.place.act(action, page, matrix.order.len());
         if matrix.place.row != before {
-            self.views.pop();
+            let Some(View::File(file)) = self.views.pop() else { return };
+            if let Some(View::Compare(matrix)) = self.views.last_mut() {
+                matrix.attempt = file.column;
+            }
             self.act_on_comparison(Action::Open);
         }
     }

@@ -62,6 +62,8 @@ impl App {
                 let (portion, known) = (Portion::All, Some(Vec::new()));
                 self.take(Request::Apply { target, portion, snapshot: None, known });
             }
+            Action::RunHooks => self.run_skipped_hooks(id),
+            Action::Merge if self.hooking.is_before(&id) => self.resume_merge(),
             Action::Merge => {
                 self.say(format!("drafting a message for {name} …"));
                 self.send(Request::DraftMerge { target }, Tag::MergeDraft(id));

@@ -1,15 +1,22 @@
 //! The state of a diff on screen: its files, what of them was read, where the reader is, what was
 //! reviewed.
 
+mod comments;
 mod live;
 mod paint;
 mod reader;
+mod search;
+
+pub(super) use comments::Commentable;
+use search::Goal;
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::model::caution;
+use crate::model::comment::Comment;
 use crate::model::diff::{
-    Detail, Diff, DiffContent, FileDiff, FileSide, LARGEST, Reach, Review, ReviewMark, Whitespace,
+    Detail, Diff, DiffContent, FileDiff, FileMatches, FileSide, LARGEST, Reach, Review, ReviewMark,
+    Whitespace,
 };
 use crate::model::id::EnvironmentId;
 use crate::model::path::RepoPath;
@@ -20,7 +27,7 @@ use super::super::action::Action;
 use super::super::paint::{Painted, Pen};
 use super::super::view::DIFF_CHROME;
 use super::compare::Refresh;
-use super::diff_rows::{DiffRow, rows};
+use super::diff_rows::{DiffRow, rows, with_comments};
 use super::search::Search;
 use super::{App, Place, Tag, View};
 
@@ -52,6 +59,14 @@ pub(crate) struct DiffView {
     pub(crate) search: Search,
     /// Rows that hold what is searched for.
     pub(crate) matches: usize,
+    /// Files that hold it, once that is known.
+    pub(crate) everywhere: Option<Vec<FileMatches>>,
+    /// Whether that was asked for.
+    searching: bool,
+    /// Words that the paths of the files shown have.
+    pub(crate) filter: Search,
+    /// Files that are in no snapshot, and so in no diff.
+    pub(crate) left_out: usize,
     /// The chosen file, once it was read.
     pub(super) lines: Option<FileDiff>,
     /// The chosen file is another than was read; what was stays until the answer comes.
@@ -71,6 +86,10 @@ pub(crate) struct DiffView {
     pub(crate) left: usize,
     /// Whether keys move in the list of files.
     pub(crate) listing: bool,
+    /// What people said of its lines, in the order of files and lines.
+    pub(crate) comments: Vec<Comment>,
+    /// Where the reader goes once the file is read.
+    goal: Option<Goal>,
     pub(super) refresh: Refresh,
     paired: bool,
     /// Colours of rows that were shown, of the old and the new side.
@@ -108,6 +127,10 @@ impl DiffView {
             since_reviewed: false,
             search: Search::Closed,
             matches: 0,
+            everywhere: None,
+            searching: false,
+            filter: Search::Closed,
+            left_out: 0,
             lines: None,
             stale: false,
             unreadable: false,
@@ -119,6 +142,8 @@ impl DiffView {
             digits: 0,
             left: 0,
             listing: false,
+            comments: Vec::new(),
+            goal: None,
             refresh: Refresh::Idle,
             paired: false,
             painted: HashMap::new(),
@@ -158,6 +183,7 @@ impl DiffView {
         if self.since_reviewed {
             order.retain(|index| diff.files[*index].review != Review::Reviewed);
         }
+        order.retain(|index| self.passes(&diff.files[*index]));
         let found =
             chosen.and_then(|path| order.iter().position(|index| diff.files[*index].path == *path));
         self.order = order;
@@ -178,6 +204,7 @@ impl DiffView {
         self.left = 0;
         self.reach = Reach::Usual;
         self.folded.clear();
+        self.goal = None;
         self.forget();
     }
 
@@ -226,14 +253,20 @@ impl DiffView {
             {
                 vec![DiffRow::Note("too many lines to compare".to_owned())]
             }
-            (Some(lines), _) => rows(lines, self.paired, &self.folded),
+            (Some(lines), _) => {
+                let rows = rows(lines, self.paired, &self.folded);
+                with_comments(rows, &self.comments_of_chosen())
+            }
             (None, Some(_)) if self.unreadable => {
                 vec![DiffRow::Note("could not be read".to_owned())]
             }
             (None, Some(_)) if self.reach == Reach::Whole => {
                 vec![DiffRow::Note("reading …".to_owned())]
             }
-            (None, Some(file)) => rows(file, self.paired, &self.folded),
+            (None, Some(file)) => {
+                let rows = rows(file, self.paired, &self.folded);
+                with_comments(rows, &self.comments_of_chosen())
+            }
             (None, None) => Vec::new(),
         };
         let file = self.lines.as_ref().or(self.chosen());
@@ -252,14 +285,14 @@ impl DiffView {
             Action::ScrollRight => self.scroll_right(page),
             Action::SideBySide => {
                 self.side_by_side = !self.side_by_side;
-                self.place = Place::default();
             }
             Action::Whitespace => {
                 self.whitespace = match self.whitespace {
                     Whitespace::Exact => Whitespace::Ignored,
                     Whitespace::Ignored => Whitespace::Exact,
                 };
-                self.forget();
+                // What was read stays, and with it the reader's place, until the answer comes.
+                if self.lines.is_some() { self.read_again() } else { self.forget() }
             }
             Action::SinceReviewed => {
                 self.since_reviewed = !self.since_reviewed;
@@ -268,6 +301,7 @@ impl DiffView {
                 self.forget();
             }
             Action::Search => self.search = Search::begin(),
+            Action::Filter => self.filter = Search::begin(),
             Action::Next if self.search.needle().is_some() => self.find(page, true),
             Action::Previous if self.search.needle().is_some() => self.find(page, false),
             Action::Next => self.next_hunk(page, true),
@@ -418,7 +452,7 @@ impl App {
                 self.say(format!("side by side takes {SIDE_BY_SIDE} columns"));
             }
             Action::Comment => self.begin_comment(),
-            Action::Comments => self.show_comments(),
+            Action::Comments => self.list_comments(),
             action => view.act(action, size),
         }
     }

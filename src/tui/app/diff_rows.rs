@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::model::comment::{Comment, CommentId, LineSide};
 use crate::model::diff::{DiffContent, DiffLine, FileDiff, LARGEST, LineKind};
 
-use super::super::widget::{line_shown, line_with_blanks};
+use super::super::widget::{foreign, line_shown, line_with_blanks};
 use crate::model::policy::show_bytes;
 
 /// One row of a file's diff, text already safe to show.
@@ -31,6 +32,13 @@ pub(crate) enum DiffRow {
         new: Option<PairSide>,
     },
     Note(String),
+    /// What a person said of the line above.
+    Comment {
+        comment: CommentId,
+        side: LineSide,
+        text: String,
+        sent: bool,
+    },
 }
 
 /// One half of a row; `changed` tells it from context.
@@ -46,7 +54,7 @@ impl DiffRow {
     pub(super) fn contains(&self, needle: &str) -> bool {
         let has = |text: &str| text.to_lowercase().contains(needle);
         match self {
-            Self::Hunk { .. } | Self::Note(_) => false,
+            Self::Hunk { .. } | Self::Note(_) | Self::Comment { .. } => false,
             Self::Line { text, .. } => has(text),
             Self::Pair { old, new } => [old, new].into_iter().flatten().any(|side| has(&side.text)),
         }
@@ -57,7 +65,7 @@ impl DiffRow {
         match self {
             Self::Line { old, .. } => *old,
             Self::Pair { old, .. } => old.as_ref().map(|side| side.number),
-            Self::Hunk { .. } | Self::Note(_) => None,
+            Self::Hunk { .. } | Self::Note(_) | Self::Comment { .. } => None,
         }
     }
 
@@ -70,7 +78,7 @@ impl DiffRow {
             Self::Pair { old, new } => {
                 [old, new].map(|side| side.as_ref().map(|side| side.text.as_str()))
             }
-            Self::Hunk { .. } | Self::Note(_) => [None, None],
+            Self::Hunk { .. } | Self::Note(_) | Self::Comment { .. } => [None, None],
         }
     }
 
@@ -78,21 +86,68 @@ impl DiffRow {
         match self {
             Self::Line { kind, .. } => *kind != LineKind::Context,
             Self::Pair { old, new } => [old, new].into_iter().flatten().any(|side| side.changed),
-            Self::Hunk { .. } | Self::Note(_) => false,
+            Self::Hunk { .. } | Self::Note(_) | Self::Comment { .. } => false,
         }
     }
 
-    /// Where a comment on this row belongs: the line's number, and its text.
-    pub(super) fn place(&self) -> Option<(u32, &str)> {
+    pub(super) fn is_comment(&self) -> bool {
+        matches!(self, Self::Comment { .. })
+    }
+
+    /// Where a comment on this row belongs: the line's side and number, and its text.
+    pub(super) fn place(&self) -> Option<(LineSide, u32, &str)> {
         match self {
-            Self::Line { old, new, text, .. } => Some((new.or(*old)?, text)),
-            Self::Pair { old, new } => {
-                let side = new.as_ref().or(old.as_ref())?;
-                Some((side.number, &side.text))
+            Self::Line { new: Some(new), text, .. } => Some((LineSide::New, *new, text)),
+            Self::Line { old, text, .. } => Some((LineSide::Old, (*old)?, text)),
+            Self::Pair { new: Some(new), .. } => Some((LineSide::New, new.number, &new.text)),
+            Self::Pair { old, .. } => {
+                old.as_ref().map(|old| (LineSide::Old, old.number, old.text.as_str()))
             }
-            Self::Hunk { .. } | Self::Note(_) => None,
+            Self::Hunk { .. } | Self::Note(_) | Self::Comment { .. } => None,
         }
     }
+
+    fn has_line(&self, side: LineSide, line: u32) -> bool {
+        let (old, new) = match self {
+            Self::Line { old, new, .. } => (*old, *new),
+            Self::Pair { old, new } => {
+                (old.as_ref().map(|side| side.number), new.as_ref().map(|side| side.number))
+            }
+            Self::Hunk { .. } | Self::Note(_) | Self::Comment { .. } => return false,
+        };
+        Some(line) == if side == LineSide::Old { old } else { new }
+    }
+}
+
+/// The rows with each comment below its line.
+pub(super) fn with_comments(rows: Vec<DiffRow>, comments: &[&Comment]) -> Vec<DiffRow> {
+    if comments.is_empty() {
+        return rows;
+    }
+    let mut moved = Vec::with_capacity(rows.len());
+    let mut made = Vec::with_capacity(rows.len() + comments.len());
+    for row in rows {
+        moved.push(made.len());
+        let own = comments.iter().filter(|comment| {
+            comment.line.is_some_and(|line| row.has_line(comment.place.side, line))
+        });
+        let own: Vec<DiffRow> = own
+            .map(|comment| DiffRow::Comment {
+                comment: comment.id,
+                side: comment.place.side,
+                text: foreign(&comment.text),
+                sent: comment.sent.is_some(),
+            })
+            .collect();
+        made.push(row);
+        made.extend(own);
+    }
+    for row in &mut made {
+        if let DiffRow::Line { partner: Some(partner), .. } = row {
+            *partner = moved[*partner];
+        }
+    }
+    made
 }
 
 /// A file's rows, folded hunks as their headings alone.

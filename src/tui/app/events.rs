@@ -47,6 +47,7 @@ impl App {
                 }
             }
             Event::SnapshotMarked { environment } => self.read_history_again(&environment),
+            Event::CommentsChanged { environment } => self.comments_changed(&environment),
             Event::Exec(_) | Event::Working { .. } => {}
             Event::ServerStopping => {
                 self.stopping = true;

@@ -1,8 +1,10 @@
 //! The state of one compared file on screen: its rows, what of it is folded, where the reader is.
 
+mod taking;
+
 use std::collections::{BTreeSet, HashMap};
 
-use crate::model::comparison::{AlignedFile, LineText, Stretch, agreeing, letters};
+use crate::model::comparison::{AlignedFile, ComparisonCell, LineText, Stretch, agreeing, letters};
 use crate::model::id::EnvironmentId;
 use crate::model::input::Input;
 use crate::model::path::RepoPath;
@@ -32,7 +34,9 @@ pub(crate) struct FileView {
     pub(crate) file: Option<AlignedFile>,
     pub(crate) rows: Vec<FileRow>,
     pub(crate) place: Place,
-    /// The first attempt shown where not all fit.
+    /// What each attempt did to the file, as far as the matrix knows.
+    pub(crate) cells: Vec<Option<ComparisonCell>>,
+    /// The attempt that is taken from; where not all fit, the first one shown.
     pub(crate) column: usize,
     pub(crate) hides_base: bool,
     /// The first column shown of every line.
@@ -94,6 +98,7 @@ impl FileView {
             file: None,
             rows: Vec::new(),
             place: Place::default(),
+            cells: Vec::new(),
             column: 0,
             hides_base: false,
             left: 0,

@@ -1,11 +1,12 @@
 //! From what is typed to what is done: first the session whose keyboard is held, then what lies
 //! over the view, then the table of actions.
 
+use crate::model::diff::FileMatches;
 use crate::model::input::{Input, Key, KeyCode, Modifiers, MouseKind};
 
 use super::super::action::{Action, Scope};
 use super::super::keymap;
-use super::{App, Hand, Message, Overlay, View};
+use super::{App, Hand, Message, Overlay, Tag, View};
 
 /// A second press of the way out within this long goes to the session, in milliseconds.
 const TWICE: u64 = 500;
@@ -95,8 +96,36 @@ impl App {
             Some(View::File(view)) => view.typed(input, size),
             _ => false,
         };
+        if taken
+            && let Some(View::Diff(view)) = self.views.last()
+            && view.everywhere.is_none()
+        {
+            let ticket = view.ticket;
+            self.search_all_files(ticket);
+        }
         self.dirty |= taken;
         taken
+    }
+
+    /// Asks in which files of a diff there is what is searched for.
+    pub(super) fn search_all_files(&mut self, ticket: u64) {
+        let Some(View::Diff(view)) = self.view(ticket) else { return };
+        if let Some((request, text)) = view.search_request() {
+            self.send(request, Tag::Matches { ticket, text });
+        }
+    }
+
+    pub(super) fn take_matches(
+        &mut self,
+        ticket: u64,
+        text: &str,
+        found: Option<Vec<FileMatches>>,
+    ) {
+        let Some(View::Diff(view)) = self.view(ticket) else { return };
+        if !view.fill_matches(text, found) {
+            self.search_all_files(ticket);
+        }
+        self.dirty = true;
     }
 
     /// Carries an action out and returns what follows from it.
@@ -111,23 +140,24 @@ impl App {
 
     pub(super) fn act(&mut self, action: Action) {
         self.dirty = true;
+        if action == Action::Back && self.message.is_some() {
+            // One level at a time: what is below a message is not meant.
+            self.dismiss();
+            return;
+        }
         // What was said in passing is over with the next action; failures stay.
         self.message.take_if(|message: &mut Message| !message.failed);
         match action {
             Action::Help => self.overlay = Some(Overlay::help(self.scope())),
             Action::Palette => self.overlay = Some(Overlay::palette(self.scope())),
-            Action::Back => self.back(),
+            Action::Back | Action::Close => self.back(),
             Action::Leave => self.leave(),
             Action::RestartServer => self.restart_server(),
             action => match self.views.last_mut() {
                 None if self.copy.is_some() => self.act_on_copy(action),
                 None => self.act_on_deck(action),
                 Some(View::Diff(_)) => self.act_on_diff(action),
-                Some(View::File(_)) if action == Action::NextFile => self.next_compared_file(true),
-                Some(View::File(_)) if action == Action::PreviousFile => {
-                    self.next_compared_file(false);
-                }
-                Some(View::File(view)) => view.act(action, self.size),
+                Some(View::File(_)) => self.act_on_compared_file(action),
                 Some(View::Compare(_)) => self.act_on_comparison(action),
                 Some(View::History(_)) => self.act_on_history(action),
                 Some(View::Inspect(view)) => view.act(action, self.size),

@@ -1,6 +1,6 @@
 //! The merge that is about to be made: its message, edited like any text, and its style.
 
-use crate::model::decision::{MergeDraft, MergeStyle};
+use crate::model::decision::{Decision, Hook, MergeDraft, MergeStyle, hook_words};
 use crate::model::id::EnvironmentId;
 use crate::model::input::{Input, Key, KeyCode, Modifiers};
 use crate::model::snapshot::Skipped;
@@ -21,8 +21,34 @@ pub(crate) struct MergeForm {
     /// What the merge lacks, in words and to be said back.
     pub(crate) lacks: Option<String>,
     left_out: Vec<Skipped>,
+    /// The hooks that a merge of each style does not run.
+    hooks: Vec<(MergeStyle, Vec<Hook>)>,
     /// The drafts of a merge and of what a rebase adds, while the user has changed neither.
     drafts: Option<(String, String)>,
+}
+
+/// Hooks that are run in a box, before a merge or after it.
+#[derive(Debug, Default)]
+pub(crate) struct Hooking {
+    /// The form that they were run from: the merge is not made yet.
+    pub(super) form: Option<MergeForm>,
+    /// What was merged last, how, and with what message.
+    pub(super) merged: Option<(EnvironmentId, MergeStyle, String)>,
+}
+
+impl Hooking {
+    /// What was asked for is done.
+    pub(super) fn remember(&mut self, request: Request, decision: &Decision) {
+        if let Request::Merge { style, message, .. } = request {
+            let message = message.unwrap_or_default();
+            self.merged = Some((decision.environment.clone(), style, message));
+        }
+    }
+
+    /// Whether a merge of the environment waits for hooks that were run before it.
+    pub(super) fn is_before(&self, environment: &EnvironmentId) -> bool {
+        self.form.as_ref().is_some_and(|form| form.environment == *environment)
+    }
 }
 
 impl MergeForm {
@@ -35,6 +61,7 @@ impl MergeForm {
             commits: draft.commits.len(),
             lacks: first_of(&draft.left_out),
             left_out: draft.left_out,
+            hooks: draft.hooks,
             drafts: Some((draft.message, draft.rest)),
         };
         form.fill();
@@ -46,6 +73,19 @@ impl MergeForm {
         let Some((message, rest)) = &self.drafts else { return };
         let text = if self.style == MergeStyle::Rebase { rest } else { message };
         self.page = Page::new(text);
+    }
+
+    /// The hooks that a merge of the chosen style does not run, in words.
+    pub(crate) fn hooks(&self) -> Option<String> {
+        let of_style = self.hooks.iter().find(|(style, _)| *style == self.style);
+        of_style.and_then(|(_, hooks)| hook_words(hooks, "will not run"))
+    }
+
+    /// Whether an input asks to run them in the box.
+    pub(super) fn runs_hooks(&self, input: &Input) -> bool {
+        let asks = matches!(input, Input::Key(Key { code: KeyCode::Char('r'), modifiers })
+            if modifiers.has(Modifiers::CONTROL));
+        asks && self.hooks().is_some()
     }
 
     /// What is asked of the server; `None` without a message.

@@ -29,6 +29,7 @@ mod replies;
 mod search;
 mod select;
 mod sessions;
+mod tag;
 mod taking;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -39,7 +40,6 @@ use crate::model::environment::{Environment, Variable};
 use crate::model::failure::Failure;
 use crate::model::id::{EnvironmentId, SessionId, Timestamp};
 use crate::model::input::{Input, Key};
-use crate::model::lines::Passage;
 use crate::model::profile::AgentProfile;
 use crate::model::prompt::PromptId;
 use crate::model::repository::RepositoryState;
@@ -52,7 +52,7 @@ use super::paint::Painter;
 use super::panes::{PaneKey, Panes};
 use super::theme::Theme;
 
-pub(crate) use comments::{CommentForm, MessageForm};
+pub(crate) use comments::{CommentForm, CommentList, MessageForm};
 pub(crate) use compare::CompareView;
 pub(crate) use copy::{Copied, CopyMode, Hand, Matches};
 pub(crate) use denied::DeniedView;
@@ -64,13 +64,14 @@ pub(crate) use gone::Gone;
 pub(crate) use history::{HistoryView, Moment};
 pub(crate) use lacking::Lacking;
 pub(crate) use map::{MapView, map_page};
-pub(crate) use merge_form::MergeForm;
+pub(crate) use merge_form::{Hooking, MergeForm};
 pub(crate) use message::Message;
 pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
 pub(crate) use paste::PasteQuestion;
 pub(crate) use place::Place;
 pub(crate) use prompting::{PromptForm, PromptsView, Row as PromptRow};
 pub(crate) use search::Search;
+pub(crate) use tag::Tag;
 
 use sessions::WantedSize;
 
@@ -94,62 +95,6 @@ pub(crate) enum Effect {
     /// Start a server that was stopped, or replace an older one.
     RestartServer,
     Leave,
-}
-
-/// What a reply is for. Views carry a ticket, so that an answer to a closed one is dropped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Tag {
-    /// Only its failure matters.
-    Quiet,
-    /// Something a person typed into a session.
-    Typed,
-    /// Which environments there still are.
-    Listed,
-    /// Its success is said in these words.
-    Say(String),
-    Repository,
-    /// With the presses there had been when it was asked for.
-    Created {
-        presses: u64,
-    },
-    Shell(EnvironmentId),
-    Watch(PaneKey),
-    Keyboard(PaneKey),
-    Scrollback(PaneKey),
-    /// Lines for copy mode, to be shown or, of a passage, to be copied.
-    Lines {
-        ticket: u64,
-        copied: Option<Passage>,
-    },
-    /// Where copy mode finds what is searched for.
-    Found {
-        ticket: u64,
-    },
-    Decide,
-    /// A take, to be asked for again once it is known what it lacks.
-    Take(Box<Request>),
-    Undo,
-    MergeDraft(EnvironmentId),
-    Resolve(EnvironmentId),
-    View(u64),
-    /// What an environment's diff says nothing about.
-    LeftOut(u64),
-    /// A part of a history: the chosen snapshot's, or older ones.
-    Timeline(u64),
-    /// A view that is shown already asks again; only an answer matters.
-    Refresh(u64),
-    /// One file's lines for a diff.
-    FileDiff {
-        ticket: u64,
-        reading: u64,
-    },
-    /// A whole diff to be written to a file, by the environment's name.
-    Export(String),
-    /// A text for an agent is kept by the server; of comments, they need be kept here no more.
-    Prompted {
-        environment: EnvironmentId,
-        comments: bool,
-    },
 }
 
 /// What can happen to the client.
@@ -272,8 +217,9 @@ pub(crate) struct App {
     tickets: u64,
     /// What was sent from here and is not settled, with what was said of it last.
     followed: BTreeMap<(EnvironmentId, PromptId), String>,
-    /// Comments that were not sent yet.
-    comments: HashMap<EnvironmentId, Vec<comments::Comment>>,
+    /// A comment that the server does not have yet.
+    unkept: Option<CommentForm>,
+    hooking: Hooking,
     outbox: Vec<Effect>,
     painter: Painter,
     /// Colours are missing on the screen; they come with the next tick.
@@ -319,7 +265,8 @@ impl App {
             unlisted: None,
             tickets: 0,
             followed: BTreeMap::new(),
-            comments: HashMap::new(),
+            unkept: None,
+            hooking: Hooking::default(),
             outbox: Vec::new(),
             painter: Painter::default(),
             unpainted: false,

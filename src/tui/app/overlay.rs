@@ -9,9 +9,11 @@ use super::super::action::{Entry, Scope, entries};
 use super::super::keymap::keys_name;
 use super::super::panes::PaneKey;
 use super::super::widget::Field;
-use super::comments::MessageOutcome;
+use super::comments::ListOutcome;
 use super::lacking::Lacking;
-use super::{App, CommentForm, MergeForm, MessageForm, NewForm, PasteQuestion, PromptForm, Tag};
+use super::{
+    App, CommentForm, CommentList, MergeForm, MessageForm, NewForm, PasteQuestion, PromptForm, Tag,
+};
 
 #[derive(Debug)]
 pub(crate) enum Overlay {
@@ -24,6 +26,7 @@ pub(crate) enum Overlay {
     Name(NameForm),
     New(Box<NewForm>),
     Comment(CommentForm),
+    Comments(CommentList),
     Message(MessageForm),
     Prompt(PromptForm),
 }
@@ -120,9 +123,10 @@ enum Outcome {
     Send(Request, Tag, String),
     Paste(PaneKey, String),
     Comment,
-    Message(String),
+    Listed(ListOutcome),
+    Message,
+    Hooks,
     Prompt,
-    RemoveComment(usize),
 }
 
 impl App {
@@ -137,6 +141,7 @@ impl App {
             Overlay::Confirm(confirm) => confirm_input(confirm, input),
             Overlay::Lacking(lacking) => lacking_input(lacking, input),
             Overlay::Paste(question) => paste_input(question, input),
+            Overlay::Merge(form) if form.runs_hooks(input) => Outcome::Hooks,
             Overlay::Merge(form) => merge_input(form, input),
             Overlay::Name(form) => name_input(form, input),
             Overlay::New(form) => self.form_input(form, input),
@@ -152,20 +157,25 @@ impl App {
                     Outcome::Stay
                 }
             }
-            Overlay::Message(form) => match form.take(input) {
-                MessageOutcome::Stay => Outcome::Stay,
-                MessageOutcome::Send(text) => Outcome::Message(text),
-                MessageOutcome::Remove(comment) => Outcome::RemoveComment(comment),
-            },
+            Overlay::Comments(list) => Outcome::Listed(match self.views.last() {
+                Some(super::View::Diff(view)) => list.take(input, &view.comments),
+                _ => ListOutcome::Stay,
+            }),
+            Overlay::Message(form) => {
+                if form.take(input) {
+                    Outcome::Message
+                } else {
+                    Outcome::Stay
+                }
+            }
         };
         match (outcome, overlay) {
-            (Outcome::Comment, Overlay::Comment(form)) => self.add_comment(&form),
-            (Outcome::Message(text), Overlay::Message(form)) => {
-                self.send_message(form.environment, text);
-            }
+            (Outcome::Comment, Overlay::Comment(form)) => self.keep_comment(form),
+            (Outcome::Message, Overlay::Message(form)) => self.send_message(&form),
             (Outcome::Prompt, Overlay::Prompt(form)) => self.send_prompts(&form),
-            (Outcome::RemoveComment(index), Overlay::Message(form)) => {
-                self.remove_comment(&form.environment, index);
+            (Outcome::Hooks, Overlay::Merge(form)) => self.run_hooks_of(form),
+            (Outcome::Listed(outcome), Overlay::Comments(list)) => {
+                self.act_on_comments(list, &outcome);
             }
             (outcome, overlay) => self.conclude(outcome, overlay),
         }
@@ -175,9 +185,10 @@ impl App {
         match outcome {
             Outcome::Close
             | Outcome::Comment
-            | Outcome::Message(_)
+            | Outcome::Listed(_)
+            | Outcome::Message
             | Outcome::Prompt
-            | Outcome::RemoveComment(_) => {}
+            | Outcome::Hooks => {}
             Outcome::Stay => self.overlay = Some(overlay),
             Outcome::Run(action) => self.act(action),
             Outcome::Paste(pane, text) => self.paste_after_all(&pane, text),

@@ -112,7 +112,7 @@ impl App {
         let environments = form.chosen().environments.clone();
         let several = environments.len() > 1;
         for environment in environments {
-            self.send_prompt(environment, text.clone(), false);
+            self.send_prompt(environment, text.clone());
         }
         self.marked.clear();
         if several && !matches!(self.views.last(), Some(View::Prompts(_))) {
@@ -121,22 +121,14 @@ impl App {
         }
     }
 
-    pub(super) fn send_prompt(&mut self, environment: EnvironmentId, text: String, comments: bool) {
+    fn send_prompt(&mut self, environment: EnvironmentId, text: String) {
         let target = Target::Id(environment.clone());
         let request = Request::SendPrompt { target, text, patience: None };
-        self.send(request, Tag::Prompted { environment, comments });
+        self.send(request, Tag::Prompted { environment });
     }
 
     /// The server keeps a prompt; from now on what comes of it is told here.
-    pub(super) fn prompted(
-        &mut self,
-        environment: &EnvironmentId,
-        prompt: &Prompt,
-        comments: bool,
-    ) {
-        if comments {
-            self.comments.remove(environment);
-        }
+    pub(super) fn prompted(&mut self, environment: &EnvironmentId, prompt: &Prompt) {
         let place = (environment.clone(), prompt.id);
         self.followed.insert(place, String::new());
         let name = self.name(environment);

@@ -56,7 +56,11 @@ impl App {
                 self.resolved(environment, &resolution);
             }
             (Tag::Listed, Reply::Environments(listed)) => self.keep_listed(&listed),
-            (Tag::Decide | Tag::Take(_), Reply::Decided(decision)) => self.say_decided(&decision),
+            (Tag::Take(request), Reply::Decided(decision)) => {
+                self.hooking.remember(*request, &decision);
+                self.say_decided(&decision);
+            }
+            (Tag::Decide, Reply::Decided(decision)) => self.say_decided(&decision),
             (Tag::Take(request), Reply::LeftOut(left_out)) => self.ask_without(*request, left_out),
             (Tag::Undo, Reply::Decided(decision)) => self.say_undone(&decision),
             (Tag::Say(text), _) => self.say(text),
@@ -79,8 +83,15 @@ impl App {
                 diff.write_unified(&mut patch);
                 self.outbox.push(super::Effect::Export { name, patch });
             }
-            (Tag::Prompted { environment, comments }, Reply::Receipt(prompt)) => {
-                self.prompted(&environment, &prompt, comments);
+            (Tag::Prompted { environment }, Reply::Receipt(prompt)) => {
+                self.prompted(&environment, &prompt);
+            }
+            (Tag::Commented, _) => self.comment_kept(),
+            (Tag::Comments(ticket), Reply::Comments(comments)) => {
+                self.take_comments(ticket, comments);
+            }
+            (Tag::Matches { ticket, text }, Reply::Matches(found)) => {
+                self.take_matches(ticket, &text, Some(found));
             }
             (Tag::LeftOut(ticket), Reply::LeftOut(skipped)) => self.say_left_out(ticket, &skipped),
             (Tag::Timeline(ticket), reply) => self.fill_timeline(ticket, Some(reply)),
@@ -116,14 +127,25 @@ impl App {
             0 => String::new(),
             count => format!(" · without {}", self::files(count)),
         };
-        self.say_with_hint(format!("{text}{without}"), "u takes it back");
+        let hint = if decision.hooks.is_empty() {
+            "u takes it back"
+        } else {
+            "u takes it back · H runs the hooks in the box"
+        };
+        self.say_with_hint(format!("{text}{without}"), hint);
         self.read_repository();
     }
 
-    /// Files that a diff cannot show, unless they are ignored.
+    /// Files that a diff cannot show, unless they are ignored. How many stays on the screen; which,
+    /// is said when there are more.
     fn say_left_out(&mut self, ticket: u64, skipped: &[Skipped]) {
-        let Some(lacks) = first_of(skipped) else { return };
-        if self.views.iter().any(|view| view.ticket() == ticket) {
+        let Some(View::Diff(view)) = self.view(ticket) else { return };
+        let count = skipped.iter().filter(|skipped| !skipped.is_ignored()).count();
+        let before = std::mem::replace(&mut view.left_out, count);
+        self.dirty |= count != before;
+        if count > before
+            && let Some(lacks) = first_of(skipped)
+        {
             self.say(format!("in no snapshot, and not in this diff: {lacks}"));
         }
     }
@@ -153,7 +175,10 @@ impl App {
         }
         match tag {
             // The branch in the header is a courtesy.
-            Tag::Repository | Tag::Listed | Tag::LeftOut(_) => return,
+            Tag::Repository | Tag::Listed | Tag::LeftOut(_) | Tag::Comments(_) => return,
+            // The file on the screen is searched all the same.
+            Tag::Matches { ticket, text } => return self.take_matches(ticket, &text, None),
+            Tag::Commented => self.comment_not_kept(),
             // What was to be watched ended meanwhile; its event says so.
             Tag::Watch(_) if failure.kind == FailureKind::NotFound => return,
             // What is shown stays; the next change asks again.
@@ -191,7 +216,7 @@ impl App {
         }
     }
 
-    fn view(&mut self, ticket: u64) -> Option<&mut View> {
+    pub(super) fn view(&mut self, ticket: u64) -> Option<&mut View> {
         self.views.iter_mut().find(|view| view.ticket() == ticket)
     }
 
@@ -229,7 +254,16 @@ impl App {
         if let Some((_, environment)) = self.unlisted.take_if(|unlisted| unlisted.0 == ticket) {
             let target = Target::Id(environment);
             self.send(Request::ReadLeftOut { target, snapshot: None }, Tag::LeftOut(ticket));
+        } else if again
+            && let Some(View::Diff(view)) = self.view(ticket)
+            && view.is_live()
+        {
+            let target = Target::Id(view.environment.clone());
+            self.send(Request::ReadLeftOut { target, snapshot: None }, Tag::LeftOut(ticket));
         }
+        self.read_comments(ticket);
+        self.search_all_files(ticket);
+        self.tell_compared_file();
         self.dirty = true;
         self.read_chosen();
     }

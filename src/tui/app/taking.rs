@@ -123,6 +123,42 @@ impl App {
         self.dirty = true;
     }
 
+    /// Runs in the box what a merge skips, with the form kept for when they have ended.
+    pub(super) fn run_hooks_of(&mut self, form: MergeForm) {
+        let (environment, style, message) =
+            (form.environment.clone(), form.style, form.page.text());
+        self.say_with_hint("running the hooks in the box …", "m goes on with the merge");
+        self.hooking.form = Some(form);
+        self.run_hooks(environment, style, message);
+    }
+
+    /// The same for the environment that is chosen, as it was merged last.
+    pub(super) fn run_skipped_hooks(&mut self, environment: EnvironmentId) {
+        let merged = self.hooking.merged.as_ref().filter(|(of, ..)| *of == environment);
+        let (style, message) = match merged {
+            Some((_, style, message)) => (*style, message.clone()),
+            None => (MergeStyle::Commit, format!("Work of {}", self.name(&environment))),
+        };
+        self.say("running the hooks in the box …");
+        self.run_hooks(environment, style, message);
+    }
+
+    fn run_hooks(&mut self, environment: EnvironmentId, style: MergeStyle, message: String) {
+        let size = self.session_size();
+        let variables = self.agent_variables(&environment);
+        let target = Target::Id(environment.clone());
+        let request = Request::RunHooks { target, style, message, size, variables };
+        self.send(request, Tag::Shell(environment));
+    }
+
+    /// Opens the form of a merge again that was not made because hooks were run first.
+    pub(super) fn resume_merge(&mut self) {
+        if let Some(form) = self.hooking.form.take() {
+            self.overlay = Some(Overlay::Merge(form));
+            self.drop_keys();
+        }
+    }
+
     /// The user's branch was merged in a box: where it conflicts, a shell opens there.
     pub(super) fn resolved(&mut self, environment: EnvironmentId, resolution: &Resolution) {
         let name = self.name(&environment);

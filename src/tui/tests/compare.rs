@@ -64,7 +64,7 @@ fn the_matrix_at_80_by_24() {
     │                                                                              │
     │                                                                              │
     └──────────────────────────────────────────────────────────────────────────────┘
-     Enter open  / filter  ? help  q close
+     Enter open  A take file  / filter  ? help  q close
     ");
 }
 
@@ -110,7 +110,7 @@ fn the_matrix_at_120_by_40() {
     │                                                                                                                      │
     │                                                                                                                      │
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     Enter open  / filter  ? help  q close
+     Enter open  A take file  / filter  ? help  q close
     ");
 }
 
@@ -176,7 +176,7 @@ fn the_matrix_at_200_by_60() {
     │                                                                                                                                                                                                      │
     │                                                                                                                                                                                                      │
     └──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-     Enter open  / filter  ? help  q close
+     Enter open  A take file  / filter  ? help  q close
     ");
 }
 
@@ -217,7 +217,7 @@ fn one_file_at_80_by_24() {
     │                                       │                                      │
     │                                       │                                      │
     └───────────────────────────────────────┴──────────────────────────────────────┘
-     / search  Enter fold  b base  ] next file  n next  N previous  ? help  q close
+     a take hunk  A take file  / search  Enter fold  b base  ? help  q close
     ");
 }
 
@@ -263,7 +263,7 @@ fn one_file_at_120_by_40() {
     │                                       │                                      │                                       │
     │                                       │                                      │                                       │
     └───────────────────────────────────────┴──────────────────────────────────────┴───────────────────────────────────────┘
-     / search  Enter fold  b base  ] next file  n next  N previous  ? help  q close
+     a take hunk  A take file  / search  Enter fold  b base  ] next file  n next  N previous  ? help  q close
     ");
 }
 
@@ -329,7 +329,7 @@ fn one_file_at_200_by_60() {
     │                                                                  │                                                                 │                                                                 │
     │                                                                  │                                                                 │                                                                 │
     └──────────────────────────────────────────────────────────────────┴─────────────────────────────────────────────────────────────────┴─────────────────────────────────────────────────────────────────┘
-     / search  Enter fold  b base  ] next file  n next  N previous  ? help  q close
+     a take hunk  A take file  / search  Enter fold  b base  ] next file  n next  N previous  ? help  q close
     ");
 }
 
@@ -477,7 +477,7 @@ fn a_narrow_terminal_shows_one_attempt_and_letters() {
     │                                            │
     │                                            │
     └────────────────────────────────────────────┘
-     Enter open  / filter  ? help  q close
+     Enter open  A take file  ? help  q close
     ");
     insta::assert_snapshot!(picture(&file(narrow)), @r"
      agentdeck  shop · 6 environments · 2 marked
@@ -493,6 +493,6 @@ fn a_narrow_terminal_shows_one_attempt_and_letters() {
     │   7      mail();                           │
     │   8      done();                           │
     └────────────────────────────────────────────┘
-     / search  Enter fold  ? help  q close
+     a take hunk  A take file  ? help  q close
     ");
 }

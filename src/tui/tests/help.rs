@@ -37,6 +37,7 @@ fn help_at_80_by_24() {
     │ a               apply               Write the changes into your working tree │
     │ m               merge               Bring the work onto your branch: a merge │
     │ B               resolve             Merge your branch in the box; a shell the│
+    │ H               run hooks           Run in the box the hooks that a merge doe│
     │ D               discard             Throw the environment away; asks, and can│
     │ u               undo                Take back the last apply, merge, restore │
     │ s               shell               Open a shell in the same environment     │
@@ -45,7 +46,6 @@ fn help_at_80_by_24() {
     │ Tab             next session        Next session here, or the next environmen│
     │ Shift+Tab       previous session    Previous session here, or the previous en│
     │ !               next attention      Go to who needs you, longest wait first  │
-    │ i               inspect             Show everything known of the environment │
     └──────────────────────────────────────────────────────────────────────────────┘
      Enter take over  n new  d diff  v history  Space mark  ? help  q leave
     ");
@@ -67,31 +67,31 @@ fn help_at_120_by_40() {
     │  └│ a               apply               Write the changes into your working tree                                 │   │
     │   │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │   │
     │Do │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │   │
-    │❯ 1│ D               discard             Throw the environment away; asks, and can be undone                      │   │
-    │  2│ u               undo                Take back the last apply, merge, restore or discard                      │   │
+    │❯ 1│ H               run hooks           Run in the box the hooks that a merge does not run, in a shell           │   │
+    │  2│ D               discard             Throw the environment away; asks, and can be undone                      │   │
+    │   │ u               undo                Take back the last apply, merge, restore or discard                      │   │
     │   │ s               shell               Open a shell in the same environment                                     │   │
     │   │ X               close shell         End the shell that is shown; never the agent                             │   │
     │   │ z               zoom                Show one environment large, or all again                                 │   │
-    │   │ Tab             next session        Next session here, or the next environment                               │   │
-    └ +4│ Shift+Tab       previous session    Previous session here, or the previous environment                       │───┘
-    ┌ 3 │ !               next attention      Go to who needs you, longest wait first                                  │───┐
-    │$ a│ i               inspect             Show everything known of the environment                                 │   │
-    │App│ M               map                 Show how environments stand to your branch and to each other             │   │
-    │   │ b               denied requests     Show what the gateway blocked, and open it                               │   │
+    └ +4│ Tab             next session        Next session here, or the next environment                               │───┘
+    ┌ 3 │ Shift+Tab       previous session    Previous session here, or the previous environment                       │───┐
+    │$ a│ !               next attention      Go to who needs you, longest wait first                                  │   │
+    │App│ i               inspect             Show everything known of the environment                                 │   │
+    │   │ M               map                 Show how environments stand to your branch and to each other             │   │
+    │   │ b               send                Send a prompt to the marked environments, this one or all; it is typed wh│   │
+    │   │ P               prompts             Show what was sent to agents and what came of it                         │   │
+    │   │ N               denied requests     Show what the gateway blocked, and open it                               │   │
     │   │ S               start               Start a stopped environment again                                        │   │
     │   │ x               stop                Stop the environment; its work stays                                     │   │
     │   │ p               pause               Have every program stand still, or go on                                 │   │
     │   │ f               fork                Make an environment that begins where this one stands, or at this snapsho│   │
     │   │ j ↓             down                Down                                                                     │   │
     │   │ k ↑             up                  Up                                                                       │   │
-    │   │ h ←             left                Left, or the previous file, column or snapshot                           │   │
-    │   │ l →             right               Right, or the next file, column or snapshot                              │   │
+    │   │ h ←             left                Left, or the previous file, attempt or snapshot                          │   │
+    │   │ l →             right               Right, or the next file, attempt or snapshot                             │   │
     │   │ g Home          first               First                                                                    │   │
     │   │ G End           last                Last; in scrollback, back to the live screen                             │   │
     │   │ 1–9             pane                The environment with that number                                         │   │
-    │   │ Ctrl+D          half page down      Half a page down                                                         │   │
-    │   │ Ctrl+U          half page up        Half a page up                                                           │   │
-    │   │ PageDown        page down           A page down; in the deck, of scrollback                                  │   │
     └ +1└──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘───┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  ? help  q leave
     ");
@@ -104,20 +104,19 @@ fn help_at_200_by_60() {
     ┌ 1 ● brave-otter · claude 1/2 · 1 min ──────────────────────────┐┌ 2 ● calm-heron · codex · 2 min ─────────────────────────────────┐┌ 3 ✓ dry-fox · aider · done · 1 min ─────────────────────────────┐
     │✻ Welcome back                                                  ││› make the tests for 日本語 names pass                           ││$ aider --yes                                                    │
     │                                                                ││                                                                 ││Applied edit to README.md                                        │
-    │> Add a rate limiter to the checkout API                        ││• Running cargo test names                                       ││                                                                 │
-    │                                                                ││  running 12 tests                                               ││                                                                 │
-    │● Read(src/api/checkout.rs)                ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
-    │  └ 214 lines                              │ › type to filter                                                                                             │                                           │
-    │                                           │                                                                                                              │                                           │
-    │● Update(src/api/limit.rs)                 │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
-    │  └ 41 additions and 7 removals            │ n               new                 Make an environment                                                      │                                           │
-    │                                           │ d               diff                Show what changed since the base                                         │                                           │
-    │Do you want to run `cargo test`?           │ v               history             Show the snapshots, as they are taken                                    │                                           │
-    │❯ 1. Yes                                   │ Space           mark                Mark or unmark for comparing                                             │                                           │
-    │  2. No                                    │ c               compare             Compare the marked environments, two to four                             │                                           │
-    │                                           │ a               apply               Write the changes into your working tree                                 │                                           │
-    │                                           │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │                                           │
+    │> Add a rate limiter to the checkout API   ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
+    │                                           │ › type to filter                                                                                             │                                           │
+    │● Read(src/api/checkout.rs)                │                                                                                                              │                                           │
+    │  └ 214 lines                              │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
+    │                                           │ n               new                 Make an environment                                                      │                                           │
+    │● Update(src/api/limit.rs)                 │ d               diff                Show what changed since the base                                         │                                           │
+    │  └ 41 additions and 7 removals            │ v               history             Show the snapshots, as they are taken                                    │                                           │
+    │                                           │ Space           mark                Mark or unmark for comparing                                             │                                           │
+    │Do you want to run `cargo test`?           │ c               compare             Compare the marked environments, two to four                             │                                           │
+    │❯ 1. Yes                                   │ a               apply               Write the changes into your working tree                                 │                                           │
+    │  2. No                                    │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │                                           │
     │                                           │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │                                           │
+    │                                           │ H               run hooks           Run in the box the hooks that a merge does not run, in a shell           │                                           │
     │                                           │ D               discard             Throw the environment away; asks, and can be undone                      │                                           │
     │                                           │ u               undo                Take back the last apply, merge, restore or discard                      │                                           │
     │                                           │ s               shell               Open a shell in the same environment                                     │                                           │
@@ -128,15 +127,17 @@ fn help_at_200_by_60() {
     │                                           │ !               next attention      Go to who needs you, longest wait first                                  │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
     │                                           │ M               map                 Show how environments stand to your branch and to each other             │                                           │
-    │                                           │ b               denied requests     Show what the gateway blocked, and open it                               │                                           │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────│ S               start               Start a stopped environment again                                        │───────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ x               stop                Stop the environment; its work stays                                     │· stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                          │ p               pause               Have every program stand still, or go on                                 │                                           │
-    │main.c:3:1: error: expected ';'            │ f               fork                Make an environment that begins where this one stands, or at this snapsho│t again                                    │
-    │make: *** [Makefile:2: shop] Error 1       │ j ↓             down                Down                                                                     │                                           │
+    │                                           │ b               send                Send a prompt to the marked environments, this one or all; it is typed wh│                                           │
+    │                                           │ P               prompts             Show what was sent to agents and what came of it                         │                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ N               denied requests     Show what the gateway blocked, and open it                               │───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ S               start               Start a stopped environment again                                        │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ x               stop                Stop the environment; its work stays                                     │                                           │
+    │main.c:3:1: error: expected ';'            │ p               pause               Have every program stand still, or go on                                 │t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ f               fork                Make an environment that begins where this one stands, or at this snapsho│                                           │
+    │                                           │ j ↓             down                Down                                                                     │                                           │
     │                                           │ k ↑             up                  Up                                                                       │                                           │
-    │                                           │ h ←             left                Left, or the previous file, column or snapshot                           │                                           │
-    │                                           │ l →             right               Right, or the next file, column or snapshot                              │                                           │
+    │                                           │ h ←             left                Left, or the previous file, attempt or snapshot                          │                                           │
+    │                                           │ l →             right               Right, or the next file, attempt or snapshot                             │                                           │
     │                                           │ g Home          first               First                                                                    │                                           │
     │                                           │ G End           last                Last; in scrollback, back to the live screen                             │                                           │
     │                                           │ 1–9             pane                The environment with that number                                         │                                           │
@@ -154,7 +155,6 @@ fn help_at_200_by_60() {
     │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
     │                                           │ R               restart server      Start a server that was stopped, or replace an older one                 │                                           │
     │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
-    │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │

@@ -226,7 +226,7 @@ fn a_search_says_how_many_lines_hold_it() {
     let mut app = opened(SMALL, file(9, &[10, 20, 30]));
     type_keys(&mut app, "/after");
     app.happen(key(KeyCode::Enter), NOW);
-    assert!(picture(&app).contains(" /after · 3 lines · Esc ends "), "{}", picture(&app));
+    assert!(picture(&app).contains(" /after · 3 lines here · Esc ends "), "{}", picture(&app));
     app.happen(key(KeyCode::Escape), NOW);
     type_keys(&mut app, "/before");
     app.happen(key(KeyCode::Enter), NOW);

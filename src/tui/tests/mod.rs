@@ -2,7 +2,9 @@
 //! clock is a number.
 
 mod checking;
+mod comments;
 mod compare;
+mod compare_take;
 mod copy;
 mod denied;
 mod diff;
@@ -19,6 +21,7 @@ mod paste;
 mod prompting;
 mod review;
 mod sample;
+mod search;
 mod status;
 mod taking;
 mod update;

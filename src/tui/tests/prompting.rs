@@ -16,7 +16,7 @@ fn deliver(app: &mut App, number: u8, name: &str, delivery: Delivery) {
 
 /// The server has the prompt.
 fn keep(app: &mut App, number: u8) {
-    let tag = Tag::Prompted { environment: sample::id(number), comments: false };
+    let tag = Tag::Prompted { environment: sample::id(number) };
     let prompt = Prompt::new(PromptId(7), "add a test", NOW);
     app.happen(Happening::Reply(tag, Ok(Reply::Receipt(Box::new(prompt)))), NOW);
 }

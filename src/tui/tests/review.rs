@@ -6,8 +6,6 @@ use super::{KeyCode, MIDDLE, NOW, Request, SMALL, answer, key, picture, requests
 use crate::model::caution::Caution;
 use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, FileSide, Review, ReviewMark};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::Timestamp;
-use crate::model::prompt::{Prompt, PromptId};
 use crate::proto::{Reply, Target};
 
 /// The sample's files as an outline, each with a content of its own.
@@ -155,50 +153,6 @@ fn lines_that_could_not_be_read_are_asked_for_again_when_they_are_needed() {
     assert!(matches!(asked[..], [Request::ReadFileDiff { .. }]), "{asked:?}");
     give_file(&mut app, 2, sample::diff().files.remove(0));
     assert_eq!(marks(&mut app), 1);
-}
-
-#[test]
-fn comments_become_one_message_that_is_seen_before_it_is_pasted_and_entered() {
-    let mut app = opened();
-    answer(&mut app, Reply::Diff(sample::diff()));
-    // Of a hunk its first change is meant; a file without lines takes no comment.
-    type_keys(&mut app, "c");
-    assert!(picture(&app).contains("Comment on src/api/checkout.rs:11 "), "{}", picture(&app));
-    app.happen(key(KeyCode::Escape), NOW);
-    type_keys(&mut app, "]]c");
-    assert!(app.overlay.is_none());
-    type_keys(&mut app, "[[");
-    type_keys(&mut app, "jjjc");
-    type_keys(&mut app, "say why");
-    assert_eq!(requests(app.happen(key(KeyCode::Enter), NOW)), []);
-    type_keys(&mut app, "C");
-    let shown = picture(&app);
-    assert!(
-        shown.contains("To brave-otter's agent") && shown.contains("> let Some(user)"),
-        "{shown}"
-    );
-    let sent = requests(app.happen(key(KeyCode::Enter), NOW));
-    let [Request::SendPrompt { target, text, patience: None }] = sent.as_slice() else {
-        panic!("{sent:?}")
-    };
-    assert_eq!(*target, Target::Id(sample::id(1)));
-    assert!(
-        text.ends_with("src/api/checkout.rs:11\n> let Some(user) = request.user() else {\nsay why"),
-        "{text}"
-    );
-    let tag = || Tag::Prompted { environment: sample::id(1), comments: true };
-    let refused = Failure::new(FailureKind::Refused, "too much");
-    app.happen(Happening::Reply(tag(), Err(refused)), NOW);
-    assert!(picture(&app).contains("brave-otter: too much"), "{}", picture(&app));
-    app.happen(key(KeyCode::Escape), Timestamp(NOW.0 + 10_000));
-    // They are kept until the server has them.
-    type_keys(&mut app, "C");
-    assert!(app.overlay.is_some());
-    app.happen(key(KeyCode::Escape), NOW);
-    let prompt = Prompt::new(PromptId(1), text, NOW);
-    app.happen(Happening::Reply(tag(), Ok(Reply::Receipt(Box::new(prompt)))), NOW);
-    type_keys(&mut app, "C");
-    assert!(app.overlay.is_none());
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn merging(size: Size) -> App {
         message: "limit checkout\n\n- limit checkout\n- test it\n".to_owned(),
         commits: vec!["limit checkout".to_owned(), "test it".to_owned()],
         rest: "Changes by claude".to_owned(),
-        left_out: Vec::new(),
+        ..MergeDraft::default()
     };
     let reply = Ok(Reply::MergeDraft(Box::new(draft)));
     app.happen(Happening::Reply(Tag::MergeDraft(sample::id(1)), reply), BEFORE);
@@ -269,6 +269,46 @@ fn a_conflict_leads_into_a_shell_in_the_box() {
 }
 
 #[test]
+fn hooks_that_a_merge_will_not_run_are_run_in_the_box_before_it_by_a_key() {
+    let hook = |name: &str| Hook { name: name.to_owned(), path: ".git/hooks/x".into() };
+    for size in [SMALL, MIDDLE, LARGE] {
+        let mut app = merging(size);
+        assert!(!picture(&app).contains("Ctrl+r"), "there are none");
+        app.happen(key(KeyCode::Escape), NOW);
+        type_keys(&mut app, "m");
+        let draft = MergeDraft {
+            message: "limit checkout".to_owned(),
+            left_out: left_out(&["large.bin"]),
+            hooks: vec![
+                (MergeStyle::Commit, vec![hook("commit-msg"), hook("post-merge")]),
+                (MergeStyle::Squash, Vec::new()),
+            ],
+            ..MergeDraft::default()
+        };
+        let reply = Ok(Reply::MergeDraft(Box::new(draft)));
+        app.happen(Happening::Reply(Tag::MergeDraft(sample::id(1)), reply), NOW);
+        app.happen(Happening::Tick, LATER);
+        let seen = picture(&app);
+        assert!(seen.contains("2 hooks will not run: commit-msg, post-merge · Ctrl+r"), "{seen}");
+        assert!(seen.contains("! lacks large.bin") && seen.contains("limit checkout"), "{seen}");
+        app.happen(key(KeyCode::Tab), LATER);
+        assert!(!picture(&app).contains("Ctrl+r"), "a squash skips none");
+        app.happen(key(KeyCode::BackTab), LATER);
+        app.happen(key(KeyCode::Down), LATER);
+        type_keys(&mut app, "!");
+        let asked = requests(app.happen(super::control('r'), LATER));
+        let [Request::RunHooks { style: MergeStyle::Commit, message, .. }] = &asked[..] else {
+            panic!("{asked:?}")
+        };
+        assert_eq!(message, "limit checkout!");
+        assert!(app.overlay.is_none(), "what they say is seen");
+        // The merge goes on with what was written.
+        assert_eq!(requests(type_keys(&mut app, "m")), []);
+        assert!(picture(&app).contains("limit checkout!"), "{}", picture(&app));
+    }
+}
+
+#[test]
 fn hooks_that_did_not_run_are_named_with_the_merge() {
     let mut app = sample::deck(LARGE);
     let hook = |name: &str| Hook { name: name.to_owned(), path: name.into() };
@@ -279,9 +319,23 @@ fn hooks_that_did_not_run_are_named_with_the_merge() {
         hooks: vec![hook("pre-commit"), hook("commit-msg")],
         ..taken(Portion::All)
     };
-    app.happen(Happening::Reply(Tag::Decide, Ok(Reply::Decided(Box::new(decision)))), NOW);
+    let merge = Request::Merge {
+        target: Target::Id(sample::id(1)),
+        style: MergeStyle::Squash,
+        message: Some("limit checkout".to_owned()),
+        known: None,
+    };
+    let tag = Tag::Take(Box::new(merge));
+    app.happen(Happening::Reply(tag, Ok(Reply::Decided(Box::new(decision)))), NOW);
     let seen = picture(&app);
     assert!(seen.contains("2 hooks did not run: pre-commit, commit-msg"), "{seen}");
+    assert!(seen.contains("H runs the hooks in the box"), "{seen}");
+    let asked = requests(type_keys(&mut app, "H"));
+    let as_merged = |request: &Request| {
+        matches!(request, Request::RunHooks { style: MergeStyle::Squash, message, .. }
+            if message == "limit checkout")
+    };
+    assert!(asked.iter().any(as_merged), "{asked:?}");
 }
 
 #[test]

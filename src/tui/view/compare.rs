@@ -52,7 +52,7 @@ pub(super) fn draw(
         return None;
     }
     let columns = columns(inner.width, comparison);
-    head(theme, comparison, columns, Rect { height: 1, ..inner }, buffer);
+    head(theme, (comparison, view.attempt), columns, Rect { height: 1, ..inner }, buffer);
     let mut list = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
     if list.height > 2 {
         totals(theme, comparison, columns, Rect { height: 1, ..list }, buffer);
@@ -61,6 +61,13 @@ pub(super) fn draw(
     if let Some(note) = comparison.notes.first().filter(|_| list.height > 4) {
         let words = format!("  {}", foreign(note));
         let row = Rect { y: list.bottom() - 1, height: 1, ..list };
+        put(buffer, row, Line::styled(words, theme.caution()));
+        list.height -= 1;
+    }
+    let remarks = view.chosen().map(remarks).unwrap_or_default();
+    if !remarks.is_empty() && list.height > 3 {
+        let row = Rect { y: list.bottom() - 1, height: 1, ..list };
+        let words = fit(&format!("  {remarks}"), usize::from(row.width));
         put(buffer, row, Line::styled(words, theme.caution()));
         list.height -= 1;
     }
@@ -77,6 +84,13 @@ pub(super) fn draw(
         draw_row(theme, row, comparison.counted, columns, (place, at == view.place.row), buffer);
     }
     search(theme, &view.filter, None, area, buffer)
+}
+
+/// What is to be known of the chosen file besides its lines: `A ! make runs it · B mode …`.
+fn remarks(row: &ComparisonRow) -> String {
+    let remarks = row.remarks();
+    let words = remarks.iter().map(|(who, remark)| format!("{}: {remark}", letters(who)));
+    words.collect::<Vec<_>>().join(" · ")
 }
 
 fn columns(width: u16, comparison: &Comparison) -> Columns {
@@ -114,7 +128,13 @@ fn summary(theme: Theme, view: &CompareView) -> Line<'static> {
     Line::styled(words, theme.quiet())
 }
 
-fn head(theme: Theme, comparison: &Comparison, columns: Columns, area: Rect, buffer: &mut Buffer) {
+fn head(
+    theme: Theme,
+    (comparison, chosen): (&Comparison, usize),
+    columns: Columns,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     put(buffer, Rect { width: columns.path, ..area }, Line::styled("  file", theme.quiet()));
     for (index, attempt) in comparison.attempts.iter().enumerate() {
         let place = columns.place(area, index);
@@ -124,7 +144,9 @@ fn head(theme: Theme, comparison: &Comparison, columns: Columns, area: Rect, buf
             let room = usize::from(place.width).saturating_sub(2);
             format!("{} {}", letter(index), fit(attempt.name.as_str(), room))
         };
-        put(buffer, place, Line::styled(words, theme.strong()));
+        // What is taken is taken from this one.
+        let tone = if index == chosen { theme.chip() } else { theme.strong() };
+        put(buffer, place, Line::from(Span::styled(words, tone)));
     }
 }
 
@@ -162,7 +184,8 @@ fn draw_row(
 ) {
     let path = fit_path(&row.path.to_string(), usize::from(columns.path.saturating_sub(3)));
     let left = Line::from(vec![
-        Span::styled(if chosen { "▌ " } else { "  " }, theme.chosen()),
+        Span::styled(if chosen { "▌" } else { " " }, theme.chosen()),
+        Span::styled(if row.calls_for_caution() { "!" } else { " " }, theme.caution()),
         Span::styled(path, if chosen { theme.chosen() } else { theme.text() }),
     ]);
     put(buffer, Rect { width: columns.path, ..area }, left);
@@ -213,16 +236,22 @@ fn cell(
         return Line::styled(format!("= {}", letter(first)), theme.quiet());
     }
     let lines = if counted { (cell.added, cell.removed) } else { (0, 0) };
+    let mode = cell.mode_word();
     let word = match cell.change {
+        _ if cell.moved.is_some() => "moved",
         FileChange::Added => "new",
         FileChange::Deleted => "gone",
         FileChange::Renamed => "moved",
-        FileChange::Mode => "mode",
+        FileChange::Mode if mode.is_none() => "mode",
         // What is not text has no lines.
-        FileChange::Modified if lines == (0, 0) => "changed",
-        FileChange::Modified => "",
+        FileChange::Modified if lines == (0, 0) && mode.is_none() => "changed",
+        FileChange::Mode | FileChange::Modified => "",
     };
-    numbers(theme, lines, columns, (word.to_owned(), theme.quiet()), width)
+    let caution = (!cell.cautions.is_empty()).then_some("!");
+    let words: Vec<&str> =
+        [Some(word).filter(|word| !word.is_empty()), mode, caution].into_iter().flatten().collect();
+    let tone = if caution.is_some() { theme.caution() } else { theme.quiet() };
+    numbers(theme, lines, columns, (words.join(" "), tone), width)
 }
 
 /// Numbers of lines in columns and a word after them. Where there is no room for all of it, the

@@ -32,6 +32,10 @@ pub(super) fn draw(
             Some("nothing changed yet · what the agent changes appears here")
         }
         Some(diff) if diff.files.is_empty() => Some("nothing changed"),
+        Some(_) if view.order.is_empty() && view.filter.needle().is_some() => {
+            put(buffer, inset(inner), Line::styled("no file is called that", theme.quiet()));
+            return prompt(theme, view, area, buffer);
+        }
         Some(_) if view.order.is_empty() => {
             Some("nothing changed since you reviewed it · t shows all")
         }
@@ -50,9 +54,10 @@ pub(super) fn draw(
         text = Rect { x: inner.x + width + 1, width: inner.width - width - 1, ..inner };
     } else if view.listing {
         files::draw(theme, view, diff, inner, buffer);
-        return search(theme, &view.search, Some(view.matches), area, buffer);
+        return prompt(theme, view, area, buffer);
     }
-    put(buffer, Rect { height: text.height.min(1), ..text }, heading(theme, file, text.width));
+    let heading = heading(theme, file, view.outdated(), text.width);
+    put(buffer, Rect { height: text.height.min(1), ..text }, heading);
     let text = Rect { y: text.y + 1, height: text.height.saturating_sub(1), ..text };
     for (row, y) in (view.place.top..view.rows.len()).zip(text.y..text.bottom()) {
         let place = Rect { y, height: 1, ..text };
@@ -62,7 +67,15 @@ pub(super) fn draw(
             buffer[(place.x, y)].set_symbol("▌").set_style(tone);
         }
     }
-    search(theme, &view.search, Some(view.matches), area, buffer)
+    prompt(theme, view, area, buffer)
+}
+
+/// What is typed or searched for, in the lower border.
+fn prompt(theme: Theme, view: &DiffView, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    if let Search::Typing(_) = view.filter {
+        return search(theme, &view.filter, None, area, buffer);
+    }
+    search(theme, &view.search, Some(view.found_words()), area, buffer)
 }
 
 /// A line from the upper border of a frame to the lower one.
@@ -102,6 +115,20 @@ fn title(theme: Theme, view: &DiffView) -> Line<'static> {
     }
     if view.whitespace == Whitespace::Ignored {
         spans.push(Span::styled("· whitespace ignored ", theme.accent()));
+    }
+    match view.pending().count() {
+        0 => {}
+        1 => spans.push(Span::styled("· ◆ 1 comment not sent ", theme.caution())),
+        count => {
+            spans.push(Span::styled(format!("· ◆ {count} comments not sent "), theme.caution()));
+        }
+    }
+    if view.left_out > 0 {
+        spans.push(Span::styled(format!("· {} left out ", view.left_out), theme.caution()));
+    }
+    if let (Some(words), Some(diff)) = (view.filter.needle(), &view.diff) {
+        let (shown, all) = (view.order.len(), diff.files.len());
+        spans.push(Span::styled(format!("· {shown} of {all} with {words} "), theme.accent()));
     }
     Line::from(spans)
 }
@@ -155,7 +182,7 @@ pub(super) fn fit_path(path: &str, width: usize) -> String {
 }
 
 /// Why the file calls for caution, before all; then what became of it.
-fn heading(theme: Theme, file: &FileDiff, width: u16) -> Line<'static> {
+fn heading(theme: Theme, file: &FileDiff, outdated: usize, width: u16) -> Line<'static> {
     let (letter, tone) = letter(theme, file.change);
     let cautions: Vec<String> = file.cautions.iter().map(ToString::to_string).collect();
     let cautions = match cautions.as_slice() {
@@ -179,6 +206,11 @@ fn heading(theme: Theme, file: &FileDiff, width: u16) -> Line<'static> {
         Taken::Part => words.push_str(" · partly taken"),
         Taken::All => words.push_str(" · taken"),
     }
+    match outdated {
+        0 => {}
+        1 => words.push_str(" · 1 comment outdated"),
+        count => words.push_str(&format!(" · {count} comments outdated")),
+    }
     let used = 4 + unicode_width::UnicodeWidthStr::width(cautions.as_str());
     let words = fit_path(&words, usize::from(width).saturating_sub(used));
     Line::from(vec![
@@ -194,7 +226,7 @@ fn heading(theme: Theme, file: &FileDiff, width: u16) -> Line<'static> {
 pub(super) fn search(
     theme: Theme,
     search: &Search,
-    matches: Option<usize>,
+    found: Option<String>,
     area: Rect,
     buffer: &mut Buffer,
 ) -> Option<Position> {
@@ -205,12 +237,7 @@ pub(super) fn search(
     match search {
         Search::Closed => None,
         Search::Open(text) => {
-            let found = match matches {
-                None => String::new(),
-                Some(0) => " · not in this file".to_owned(),
-                Some(1) => " · 1 line".to_owned(),
-                Some(count) => format!(" · {count} lines"),
-            };
+            let found = found.map_or_else(String::new, |words| format!(" · {words}"));
             let words = format!(" /{text}{found} · Esc ends ");
             put(buffer, row, Line::styled(words, theme.caution()));
             None

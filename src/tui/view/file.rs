@@ -65,7 +65,12 @@ pub(super) fn draw(
             buffer[(line.x, y)].set_symbol("▌").set_style(theme.chosen());
         }
     }
-    search(theme, &view.search, Some(view.matches), area, buffer)
+    let found = match view.matches {
+        0 => "not in this file".to_owned(),
+        1 => "1 line".to_owned(),
+        count => format!("{count} lines"),
+    };
+    search(theme, &view.search, Some(found), area, buffer)
 }
 
 /// Which attempts are to be seen, where not all fit, and which difference the reader is at.
@@ -134,10 +139,19 @@ fn title(
     let name = foreign(&file.columns[column]);
     let (name, tone) = match column.checked_sub(1) {
         None => (name, theme.quiet()),
-        Some(attempt) => (format!("{} {name}", letter(attempt)), theme.strong()),
+        // What is taken is taken from this one.
+        Some(attempt) => {
+            let tone = if attempt == view.column { theme.chip() } else { theme.strong() };
+            (format!("{} {name}", letter(attempt)), tone)
+        }
     };
-    let mut spans =
-        vec![Span::styled(format!("{:width$}{name}", "", width = usize::from(gutter(view))), tone)];
+    let gutter = " ".repeat(usize::from(gutter(view)));
+    let mut spans = vec![Span::raw(gutter), Span::styled(name, tone)];
+    let cell = column.checked_sub(1).and_then(|attempt| view.cells.get(attempt)?.as_ref());
+    for remark in cell.iter().flat_map(|cell| cell.remarks()) {
+        let tone = if remark.starts_with('!') { theme.caution() } else { theme.quiet() };
+        spans.push(Span::styled(format!(" · {remark}"), tone));
+    }
     if file.missing.get(column).copied().unwrap_or_default() {
         spans.push(Span::styled(" · not there", theme.caution()));
     }

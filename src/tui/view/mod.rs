@@ -80,6 +80,10 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             Overlay::New(form) => new::draw(app, form, body, buffer),
             Overlay::Comment(form) => comments::comment(app, form, body, buffer),
             Overlay::Prompt(form) => prompting::form(app, form, body, buffer),
+            Overlay::Comments(list) => {
+                comments::list(app, list, body, buffer);
+                None
+            }
             Overlay::Message(form) => comments::message(app, form, body, buffer),
         };
     }

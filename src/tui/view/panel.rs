@@ -148,7 +148,13 @@ pub(super) fn merge(
 ) -> Option<Position> {
     let theme = app.settings.theme;
     let shown = form.page.lines.len().clamp(3, MOST_SHOWN) as u16;
-    let area = centered(body, 84, shown + 6);
+    let lacks = form.lacks.as_ref().map(|lacks| (format!("  ! lacks {lacks}"), theme.bad()));
+    let hooks = form.hooks();
+    let hooks =
+        hooks.map(|words| (format!("  {words} · Ctrl+r runs them in the box"), theme.caution()));
+    let notes: Vec<_> = lacks.into_iter().chain(hooks).collect();
+    let noted = notes.len().max(1) as u16;
+    let area = centered(body, 84, shown + 5 + noted);
     clear(buffer, area);
     let branch = app.repository.as_ref().and_then(|state| state.branch.as_deref());
     let branch = branch.map_or_else(|| "HEAD".to_owned(), super::super::widget::foreign);
@@ -164,7 +170,7 @@ pub(super) fn merge(
         x: inner.x + 2,
         y: inner.y + 2,
         width: inner.width - 2,
-        height: inner.height.saturating_sub(4).max(1),
+        height: inner.height.saturating_sub(3 + noted).max(1),
     };
     let cursor = page(theme, &form.page, text, buffer);
     let keys = Line::from(vec![
@@ -176,10 +182,9 @@ pub(super) fn merge(
         Span::styled(" new line", theme.quiet()),
     ]);
     put(buffer, Rect { y: inner.bottom() - 1, height: 1, ..inner }, keys);
-    if let Some(lacks) = form.lacks.as_ref().filter(|_| inner.height > 4) {
-        let lacks = fit(&format!("  ! lacks {lacks}"), usize::from(inner.width));
-        let line = Rect { y: inner.bottom() - 2, height: 1, ..inner };
-        put(buffer, line, Line::styled(lacks, theme.bad()));
+    for (index, (words, tone)) in (1..).zip(&notes).filter(|_| inner.height > 3 + noted) {
+        let line = Rect { y: inner.bottom() - 1 - index, height: 1, ..inner };
+        put(buffer, line, Line::styled(fit(words, usize::from(inner.width)), *tone));
     }
     cursor
 }

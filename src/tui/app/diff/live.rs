@@ -85,25 +85,33 @@ impl DiffView {
         if let Some((old, offset)) = anchor {
             self.return_to(old, offset);
         }
+        self.reach_goal();
     }
 
-    /// The line before the change that the reader is at or below, and by how many rows.
-    fn anchor(&self) -> (u32, usize) {
+    /// The line before the change that the reader is at or below, and by how many rows of the diff.
+    pub(super) fn anchor(&self) -> (u32, usize) {
         let above = self.rows.iter().take(self.place.row + 1).rev();
+        let above = above.filter(|row| !row.is_comment());
+        let mut count = 0;
         for (offset, row) in above.enumerate() {
             if let Some(number) = row.old_number() {
                 return (number, offset);
             }
+            count = offset;
         }
-        (0, self.place.row)
+        (0, count)
     }
 
-    fn return_to(&mut self, old: u32, offset: usize) {
+    pub(super) fn return_to(&mut self, old: u32, offset: usize) {
         let above = self.place.row.saturating_sub(self.place.top);
         let is_there = |row: &DiffRow| row.old_number().is_some_and(|number| number >= old);
         let found = if old == 0 { Some(0) } else { self.rows.iter().position(is_there) };
         let last = self.rows.len().saturating_sub(1);
-        self.place.row = found.map_or(last, |row| (row + offset).min(last));
+        let below = |row: usize| {
+            let rows = self.rows.iter().enumerate().skip(row).filter(|(_, row)| !row.is_comment());
+            rows.map(|(index, _)| index).nth(offset)
+        };
+        self.place.row = found.and_then(below).unwrap_or(last);
         self.place.top = self.place.row.saturating_sub(above);
     }
 

@@ -11,8 +11,10 @@ impl DiffView {
     /// Colours what is on the screen; `false` when it took too long and is to go on.
     pub(in super::super) fn paint(&mut self, painter: &mut Painter, size: Size) -> bool {
         if self.paired != self.is_paired(size.columns) {
+            let (old, offset) = self.anchor();
             self.paired = !self.paired;
             self.lay_out();
+            self.return_to(old, offset);
         }
         let page = page(size);
         self.place.show(page, self.rows.len());

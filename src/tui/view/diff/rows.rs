@@ -7,7 +7,9 @@ use ratatui::text::{Line, Span};
 
 use super::super::super::app::{DiffRow, DiffView, PairSide};
 use super::super::super::theme::Theme;
-use super::super::super::widget::{Source, put, source_line};
+use super::super::super::widget::{Source, fit, put, source_line};
+use super::super::comments::mark;
+use crate::model::comment::LineSide;
 use crate::model::diff::LineKind;
 
 /// Fewer digits of a line number would make the text jump from file to file.
@@ -18,6 +20,13 @@ pub(super) fn draw(theme: Theme, view: &DiffView, row: usize, area: Rect, buffer
         DiffRow::Hunk { text, folded, .. } => {
             let mark = if *folded { " · folded" } else { "" };
             put(buffer, area, Line::styled(format!(" {text}{mark}"), theme.accent()));
+        }
+        DiffRow::Comment { text, sent, .. } => {
+            let tone = if *sent { theme.quiet() } else { theme.caution() };
+            let indent = 2 * (view.digits.max(DIGITS) + 1);
+            let room = usize::from(area.width).saturating_sub(indent + 3);
+            let words = format!("{:indent$}{} {}", "", mark(*sent), fit(text, room));
+            put(buffer, area, Line::styled(words, tone));
         }
         DiffRow::Note(text) => put(buffer, area, Line::styled(format!("  {text}"), theme.quiet())),
         DiffRow::Line { kind, old, new, text, hidden, .. } => {
@@ -30,6 +39,7 @@ pub(super) fn draw(theme: Theme, view: &DiffView, row: usize, area: Rect, buffer
             let numbers = format!(" {}{}", number(view, *old), number(view, *new));
             let used = numbers.len() + 1;
             let mut spans = vec![Span::styled(numbers, quiet), Span::styled(sign, tone)];
+            flag(theme, view, row, None, &mut spans);
             let painted = view.painted.get(&(row, *kind != LineKind::Removed));
             let source = Source { text, painted, hidden, needle: view.search.needle() };
             let room = usize::from(area.width).saturating_sub(used);
@@ -71,6 +81,8 @@ fn side(
     let number = format!(" {}", number(view, Some(line.number)));
     let room = usize::from(area.width).saturating_sub(number.len() + 1);
     let mut spans = vec![Span::styled(number, quiet), Span::styled(sign, tone)];
+    let own = if new { LineSide::New } else { LineSide::Old };
+    flag(theme, view, row, Some(own), &mut spans);
     let painted = view.painted.get(&(row, new));
     let PairSide { text, hidden, .. } = line;
     let source = Source { text, painted, hidden, needle: view.search.needle() };
@@ -82,4 +94,27 @@ fn side(
 fn number(view: &DiffView, number: Option<u32>) -> String {
     let width = view.digits.max(DIGITS);
     number.map_or_else(|| " ".repeat(width + 1), |number| format!("{number:>width$} "))
+}
+
+/// Marks a line that is commented on, of one side or of either, in the blank behind its number.
+fn flag(
+    theme: Theme,
+    view: &DiffView,
+    row: usize,
+    own: Option<LineSide>,
+    spans: &mut Vec<Span<'static>>,
+) {
+    let below = view.rows.iter().skip(row + 1);
+    let sent = below.map_while(|row| match row {
+        DiffRow::Comment { side, sent, .. } => Some((side, sent)),
+        _ => None,
+    });
+    let mut sent = sent.filter(|(side, _)| own.is_none_or(|own| own == **side));
+    let Some((_, sent)) = sent.next() else { return };
+    let tone = if *sent { theme.quiet() } else { theme.caution() };
+    if let Some(number) = spans.first_mut() {
+        let text = number.content.strip_suffix(' ').map(str::to_owned);
+        number.content = text.unwrap_or_default().into();
+        spans.insert(1, Span::styled(mark(*sent), tone));
+    }
 }
