@@ -113,7 +113,7 @@ pub(super) fn expect_screens(shared: &Shared, record: &Record) {
 
 /// Removes locks that a killed server left in the stores, of refs and of what is known of files:
 /// whoever opens the deck is alone in them, and each would keep its environment from ever taking a
-/// snapshot again.
+/// snapshot again. With them goes what was to become a file of a journal.
 pub(super) fn break_locks(layout: &Layout) {
     /// `snapshots.git/refs/agentdeck/ENVIRONMENT/NAME.lock`
     const DEPTH: u32 = 5;
@@ -125,7 +125,9 @@ pub(super) fn break_locks(layout: &Layout) {
             if is_directory && depth > 0 && name != "objects" {
                 waiting.push((path, depth - 1));
             } else if !is_directory
-                && path.extension().is_some_and(|ending| ending == "lock")
+                && path.extension().is_some_and(|ending| {
+                    ending == "lock" || ending == "new" && directory.ends_with("journal")
+                })
                 && let Err(error) = std::fs::remove_file(&path)
             {
                 tracing::warn!("{}: {error}", path.display());
@@ -252,6 +254,9 @@ async fn resume_one(shared: Arc<Shared>, record: Record) {
                 making::finish_agent(&shared, &id).await;
             }
         }
+        // That was known, and whoever wants it to run may have begun to start it.
+        BoxState::Stopped | BoxState::Gone
+            if record.environment.state == EnvironmentState::Stopped => {}
         BoxState::Stopped | BoxState::Gone => ended(&shared, &record, &made).await,
     }
 }

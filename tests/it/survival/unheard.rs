@@ -80,6 +80,27 @@ fn what_may_have_ended_without_a_server_is_not_called_running() {
 }
 
 #[test]
+fn what_is_started_before_an_engine_has_answered_runs() {
+    let mut test = TestHome::new();
+    for name in ["ant", "bee"] {
+        make(&test, name, &[], AGENT);
+    }
+    test.agentdeck(&["stop", "ant"]).ok();
+    let bee = first_process(&test, "bee");
+    test.end_server();
+    super::kill(bee);
+    let directory = tempfile::tempdir().expect("a directory");
+    let moment = hold_back(&mut test, directory.path());
+    // That it does not run was known without asking anybody.
+    test.agentdeck(&["start", "ant"]).ok();
+    stands(&test, "ant", "running");
+    std::fs::remove_file(&moment).expect("removed");
+    stands(&test, "bee", "stopped");
+    assert_eq!(listed(&test, "ant")["state"]["state"], "running");
+    test.agentdeck(&["exec", "ant", "--", "true"]).ok();
+}
+
+#[test]
 fn a_second_kill_before_an_answer_loses_nothing_of_what_was_known() {
     let mut test = TestHome::new();
     make(&test, "ant", &[], AGENT);
