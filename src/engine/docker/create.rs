@@ -20,7 +20,7 @@ use super::mapped::{self, BoxUser, MappedMounts, Writer};
 use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
 use super::problem::call;
 use super::{
-    CALL_DEADLINE, Docker, connect, copy, engines, flatten, image, kernel, pausing, probe,
+    CALL_DEADLINE, Docker, connect, copy, engines, flatten, image, kernel, pausing, podman, probe,
 };
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
@@ -205,7 +205,12 @@ async fn create_container(
     let begun = tokio::time::Instant::now();
     loop {
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        let body = plan::container(plan, image, user);
+        let mut body = plan::container(plan, image, user);
+        if connection.dialect == Dialect::Podman
+            && let Some(host) = &mut body.host_config
+        {
+            podman::name_both_bounds(host);
+        }
         let made = connection.client.create_container(Some(options), body);
         match call(CALL_DEADLINE, made).await {
             Ok(made) => {

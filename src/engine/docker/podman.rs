@@ -1,6 +1,8 @@
 //! What Podman does only in words of its own: changing the limits of a box that runs. It keeps them
 //! for as long as the box runs and no longer, so that they are given anew at each start.
 
+use bollard::models::{HostConfig, ResourcesUlimits};
+use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
 
 use super::connect::{Connection, Dialect};
@@ -8,6 +10,9 @@ use super::problem::{Problem, brief};
 use super::{CALL_DEADLINE, plan, transport};
 use crate::model::policy::Limits;
 
+/// How many processes the kernel has numbers for (`proc(5)`), and what every kernel has.
+const PROCESS_NUMBERS: &str = "/proc/sys/kernel/pid_max";
+const LEAST_NUMBERS: u64 = 32_768;
 /// The first version that can.
 const SINCE: (u64, u64) = (4, 3);
 /// The period in which processor time is counted, in microseconds; that of Docker.
@@ -19,6 +24,20 @@ pub(super) fn changes_limits(dialect: Dialect, version: Option<&str>) -> bool {
         version.unwrap_or_default().split('.').map_while(|part| part.parse::<u64>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     dialect == Dialect::Docker || found >= SINCE
+}
+
+/// Says beside the bound of open files how many processes a user may have: as soon as one bound is
+/// named, Podman takes a number of its own for the other, which a machine may refuse.
+pub(super) fn name_both_bounds(host: &mut HostConfig) {
+    if let Some(bounds) = &mut host.ulimits {
+        // No user has more processes than the machine has numbers for, and Podman bounds itself so.
+        let numbers = std::fs::read_to_string(PROCESS_NUMBERS).unwrap_or_default();
+        let numbers = numbers.trim().parse().unwrap_or(LEAST_NUMBERS);
+        let own = getrlimit(Resource::Nproc).maximum.unwrap_or(numbers);
+        let most = i64::try_from(own.min(numbers)).unwrap_or(i64::MAX);
+        let name = Some("nproc".to_owned());
+        bounds.push(ResourcesUlimits { name, soft: Some(most), hard: Some(most) });
+    }
 }
 
 /// Changes the limits of a container that runs; what is `None` stays as it is.
