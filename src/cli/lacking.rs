@@ -7,7 +7,7 @@ use super::decide::{decided, report};
 use super::output::{Output, lines};
 use crate::client::Client;
 use crate::model::failure::Failure;
-use crate::model::snapshot::Skipped;
+use crate::model::snapshot::{Skipped, hidden_note};
 use crate::proto::{Reply, Request, Target};
 
 /// Files named; `--json` has them all.
@@ -34,8 +34,10 @@ pub(super) async fn take(
             }
             reply => {
                 let decision = decided(reply)?;
-                if known.is_none() {
-                    name_all(context.output, &decision.left_out);
+                match known {
+                    None => name_all(context.output, &decision.left_out),
+                    // The rest was told before.
+                    Some(_) => note_hidden(context.output, &decision.left_out),
                 }
                 return report(context, &decision);
             }
@@ -52,17 +54,26 @@ fn can_ask(context: &Context) -> bool {
 pub(super) async fn agreed(context: &Context, name: &str, left_out: &[Skipped]) -> bool {
     name_all(context.output, left_out);
     let question = format!("take the rest of {name}? [Y/n] ");
-    left_out.is_empty() || !can_ask(context) || context.output.asked(&question).await
+    !left_out.iter().any(Skipped::is_lacking) || !can_ask(context) || context.output.asked(&question).await
 }
 
-/// Names what no snapshot holds as it is, unless it is ignored.
+/// Names what no snapshot holds as it is, unless the base ignores it, and says what rules of the
+/// work's own leave out.
 pub(super) fn name_all(output: Output, left_out: &[Skipped]) {
-    let mut surprising = left_out.iter().filter(|skipped| !skipped.is_ignored());
-    for skipped in surprising.by_ref().take(NAMED) {
+    let mut lacking = left_out.iter().filter(|skipped| skipped.is_lacking());
+    for skipped in lacking.by_ref().take(NAMED) {
         output.say(&format!("left out {}: {}", skipped.path, lines(&skipped.reason)));
     }
-    match surprising.count() {
+    match lacking.count() {
         0 => {}
         more => output.say(&format!("left out {more} more; --json names them")),
+    }
+    note_hidden(output, left_out);
+}
+
+/// Says what rules of the work's own leave out.
+pub(super) fn note_hidden(output: Output, left_out: &[Skipped]) {
+    if let Some(note) = hidden_note(left_out) {
+        output.say(&note);
     }
 }

@@ -16,17 +16,18 @@ use super::standing;
 use super::state::Record;
 use super::taking;
 use crate::engine::Asked;
+use crate::model::caution::Caution;
 use crate::model::comparison::{ATTEMPTS, Attempt, Comparison};
 use crate::model::diff::{Detail, Diff, Whitespace};
 use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::CommitId;
+use crate::model::id::{CommitId, EnvironmentId};
 use crate::model::path::RepoPath;
 use crate::model::policy::{Capabilities, EngineKind, EngineReport};
 use crate::model::repository::RepositoryState;
 use crate::model::screen::Screen;
-use crate::model::snapshot::{Skipped, Snapshot, SnapshotCause};
+use crate::model::snapshot::{Skipped, Snapshot, SnapshotCause, hidden_note};
 use crate::proto::{DiffSide, Freshness, Inspection, Reply, Request, ServerStatus, Target};
 use crate::repo::{self, Store, UserRepository};
 
@@ -61,7 +62,8 @@ pub(super) async fn history(
     .await
 }
 
-/// What a snapshot leaves out, or what is left out since it was looked at last.
+/// What a snapshot leaves out, or what is left out since it was looked at last; and what it has that
+/// a take leaves out.
 pub(super) async fn left_out(
     shared: &Arc<Shared>,
     target: Target,
@@ -70,16 +72,24 @@ pub(super) async fn left_out(
     let record = shared.resolve(target).await?;
     with_store(shared, record, move |store, record| {
         let id = &record.environment.id;
-        let of = match snapshot {
-            Some(snapshot) => snapshot,
-            None => match repo::left_out::now(store, id)? {
-                Some(now) => return Ok(now),
-                None => repo::history::head(store, id)?,
-            },
-        };
-        Ok(repo::history::one(store, &of)?.skipped)
+        left_out_of(store, id, snapshot)
     })
     .await
+}
+
+fn left_out_of(
+    store: &Store,
+    id: &EnvironmentId,
+    snapshot: Option<CommitId>,
+) -> Result<Vec<Skipped>, Failure> {
+    let now = if snapshot.is_none() { repo::left_out::now(store, id)? } else { None };
+    let of = snapshot.map_or_else(|| repo::history::head(store, id), Ok)?;
+    let mut left_out = match now {
+        Some(now) => now,
+        None => repo::history::one(store, &of)?.skipped,
+    };
+    left_out.extend(repo::left_out::hidden(store, id, &of)?);
+    Ok(left_out)
 }
 
 /// The agent's screen as it was at a snapshot.
@@ -108,8 +118,10 @@ pub(super) async fn diff(
         if let Some(taken) = taking::taken(&task, record)? {
             repo::taking::mark(store, &taken, &mut diff.files)?;
         }
+        let hidden = repo::hidden::of(store, &record.environment.id, &to)?;
         for file in &mut diff.files {
             file.review = record.reviewed.of(file);
+            file.cautions.extend(hidden.contains(&file.path).then_some(Caution::Hidden));
         }
         Ok(diff)
     })
@@ -292,13 +304,23 @@ pub(super) async fn compare(
     freshness: Freshness,
     detail: Detail,
 ) -> Result<Comparison, Failure> {
-    let (record, base, attempts, notes) = attempts(shared, targets, freshness).await?;
+    let (record, base, attempts, mut notes) = attempts(shared, targets, freshness).await?;
     let known = shared.clone();
-    let compared = with_store(shared, record, move |store, _| {
+    let (compared, hidden) = with_store(shared, record, move |store, _| {
+        let hidden = attempts.iter().map(|it| hidden_of(store, it)).collect::<Result<Vec<_>, _>>();
         let counts = (detail != Detail::Outline).then_some(&known.counts);
-        repo::compare::attempts(store, &base, attempts, counts)
-    });
-    Ok(Comparison { notes, ..compared.await? })
+        Ok((repo::compare::attempts(store, &base, attempts, counts), hidden?))
+    })
+    .await?;
+    notes.extend(hidden.into_iter().flatten());
+    Ok(Comparison { notes, ..compared? })
+}
+
+/// What of an attempt a take would leave out because of its own rules, in a sentence.
+fn hidden_of(store: &Store, attempt: &Attempt) -> Result<Option<String>, Failure> {
+    let Attempt { environment, name, head } = attempt;
+    let note = hidden_note(&left_out_of(store, environment, Some(head.clone()))?);
+    Ok(note.map(|note| format!("{name}: {note}")))
 }
 
 pub(super) async fn compare_file(

@@ -85,9 +85,11 @@ pub(super) async fn left_out(
     .await
 }
 
-/// Whether something is left out that somebody who wants to know does not know of.
+/// Whether something is left out that somebody who wants to know does not know of. What the work's
+/// own rules leave out is told with the decision and holds nobody up: every build leaves such files.
 pub(super) fn is_news(left_out: &[Skipped], known: Option<&[Skipped]>) -> bool {
-    known.is_some_and(|known| left_out.iter().any(|skipped| !known.contains(skipped)))
+    let is_new = |known: &[Skipped], it: &Skipped| it.is_lacking() && !known.contains(it);
+    known.is_some_and(|known| left_out.iter().any(|skipped| is_new(known, skipped)))
 }
 
 /// Stops the box, takes a last snapshot, and moves everything of the environment into the trash.

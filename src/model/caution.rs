@@ -17,6 +17,8 @@ pub enum Caution {
     Link,
     /// A new line, counted from 1, has characters that hide or reorder text.
     Invisible { line: u32 },
+    /// Rules that came with the work ignore it; a take of all leaves it out.
+    Hidden,
 }
 
 impl std::fmt::Display for Caution {
@@ -26,6 +28,7 @@ impl std::fmt::Display for Caution {
             Self::Executable => f.write_str("may be executed now"),
             Self::Link => f.write_str("is a link now"),
             Self::Invisible { line } => write!(f, "hides characters, line {line}"),
+            Self::Hidden => f.write_str("the work's own rules ignore it, so only by name is it taken"),
         }
     }
 }
@@ -82,7 +85,7 @@ const NAMES: &[(&str, &str)] = &[
     (".envrc", "direnv runs it"),
     (".gitattributes", "git picks filters by it"),
     (".gitmodules", "git fetches by it"),
-    (".gitignore", "what it names is in no snapshot"),
+    (".gitignore", "git adds nothing that it names"),
     (".gitconfig", "git obeys it"),
     (".lfsconfig", "git-lfs obeys it"),
     (".pre-commit-config.yaml", "pre-commit runs it"),
@@ -222,10 +225,14 @@ const ENDINGS: &[(&str, &str)] = &[
     (".config.ts", "a tool runs it"),
 ];
 
-/// The files' indices, those that call for caution first, then by path.
+/// The files' indices, those that call for caution first, then by path; last what is not taken with
+/// the others.
 pub fn first(files: &[FileDiff]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..files.len()).collect();
-    order.sort_by_key(|index| files[*index].cautions.is_empty());
+    order.sort_by_key(|index| {
+        let cautions = &files[*index].cautions;
+        (cautions.contains(&Caution::Hidden), cautions.is_empty())
+    });
     order
 }
 

@@ -130,12 +130,52 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// The reason of what the workspace's own rules leave out, which surprises nobody.
+    /// The reason of what the base's rules leave out, which surprises nobody.
     pub const IGNORED: &str = "ignored";
+
+    /// The reason of a file that is in the snapshot, and that a take leaves out because rules ignore
+    /// it which came with the work.
+    pub const HIDDEN: &str = "ignored by the work's own rules";
+
+    /// Of one that is not in the snapshot either, as there are many such beside it.
+    pub const HIDDEN_MANY: &str = "ignored by the work's own rules, as many beside it";
+
+    /// Of a directory that is not, as it holds much.
+    pub const HIDDEN_MUCH: &str = "ignored by the work's own rules, and holds much";
 
     pub fn is_ignored(&self) -> bool {
         self.reason == Self::IGNORED
     }
+
+    /// Whether rules that came with the work leave it out: everybody is told, nobody is asked.
+    pub fn is_hidden(&self) -> bool {
+        self.reason.starts_with(Self::HIDDEN)
+    }
+
+    /// Whether whoever takes the work would look for it.
+    pub fn is_lacking(&self) -> bool {
+        !self.is_ignored() && !self.is_hidden()
+    }
+}
+
+/// Paths named in a note; there may be very many.
+const NAMED: usize = 3;
+
+/// Says in one line what rules that came with the work leave out of a take.
+pub fn hidden_note(left_out: &[Skipped]) -> Option<String> {
+    let hidden: Vec<_> = left_out.iter().filter(|skipped| skipped.is_hidden()).collect();
+    let named: Vec<_> = hidden.iter().take(NAMED).map(|it| it.path.to_string()).collect();
+    let more = match hidden.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    let (count, verb) = match hidden.len() {
+        0 => return None,
+        1 => ("1 path".to_owned(), "is"),
+        count => (format!("{count} paths"), "are"),
+    };
+    let named = named.join(", ");
+    Some(format!("{count} {verb} hidden by the work's own ignore rules, and not taken: {named}{more}"))
 }
 
 /// Sizes in bytes above which a file is left out of snapshots.

@@ -6,15 +6,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Context;
+use gix::ObjectId;
 use gix::bstr::BStr;
-use gix::objs::tree::Editor;
+use gix::objs::tree::{Editor, EntryMode};
 use rustix::io::Errno;
 
 use crate::model::path::RepoPath;
 use crate::model::snapshot::Skipped;
 
 use super::convert::join;
-use super::scan::{IGNORED_LIMIT, SKIPPED_LIMIT, Scan, refused_by_git};
+use super::scan::{IGNORED_LIMIT, Place, SKIPPED_LIMIT, Scan, Within, refused_by_git};
 use super::snapshot::{Previous, Taken};
 use super::store::Store;
 use super::walk::{self, Found};
@@ -35,7 +36,8 @@ pub(super) fn paths(
     let mut edit = Edit {
         scan,
         editor: Editor::new(tree, &repository.objects, store.hash_kind()),
-        levels: vec![Level { path: Vec::new(), directory: root, ignored: false }],
+        levels: vec![Level { path: Vec::new(), directory: root, within: Within::Open }],
+        gathered: BTreeSet::new(),
     };
     let mut settled: Vec<Vec<u8>> = Vec::new();
     for path in paths {
@@ -46,8 +48,12 @@ pub(super) fn paths(
         settled.extend(edit.path(path)?);
     }
     let tree = edit.editor.write(|tree| store.write_tree(tree))?;
+    let gathered = edit.gathered;
     let (_, told) = edit.scan.into_cache();
     let kept = previous.skipped.iter().filter(|old| {
+        if old.reason == Skipped::HIDDEN_MANY && gathered.contains(parent(&old.path)) {
+            return false;
+        }
         let old = old.path.as_bytes();
         let told_again = |path: &[u8]| old == path || is_beneath(old, path);
         !paths.iter().any(|path| told_again(path.as_bytes()))
@@ -60,8 +66,9 @@ pub(super) fn paths(
 fn within_limits(skipped: impl Iterator<Item = Skipped>) -> Vec<Skipped> {
     let mut ignored = 0;
     let named = skipped.filter(|skipped| {
-        ignored += usize::from(skipped.is_ignored());
-        !skipped.is_ignored() || ignored <= IGNORED_LIMIT
+        let many = skipped.is_ignored() || skipped.reason == Skipped::HIDDEN_MANY;
+        ignored += usize::from(many);
+        !many || ignored <= IGNORED_LIMIT
     });
     named.take(SKIPPED_LIMIT).collect()
 }
@@ -71,12 +78,20 @@ struct Edit<'s, 'e> {
     editor: Editor<'e>,
     /// The open directories from the root to the last path's; their rules are entered.
     levels: Vec<Level>,
+    /// Directories in which all files were looked at that only new rules ignore.
+    gathered: BTreeSet<Vec<u8>>,
 }
 
 struct Level {
     path: Vec<u8>,
     directory: OwnedFd,
-    ignored: bool,
+    within: Within,
+}
+
+impl Level {
+    fn place(&self) -> Place<'_> {
+        Place { directory: self.directory.as_fd(), path: &self.path, within: self.within }
+    }
 }
 
 impl Edit<'_, '_> {
@@ -93,7 +108,7 @@ impl Edit<'_, '_> {
         let reached = self.descend(&names[..names.len() - 1])?;
         // Where a parent is no directory any more, that parent is what changed.
         let path = names[..=reached].join(&b'/');
-        self.leaf(&path, names[reached])?;
+        self.leaf(names[reached])?;
         Ok(Some(path))
     }
 
@@ -119,13 +134,12 @@ impl Edit<'_, '_> {
             if is_repository && self.scan.gitlink(&path).is_some() {
                 return Ok(depth);
             }
-            let ignored = parent.ignored || self.scan.rules.is_ignored(&path, true);
-            // It is left out as a whole, too.
-            if ignored && !self.scan.is_tracked(&path) {
+            let outside = parent.within;
+            let Some(within) = self.scan.within(outside, directory.as_fd(), &path) else {
                 return Ok(depth);
-            }
+            };
             self.scan.enter(directory.as_fd(), &path);
-            self.levels.push(Level { path: path.clone(), directory, ignored });
+            self.levels.push(Level { path: path.clone(), directory, within });
         }
         self.ascend(names.len() + 1);
         Ok(names.len())
@@ -134,37 +148,59 @@ impl Edit<'_, '_> {
     fn ascend(&mut self, levels: usize) {
         while self.levels.len() > levels {
             self.levels.pop();
-            self.scan.rules.leave();
+            self.scan.leave();
         }
     }
 
-    fn leaf(&mut self, path: &[u8], name: &[u8]) -> anyhow::Result<()> {
-        let level = self.levels.last().expect("the root stays open");
-        let directory = &level.directory;
-        let found = match walk::look(directory.as_fd(), name) {
-            Ok(Found::Directory) => {
-                let ignored = level.ignored || self.scan.rules.is_ignored(path, true);
-                match walk::open_directory(directory.as_fd(), name) {
-                    _ if self.scan.leaves(path, ignored) => None,
-                    Ok(inner) => self.scan.directory(&inner, path, ignored)?,
-                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => None,
-                    Err(error) => self.scan.unreadable(path, error),
-                }
-            }
-            Ok(found) => {
-                let ignored = level.ignored || self.scan.rules.is_ignored(path, false);
-                self.scan.file(directory, name, path, found, ignored)?
-            }
-            Err(Errno::NOENT) => None,
-            Err(error) => self.scan.unreadable(path, error),
-        };
-        let names = || path.split(|byte| *byte == b'/').map(BStr::new);
-        self.editor.remove(names())?;
-        if let Some((mode, id)) = found {
-            self.editor.upsert(names(), mode.kind(), id)?;
+    fn leaf(&mut self, name: &[u8]) -> anyhow::Result<()> {
+        let place = self.levels.last().expect("the root stays open").place();
+        let path = join(place.path, name);
+        let found = self.scan.entry(&place, name)?;
+        put(&mut self.editor, &path, found)?;
+        if self.scan.is_hidden_file(&place, name) && self.gathered.insert(place.path.to_vec()) {
+            gather(&mut self.scan, &mut self.editor, &place)?;
         }
         Ok(())
     }
+}
+
+/// Brings the files of a directory that only new rules ignore into the tree where they are few, and
+/// out of it where they are many: one that comes or goes may decide that of all.
+fn gather(
+    scan: &mut Scan<'_>,
+    editor: &mut Editor<'_>,
+    place: &Place<'_>,
+) -> anyhow::Result<()> {
+    let few = scan.are_few(place)?;
+    for name in walk::names(place.directory)? {
+        let path = join(place.path, &name);
+        let is_file = walk::look(place.directory, &name).is_ok_and(|it| it != Found::Directory);
+        if !is_file || !scan.is_hidden_file(place, &name) || few && scan.had(&path) {
+            continue;
+        }
+        let found = scan.entry(place, &name)?;
+        put(editor, &path, found)?;
+    }
+    Ok(())
+}
+
+fn put(
+    editor: &mut Editor<'_>,
+    path: &[u8],
+    found: Option<(EntryMode, ObjectId)>,
+) -> anyhow::Result<()> {
+    let names = || path.split(|byte| *byte == b'/').map(BStr::new);
+    editor.remove(names())?;
+    if let Some((mode, id)) = found {
+        editor.upsert(names(), mode.kind(), id)?;
+    }
+    Ok(())
+}
+
+/// The directory that a path is in.
+fn parent(path: &RepoPath) -> &[u8] {
+    let path = path.as_bytes();
+    path.iter().rposition(|byte| *byte == b'/').map_or(b"", |slash| &path[..slash])
 }
 
 fn is_beneath(path: &[u8], directory: &[u8]) -> bool {

@@ -8,6 +8,7 @@ use crate::model::packed;
 use crate::model::snapshot::Skipped;
 
 use super::aside::Kind;
+use super::hidden;
 use super::history;
 use super::store::Store;
 
@@ -20,8 +21,8 @@ pub fn now(store: &Store, environment: &EnvironmentId) -> anyhow::Result<Option<
     Ok(bytes.and_then(|bytes| packed::unpack(&bytes).ok()))
 }
 
-/// What a person who takes a portion of a snapshot does not get, and would look for: what is ignored
-/// is not of it. Of the newest snapshot, as it is now.
+/// What whoever takes a portion of a snapshot does not get: what the base ignores is not of it. Of
+/// the newest snapshot, as it is now.
 pub fn of_portion(
     store: &Store,
     environment: &EnvironmentId,
@@ -35,7 +36,20 @@ pub fn of_portion(
         None => history::one(store, snapshot)?.skipped,
     };
     left_out.retain(|skipped| !skipped.is_ignored() && portion.covers(&skipped.path));
+    if *portion == Portion::All {
+        left_out.extend(hidden(store, environment, snapshot)?);
+    }
     Ok(left_out)
+}
+
+/// What a snapshot has of what its own rules ignore, which a take of all leaves out.
+pub fn hidden(
+    store: &Store,
+    environment: &EnvironmentId,
+    snapshot: &CommitId,
+) -> Result<Vec<Skipped>, Failure> {
+    let named = |path| Skipped { path, reason: Skipped::HIDDEN.to_owned() };
+    Ok(hidden::of(store, environment, snapshot)?.into_iter().map(named).collect())
 }
 
 /// Keeps what is left out, where it is not what was known before.

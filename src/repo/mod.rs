@@ -9,6 +9,7 @@ pub mod compare;
 pub mod copy;
 pub mod diff;
 pub mod divergence;
+pub mod hidden;
 pub mod history;
 pub mod ignored;
 pub mod kept;

@@ -139,7 +139,7 @@ impl Predictor {
                 taken
             } else {
                 let storing = Storing::new(store, repository, environment, base)?.onto(branch);
-                storing.stored(taken)?.tree
+                storing.stored(storing.offered(taken)?)?.tree
             };
             if tree == taken {
                 plain.insert(key);

@@ -3,6 +3,7 @@
 //! A file's blob is its bytes. No attribute converts them, whoever wrote it: what git would store of
 //! them is asked when they are taken.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use gix::ObjectId;
@@ -16,6 +17,7 @@ use crate::model::snapshot::Skipped;
 
 use super::base::BaseTree;
 use super::convert::{IGNORE_FILE, Rules, join};
+use super::hidden::{Room, TreeRules};
 use super::stat::StatCache;
 use super::store::Store;
 use super::walk::{self, Content, Found};
@@ -38,18 +40,41 @@ pub(super) struct Scan<'s> {
     base: BaseTree<'s>,
     /// The last snapshot, which has what cannot be read any more.
     last: BaseTree<'s>,
-    pub rules: Rules,
+    rules: Rules,
+    /// What the base itself ignores.
+    base_rules: TreeRules<'s>,
+    /// Directories in which only new rules ignore files: whether those files are few.
+    few: HashMap<Vec<u8>, bool>,
     cache: Option<StatCache>,
     pub skipped: Vec<Skipped>,
     ignored: usize,
 }
 
-/// A directory while it is being read.
-struct Place<'f> {
-    directory: BorrowedFd<'f>,
-    path: &'f [u8],
+/// How a directory stands to the rules of the workspace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Within {
+    Open,
     /// It, or a parent, is ignored: only what the base tracks is taken.
-    ignored: bool,
+    Ignored,
+    /// It, or a parent, is ignored by new rules alone, and little enough to be taken.
+    Hidden,
+}
+
+/// What becomes of a name in a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It is taken; what is beneath it stands so.
+    Taken(Within),
+    Ignored,
+    /// Only rules that the base does not have ignore it.
+    Hidden,
+}
+
+/// A directory while it is being read.
+pub(super) struct Place<'f> {
+    pub directory: BorrowedFd<'f>,
+    pub path: &'f [u8],
+    pub within: Within,
 }
 
 impl<'s> Scan<'s> {
@@ -64,6 +89,8 @@ impl<'s> Scan<'s> {
             base: BaseTree::new(repository, base),
             last: BaseTree::new(repository, last),
             rules: Rules::new(&store.rules),
+            base_rules: TreeRules::new(&store.rules, repository, base),
+            few: HashMap::new(),
             cache,
             skipped: Vec::new(),
             ignored: 0,
@@ -74,15 +101,9 @@ impl<'s> Scan<'s> {
         (self.cache, self.skipped)
     }
 
-    /// Takes a directory whose parents' rules were entered. `None` when nothing in it is taken.
-    pub fn directory(
-        &mut self,
-        directory: &OwnedFd,
-        path: &[u8],
-        ignored: bool,
-    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
-        let place = Place { directory: directory.as_fd(), path, ignored };
-        self.tree(&place, path.split(|byte| *byte == b'/').count())
+    /// Takes the root. `None` when nothing in it is taken.
+    pub fn root(&mut self, root: &OwnedFd) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
+        self.tree(&Place { directory: root.as_fd(), path: b"", within: Within::Open })
     }
 
     /// Enters the rules of a directory.
@@ -90,11 +111,12 @@ impl<'s> Scan<'s> {
         self.rules.enter(path, read_rules(directory, IGNORE_FILE).as_deref(), None);
     }
 
-    fn tree(
-        &mut self,
-        place: &Place<'_>,
-        depth: usize,
-    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
+    /// Forgets those of the directory entered last.
+    pub fn leave(&mut self) {
+        self.rules.leave();
+    }
+
+    fn tree(&mut self, place: &Place<'_>) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
         let mut names = walk::names(place.directory)?;
         if !place.path.is_empty() && names.iter().any(|name| name == b".git") {
             if let Some(gitlink) = self.gitlink(place.path) {
@@ -111,7 +133,7 @@ impl<'s> Scan<'s> {
         let mut entries = Vec::with_capacity(names.len());
         let mut result = Ok(());
         for name in names {
-            match self.entry(place, &name, depth) {
+            match self.entry(place, &name) {
                 Ok(Some((mode, oid))) => entries.push(Entry { mode, filename: name.into(), oid }),
                 Ok(None) => {}
                 Err(error) => {
@@ -135,11 +157,11 @@ impl<'s> Scan<'s> {
         self.base.entry(path).filter(|(mode, _)| mode.is_commit())
     }
 
-    fn entry(
+    /// Takes a name in a directory whose rules were entered, and all beneath it.
+    pub fn entry(
         &mut self,
         place: &Place<'_>,
         name: &[u8],
-        depth: usize,
     ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
         let path = join(place.path, name);
         let found = match walk::look(place.directory, name) {
@@ -148,10 +170,19 @@ impl<'s> Scan<'s> {
             Err(error) => return Ok(self.unreadable(&path, error)),
         };
         let is_directory = found == Found::Directory;
-        let ignored = place.ignored || self.rules.is_ignored(&path, is_directory);
-        if self.leaves(&path, ignored) {
-            return Ok(None);
-        }
+        let within = match self.verdict(place.within, &path, is_directory) {
+            Verdict::Taken(within) => within,
+            Verdict::Ignored => return Ok(self.ignored(&path, Skipped::IGNORED)),
+            Verdict::Hidden if is_directory => {
+                if !self.is_little(place.directory, name, &path) {
+                    self.skip(&path, Skipped::HIDDEN_MUCH);
+                    return Ok(None);
+                }
+                Within::Hidden
+            }
+            Verdict::Hidden if self.are_few(place)? => Within::Hidden,
+            Verdict::Hidden => return Ok(self.ignored(&path, Skipped::HIDDEN_MANY)),
+        };
         if refused_by_git(name) {
             self.skip(&path, "git refuses this name");
             return Ok(None);
@@ -159,14 +190,13 @@ impl<'s> Scan<'s> {
         if !is_directory {
             return self.leaf(place, name, &path, found);
         }
-        if depth >= DEPTH_LIMIT {
+        if is_too_deep(&path) {
             self.skip(&path, "nested too deeply");
             return Ok(self.kept(&path));
         }
         match walk::open_directory(place.directory, name) {
             Ok(directory) => {
-                let inner = Place { directory: directory.as_fd(), path: &path, ignored };
-                self.tree(&inner, depth + 1)
+                self.tree(&Place { directory: directory.as_fd(), path: &path, within })
             }
             // It went, or something else came into its place; a notice of that follows.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
@@ -174,34 +204,90 @@ impl<'s> Scan<'s> {
         }
     }
 
-    pub fn is_tracked(&mut self, path: &[u8]) -> bool {
-        self.base.entry(path).is_some()
-    }
-
-    /// Whether rules leave a path out, with all that is in it; it is named then.
-    pub fn leaves(&mut self, path: &[u8], ignored: bool) -> bool {
-        let leaves = ignored && !self.is_tracked(path);
-        if leaves && self.ignored < IGNORED_LIMIT {
-            self.ignored += 1;
-            self.skip(path, Skipped::IGNORED);
+    fn verdict(&mut self, within: Within, path: &[u8], is_directory: bool) -> Verdict {
+        if within == Within::Open && !self.rules.is_ignored(path, is_directory) {
+            return Verdict::Taken(Within::Open);
         }
-        leaves
+        if self.base.entry(path).is_some() {
+            return Verdict::Taken(Within::Ignored);
+        }
+        if self.base_rules.ignores(path, is_directory) {
+            return Verdict::Ignored;
+        }
+        // Whoever reads the snapshot has to find what says so.
+        let is_rules = !is_directory && path.rsplit(|byte| *byte == b'/').next() == Some(IGNORE_FILE);
+        if within == Within::Hidden || is_rules {
+            return Verdict::Taken(within);
+        }
+        Verdict::Hidden
     }
 
-    /// Takes what is not a directory, in a directory whose rules were entered.
-    pub fn file(
+    /// How a directory beneath another one stands, where it is taken name by name: it was before.
+    pub fn within(
         &mut self,
-        directory: &OwnedFd,
-        name: &[u8],
+        outside: Within,
+        directory: BorrowedFd<'_>,
         path: &[u8],
-        found: Found,
-        ignored: bool,
-    ) -> anyhow::Result<Option<(EntryMode, ObjectId)>> {
-        if self.leaves(path, ignored) {
-            return Ok(None);
+    ) -> Option<Within> {
+        match self.verdict(outside, path, true) {
+            _ if is_too_deep(path) => None,
+            Verdict::Taken(within) => Some(within),
+            Verdict::Ignored => None,
+            Verdict::Hidden => {
+                let is_little = self.has_room(directory, path, &mut Room::new());
+                (is_little && self.had(path)).then_some(Within::Hidden)
+            }
         }
-        let place = Place { directory: directory.as_fd(), path: b"", ignored };
-        self.leaf(&place, name, path, found)
+    }
+
+    /// Whether the last snapshot has a path.
+    pub fn had(&mut self, path: &[u8]) -> bool {
+        self.last.entry(path).is_some()
+    }
+
+    /// Whether a file of this name is one that only new rules ignore, whether it is there or not.
+    pub fn is_hidden_file(&mut self, place: &Place<'_>, name: &[u8]) -> bool {
+        self.verdict(place.within, &join(place.path, name), false) == Verdict::Hidden
+    }
+
+    /// Whether the files of a directory that only new rules ignore are few, all together.
+    pub fn are_few(&mut self, place: &Place<'_>) -> anyhow::Result<bool> {
+        if let Some(known) = self.few.get(place.path) {
+            return Ok(*known);
+        }
+        let mut room = Room::new();
+        let mut few = true;
+        for name in walk::names(place.directory)? {
+            let Ok(found) = walk::look(place.directory, &name) else { continue };
+            if found == Found::Directory || !self.is_hidden_file(place, &name) {
+                continue;
+            }
+            if !room.takes(found.size()) {
+                few = false;
+                break;
+            }
+        }
+        self.few.insert(place.path.to_vec(), few);
+        Ok(few)
+    }
+
+    /// Whether a directory holds little but what the base ignores.
+    fn is_little(&mut self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> bool {
+        // What cannot be opened is said of it later.
+        let Ok(directory) = walk::open_directory(parent, name) else { return true };
+        self.has_room(directory.as_fd(), path, &mut Room::new())
+    }
+
+    fn has_room(&mut self, directory: BorrowedFd<'_>, path: &[u8], room: &mut Room) -> bool {
+        self.base_rules.has_room(directory, path, room)
+    }
+
+    fn ignored(&mut self, path: &[u8], reason: &str) -> Option<(EntryMode, ObjectId)> {
+        if self.ignored < IGNORED_LIMIT {
+            self.ignored += 1;
+            self.skip(path, reason);
+        }
+        None
     }
 
     fn leaf(
@@ -267,7 +353,7 @@ impl<'s> Scan<'s> {
     }
 
     /// What cannot be read stays as it was when it could be.
-    pub fn unreadable(&mut self, path: &[u8], error: Errno) -> Option<(EntryMode, ObjectId)> {
+    fn unreadable(&mut self, path: &[u8], error: Errno) -> Option<(EntryMode, ObjectId)> {
         self.skip(path, &format!("cannot be read: {error}"));
         self.kept(path)
     }
@@ -282,6 +368,11 @@ impl<'s> Scan<'s> {
             self.skipped.push(Skipped { path: RepoPath::new(path), reason: reason.to_owned() });
         }
     }
+}
+
+/// Whether a directory is nested deeper than any that is looked into.
+fn is_too_deep(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').count() >= DEPTH_LIMIT
 }
 
 fn larger_than(cap: u64) -> String {

@@ -2,7 +2,8 @@
 //! changed.
 //!
 //! What a snapshot holds depends on the base and the workspace alone, not on how it was taken:
-//! tracked is what the base has, everything else is subject to the workspace's ignore rules.
+//! tracked is what the base has; everything else is left out where both the base and the workspace
+//! ignore it, or the workspace alone and it is much.
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -182,7 +183,7 @@ fn everything(
         .with_context(|| format!("cannot open the workspace {}", workspace.display()))?;
     let cache = Some(StatCache::of(store, environment, root.as_fd()));
     let mut scan = Scan::new(store, repository, (previous.base_tree, previous.tree), cache);
-    let found = scan.directory(&root, b"", false)?;
+    let found = scan.root(&root)?;
     let tree = match found {
         Some((_, id)) => id,
         None => store.write_tree(&gix::objs::Tree::empty())?,

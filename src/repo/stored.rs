@@ -14,6 +14,7 @@ use super::base::BaseTree;
 use super::convert::{ATTRIBUTES_FILE, Rules, join};
 use super::diff::{self, Change, Renames, Side};
 use super::forms;
+use super::hidden;
 use super::large::{self, LargeFiles};
 use super::object::failed;
 use super::origin;
@@ -68,6 +69,16 @@ impl<'a> Storing<'a> {
     /// The tree that snapshots are compared with.
     pub(super) fn origin(&self) -> ObjectId {
         self.origin
+    }
+
+    /// A snapshot without what only rules of its own ignore: git would add none of it.
+    pub(super) fn offered(&self, snapshot: ObjectId) -> Result<ObjectId, Failure> {
+        let hidden = hidden::between(self.store, self.objects, self.origin, snapshot)?;
+        if hidden.is_empty() {
+            return Ok(snapshot);
+        }
+        let gone: Vec<_> = hidden.into_iter().map(|path| (path, None)).collect();
+        edited(self.objects, snapshot, &gone)
     }
 
     /// Converts what the tree of a snapshot changes in that.

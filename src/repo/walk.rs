@@ -28,6 +28,16 @@ pub(super) enum Found {
     Special(&'static str),
 }
 
+impl Found {
+    /// Bytes of content.
+    pub fn size(self) -> u64 {
+        match self {
+            Self::File { size, .. } => size,
+            _ => 0,
+        }
+    }
+}
+
 /// What reading a file gave.
 pub(super) enum Content {
     Bytes {

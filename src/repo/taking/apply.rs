@@ -17,7 +17,7 @@ use super::plan::{Plan, Planner, would_overwrite};
 use super::portion;
 use super::record::{Record, Step};
 use super::sound::check_tree;
-use crate::model::decision::{Decision, DecisionKind};
+use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
 
@@ -41,9 +41,14 @@ pub fn apply(
     let earlier = Earlier::carrying(store, journal, &request.environment, (&request.base, &head))?;
     let head = object::tree_of(&objects, &head)?;
     let mut forms = Forms::new(user, &site.repository, head)?;
-    let wanted = older::tree(store, &objects, &request.environment, &request.head)?;
+    let snapshot = older::tree(store, &objects, &request.environment, &request.head)?;
     let storing = request.storing(store, &objects)?.onto(head);
-    check_tree(&objects, wanted, Some(storing.origin()))?;
+    check_tree(&objects, snapshot, Some(storing.origin()))?;
+    let wanted = match request.portion {
+        Portion::All => earlier.offered(&storing, snapshot)?,
+        // It was asked for by name.
+        Portion::Paths(_) | Portion::Hunk { .. } => snapshot,
+    };
     let tree = &site.tree;
     let mut users = Users { storing: &storing, forms: &mut forms, tree, head };
     let Ground { ancestor, ours } = earlier.ground(&mut users, storing.origin())?;

@@ -6,11 +6,13 @@ use gix::ObjectId;
 use gix::bstr::BStr;
 use gix::objs::tree::{Editor, EntryKind};
 
+use super::super::base::BaseTree;
 use super::super::checkout::modes::Modes;
 use super::super::checkout::{Found, WorkingTree};
 use super::super::convert::ATTRIBUTES_FILE;
 use super::super::diff::{self, Renames};
 use super::super::forms::Forms;
+use super::super::hidden;
 use super::super::merge::{self, Sides};
 use super::super::object::{self, failed};
 use super::super::standing::Standing;
@@ -89,8 +91,9 @@ impl Earlier {
                 }
                 DecisionKind::Merge if held_by(head, &decision) => {
                     earlier.states.clear();
-                    let by = journal.record(decision.id)?.judged;
-                    taken = judged(decision.snapshot, by);
+                    let record = journal.record(decision.id)?;
+                    taken =
+                        judged(taken_by(&objects, record.taken, decision.snapshot), record.judged);
                     merged.clone_from(&taken);
                 }
                 DecisionKind::Merge | DecisionKind::Discard | DecisionKind::Restore => {}
@@ -130,6 +133,28 @@ impl Earlier {
         Ok(())
     }
 
+    /// A snapshot without what only rules of its own ignore, as git would not add that; but for what
+    /// was taken of it by name.
+    pub(super) fn offered(
+        &self,
+        storing: &Storing<'_>,
+        snapshot: ObjectId,
+    ) -> Result<ObjectId, Failure> {
+        let Storing { store, objects, .. } = *storing;
+        let mut hidden = hidden::between(store, objects, storing.origin(), snapshot)?;
+        if let Some(taken) = &self.taken {
+            let taken = object::tree_of(objects, taken)?;
+            let mut taken = BaseTree::new(objects, taken);
+            hidden.retain(|path| taken.entry(path.as_bytes()).is_none());
+        }
+        if hidden.is_empty() {
+            return Ok(snapshot);
+        }
+        let offered = as_in(store, snapshot, storing.origin(), &hidden)?;
+        store.sync()?;
+        Ok(offered)
+    }
+
     /// What applies wrote and the user has since changed or taken out again.
     fn changed_since(&self, tree: &WorkingTree) -> Result<BTreeSet<RepoPath>, Failure> {
         let mut changed = BTreeSet::new();
@@ -144,7 +169,7 @@ impl Earlier {
     }
 }
 
-/// What an apply had taken in the end: a tree, or the snapshot where that is all of it, which says
+/// What a take had taken in the end: a tree, or the snapshot where that is all of it, which says
 /// itself in which form it holds files.
 fn taken_by(
     objects: &gix::Repository,

@@ -67,10 +67,11 @@ pub fn merge(
     let parent_tree = object::tree_of(&objects, &parent)?;
     let storing = request.storing(store, &objects)?.onto(head_tree);
     check_tree(&objects, taken, Some(storing.origin()))?;
+    let earlier = Earlier::carrying(store, journal, &request.environment, (&request.base, &head))?;
+    let taken = earlier.offered(&storing, taken)?;
     let Stored { tree: theirs, large } = storing.stored(taken)?;
     let mut forms = Forms::new(user, &site.repository, head_tree)?;
     forms.know(&large);
-    let earlier = Earlier::carrying(store, journal, &request.environment, (&request.base, &head))?;
     let mut users =
         Users { storing: &storing, forms: &mut forms, tree: &site.tree, head: head_tree };
     let (ancestor, again) = ancestor(&mut users, &earlier, request, &head)?;
@@ -109,7 +110,8 @@ pub fn merge(
         index,
     };
     let (branch, judged) = (Some(branch), Some(request.base.clone()));
-    let record = Record { decision, steps, made, branch, taken: None, judged };
+    let taken = Some(object::name(taken));
+    let record = Record { decision, steps, made, branch, taken, judged };
     site.carry_out(&record, &objects, &mut |path, blob| standing.worktree_form(&forms, path, blob))
 }
 
@@ -128,7 +130,7 @@ pub fn offer(
     let taken = older::tree(store, &objects, &request.environment, &request.head)?;
     let storing = request.storing(store, &objects)?;
     check_tree(&objects, taken, Some(storing.origin()))?;
-    let Stored { tree: theirs, large } = storing.stored(taken)?;
+    let Stored { tree: theirs, large } = storing.stored(storing.offered(taken)?)?;
     let mut forms = Forms::new(user, &repository, base)?;
     let sides = Sides { ancestor: base, ours: base, theirs };
     let (head, storing) = (&request.base, &storing);

@@ -57,11 +57,11 @@ impl App {
 }
 
 /// The first thing that is left out, with the reason, and how many more there are; `None` where it
-/// is nothing but ignored files.
+/// is nothing but what rules ignore.
 pub(crate) fn first_of(left_out: &[Skipped]) -> Option<String> {
-    let mut surprising = left_out.iter().filter(|skipped| !skipped.is_ignored());
-    let first = surprising.next()?;
-    let more = match surprising.count() {
+    let mut lacking = left_out.iter().filter(|skipped| skipped.is_lacking());
+    let first = lacking.next()?;
+    let more = match lacking.count() {
         0 => String::new(),
         count => format!(" and {count} more"),
     };

@@ -3,7 +3,7 @@
 use crate::model::decision::{Decision, DecisionKind};
 use crate::model::diff::Detail;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::snapshot::Skipped;
+use crate::model::snapshot::{Skipped, hidden_note};
 use crate::proto::{DiffSide, Reply, Request, Target};
 
 use super::lacking::first_of;
@@ -123,10 +123,15 @@ impl App {
                 format!("took {name} back to {snapshot}: {files}")
             }
         };
-        let without = match decision.left_out.len() {
+        let lacking = decision.left_out.iter().filter(|it| it.is_lacking()).count();
+        let hidden = decision.left_out.iter().filter(|it| it.is_hidden()).count();
+        let mut without = match lacking {
             0 => String::new(),
             count => format!(" · without {}", self::files(count)),
         };
+        if hidden > 0 {
+            without.push_str(&format!(" · {hidden} hidden by its own ignore rules not taken"));
+        }
         let hint = if decision.hooks.is_empty() {
             "u takes it back"
         } else {
@@ -143,10 +148,13 @@ impl App {
         let count = skipped.iter().filter(|skipped| !skipped.is_ignored()).count();
         let before = std::mem::replace(&mut view.left_out, count);
         self.dirty |= count != before;
-        if count > before
-            && let Some(lacks) = first_of(skipped)
-        {
-            self.say(format!("in no snapshot, and not in this diff: {lacks}"));
+        if count <= before {
+            return;
+        }
+        let lacks = first_of(skipped).map(|it| format!("in no snapshot, and not in this diff: {it}"));
+        let notes: Vec<String> = lacks.into_iter().chain(hidden_note(skipped)).collect();
+        if !notes.is_empty() {
+            self.say(notes.join(" · "));
         }
     }
 

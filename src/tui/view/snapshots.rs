@@ -82,7 +82,7 @@ fn bar(theme: Theme, snapshot: &Snapshot, largest: u64) -> [Span<'static>; 2] {
 
 pub(super) fn skipped(theme: Theme, snapshot: &Snapshot) -> Line<'static> {
     let surprising: Vec<_> =
-        snapshot.skipped.iter().filter(|skipped| !skipped.is_ignored()).collect();
+        snapshot.skipped.iter().filter(|skipped| skipped.is_lacking()).collect();
     match surprising.as_slice() {
         [] => Line::default(),
         [one] => {
