@@ -356,6 +356,9 @@ pub(super) struct Diff {
     /// One line a file instead of the patch
     #[arg(long)]
     pub stat: bool,
+    /// The patch as git applies it, binary files and all, also on a terminal
+    #[arg(long, conflicts_with = "stat")]
+    pub patch: bool,
 }
 
 #[derive(Debug, Args)]

@@ -103,7 +103,7 @@ async fn patch(
             target: target.clone(),
             from: DiffSide::Snapshot(first.head.clone()),
             to: DiffSide::Snapshot(other.head.clone()),
-            detail: Detail::Lines,
+            detail: if output.terminal || output.json { Detail::Lines } else { Detail::Patch },
         };
         match client.request(request).await? {
             Reply::Diff(diff) => diffs.push(diff),

@@ -18,11 +18,12 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
     let client = context.client().await?;
     let from = side(context, &client, &options.name, &options.from).await?;
     let to = side(context, &client, &options.name, &options.to).await?;
+    let for_git = !options.stat && (options.patch || !output.terminal);
     let read = |target| Request::ReadDiff {
         target,
         from: from.clone(),
         to: to.clone(),
-        detail: Detail::Lines,
+        detail: if for_git && !output.json { Detail::Patch } else { Detail::Lines },
     };
     let diff = match context.ask(&client, &options.name, read).await? {
         Reply::Diff(diff) => diff,
@@ -36,10 +37,10 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
     if options.stat {
         let width = crossterm::terminal::size().map_or(STAT_WIDTH, |(columns, _)| columns.into());
         diff.write_stat(if output.terminal { width } else { STAT_WIDTH }, &mut bytes);
-    } else if output.terminal {
-        diff.write_lines(&mut bytes);
-    } else {
+    } else if for_git {
         diff.write_unified(&mut bytes);
+    } else {
+        diff.write_lines(&mut bytes);
     }
     if output.terminal {
         let mut sanitiser = Sanitiser::default();
@@ -54,6 +55,9 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
             let why: Vec<String> = file.cautions.iter().map(ToString::to_string).collect();
             output.say(&format!("! {}: {}", file.path, why.join(" · ")));
         }
+    }
+    for file in diff.missing().filter(|_| for_git) {
+        output.say(&format!("{} is too large for the patch, which git will not apply", file.path));
     }
     lacking::name_all(output, &left_out);
     if diff.files.is_empty() {

@@ -1,6 +1,9 @@
 //! Differences between trees as values, ready to be drawn or printed.
 
+mod literal;
 mod print;
+
+pub use literal::{EMPTY, Literal, block};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +20,8 @@ pub enum Detail {
     Counted,
     /// And the lines themselves.
     Lines,
+    /// And all else that git needs to apply it as a patch.
+    Patch,
 }
 
 /// The difference between two trees, files sorted by path.
@@ -52,6 +57,24 @@ pub struct FileDiff {
     /// Of lines that are told as UTF-8 and stand in another encoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<TextEncoding>,
+    /// What a patch has instead of lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub literal: Option<Literal>,
+}
+
+impl FileDiff {
+    /// Whether git needs the file whole, since lines do not tell all of it.
+    pub fn has_no_lines(&self) -> bool {
+        let lines = matches!(self.content, DiffContent::Text(_)) && self.encoding.is_none();
+        !lines && self.old_blob != self.new_blob
+    }
+}
+
+impl Diff {
+    /// Files that a patch cannot hold, too large even for that: git will not apply it.
+    pub fn missing(&self) -> impl Iterator<Item = &FileDiff> {
+        self.files.iter().filter(|file| file.has_no_lines() && file.literal.is_none())
+    }
 }
 
 /// An encoding that git takes for binary, of which lines are shown all the same.

@@ -14,6 +14,7 @@ use gix::object::tree::diff::ChangeDetached;
 use gix::objs::tree::{EntryKind, EntryMode};
 
 use super::lines::{self, Changes};
+use super::literal::Literals;
 use super::object;
 use super::readable::{self, Utf16};
 use super::store::Store;
@@ -93,14 +94,21 @@ fn with_counts(
 ) -> Result<Diff, Failure> {
     let trees = (object::tree_of(repository, from)?, object::tree_of(repository, to)?);
     let changes = changes(repository, trees.0, trees.1, Renames::Find)?;
-    let (largest, left, lines) = (MAX_TEXT, LARGEST, MOST_LINES);
+    let largest = if detail == Detail::Patch { LARGEST } else { MAX_TEXT };
+    let (left, lines) = (LARGEST, MOST_LINES);
     let mut reader = Reader { repository, largest, left, lines, whitespace: Whitespace::Exact };
+    let mut literals = Literals::new(repository);
     let mut files = Vec::with_capacity(changes.len());
     for change in changes {
         files.push(match detail {
             Detail::Outline => described(change, (DiffContent::Unread, 0, 0)),
             Detail::Counted => counts.file(repository, change)?,
             Detail::Lines => reader.file(change)?,
+            Detail::Patch => {
+                let mut file = reader.file(change)?;
+                literals.add(&mut file)?;
+                file
+            }
         });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -330,6 +338,7 @@ fn described(change: Change, (content, added, removed): (DiffContent, u64, u64))
         review: Review::Unreviewed,
         taken: Taken::Nothing,
         encoding: None,
+        literal: None,
     }
 }
 

@@ -36,6 +36,7 @@ mod heal;
 mod ident;
 mod large;
 mod lines;
+mod literal;
 mod merge;
 mod message;
 mod object;

@@ -72,6 +72,7 @@ mod tests {
             removed: 0,
             content: DiffContent::Unread,
             cautions: Vec::new(),
+            literal: None,
             review: Review::Unreviewed,
             taken: Taken::Nothing,
             encoding: None,

@@ -1,6 +1,6 @@
 //! A diff as text: a patch that `git apply` takes, and a summary for people.
 
-use super::{Diff, DiffContent, DiffLine, FileChange, FileDiff, Hunk, LineKind};
+use super::{Diff, DiffContent, DiffLine, EMPTY, FileChange, FileDiff, Hunk, LineKind};
 use crate::model::path::{RepoPath, printable};
 use crate::model::snapshot::ChangeCount;
 
@@ -12,9 +12,9 @@ const MIN_BAR: usize = 10;
 
 impl Diff {
     /// Appends the patch. Paths and content are raw bytes, paths quoted as git quotes them: nothing
-    /// here is safe to print on a terminal. Binary and very large files are named, with full blob
-    /// names, by which `git apply` finds them where the objects are; so are those whose lines are
-    /// not their bytes.
+    /// here is safe to print on a terminal. Files without lines are whole in it where they were read
+    /// for that; others are named, with full blob names, by which `git apply` finds them where the
+    /// objects are.
     pub fn write_unified(&self, out: &mut Vec<u8>) {
         self.write(Reader::Git, out);
     }
@@ -63,7 +63,12 @@ impl Diff {
             removed: self.files.iter().map(|file| file.removed).sum(),
             files: self.files.len() as u32,
         };
-        count.summary()
+        let is_large = |file: &&FileDiff| matches!(file.content, DiffContent::TooLarge { .. });
+        let uncounted = match self.files.iter().filter(is_large).count() {
+            0 => String::new(),
+            large => format!(", lines of {large} too large to count"),
+        };
+        count.summary() + &uncounted
     }
 }
 
@@ -94,6 +99,11 @@ impl FileDiff {
                 }
             }
             hunks.retain(|hunk| !hunk.lines.is_empty());
+        }
+        if let Some(literal) = &mut half.literal {
+            let other =
+                if kept == LineKind::Removed { &mut literal.new } else { &mut literal.old };
+            *other = EMPTY.to_vec();
         }
         half
     }
@@ -139,6 +149,13 @@ fn write_file(file: &FileDiff, reader: Reader, out: &mut Vec<u8>) {
     let old = if file.old_mode.is_some() { old } else { none.clone() };
     let new = if file.new_mode.is_some() { new } else { none };
     match &file.content {
+        _ if reader == Reader::Git && file.literal.is_some() => {
+            out.extend_from_slice(b"GIT binary patch\n");
+            for side in file.literal.iter().flat_map(|literal| [&literal.new, &literal.old]) {
+                out.extend_from_slice(side);
+                out.push(b'\n');
+            }
+        }
         DiffContent::Unread => {}
         DiffContent::Text(hunks) if hunks.is_empty() => {}
         DiffContent::Text(_) if reader == Reader::Git && file.encoding.is_some() => {
@@ -307,6 +324,7 @@ mod tests {
             review: Review::Unreviewed,
             taken: Taken::Nothing,
             encoding: None,
+            literal: None,
         }
     }
 

@@ -65,9 +65,13 @@ fn pair() -> impl Strategy<Value = (Files, Files)> {
     })
 }
 
-fn patch(oracle: &Oracle, old: &Files, new: &Files) -> (CommitId, CommitId, Vec<u8>) {
+fn patch(
+    oracle: &Oracle,
+    (old, new): (&Files, &Files),
+    detail: Detail,
+) -> (CommitId, CommitId, Vec<u8>) {
     let (from, to) = (oracle.tree(old), oracle.tree(new));
-    let diff = commits(&oracle.open(), &from, &to, Detail::Lines).expect("a diff");
+    let diff = commits(&oracle.open(), &from, &to, detail).expect("a diff");
     let mut patch = Vec::new();
     diff.write_unified(&mut patch);
     (from, to, patch)
@@ -82,14 +86,26 @@ proptest! {
     #[test]
     fn git_apply_takes_our_patch_from_one_tree_to_the_other((old, new) in pair()) {
         let oracle = Oracle::new();
-        let (from, to, patch) = patch(&oracle, &old, &new);
-        oracle.git(["read-tree", from.as_str()]);
-        if !patch.is_empty() {
-            let output = oracle.feed(["apply", "--cached", "-"], &patch);
-            prop_assert!(output.status.success(), "{}\n{}",
-                String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&patch));
+        let (from, to, patch) = patch(&oracle, (&old, &new), Detail::Patch);
+        // Nothing is there but the older side.
+        let other = Oracle::new();
+        prop_assert_eq!(&other.tree(&old), &from);
+        other.git(["read-tree", from.as_str()]);
+        // A path of another type git takes back from none, not even from its own patch.
+        let is_link = |entry: &(EntryKind, Vec<u8>)| entry.0 == EntryKind::Link;
+        let retyped = old.iter().any(|(path, entry)| {
+            new.get(path).is_some_and(|new| is_link(new) != is_link(entry))
+        });
+        let ways = [(&["apply", "--cached", "-"][..], &to),
+            (&["apply", "--cached", "-R", "-"], &from)];
+        for (arguments, expected) in ways.into_iter().take(if retyped { 1 } else { 2 }) {
+            if !patch.is_empty() {
+                let output = other.feed(arguments, &patch);
+                prop_assert!(output.status.success(), "{}\n{}",
+                    String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&patch));
+            }
+            prop_assert_eq!(other.git(["write-tree"]), expected.as_str());
         }
-        prop_assert_eq!(oracle.git(["write-tree"]), to.as_str());
     }
 }
 
@@ -116,7 +132,7 @@ fn the_patch_equals_git_diff_but_for_the_headings_of_hunks() {
         (b"link".to_vec(), (EntryKind::Link, b"kept".to_vec())),
     ]);
     let oracle = Oracle::new();
-    let (from, to, patch) = patch(&oracle, &old, &new);
+    let (from, to, patch) = patch(&oracle, (&old, &new), Detail::Lines);
     let theirs =
         oracle.git(["diff", "--full-index", "--histogram", "-M", from.as_str(), to.as_str()]);
     let bare = |text: &str| -> Vec<String> {
@@ -313,4 +329,57 @@ proptest! {
         theirs.sort();
         prop_assert_eq!(ours, theirs);
     }
+}
+
+#[test]
+fn what_has_no_lines_is_whole_in_a_patch_for_git() {
+    let noise: Vec<u8> = (0..70_000_u32).flat_map(|it| it.wrapping_mul(2_654_435_761).to_be_bytes())
+        .collect();
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let large = |end: &str| [&b"a line\n".repeat(1 << 20)[..], end.as_bytes()].concat();
+    let blob = |content: Vec<u8>| (EntryKind::Blob, content);
+    let old = Files::from([
+        (b"changed".to_vec(), blob(noise.clone())),
+        (b"gone".to_vec(), blob(b"\0gone".to_vec())),
+        (b"large".to_vec(), blob(large("old\n"))),
+        (b"moved".to_vec(), (EntryKind::BlobExecutable, noise[7..].to_vec())),
+        (b"text16".to_vec(), blob(utf16("one\ntwo\n"))),
+    ]);
+    let new = Files::from([
+        (b"changed".to_vec(), blob([&noise[1..], b"\0"].concat())),
+        (b"come".to_vec(), blob(noise[..53].to_vec())),
+        (b"empty".to_vec(), blob(Vec::new())),
+        (b"large".to_vec(), blob(large("new\n"))),
+        (b"new name".to_vec(), blob(noise[8..].to_vec())),
+        (b"text16".to_vec(), blob(utf16("one\nthree\n"))),
+    ]);
+    let oracle = Oracle::new();
+    let (from, to, patch) = patch(&oracle, (&old, &new), Detail::Patch);
+    let other = Oracle::new();
+    other.tree(&old);
+    other.git(["read-tree", from.as_str()]);
+    let control = commits(&oracle.open(), &from, &to, Detail::Lines).expect("a diff");
+    let mut lines = Vec::new();
+    control.write_unified(&mut lines);
+    assert!(!other.feed(["apply", "--cached", "-"], &lines).status.success(), "the control");
+    let output = other.feed(["apply", "--cached", "-"], &patch);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(other.git(["write-tree"]), to.as_str());
+    let output = other.feed(["apply", "--cached", "-R", "-"], &patch);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(other.git(["write-tree"]), from.as_str());
+}
+
+#[test]
+fn a_binary_file_that_became_a_link_is_taken_from_a_patch() {
+    let old = Files::from([(b"x".to_vec(), (EntryKind::Blob, b"\0binary".to_vec()))]);
+    let new = Files::from([(b"x".to_vec(), (EntryKind::Link, b"to".to_vec()))]);
+    let oracle = Oracle::new();
+    let (from, to, patch) = patch(&oracle, (&old, &new), Detail::Patch);
+    let other = Oracle::new();
+    other.tree(&old);
+    other.git(["read-tree", from.as_str()]);
+    let output = other.feed(["apply", "--cached", "-"], &patch);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(other.git(["write-tree"]), to.as_str());
 }

@@ -3,6 +3,7 @@
 mod agreement;
 mod ahead;
 mod carry;
+mod hidden;
 mod hostile;
 mod large;
 mod left;
@@ -142,17 +143,32 @@ impl Fixture {
         self.tree_in_scratch(None)
     }
 
-    /// The same, when nothing that attributes say is done.
+    /// The same, when nothing that attributes say is done, with what only rules of the workspace
+    /// ignore.
     fn exact_tree_by_git(&self) -> String {
         self.tree_in_scratch(Some("* -text -ident !filter !working-tree-encoding !eol\n"))
     }
 
-    /// What git would store of a snapshot.
+    /// What git ignores in the workspace and would not ignore by the rules of the base.
+    fn ignored_anew(&self, run: &dyn Fn(&[&str]) -> String) -> Vec<String> {
+        let listed = run(&["ls-files", "-z", "--others", "--ignored", "--exclude-standard"]);
+        let by_base = ["check-ignore", "-z", "--no-index", "--stdin"];
+        // It fails where none is.
+        let known = self.oracle.feed(by_base, listed.as_bytes()).stdout;
+        let known = String::from_utf8_lossy(&known).into_owned();
+        let known: BTreeSet<&str> = known.split_terminator('\0').collect();
+        let listed = listed.split_terminator('\0');
+        listed.filter(|path| !known.contains(path)).map(str::to_owned).collect()
+    }
+
+    /// What git would store of a snapshot that is taken.
     fn stored(&self, snapshot: &CommitId) -> String {
         let memory = self.store.reader().with_object_memory();
         let storing = Storing::new(&self.store, &memory, &self.environment, &self.base);
         let tree = object::tree_of(&memory, snapshot).expect("a tree");
-        storing.expect("an origin").stored(tree).expect("converted").tree.to_string()
+        let storing = storing.expect("an origin");
+        let offered = storing.offered(tree).expect("offered");
+        storing.stored(offered).expect("converted").tree.to_string()
     }
 
     fn tree_in_scratch(&self, attributes: Option<&str>) -> String {
@@ -177,6 +193,11 @@ impl Fixture {
         // Git sees the empty `.git` of the workspace as no repository and leaves it out.
         run(&["read-tree", self.base.as_str()]);
         run(&["add", "-A"]);
+        if attributes.is_some() {
+            for path in self.ignored_anew(&run) {
+                run(&["add", "-f", "--", &path]);
+            }
+        }
         run(&["write-tree"])
     }
 }

@@ -25,7 +25,11 @@ enum Operation {
     Remove { path: Vec<usize> },
     Rename { from: Vec<usize>, to: Vec<usize> },
     Executable { path: Vec<usize>, on: bool },
+    Rules { directory: Vec<usize>, rules: usize },
 }
+
+/// What an agent says of files.
+const RULES: [&str; 7] = ["*\n", "a\n!b\n", "c.log/\n", "/d.txt\n", "!*.log\n", "*.txt\n", ""];
 
 fn path() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..NAMES.len(), 1..4)
@@ -39,6 +43,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => path().prop_map(|path| Operation::Remove { path }),
         2 => (path(), path()).prop_map(|(from, to)| Operation::Rename { from, to }),
         1 => (path(), any::<bool>()).prop_map(|(path, on)| Operation::Executable { path, on }),
+        1 => (prop::collection::vec(0..NAMES.len(), 0..3), 0..RULES.len())
+            .prop_map(|(directory, rules)| Operation::Rules { directory, rules }),
     ]
 }
 
@@ -63,6 +69,7 @@ fn perform(root: &Path, operation: &Operation) -> Vec<String> {
         Operation::Link { path, .. } | Operation::Remove { path } => {
             leads_through_link(root, &path[..path.len() - 1])
         }
+        Operation::Rules { directory, .. } => leads_through_link(root, directory),
         Operation::Rename { from, to } => {
             leads_through_link(root, &from[..from.len() - 1])
                 || leads_through_link(root, &to[..to.len() - 1])
@@ -98,6 +105,14 @@ fn perform(root: &Path, operation: &Operation) -> Vec<String> {
             let (from, to) = (text(from), text(to));
             let _ = std::fs::rename(root.join(&from), root.join(&to));
             vec![from, to]
+        }
+        Operation::Rules { directory, rules } => {
+            let name = [text(directory).as_str(), ".gitignore"].join("/");
+            let name = name.trim_start_matches('/').to_owned();
+            if parent(&root.join(&name)).is_ok() {
+                let _ = std::fs::write(root.join(&name), RULES[*rules]);
+            }
+            vec![name]
         }
         Operation::Executable { path, on } => {
             let name = text(path);

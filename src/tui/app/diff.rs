@@ -439,7 +439,7 @@ impl App {
                 }
             }
             Action::Export => {
-                if let Some(request) = view.request_detail(Detail::Lines) {
+                if let Some(request) = view.request_detail(Detail::Patch) {
                     let name = self.name_of_view();
                     self.say("reading the whole patch …");
                     self.send(request, Tag::Export(name));

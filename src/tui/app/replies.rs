@@ -81,6 +81,12 @@ impl App {
             (Tag::Export(name), Reply::Diff(diff)) => {
                 let mut patch = Vec::new();
                 diff.write_unified(&mut patch);
+                if let Some(file) = diff.missing().next() {
+                    return self.say_with_hint(
+                        format!("{} is too large for a patch; none was written", file.path),
+                        "take it by apply or merge",
+                    );
+                }
                 self.outbox.push(super::Effect::Export { name, patch });
             }
             (Tag::Prompted { environment }, Reply::Receipt(prompt)) => {

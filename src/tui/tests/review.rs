@@ -163,7 +163,7 @@ fn a_patch_is_exported_whole_whatever_is_on_the_screen() {
     assert!(
         asked
             .iter()
-            .any(|request| { matches!(request, Request::ReadDiff { detail: Detail::Lines, .. }) })
+            .any(|request| { matches!(request, Request::ReadDiff { detail: Detail::Patch, .. }) })
     );
     let tag = Tag::Export("brave-otter".to_owned());
     let effects = app.happen(Happening::Reply(tag, Ok(Reply::Diff(sample::diff()))), NOW);

@@ -209,6 +209,7 @@ pub(super) fn diff() -> Diff {
         removed: 1,
         content: DiffContent::Text(hunks),
         cautions: Vec::new(),
+        literal: None,
         review: Review::Unreviewed,
         taken: Taken::Nothing,
         encoding: None,
