@@ -347,7 +347,7 @@ mod tests {
             let settings = parse(&format!("[snapshots]\n{lines}\n"), Path::new("config.toml"));
             settings.map(|settings| (settings.snapshots.new, settings.snapshots.any))
         };
-        assert_eq!(read(""), Ok((10 << 20, 256 << 20)));
+        assert_eq!(read(""), Ok((256 << 20, 256 << 20)));
         assert_eq!(read("max_new_file = \"512m\""), Ok((512 << 20, 512 << 20)));
         assert_eq!(read("max_file = \"1m\""), Ok((1 << 20, 1 << 20)));
         for (lines, words) in [

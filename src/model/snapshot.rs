@@ -143,6 +143,9 @@ impl Skipped {
     /// Of a directory that is not, as it holds much.
     pub const HIDDEN_MUCH: &str = "ignored by the work's own rules, and holds much";
 
+    /// The reason of a large file that was being written; it is as the last snapshot has it.
+    pub const WRITTEN: &str = "large and being written, taken once it rests or somebody looks";
+
     pub fn is_ignored(&self) -> bool {
         self.reason == Self::IGNORED
     }
@@ -194,7 +197,7 @@ impl FileCaps {
 
 impl Default for FileCaps {
     fn default() -> Self {
-        Self { new: 10 << 20, any: 256 << 20 }
+        Self { new: 256 << 20, any: 256 << 20 }
     }
 }
 

@@ -12,7 +12,7 @@ use gix::objs::tree::{Editor, EntryMode};
 use rustix::io::Errno;
 
 use crate::model::path::RepoPath;
-use crate::model::snapshot::Skipped;
+use crate::model::snapshot::{Skipped, SnapshotCause};
 
 use super::convert::join;
 use super::scan::{IGNORED_LIMIT, Place, SKIPPED_LIMIT, Scan, Within, refused_by_git};
@@ -25,13 +25,13 @@ pub(super) fn paths(
     store: &Store,
     repository: &gix::Repository,
     previous: &Previous,
-    workspace: &Path,
+    (workspace, cause): (&Path, SnapshotCause),
     paths: &BTreeSet<RepoPath>,
 ) -> anyhow::Result<Taken> {
     let root = walk::open_root(workspace)
         .with_context(|| format!("cannot open the workspace {}", workspace.display()))?;
     let tree = repository.find_tree(previous.tree)?.decode()?.into_owned();
-    let mut scan = Scan::new(store, repository, (previous.base_tree, previous.tree), None);
+    let mut scan = Scan::new(store, repository, (previous.base_tree, previous.tree), (cause, None));
     scan.enter(root.as_fd(), b"");
     let mut edit = Edit {
         scan,

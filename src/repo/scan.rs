@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gix::ObjectId;
 use gix::bstr::BStr;
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::model::path::RepoPath;
 use crate::model::policy::show_bytes;
-use crate::model::snapshot::Skipped;
+use crate::model::snapshot::{Skipped, SnapshotCause};
 
 use super::base::BaseTree;
 use super::convert::{IGNORE_FILE, Rules, join};
@@ -34,9 +35,19 @@ pub(super) const SKIPPED_LIMIT: usize = 1000;
 /// At most this many ignored files and directories, which each snapshot would say again.
 pub(super) const IGNORED_LIMIT: usize = 100;
 
+/// A file above this, in bytes, is not taken while it is being written: each version of it is kept
+/// whole, and what grows to the size of a package would be kept once a second on its way there.
+const LARGE: u64 = 10 << 20;
+
+/// How long a large file has to be as it is, in seconds, before it is taken without anybody asking.
+const QUIET: u64 = 10;
+
 /// Turns a workspace, or parts of one, into trees in the store.
 pub(super) struct Scan<'s> {
     store: &'s Store,
+    repository: &'s gix::Repository,
+    /// When it began, in seconds since the epoch, where large files may wait.
+    patient_since: Option<u64>,
     base: BaseTree<'s>,
     /// The last snapshot, which has what cannot be read any more.
     last: BaseTree<'s>,
@@ -82,10 +93,13 @@ impl<'s> Scan<'s> {
         store: &'s Store,
         repository: &'s gix::Repository,
         (base, last): (ObjectId, ObjectId),
-        cache: Option<StatCache>,
+        (cause, cache): (SnapshotCause, Option<StatCache>),
     ) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             store,
+            repository,
+            patient_since: (cause == SnapshotCause::Change).then_some(since.as_secs()),
             base: BaseTree::new(repository, base),
             last: BaseTree::new(repository, last),
             rules: Rules::new(&store.rules),
@@ -307,12 +321,18 @@ impl<'s> Scan<'s> {
                 Err(Errno::NOENT | Errno::INVAL) => Ok(None),
                 Err(error) => Ok(self.unreadable(path, error)),
             },
-            Found::File { executable, stat, .. } => {
+            Found::File { executable, stat, size } => {
                 if let Some(cache) = &mut self.cache
                     && let Some(id) = cache.unchanged(path, &stat)
                 {
                     cache.keep(path, stat, id);
                     return Ok(Some((file_mode(executable), id)));
+                }
+                let written = u64::from(stat.ctime.secs);
+                let waits = self.patient_since.is_some_and(|now| is_fresh(written, now));
+                if waits && size > LARGE && size <= self.store.caps.any {
+                    self.skip(path, Skipped::WRITTEN);
+                    return Ok(self.whole_before(path));
                 }
                 self.read(place, name, path)
             }
@@ -330,8 +350,9 @@ impl<'s> Scan<'s> {
         let mut content = walk::read_file(place.directory, name, caps.new);
         if matches!(content, Ok(Content::TooLarge)) {
             if self.base.entry(path).is_none() {
+                // What was taken of it on its way there is none of its versions.
                 self.skip(path, &larger_than(caps.new));
-                return Ok(self.kept(path));
+                return Ok(None);
             }
             content = walk::read_file(place.directory, name, caps.any);
             if matches!(content, Ok(Content::TooLarge)) {
@@ -358,6 +379,14 @@ impl<'s> Scan<'s> {
         self.kept(path)
     }
 
+    /// What there is of a large file that is being written: its last version, but none from its way
+    /// to becoming large.
+    fn whole_before(&mut self, path: &[u8]) -> Option<(EntryMode, ObjectId)> {
+        let found = self.kept(path)?;
+        let is_large = |id| self.repository.find_header(id).is_ok_and(|it| it.size() > LARGE);
+        (is_large(found.1) || self.base.entry(path).is_some()).then_some(found)
+    }
+
     /// What the last snapshot has, or the base where nothing was taken yet.
     fn kept(&mut self, path: &[u8]) -> Option<(EntryMode, ObjectId)> {
         self.last.entry(path).or_else(|| self.base.entry(path))
@@ -373,6 +402,11 @@ impl<'s> Scan<'s> {
 /// Whether a directory is nested deeper than any that is looked into.
 fn is_too_deep(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').count() >= DEPTH_LIMIT
+}
+
+/// Whether a file that was written at a time, in seconds, may still be being written.
+fn is_fresh(written: u64, now: u64) -> bool {
+    (written..written + QUIET).contains(&now)
 }
 
 fn larger_than(cap: u64) -> String {
@@ -399,4 +433,18 @@ pub(super) fn read_rules(directory: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u
 
 fn file_mode(executable: bool) -> EntryMode {
     if executable { EntryKind::BlobExecutable.into() } else { EntryKind::Blob.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_a_moment_ago_waits_and_no_clock_keeps_it_waiting() {
+        let written = 1_700_000_000;
+        for (now, fresh) in [(0, true), (9, true), (10, false), (3600, false)] {
+            assert_eq!(is_fresh(written, written + now), fresh, "{now} s later");
+        }
+        assert!(!is_fresh(written, written - 60), "the clock was set back");
+    }
 }

@@ -5,6 +5,7 @@
 //! tracked is what the base has; everything else is left out where both the base and the workspace
 //! ignore it, or the workspace alone and it is much.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -91,11 +92,13 @@ fn take_inner(
 ) -> Result<Option<Snapshot>, Failure> {
     let repository = store.reader();
     let previous = previous(store, &repository, environment)?;
-    let mut taken = if touched.needs_everything() {
-        everything(store, &repository, environment, &previous, workspace)?
-    } else {
-        let Touched::Paths(paths) = touched else { unreachable!("everything was handled above") };
-        edit::paths(store, &repository, &previous, workspace, paths)?
+    let place = (workspace, occasion.cause);
+    let mut taken = match touched {
+        Touched::Paths(paths) if !touched.needs_everything() => {
+            let paths = with_waiting(paths, &previous.skipped);
+            edit::paths(store, &repository, &previous, place, &paths)?
+        }
+        _ => everything(store, &repository, environment, &previous, place)?,
     };
     // However it was found: the same list is not written twice.
     taken.skipped.sort_unstable_by(|one, other| one.path.cmp(&other.path));
@@ -113,6 +116,18 @@ fn take_inner(
     let parent = Some(previous.commit);
     let id = commit(store, &repository, environment, taken.tree, parent, parent, &message)?;
     Ok(Some(snapshot(id, taken.tree, parent, message)))
+}
+
+/// The paths, and those of large files that were being written when the last snapshot was taken.
+fn with_waiting<'p>(
+    paths: &'p BTreeSet<RepoPath>,
+    skipped: &[Skipped],
+) -> Cow<'p, BTreeSet<RepoPath>> {
+    let mut waiting = skipped.iter().filter(|it| it.reason == Skipped::WRITTEN).peekable();
+    if waiting.peek().is_none() {
+        return Cow::Borrowed(paths);
+    }
+    Cow::Owned(paths.iter().chain(waiting.map(|it| &it.path)).cloned().collect())
 }
 
 /// The newest snapshot, as far as the next one needs it.
@@ -168,7 +183,8 @@ pub(super) fn whole(
     workspace: &Path,
 ) -> anyhow::Result<Taken> {
     let previous = Previous { commit: base, tree, base_tree: tree, skipped: Vec::new(), number: 0 };
-    everything(store, &store.reader(), environment, &previous, workspace)
+    let place = (workspace, SnapshotCause::Base);
+    everything(store, &store.reader(), environment, &previous, place)
 }
 
 /// Walks the whole workspace; files whose status is as last seen are not read.
@@ -177,12 +193,12 @@ fn everything(
     repository: &gix::Repository,
     environment: &EnvironmentId,
     previous: &Previous,
-    workspace: &Path,
+    (workspace, cause): (&Path, SnapshotCause),
 ) -> anyhow::Result<Taken> {
     let root = walk::open_root(workspace)
         .with_context(|| format!("cannot open the workspace {}", workspace.display()))?;
     let cache = Some(StatCache::of(store, environment, root.as_fd()));
-    let mut scan = Scan::new(store, repository, (previous.base_tree, previous.tree), cache);
+    let mut scan = Scan::new(store, repository, (previous.base_tree, previous.tree), (cause, cache));
     let found = scan.root(&root)?;
     let tree = match found {
         Some((_, id)) => id,

@@ -381,7 +381,7 @@ fn a_merge_without_commits_of_the_agent_says_whose_work_it_is_and_how_much() {
 }
 
 /// Beside a change, a file that no snapshot takes.
-const WITHOUT: &str = "echo four >>price; truncate -s 20M large; echo x >cache.log";
+const WITHOUT: &str = "echo four >>price; truncate -s 300M large; echo x >cache.log";
 
 #[test]
 fn what_a_take_lacks_is_told_to_a_script_with_it() {

@@ -263,7 +263,7 @@ fn a_sparse_file_of_two_terabytes_is_named_and_never_read() {
         let mut skipped: Vec<_> =
             taken.skipped.iter().map(|it| (it.path.to_string(), it.reason.as_str())).collect();
         skipped.sort();
-        let named = [("file.txt", "larger than 256 MiB"), ("new", "larger than 10 MiB")];
+        let named = [("file.txt", "larger than 256 MiB"), ("new", "larger than 256 MiB")];
         assert_eq!(skipped, named.map(|(path, reason)| (path.to_owned(), reason)));
         assert_eq!(fixture.listing(&taken), ["dir/inner.txt", "file.txt", "near"]);
     }

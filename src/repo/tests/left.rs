@@ -80,7 +80,7 @@ fn a_take_is_told_what_of_its_portion_the_snapshot_lacks() {
         lacks.iter().map(|it| it.path.to_string()).collect::<Vec<_>>()
     };
     write(&workspace, "cache.log", b"x");
-    grow(&fixture, "d/large", (10 << 20) + 1);
+    grow(&fixture, "d/large", FileCaps::default().new + 1);
     write(&workspace, "d/f", b"one\n");
     let first = fixture.take(&Touched::Everything).expect("a change").id;
     let paths = |path: &str| Portion::Paths(vec![RepoPath::new(path.as_bytes())]);
@@ -91,7 +91,7 @@ fn a_take_is_told_what_of_its_portion_the_snapshot_lacks() {
     std::fs::remove_file(workspace.join("d/large")).expect("removed");
     assert_eq!(fixture.take(&Touched::Everything), None, "no file of a snapshot changed");
     assert!(lacks(&first, Portion::All).is_empty(), "of the newest it is known how it is now");
-    grow(&fixture, "huge", (10 << 20) + 1);
+    grow(&fixture, "huge", FileCaps::default().new + 1);
     write(&workspace, "d/f", b"two\n");
     let second = fixture.take(&Touched::Everything).expect("a change").id;
     assert_eq!(lacks(&second, Portion::All), ["huge"]);
@@ -99,23 +99,48 @@ fn a_take_is_told_what_of_its_portion_the_snapshot_lacks() {
 }
 
 #[test]
-fn what_can_no_longer_be_taken_stays_as_it_was_taken_last() {
+fn what_becomes_too_large_stays_as_the_base_has_it_and_goes_where_the_base_has_none() {
     let fixture = Fixture::new(|root| write(root, "tracked", b"base\n"));
     let workspace = fixture.workspace();
     write(&workspace, "tracked", b"edited\n");
-    write(&workspace, "made", b"made\n");
+    write(&workspace, "made", b"its beginning\n");
     let before = fixture.take_paths(&["tracked", "made"]).expect("a change");
+    assert_eq!(fixture.listing(&before), ["made", "tracked"]);
     grow(&fixture, "tracked", FileCaps::default().any + 1);
-    grow(&fixture, "made", (10 << 20) + 1);
+    grow(&fixture, "made", FileCaps::default().new + 1);
     write(&workspace, "other", b"other\n");
     let after = fixture.take(&Touched::Everything).expect("a change");
-    assert_eq!(after.change.files, 1, "the other one alone");
-    assert_eq!(fixture.listing(&after).len(), fixture.listing(&before).len() + 1);
-    let mut named: Vec<_> = after.skipped.iter().map(|it| it.path.to_string()).collect();
-    named.sort();
+    assert_eq!(fixture.listing(&after), ["other", "tracked"], "a beginning is no version");
+    let named: Vec<_> = after.skipped.iter().map(|it| it.path.to_string()).collect();
     assert_eq!(named, ["made", "tracked"]);
     assert_eq!(fixture.take_paths(&["tracked", "made"]), None, "hints tell the same");
     assert_eq!(fixture.take(&Touched::Everything), None);
+}
+
+#[test]
+fn a_large_file_is_taken_once_it_rests_or_somebody_looks_and_never_in_part() {
+    const LARGE: u64 = 11 << 20;
+    let fixture = Fixture::new(|root| write(root, "f", b"base\n"));
+    let look = || {
+        let occasion = Occasion::new(SnapshotCause::Decision, Timestamp(1_700_000_002_000));
+        let Fixture { store, environment, .. } = &fixture;
+        let nothing = Touched::Paths(BTreeSet::new());
+        snapshot::take(store, environment, &fixture.workspace(), &nothing, &occasion)
+            .expect("a snapshot can be taken")
+    };
+    write(&fixture.workspace(), "download", b"its beginning");
+    fixture.take_paths(&["download"]).expect("a change");
+    grow(&fixture, "download", LARGE);
+    let written = fixture.take_paths(&["download"]).expect("a change");
+    assert_eq!(fixture.listing(&written), ["f"], "a beginning is no version");
+    assert_eq!(left_out(&fixture), skipped("download", Skipped::WRITTEN));
+    let looked = look().expect("all of it");
+    assert_eq!(fixture.listing(&looked), ["download", "f"]);
+    assert_eq!(left_out(&fixture), []);
+    grow(&fixture, "download", LARGE + 1);
+    assert_eq!(fixture.take_paths(&["download"]), None, "its last version stays meanwhile");
+    assert_eq!(left_out(&fixture), skipped("download", Skipped::WRITTEN));
+    assert!(look().is_some());
 }
 
 #[test]
