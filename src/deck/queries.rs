@@ -118,7 +118,7 @@ pub(super) async fn diff(
         if let Some(taken) = taking::taken(&task, record)? {
             repo::taking::mark(store, &taken, &mut diff.files)?;
         }
-        let hidden = repo::hidden::of(store, &record.environment.id, &to)?;
+        let hidden = repo::hidden::of(store, &record.environment.id, &to)?.hidden;
         for file in &mut diff.files {
             file.review = record.reviewed.of(file);
             file.cautions.extend(hidden.contains(&file.path).then_some(Caution::Hidden));

@@ -201,7 +201,10 @@ impl Run {
                 let (kept, note) = tokio::join!(shared.keeper.durable(&made.id), look);
                 kept?;
                 if let Some(note) = note? {
-                    shared.report(&made.id, Report::Note(note.clone())).await;
+                    // What comes along is noted of what was copied, with the files.
+                    if !comes_along {
+                        shared.report(&made.id, Report::Note(note.clone())).await;
+                    }
                     made.notes.push(note);
                 }
                 Ok(Reply::Environment(Box::new(made)))

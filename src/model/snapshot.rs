@@ -143,6 +143,9 @@ impl Skipped {
     /// Of a directory that is not, as it holds much.
     pub const HIDDEN_MUCH: &str = "ignored by the work's own rules, and holds much";
 
+    /// The reason of a directory with files where the base has a submodule, which no take brings.
+    pub const SUBMODULE: &str = "the base has a submodule there, so its files are not taken";
+
     /// The reason of a large file that was being written; it is as the last snapshot has it.
     pub const WRITTEN: &str = "large and being written, taken once it rests or somebody looks";
 

@@ -12,7 +12,7 @@ use gix::ObjectId;
 
 use super::base::BaseTree;
 use super::convert::{IGNORE_FILE, Rules, join};
-use super::diff::{self, Renames};
+use super::diff::{self, Change, Renames};
 use super::object;
 use super::rules::UserRules;
 use super::scan::RULES_LIMIT;
@@ -141,35 +141,63 @@ fn holds(directory: &[u8], inner: &[u8]) -> bool {
         || inner.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-/// What a snapshot holds of an environment although its own rules ignore it.
+/// What of a snapshot no take brings along with the rest.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Files that its own rules ignore and the base does not have.
+    pub hidden: BTreeSet<RepoPath>,
+    /// Directories with files where the base has a submodule: git would add none of them.
+    pub submodules: BTreeSet<RepoPath>,
+    /// Those files.
+    inside: BTreeSet<RepoPath>,
+}
+
+/// What it is of an environment's snapshot.
 pub fn of(
     store: &Store,
     environment: &EnvironmentId,
     snapshot: &CommitId,
-) -> Result<BTreeSet<RepoPath>, Failure> {
+) -> Result<Kept, Failure> {
     let repository = store.reader();
     let origin = object::tree_of(&repository, &history::origin(store, environment)?)?;
     let tree = older::tree(store, &repository, environment, snapshot)?;
     between(store, &repository, origin, tree)
 }
 
-/// The files of `tree` that its own rules ignore and `origin` does not have.
+/// What it is of `tree`, a change of `origin`.
 pub(super) fn between(
     store: &Store,
     repository: &gix::Repository,
     origin: ObjectId,
     tree: ObjectId,
-) -> Result<BTreeSet<RepoPath>, Failure> {
+) -> Result<Kept, Failure> {
+    let changes = diff::changes(repository, origin, tree, Renames::Ignore)?;
+    let is_gone = |change: &&Change| {
+        change.new.is_none() && change.old.is_some_and(|old| old.mode.is_commit())
+    };
+    let gone: Vec<RepoPath> =
+        changes.iter().filter(is_gone).map(|change| change.path.clone()).collect();
     let mut rules = TreeRules::new(&store.rules, repository, tree);
-    let mut hidden = BTreeSet::new();
-    for change in diff::changes(repository, origin, tree, Renames::Ignore)? {
-        let path = change.path.as_bytes();
-        let added = change.old.is_none() && change.new.is_some_and(|new| !new.mode.is_commit());
-        if added && rules.ignores(path, false) {
-            hidden.insert(change.path);
+    let mut kept = Kept::default();
+    for change in changes {
+        if change.old.is_some() || change.new.is_none() {
+            continue;
+        }
+        if let Some(submodule) = gone.iter().find(|it| change.path.is_within(it)) {
+            kept.submodules.insert(submodule.clone());
+            kept.inside.insert(change.path);
+        } else if rules.ignores(change.path.as_bytes(), false) {
+            kept.hidden.insert(change.path);
         }
     }
-    Ok(hidden)
+    Ok(kept)
+}
+
+impl Kept {
+    /// All paths that have to be as the base has them for the rest to be taken.
+    pub(super) fn paths(self) -> BTreeSet<RepoPath> {
+        self.hidden.into_iter().chain(self.submodules).chain(self.inside).collect()
+    }
 }
 
 #[cfg(test)]

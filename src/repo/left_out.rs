@@ -42,14 +42,16 @@ pub fn of_portion(
     Ok(left_out)
 }
 
-/// What a snapshot has of what its own rules ignore, which a take of all leaves out.
+/// What a snapshot has that a take of all leaves out.
 pub fn hidden(
     store: &Store,
     environment: &EnvironmentId,
     snapshot: &CommitId,
 ) -> Result<Vec<Skipped>, Failure> {
-    let named = |path| Skipped { path, reason: Skipped::HIDDEN.to_owned() };
-    Ok(hidden::of(store, environment, snapshot)?.into_iter().map(named).collect())
+    let kept = hidden::of(store, environment, snapshot)?;
+    let named = |reason: &'static str| move |path| Skipped { path, reason: reason.to_owned() };
+    let submodules = kept.submodules.into_iter().map(named(Skipped::SUBMODULE));
+    Ok(submodules.chain(kept.hidden.into_iter().map(named(Skipped::HIDDEN))).collect())
 }
 
 /// Keeps what is left out, where it is not what was known before.

@@ -71,14 +71,19 @@ impl<'a> Storing<'a> {
         self.origin
     }
 
-    /// A snapshot without what only rules of its own ignore: git would add none of it.
+    /// A snapshot without what git would not add of it.
     pub(super) fn offered(&self, snapshot: ObjectId) -> Result<ObjectId, Failure> {
-        let hidden = hidden::between(self.store, self.objects, self.origin, snapshot)?;
-        if hidden.is_empty() {
+        let kept = hidden::between(self.store, self.objects, self.origin, snapshot)?.paths();
+        if kept.is_empty() {
             return Ok(snapshot);
         }
-        let gone: Vec<_> = hidden.into_iter().map(|path| (path, None)).collect();
-        edited(self.objects, snapshot, &gone)
+        let mut origin = BaseTree::new(self.objects, self.origin);
+        let mut as_before = |path: RepoPath| {
+            let side = origin.entry(path.as_bytes()).map(|(mode, id)| Side { mode, id });
+            (path, side)
+        };
+        let changes: Vec<_> = kept.into_iter().map(&mut as_before).collect();
+        edited(self.objects, snapshot, &changes)
     }
 
     /// Converts what the tree of a snapshot changes in that.

@@ -8,6 +8,7 @@ use gix::ObjectId;
 
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, Timestamp};
+use crate::model::path::RepoPath;
 use crate::model::repository::Identity;
 use crate::model::snapshot::{ChangeCount, Snapshot, SnapshotCause};
 
@@ -271,6 +272,11 @@ pub fn fork_history(
     older::hand_on(store, source, environment, snapshot)?;
     end.number = history::number_of(&repository, object::id(snapshot))?;
     Ok(end)
+}
+
+/// The user's uncommitted work that came along when an environment was made.
+pub fn carried(store: &Store, environment: &EnvironmentId) -> Result<Vec<RepoPath>, Failure> {
+    Ok(carry::read(store, environment)?.into_keys().collect())
 }
 
 /// Checks the files of a snapshot out into a new workspace.

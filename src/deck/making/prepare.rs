@@ -13,6 +13,7 @@ use crate::config::{file, profiles};
 use crate::model::environment::{Environment, EnvironmentSpec, EnvironmentState, Work};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
+use crate::model::path::RepoPath;
 use crate::model::policy::{
     Aspect, EngineKind, ImageSource, IsolationRequest, Limits, NetworkMode,
 };
@@ -243,14 +244,18 @@ pub(in crate::deck) fn record(
     }
 }
 
-/// Says what of the user's working tree an environment does not have, or has besides its base.
+/// Says what of the user's working tree an environment does not have, or will have besides its base.
 /// It is looked for beside the making of a box: it takes the longer, the more files there are.
 pub(in crate::deck) fn uncommitted_note(root: &Path, comes_along: bool) -> Option<String> {
+    match UserRepository::discover(root).and_then(|user| user.uncommitted()) {
+        Ok(paths) => note_of(&paths, comes_along),
+        Err(failure) => Some(format!("nobody knows if work is uncommitted: {failure}")),
+    }
+}
+
+/// Says of uncommitted work whether an environment has it.
+pub(in crate::deck) fn note_of(paths: &[RepoPath], comes_along: bool) -> Option<String> {
     const NAMED: usize = 3;
-    let paths = match UserRepository::discover(root).and_then(|user| user.uncommitted()) {
-        Ok(paths) => paths,
-        Err(failure) => return Some(format!("nobody knows if work is uncommitted: {failure}")),
-    };
     let count = paths.len();
     let names: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
     let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };

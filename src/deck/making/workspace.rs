@@ -10,6 +10,7 @@ use super::super::jobs::Snapshotter;
 use super::super::shared::{Shared, blocking, now};
 use super::super::state::{Matter, Record, Report};
 use super::super::step::{Step, reached};
+use super::prepare::note_of;
 use super::{disk, seeds};
 use crate::model::failure::Failure;
 use crate::model::profile::AgentProfile;
@@ -93,7 +94,10 @@ pub(super) async fn make_files(
             },
         );
         match created {
-            Ok(snapshot) => Ok((store, snapshot)),
+            Ok(snapshot) => {
+                let carried = repo::workspace::carried(&store, &environment.id)?;
+                Ok((store, snapshot, note_of(&carried, true)))
+            }
             Err(mut failure) => {
                 // Where they were there before, an agent may have worked in them.
                 let own = [&workspace, &git].into_iter().filter(|_| !task_record.files_made);
@@ -113,8 +117,12 @@ pub(super) async fn make_files(
         }
     };
     let (made, ()) = tokio::join!(work, reporting);
-    let (store, snapshot) = made?;
+    let (store, snapshot, carried) = made?;
     reached(Step::WorkspaceMade);
+    if let Some(note) = carried {
+        // Before the files count as made: after a kill they are made, and told of, again.
+        shared.report(&id, Report::Note(note)).await;
+    }
     tell_made(shared, record, store, snapshot).await
 }
 

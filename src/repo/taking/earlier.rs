@@ -133,24 +133,24 @@ impl Earlier {
         Ok(())
     }
 
-    /// A snapshot without what only rules of its own ignore, as git would not add that; but for what
-    /// was taken of it by name.
+    /// A snapshot without what git would not add of it; but for what was taken of that by name.
     pub(super) fn offered(
         &self,
         storing: &Storing<'_>,
         snapshot: ObjectId,
     ) -> Result<ObjectId, Failure> {
         let Storing { store, objects, .. } = *storing;
-        let mut hidden = hidden::between(store, objects, storing.origin(), snapshot)?;
+        let mut kept = hidden::between(store, objects, storing.origin(), snapshot)?;
         if let Some(taken) = &self.taken {
             let taken = object::tree_of(objects, taken)?;
             let mut taken = BaseTree::new(objects, taken);
-            hidden.retain(|path| taken.entry(path.as_bytes()).is_none());
+            kept.hidden.retain(|path| taken.entry(path.as_bytes()).is_none());
         }
-        if hidden.is_empty() {
+        let kept = kept.paths();
+        if kept.is_empty() {
             return Ok(snapshot);
         }
-        let offered = as_in(store, snapshot, storing.origin(), &hidden)?;
+        let offered = as_in(store, snapshot, storing.origin(), &kept)?;
         store.sync()?;
         Ok(offered)
     }

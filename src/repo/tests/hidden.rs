@@ -19,7 +19,7 @@ fn ignoring() -> Fixture {
 
 fn hidden_in(fixture: &Fixture, snapshot: &CommitId) -> Vec<String> {
     let found = hidden::of(&fixture.store, &fixture.environment, snapshot).expect("read");
-    found.iter().map(ToString::to_string).collect()
+    found.hidden.iter().map(ToString::to_string).collect()
 }
 
 fn named(fixture: &Fixture, reason: &str) -> Vec<String> {
@@ -61,7 +61,7 @@ fn packages_that_an_agent_ignores_are_left_out_and_not_watched_however_they_come
     let taken = fixture.take_paths(&[".gitignore", "node_modules"]).expect("a change");
     assert!(fixture.listing(&taken).contains(&"node_modules/one/index.js".to_owned()));
     let told = || hidden::of(&fixture.store, &fixture.environment, &taken.id).expect("read");
-    assert_eq!(told().len(), 1);
+    assert_eq!(told().hidden.len(), 1);
     let ignored = crate::repo::ignored::directories(&fixture.store, &fixture.environment, &root);
     let ignored = ignored.expect("rules");
     assert!(!ignored(b"node_modules/one"), "it is little");

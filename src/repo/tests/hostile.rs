@@ -188,7 +188,7 @@ fn special_and_oversized_files_are_listed_and_nothing_blocks() {
         ("fifo", "a FIFO"),
         ("odd/GIT~1", "git refuses this name"),
         ("socket", "a socket"),
-        ("sparse", "larger than 10 MiB"),
+        ("sparse", "larger than 256 MiB"),
     ];
     assert_eq!(skipped, expected.map(|(path, reason)| (path.to_owned(), reason)));
     let read = crate::repo::history::read(&fixture.store, &fixture.environment);

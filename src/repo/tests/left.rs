@@ -4,6 +4,8 @@ use super::*;
 use crate::model::decision::Portion;
 use crate::model::snapshot::{FileCaps, Skipped};
 use crate::repo::left_out;
+use crate::repo::taking::Journal;
+use crate::repo::tests::taken::{merge, undo};
 
 fn left_out(fixture: &Fixture) -> Vec<Skipped> {
     let now = left_out::now(&fixture.store, &fixture.environment).expect("read");
@@ -21,13 +23,7 @@ fn grow(fixture: &Fixture, path: &str, size: u64) {
 
 #[test]
 fn a_submodule_is_one_thing_however_it_is_looked_at() {
-    let oracle = Oracle::new();
-    write(&oracle.root(), "f", b"base\n");
-    oracle.git(["add", "-A"]);
-    let link = format!("160000,{},lib/sub", "1".repeat(40));
-    oracle.git(["update-index", "--add", "--cacheinfo", &link]);
-    oracle.git(["commit", "-q", "-m", "base"]);
-    let fixture = Fixture::over(oracle);
+    let fixture = with_submodule();
     let workspace = fixture.workspace();
     write(&workspace, "lib/sub/.git", b"gitdir: elsewhere\n");
     write(&workspace, "lib/sub/src/edited", b"work in another repository\n");
@@ -43,6 +39,41 @@ fn a_submodule_is_one_thing_however_it_is_looked_at() {
     write(&workspace, "lib/sub/src/edited", b"more\n");
     assert_eq!(fixture.take_paths(&["lib/sub/src/edited", "lib/sub/src"]), None);
     assert_eq!(left_out(&fixture), skipped("lib/sub", "the files of a submodule"));
+}
+
+/// A repository with a submodule at `lib/sub`, which is not checked out in the environment.
+fn with_submodule() -> Fixture {
+    let oracle = Oracle::new();
+    write(&oracle.root(), "f", b"base\n");
+    oracle.git(["add", "-A"]);
+    let link = format!("160000,{},lib/sub", "1".repeat(40));
+    oracle.git(["update-index", "--add", "--cacheinfo", &link]);
+    oracle.git(["commit", "-q", "-m", "base"]);
+    Fixture::over(oracle)
+}
+
+#[test]
+fn files_where_a_submodule_is_not_checked_out_are_kept_and_named_and_the_rest_is_taken() {
+    let fixture = with_submodule();
+    let workspace = fixture.workspace();
+    assert!(workspace.join("lib/sub").is_dir());
+    write(&workspace, "lib/sub/deep/new", b"whose is it?\n");
+    write(&workspace, "f", b"changed\n");
+    let taken = fixture.take_paths(&["f", "lib/sub/deep"]).expect("a change");
+    assert_eq!(fixture.listing(&taken), ["f", "lib/sub/deep/new"], "no work is lost");
+    assert_eq!(fixture.take(&Touched::Everything), None);
+    let Fixture { store, environment, .. } = &fixture;
+    let lacks = left_out::of_portion(store, environment, &taken.id, &Portion::All).expect("read");
+    assert_eq!(lacks, skipped("lib/sub", Skipped::SUBMODULE));
+    assert!(lacks[0].is_lacking());
+    let submodule = |tree: &str| fixture.oracle.git(["ls-tree", tree, "lib/sub"]);
+    let before = submodule("HEAD");
+    let journal = Journal::open(&fixture.oracle.outside().join("journal")).expect("a journal");
+    merge(&fixture, &journal, &taken.id).expect("merged");
+    assert_eq!(submodule("HEAD"), before);
+    assert_eq!(fixture.oracle.git(["show", "HEAD:f"]), "changed");
+    assert_eq!(fixture.oracle.git(["status", "--porcelain"]), "");
+    undo(&fixture, &journal);
 }
 
 #[test]
