@@ -54,7 +54,9 @@ fn can_ask(context: &Context) -> bool {
 pub(super) async fn agreed(context: &Context, name: &str, left_out: &[Skipped]) -> bool {
     name_all(context.output, left_out);
     let question = format!("take the rest of {name}? [Y/n] ");
-    !left_out.iter().any(Skipped::is_lacking) || !can_ask(context) || context.output.asked(&question).await
+    !left_out.iter().any(Skipped::is_lacking)
+        || !can_ask(context)
+        || context.output.asked(&question).await
 }
 
 /// Names what no snapshot holds as it is, unless the base ignores it, and says what rules of the

@@ -28,7 +28,9 @@ impl std::fmt::Display for Caution {
             Self::Executable => f.write_str("may be executed now"),
             Self::Link => f.write_str("is a link now"),
             Self::Invisible { line } => write!(f, "hides characters, line {line}"),
-            Self::Hidden => f.write_str("the work's own rules ignore it, so only by name is it taken"),
+            Self::Hidden => {
+                f.write_str("the work's own rules ignore it, so only by name is it taken")
+            }
         }
     }
 }

@@ -181,7 +181,9 @@ pub fn hidden_note(left_out: &[Skipped]) -> Option<String> {
         count => (format!("{count} paths"), "are"),
     };
     let named = named.join(", ");
-    Some(format!("{count} {verb} hidden by the work's own ignore rules, and not taken: {named}{more}"))
+    Some(format!(
+        "{count} {verb} hidden by the work's own ignore rules, and not taken: {named}{more}"
+    ))
 }
 
 /// Sizes in bytes above which a file is left out of snapshots.

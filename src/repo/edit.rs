@@ -166,11 +166,7 @@ impl Edit<'_, '_> {
 
 /// Brings the files of a directory that only new rules ignore into the tree where they are few, and
 /// out of it where they are many: one that comes or goes may decide that of all.
-fn gather(
-    scan: &mut Scan<'_>,
-    editor: &mut Editor<'_>,
-    place: &Place<'_>,
-) -> anyhow::Result<()> {
+fn gather(scan: &mut Scan<'_>, editor: &mut Editor<'_>, place: &Place<'_>) -> anyhow::Result<()> {
     let few = scan.are_few(place)?;
     for name in walk::names(place.directory)? {
         let path = join(place.path, &name);

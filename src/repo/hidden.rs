@@ -128,7 +128,8 @@ impl<'r> TreeRules<'r> {
         let id = found.filter(|(mode, _)| mode.is_blob() && !mode.is_link()).map(|(_, id)| id);
         let content = id.and_then(|id| {
             let size = self.repository.find_header(id).ok()?.size();
-            (size <= RULES_LIMIT).then(|| Some(self.repository.find_blob(id).ok()?.detach().data))?
+            (size <= RULES_LIMIT)
+                .then(|| Some(self.repository.find_blob(id).ok()?.detach().data))?
         });
         self.rules.enter(&directory, content.as_deref(), None);
         self.entered.push((directory, ignored));
@@ -223,8 +224,21 @@ mod tests {
         let user = UserRules::read(&repository).expect("rules");
         let mut rules = TreeRules::new(&user, &repository, tree);
         for path in [
-            "a.log", "keep.log", "s/a.log", "build/x", "s/build/x", "d/a", "d/e/a", "d/e/x",
-            "d/e/y.log", "d/e/z.log", "d/f/never", "d/e/x/y.log", "other", "build", "d/e/s/x",
+            "a.log",
+            "keep.log",
+            "s/a.log",
+            "build/x",
+            "s/build/x",
+            "d/a",
+            "d/e/a",
+            "d/e/x",
+            "d/e/y.log",
+            "d/e/z.log",
+            "d/f/never",
+            "d/e/x/y.log",
+            "other",
+            "build",
+            "d/e/s/x",
         ] {
             let asked = oracle.command(["check-ignore", "-q", "--no-index", path]).status();
             let expected = asked.expect("git runs").success();

@@ -229,7 +229,8 @@ impl<'s> Scan<'s> {
             return Verdict::Ignored;
         }
         // Whoever reads the snapshot has to find what says so.
-        let is_rules = !is_directory && path.rsplit(|byte| *byte == b'/').next() == Some(IGNORE_FILE);
+        let is_rules =
+            !is_directory && path.rsplit(|byte| *byte == b'/').next() == Some(IGNORE_FILE);
         if within == Within::Hidden || is_rules {
             return Verdict::Taken(within);
         }

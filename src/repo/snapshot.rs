@@ -198,7 +198,8 @@ fn everything(
     let root = walk::open_root(workspace)
         .with_context(|| format!("cannot open the workspace {}", workspace.display()))?;
     let cache = Some(StatCache::of(store, environment, root.as_fd()));
-    let mut scan = Scan::new(store, repository, (previous.base_tree, previous.tree), (cause, cache));
+    let mut scan =
+        Scan::new(store, repository, (previous.base_tree, previous.tree), (cause, cache));
     let found = scan.root(&root)?;
     let tree = match found {
         Some((_, id)) => id,

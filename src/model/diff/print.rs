@@ -101,8 +101,7 @@ impl FileDiff {
             hunks.retain(|hunk| !hunk.lines.is_empty());
         }
         if let Some(literal) = &mut half.literal {
-            let other =
-                if kept == LineKind::Removed { &mut literal.new } else { &mut literal.old };
+            let other = if kept == LineKind::Removed { &mut literal.new } else { &mut literal.old };
             *other = EMPTY.to_vec();
         }
         half

@@ -17,6 +17,7 @@ use super::plan::{Plan, Planner, would_overwrite};
 use super::portion;
 use super::record::{Record, Step};
 use super::sound::check_tree;
+use super::sparse::Sparse;
 use crate::model::decision::{Decision, DecisionKind, Portion};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
@@ -59,13 +60,18 @@ pub fn apply(
     let result = merge::trees(&objects, &mut forms, Sides { ancestor, ours, theirs })?;
     let Stored { tree: result, large } = storing.settled(ours, result, &large)?;
     forms.know(&large);
+    let sparse = Sparse::read(&site.repository, site.index(&site.lock(request.id))?)?;
     let mut planner = Planner {
+        sparse: &sparse,
         tree: &site.tree,
         storing: &storing,
         forms: &mut forms,
         earlier: &earlier.states,
     };
     let mut plan = planner.plan(ours, result)?;
+    if !plan.outside.is_empty() {
+        return Err(outside(plan.outside));
+    }
     plan.steps.retain(|step| step.before != step.after);
     if plan.steps.is_empty() {
         return Err(nothing_to_take(request));
@@ -73,7 +79,7 @@ pub fn apply(
     refuse_special(&site, request, &plan.steps)?;
     let mut decision = request.decision(DecisionKind::Apply, user);
     decision.paths = plan.steps.iter().map(|step| step.path.clone()).collect();
-    let Plan { steps, made, mut standing } = plan;
+    let Plan { steps, made, mut standing, .. } = plan;
     let (taken, judged) = (Some(object::name(taken)), Some(request.base.clone()));
     let record = Record { decision, steps, made, branch: None, taken, judged };
     site.carry_out(&record, &objects, &mut |path, blob| standing.worktree_form(&forms, path, blob))
@@ -83,6 +89,21 @@ pub(super) fn nothing_to_take(request: &TakeRequest) -> Failure {
     let message = format!("{} has nothing that is not there already", request.name);
     Failure::new(FailureKind::Invalid, message)
         .hint(format!("see what it changed: agentdeck diff {}", request.name))
+}
+
+/// An apply writes into the working tree, of which these are no part.
+fn outside(paths: Vec<RepoPath>) -> Failure {
+    let message = match paths.as_slice() {
+        [path] => format!("{path} is outside your sparse checkout; nothing was changed"),
+        paths => {
+            format!("{} paths are outside your sparse checkout; nothing was changed", paths.len())
+        }
+    };
+    Failure::new(FailureKind::Refused, message)
+        .hint(
+            "merge it, check these paths out with git sparse-checkout add, or apply others by name",
+        )
+        .paths(paths)
 }
 
 /// A path in conflict is the user's to resolve, also when its file looks untouched.

@@ -275,8 +275,14 @@ pub(super) fn as_in(
     for path in paths {
         editor.remove(names(path)).map_err(failed("edit a tree"))?;
     }
+    let mut submodules: Vec<&RepoPath> = Vec::new();
     for path in paths {
+        // Nothing of the other tree is in a submodule of it.
+        if submodules.iter().any(|submodule| path.is_within(submodule)) {
+            continue;
+        }
         if let Some((kind, id)) = file_at(&other, path)? {
+            submodules.extend((kind == EntryKind::Commit).then_some(path));
             editor.upsert(names(path), kind, id).map_err(failed("edit a tree"))?;
         }
     }

@@ -9,9 +9,12 @@ use gix::index::{File, decode, write};
 
 use super::super::checkout::WorkingTree;
 use super::super::object::{self, failed};
-use super::record::{Entry, Step};
+use super::record::{Entry, State, Step};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
+
+/// What an entry outside a sparse checkout has; the first flag says that there is the second.
+const OUTSIDE: Flags = Flags::EXTENDED.union(Flags::SKIP_WORKTREE);
 
 /// An index in memory.
 pub(super) struct Index {
@@ -23,7 +26,9 @@ pub(super) struct Index {
 pub(super) enum Known {
     Nothing,
     Entry(Entry),
-    /// It is in conflict, outside a sparse checkout, or only announced.
+    /// The same outside a sparse checkout: it is in no working tree.
+    Outside(Entry),
+    /// It is in conflict, in a part of a sparse index that is not written out, or only announced.
     Special(&'static str),
 }
 
@@ -38,13 +43,14 @@ impl Index {
     pub(super) fn known(&self, path: &RepoPath) -> Known {
         let place = BStr::new(path.as_bytes());
         if let Some(entry) = self.file.entry_by_path_and_stage(place, Stage::Unconflicted) {
+            let found = Entry { mode: entry.mode.bits(), id: object::name(entry.id) };
             if entry.flags.contains(Flags::SKIP_WORKTREE) {
-                return Known::Special("it is outside your sparse checkout");
+                return Known::Outside(found);
             }
             if entry.flags.contains(Flags::INTENT_TO_ADD) {
                 return Known::Special("it is announced to the index without content");
             }
-            return Known::Entry(Entry { mode: entry.mode.bits(), id: object::name(entry.id) });
+            return Known::Entry(found);
         }
         if self.file.entry_range(place).is_some() {
             return Known::Special("it is in conflict");
@@ -53,6 +59,11 @@ impl Index {
             return Known::Special("it is outside your sparse checkout");
         }
         Known::Nothing
+    }
+
+    /// Whether it has paths outside a sparse checkout.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.file.entries().iter().any(|entry| entry.flags.contains(Flags::SKIP_WORKTREE))
     }
 
     fn below_sparse_directory(&self, path: &BStr) -> bool {
@@ -69,9 +80,13 @@ impl Index {
             if let Some(entry) = &step.new {
                 let mode = Mode::from_bits_truncate(entry.mode);
                 let place = BStr::new(step.path.as_bytes());
-                let stat = stat(tree, &step.path);
+                let (stat, flags) = if step.is_outside() {
+                    (Stat::default(), OUTSIDE)
+                } else {
+                    (stat(tree, &step.path), Flags::empty())
+                };
                 let id = object::id(&entry.id);
-                self.file.dangerously_push_entry(stat, id, Flags::empty(), mode, place);
+                self.file.dangerously_push_entry(stat, id, flags, mode, place);
             }
         }
         self.file.sort_entries();
@@ -83,7 +98,7 @@ impl Index {
         for step in steps {
             let place = BStr::new(step.path.as_bytes());
             if let Some(old) = before.file.entry_by_path_and_stage(place, Stage::Unconflicted) {
-                let flags = old.flags & Flags::ASSUME_VALID;
+                let flags = old.flags & (Flags::ASSUME_VALID | OUTSIDE);
                 self.file.dangerously_push_entry(old.stat, old.id, flags, old.mode, place);
             }
         }
@@ -120,6 +135,9 @@ pub(super) fn staged_otherwise(index: &Index, step: &Step) -> Result<bool, Failu
     let entry = match index.known(&step.path) {
         Known::Nothing => None,
         Known::Entry(entry) => Some(entry),
+        // Also one that goes there.
+        Known::Outside(entry) if step.after == State::Absent => Some(entry),
+        Known::Outside(_) => return Ok(true),
         Known::Special(why) => {
             return Err(Failure::new(
                 FailureKind::WouldOverwrite,

@@ -26,6 +26,7 @@ use super::plan::{Plan, Planner, would_overwrite};
 use super::rebase::{self, Growing};
 use super::record::{Move, Record, Step, digest};
 use super::sound::check_tree;
+use super::sparse::Sparse;
 use crate::model::decision::{Decision, DecisionKind, MergeStyle};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::CommitId;
@@ -87,9 +88,10 @@ pub fn merge(
         return Err(nothing_to_take(request));
     }
     forms.know(&grown.large);
+    let sparse = &Sparse::read(&site.repository, site.index(&site.lock(request.id))?)?;
     let (tree, earlier) = (&site.tree, &earlier.states);
-    let mut planner = Planner { tree, storing, forms: &mut forms, earlier };
-    let Plan { steps, made, mut standing } = planner.plan(head_tree, grown.tree)?;
+    let mut planner = Planner { tree, storing, forms: &mut forms, earlier, sparse };
+    let Plan { steps, made, outside, mut standing } = planner.plan(head_tree, grown.tree)?;
     let index = check_index(&site, request, &steps)?;
     grown.transfer(&objects, user, &[head_tree, parent_tree])?;
     large::keep(user, &objects, &grown.large)?;
@@ -99,7 +101,8 @@ pub fn merge(
     decision.hooks = hooks::skipped(user, merging.style);
     decision.commit = Some(object::name(grown.tip));
     let written = steps.iter().filter(|step| step.before != step.after);
-    decision.paths = written.map(|step| step.path.clone()).collect();
+    decision.paths = written.map(|step| step.path.clone()).chain(outside).collect();
+    decision.paths.sort();
     let branch = Move {
         name,
         old: head,

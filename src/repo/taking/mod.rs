@@ -37,6 +37,7 @@ pub(super) mod record;
 mod recover;
 mod restore;
 mod sound;
+mod sparse;
 mod undo;
 
 pub use apply::apply;

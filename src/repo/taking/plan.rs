@@ -13,6 +13,7 @@ use super::super::object::{self, failed};
 use super::super::standing::Standing;
 use super::super::stored::Storing;
 use super::record::{Entry, State, Step, digest};
+use super::sparse::Sparse;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
 
@@ -24,12 +25,15 @@ pub(super) struct Planner<'a, 'f, 'r> {
     pub(super) forms: &'f mut Forms<'r>,
     /// What earlier applies from the same environment left at each path.
     pub(super) earlier: &'a BTreeMap<RepoPath, State>,
+    pub(super) sparse: &'a Sparse,
 }
 
 /// The steps, in the order of their paths, and the directories they will make.
 pub(super) struct Plan<'a> {
     pub(super) steps: Vec<Step>,
     pub(super) made: Vec<RepoPath>,
+    /// Paths of steps that are outside a sparse checkout, where nothing is written.
+    pub(super) outside: Vec<RepoPath>,
     /// The forms of the files that come.
     pub(super) standing: Standing<'a>,
 }
@@ -60,8 +64,16 @@ impl<'a> Planner<'a, '_, '_> {
         let mut steps = Vec::with_capacity(changes.len());
         let mut theirs = BTreeSet::new();
         let mut made = BTreeSet::new();
+        let mut outside = Vec::new();
         for change in changes {
             self.check(&change)?;
+            if self.sparse.is_outside(&change.path)
+                && self.tree.find(&change.path)? == Found::Absent
+            {
+                outside.push(change.path.clone());
+                steps.push(aside(change));
+                continue;
+            }
             theirs.extend(self.in_the_way(&change, &gone)?);
             match self.step(&change, &mut forth)? {
                 Some(step) => {
@@ -75,7 +87,7 @@ impl<'a> Planner<'a, '_, '_> {
         }
         if theirs.is_empty() {
             let made = made.into_iter().collect();
-            return Ok(Plan { steps, made, standing: forth.new });
+            return Ok(Plan { steps, made, outside, standing: forth.new });
         }
         Err(would_overwrite(theirs.into_iter().collect()))
     }
@@ -134,9 +146,6 @@ impl<'a> Planner<'a, '_, '_> {
         let untouched = there
             || earlier.is_some_and(|earlier| earlier.is(&before, modes))
             || self.shows(change, &found, &mut forth.old)?;
-        let entry = |side: Option<Side>| {
-            side.map(|side| Entry { mode: u32::from(side.mode.value()), id: object::name(side.id) })
-        };
         let after = if there { before.clone() } else { wanted };
         Ok(untouched.then(|| Step {
             path: change.path.clone(),
@@ -190,6 +199,17 @@ impl<'a> Planner<'a, '_, '_> {
             Found::Absent | Found::Directory | Found::Other => Ok(false),
         }
     }
+}
+
+fn entry(side: Option<Side>) -> Option<Entry> {
+    side.map(|side| Entry { mode: u32::from(side.mode.value()), id: object::name(side.id) })
+}
+
+/// A change of the index alone.
+fn aside(change: Change) -> Step {
+    let (before, after) = (State::Absent, State::Absent);
+    let (old, new) = (entry(change.old), entry(change.new));
+    Step { path: change.path, before, after, old, new }
 }
 
 /// Whether git would see no difference.

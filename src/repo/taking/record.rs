@@ -96,6 +96,11 @@ impl State {
 }
 
 impl Step {
+    /// Whether the path is in the index alone, outside a sparse checkout.
+    pub(super) fn is_outside(&self) -> bool {
+        self.after == State::Absent && self.new.is_some()
+    }
+
     /// Whether a take or its undoing leaves this at the path, or finds it there.
     pub(super) fn knows(&self, found: &Found, modes: Modes) -> bool {
         self.before.shows(found, modes) || self.after.shows(found, modes)

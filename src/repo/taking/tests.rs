@@ -11,6 +11,7 @@ mod refusals;
 mod resolving;
 mod restoring;
 mod saved;
+mod sparse;
 mod styles;
 mod trees;
 mod undoing;

@@ -174,7 +174,8 @@ fn verify(site: &Site<'_>, record: &Record, lock: &IndexLock) -> Result<(), Fail
         let (index, before) = (site.index(lock)?, index_before(site, record)?);
         for step in &record.steps {
             let known = index.known(&step.path);
-            let after = step.new.clone().map_or(Known::Nothing, Known::Entry);
+            let known_as = if step.is_outside() { Known::Outside } else { Known::Entry };
+            let after = step.new.clone().map_or(Known::Nothing, known_as);
             let is_back = before.as_ref().is_some_and(|before| before.known(&step.path) == known);
             if known != after && !is_back && !moved.contains(&step.path) {
                 moved.push(step.path.clone());

@@ -172,7 +172,7 @@ fn special_and_oversized_files_are_listed_and_nothing_blocks() {
     let sparse = fs::File::create(root.join("sparse")).expect("a file");
     sparse.set_len(2 << 30).expect("a size");
     let tracked = fs::File::create(root.join("file.txt")).expect("a file");
-    tracked.set_len(11 << 20).expect("a size");
+    tracked.set_len(9 << 20).expect("a size");
     write(&root, "odd/GIT~1", b"x");
     write(&root, "line\nbreak \u{1b}[31m", b"named\n");
 

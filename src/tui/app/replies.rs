@@ -157,7 +157,8 @@ impl App {
         if count <= before {
             return;
         }
-        let lacks = first_of(skipped).map(|it| format!("in no snapshot, and not in this diff: {it}"));
+        let lacks =
+            first_of(skipped).map(|it| format!("in no snapshot, and not in this diff: {it}"));
         let notes: Vec<String> = lacks.into_iter().chain(hidden_note(skipped)).collect();
         if !notes.is_empty() {
             self.say(notes.join(" · "));
