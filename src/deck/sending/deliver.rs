@@ -14,7 +14,7 @@ use super::echo::{Echo, Seen};
 use super::line::Line;
 use super::queue::Queue;
 use super::ready::{Ready, Sight};
-use crate::deck::shared::Shared;
+use crate::deck::shared::{Shared, now};
 use crate::deck::terminal::{Change, Terminal};
 use crate::model::environment::{Environment, SessionState};
 use crate::model::failure::Failure;
@@ -27,6 +27,9 @@ use crate::model::status::{Doing, Status};
 /// How long nothing must have been printed before a program that tells no state is typed into: a
 /// prompt that stands between two lines of output is none.
 const QUIET: Duration = Duration::from_millis(500);
+/// How long a program that paints the whole screen and tells no state is left alone after its start:
+/// it asks for pastes before there is a place for them.
+const STARTS: Duration = Duration::from_secs(4);
 /// Between two looks at a program that prints: it may do so sixty times a second.
 const PACE: Duration = Duration::from_millis(200);
 /// A look without any cause, should one have been missed.
@@ -148,7 +151,17 @@ impl Courier<'_> {
         let is_drawn = screen.modes.alternate_screen || crate::deck::status::is_known(environment);
         let is_begun =
             if is_drawn { line.is_begun() } else { line.is_seen(screen, Instant::now()) };
-        Sight { environment, reported, screen, is_quiet, is_linked, is_begun }
+        let begun = is_begun.then(|| line.words());
+        let is_starting = screen.modes.alternate_screen && !self.starts().is_zero();
+        Sight { environment, reported, screen, is_quiet, is_linked, begun, is_starting }
+    }
+
+    /// How long its program still counts as one that was just started.
+    fn starts(&self) -> Duration {
+        let view = self.shared.hub.view(self.id);
+        let started = view.as_ref().and_then(|view| view.session(AGENT)).map(|agent| agent.started);
+        let age = started.map_or(0, |started| now().0.saturating_sub(started.0));
+        STARTS.saturating_sub(Duration::from_millis(age))
     }
 
     /// Waits until it may be another.
@@ -156,7 +169,8 @@ impl Courier<'_> {
         let quiet = QUIET.saturating_sub(self.changed.elapsed());
         let line = self.shared.prompts.lines.of(self.id);
         let settles = lock(&line).settles(Instant::now());
-        let soon = [Some(quiet).filter(|quiet| !quiet.is_zero()), settles];
+        let given = |time: Duration| (!time.is_zero()).then_some(time);
+        let soon = [given(quiet), given(self.starts()), settles];
         let wait = soon.into_iter().flatten().min().unwrap_or(AT_LEAST);
         let changed = async {
             match changes {

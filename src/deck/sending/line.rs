@@ -31,6 +31,8 @@ pub(in crate::deck) struct Line {
     length: usize,
     /// The last of them.
     tail: String,
+    /// A prompt stands there, which was not entered, and nothing else.
+    is_ours: bool,
     /// When a person typed last.
     typed: Option<Instant>,
 }
@@ -86,11 +88,17 @@ impl Line {
             }
             Input::Mouse(_) | Input::Focus(_) => return,
         };
-        self.put(&text);
+        self.is_ours = false;
+        self.add(&text);
     }
 
-    /// A text stands in the line.
+    /// A prompt stands in the line.
     pub fn put(&mut self, text: &str) {
+        self.is_ours = true;
+        self.add(text);
+    }
+
+    fn add(&mut self, text: &str) {
         self.length += text.chars().count();
         self.tail.extend(text.chars().filter(|character| kept(*character)));
         let surplus = self.tail.chars().count().saturating_sub(TAIL);
@@ -105,6 +113,15 @@ impl Line {
     /// The line was entered or cleared.
     pub fn entered(&mut self) {
         (self.length, self.tail) = (0, String::new());
+    }
+
+    /// What is said of a line that is begun.
+    pub fn words(&self) -> &'static str {
+        if self.is_ours {
+            "an earlier prompt stands there and was not entered"
+        } else {
+            "somebody's line is begun there"
+        }
     }
 
     /// Whether anything stands there, as far as keys tell.

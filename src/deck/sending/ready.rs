@@ -42,8 +42,10 @@ pub(super) struct Sight<'a> {
     pub is_quiet: bool,
     /// There is a connection to the box.
     pub is_linked: bool,
-    /// Somebody's line is begun there.
-    pub is_begun: bool,
+    /// What is said of a line that is begun there.
+    pub begun: Option<&'static str>,
+    /// A program that paints the whole screen was started a moment ago.
+    pub is_starting: bool,
 }
 
 impl Sight<'_> {
@@ -75,8 +77,7 @@ impl Sight<'_> {
         match session.state {
             SessionState::Running if !self.is_linked => wait("it is not reached"),
             SessionState::Running if session.taken => wait("somebody holds its keyboard"),
-            SessionState::Running if self.is_begun => wait("somebody's line is begun there"),
-            SessionState::Running => None,
+            SessionState::Running => self.begun.and_then(wait),
             SessionState::Exited { .. } | SessionState::Failed { .. } => {
                 let failure = Failure::new(FailureKind::Unavailable, "its program has ended");
                 Some(Ready::Never(failure.hint(format!("agentdeck start {name}"))))
@@ -131,6 +132,9 @@ impl Sight<'_> {
         let stands = screen.cursor.visible && !prompt.is_empty() && !screen.modes.alternate_screen;
         if !screen.modes.bracketed_paste && !stands {
             return Ready::Wait("nothing tells that it reads a line".to_owned());
+        }
+        if self.is_starting {
+            return Ready::Wait("it was started a moment ago".to_owned());
         }
         if self.is_quiet { Ready::Now } else { Ready::Wait("it is printing".to_owned()) }
     }
@@ -214,8 +218,8 @@ mod tests {
     }
 
     fn sight<'a>(environment: &'a Environment, screen: &'a Screen) -> Sight<'a> {
-        let (is_quiet, is_linked, is_begun) = (true, true, false);
-        Sight { environment, reported: None, screen, is_quiet, is_linked, is_begun }
+        let (is_quiet, is_linked, begun, is_starting) = (true, true, None, false);
+        Sight { environment, reported: None, screen, is_quiet, is_linked, begun, is_starting }
     }
 
     fn waits(ready: &Ready, word: &str) -> bool {
@@ -273,6 +277,8 @@ mod tests {
         let prompt = screen("$ ");
         let moving = Sight { is_quiet: false, ..sight(&shell, &prompt) };
         assert!(waits(&moving.ready_for("go on"), "printing"));
+        let starting = Sight { is_starting: true, ..sight(&shell, &prompt) };
+        assert!(waits(&starting.ready_for("go on"), "a moment ago"));
     }
 
     #[test]
@@ -282,7 +288,8 @@ mod tests {
         held.sessions[0].taken = true;
         assert!(waits(&ready(&held, &prompt), "keyboard"));
         let shell = environment("shell", None);
-        let begun = Sight { is_begun: true, ..sight(&shell, &prompt) };
+        let begun = Some("somebody's line is begun there");
+        let begun = Sight { begun, ..sight(&shell, &prompt) };
         assert!(waits(&begun.ready_for("go on"), "line is begun"));
         let lost = Sight { is_linked: false, ..sight(&shell, &prompt) };
         assert!(waits(&lost.ready_for("go on"), "not reached"));
