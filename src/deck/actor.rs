@@ -345,7 +345,6 @@ impl Actor {
             return;
         }
         let Some(terminal) = self.shared.terminal(&self.environment, session) else { return };
-        // Orders wait until all of it is fed, so that the size stays the one it was skimmed for.
         let (mut offset, rest) = terminal.skim(offset, bytes);
         for (turn, chunk) in rest.chunks(TURN).enumerate() {
             if turn > 0 {

@@ -86,7 +86,7 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         Request::CloseSession { environment, session } => {
             shells::close(shared, &environment, session).await
         }
-        Request::ReadScrollback { .. } | Request::ReadLines { .. } | Request::FindText { .. } => {
+        Request::ReadLines { .. } | Request::FindText { .. } => {
             reading::answer(shared, request).await
         }
         Request::SendPrompt { .. } | Request::CancelPrompts { .. } => {

@@ -17,11 +17,6 @@ const AROUND_MATCH: u32 = 200;
 
 pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, Failure> {
     match request {
-        Request::ReadScrollback { environment, session, start, count } => {
-            let terminal = terminal(shared, &environment, session)?;
-            let rows = terminal.scrollback(start, count.min(MAX_ROWS));
-            Ok(Reply::Scrollback { start, rows })
-        }
         Request::ReadLines { environment, session, start, count } => {
             let terminal = terminal(shared, &environment, session)?;
             Ok(Reply::Lines(terminal.lines(start, count.min(MAX_ROWS))))

@@ -1,9 +1,15 @@
 //! One session's screen: the emulator, the offset it has read up to, and who waits for changes.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -73,11 +79,14 @@ struct Checkpoint {
     version: u32,
     offset: u64,
     size: Size,
-    /// What `Emulator::checkpoint` gave, as hexadecimal, because the file is JSON.
+    /// What `Emulator::checkpoint` gave, compressed, and in Base64 because the file is JSON.
     state: String,
 }
 
-const CHECKPOINT_VERSION: u32 = 1;
+const CHECKPOINT_VERSION: u32 = 2;
+
+/// Bytes of a checkpoint that are read at most: a file of ours is smaller by far.
+const MOST_STATE: u64 = 256 << 20;
 
 impl Terminal {
     pub fn new(size: Size) -> Self {
@@ -104,7 +113,7 @@ impl Terminal {
             return None;
         }
         let mut emulator = Emulator::new(checkpoint.size);
-        emulator.feed(&from_hex(&checkpoint.state)?);
+        emulator.feed(&decompressed(&checkpoint.state)?);
         // A checkpoint is not the program's output; what it answers or rings is not for anyone.
         let _ = emulator.take_replies();
         let _ = emulator.take_bell();
@@ -117,13 +126,13 @@ impl Terminal {
         if *forgotten {
             return Ok(());
         }
-        let (checkpoint, offset) = {
+        let (state, offset, size) = {
             let mut inner = self.lock();
-            let state = to_hex(&inner.emulator.checkpoint());
-            let size = inner.emulator.size();
-            let offset = inner.offset;
-            (Checkpoint { version: CHECKPOINT_VERSION, offset, size, state }, offset)
+            (inner.emulator.checkpoint(), inner.offset, inner.emulator.size())
         };
+        // Ten thousand lines are not written and compressed while keys wait.
+        let state = compressed(&state.into_bytes())?;
+        let checkpoint = Checkpoint { version: CHECKPOINT_VERSION, offset, size, state };
         store::write_json(path, &checkpoint)?;
         self.lock().saved = offset;
         drop(forgotten);
@@ -147,13 +156,14 @@ impl Terminal {
         inner.answered = inner.answered.max(offset);
     }
 
-    /// What is to be fed of output that begins at the absolute `offset`, and its own offset: nothing
-    /// of what scrolls away within these bytes.
+    /// Takes what scrolls away within output that begins at the absolute `offset`. Gives back what
+    /// is to be fed, and its own offset.
     pub fn skim<'a>(&self, offset: u64, bytes: &'a [u8]) -> (u64, &'a [u8]) {
         let mut inner = self.lock();
         let fresh = inner.fresh(offset, bytes);
         let passed = bytes.len() - fresh.len();
         let passed = passed + inner.emulator.skim(fresh);
+        inner.offset = inner.offset.max(offset + passed as u64);
         (offset + passed as u64, &bytes[passed..])
     }
 
@@ -263,10 +273,6 @@ impl Terminal {
         (inner.offset, screen)
     }
 
-    pub fn scrollback(&self, start: u32, count: u32) -> Vec<Row> {
-        self.lock().emulator.scrollback(start, count)
-    }
-
     /// Rows of the scrollback and the screen below it.
     pub fn lines(&self, start: u32, count: u32) -> Lines {
         self.lock().emulator.lines(start, count)
@@ -334,21 +340,17 @@ impl Inner {
     }
 }
 
-fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
-        .map(char::from)
-        .collect()
+fn compressed(bytes: &[u8]) -> anyhow::Result<String> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes)?;
+    Ok(BASE64.encode(encoder.finish()?))
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?))
-        .collect()
+fn decompressed(text: &str) -> Option<Vec<u8>> {
+    let compressed = BASE64.decode(text).ok()?;
+    let mut bytes = Vec::new();
+    ZlibDecoder::new(&compressed[..]).take(MOST_STATE).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A session's lines as a reader goes through them: what is searched for, what is selected.
 //!
-//! Lines are the rows of the scrollback and of the screen below it, counted from the oldest kept
-//! one. A line that wrapped goes on in the next: words, matches and copied text do not end there.
+//! Lines are the rows of the scrollback and of the screen below it, counted from the first that
+//! ever was, so that a line keeps its number while others come and go. A line that wrapped goes on in the next: words, matches and copied text do not end there.
 //! All of it is a matter of rows, so server and clients see the same.
 
 use std::borrow::Borrow;
@@ -62,6 +62,9 @@ impl Passage {
 /// Some of a session's lines, and how many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lines {
+    /// The number of the first line that is kept.
+    pub oldest: u32,
+    /// The number after the last line's.
     pub total: u32,
     /// How many cells a row has, those at its end that were never written included.
     pub columns: u16,
@@ -396,7 +399,7 @@ mod tests {
         let rows: Vec<Row> = rows.iter().map(row).collect();
         // As wide as the first that wrapped.
         let columns = rows.iter().find(|row| row.wrapped).map_or(40, Row::cells);
-        Lines { total: start + rows.len() as u32, columns, start, rows }
+        Lines { oldest: 0, total: start + rows.len() as u32, columns, start, rows }
     }
 
     fn spot(line: u32, column: u16) -> Spot {

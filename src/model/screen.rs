@@ -137,6 +137,9 @@ pub struct Screen {
     pub title: String,
     /// Rows above the screen that can be asked for.
     pub scrollback: u32,
+    /// The number of the first row: how many there were above it, those that are not kept any more
+    /// included. Rows are numbered anew when the width changes.
+    pub first_line: u32,
 }
 
 impl Screen {
@@ -149,6 +152,7 @@ impl Screen {
             modes: ScreenModes::default(),
             title: String::new(),
             scrollback: 0,
+            first_line: 0,
         }
     }
 
@@ -170,6 +174,7 @@ impl Screen {
         self.cursor = delta.cursor;
         self.modes = delta.modes;
         self.scrollback = delta.scrollback;
+        self.first_line = delta.first_line;
         if let Some(title) = delta.title {
             self.title = title;
         }
@@ -189,4 +194,5 @@ pub struct ScreenDelta {
     /// Present when the title changed.
     pub title: Option<String>,
     pub scrollback: u32,
+    pub first_line: u32,
 }

@@ -29,7 +29,7 @@ use crate::model::path::RepoPath;
 use crate::model::policy::{EngineReport, Limits, Usage};
 use crate::model::prompt::{Prompt, PromptId};
 use crate::model::repository::RepositoryState;
-use crate::model::screen::{Row, Screen, Size};
+use crate::model::screen::{Screen, Size};
 use crate::model::snapshot::{Skipped, Snapshot};
 use crate::model::trash::{Discarded, GivenUp};
 
@@ -40,7 +40,7 @@ pub use exec::{ExecEvent, ExecStream};
 pub use message::{ClientMessage, ServerMessage};
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
@@ -129,15 +129,8 @@ pub enum Request {
         environment: EnvironmentId,
         session: SessionId,
     },
-    /// Rows above the screen, `start` 0 is the oldest kept; answered with `Scrollback`.
-    ReadScrollback {
-        environment: EnvironmentId,
-        session: SessionId,
-        start: u32,
-        count: u32,
-    },
-    /// Rows of the scrollback and the screen below it, counted as `ReadScrollback` does; answered
-    /// with `Lines`.
+    /// Rows of the scrollback and the screen below it, from a line's number or the oldest kept on;
+    /// answered with `Lines`.
     ReadLines {
         environment: EnvironmentId,
         session: SessionId,
@@ -425,10 +418,6 @@ pub enum Reply {
     SessionStarted {
         environment: EnvironmentId,
         session: SessionId,
-    },
-    Scrollback {
-        start: u32,
-        rows: Vec<Row>,
     },
     Lines(Lines),
     Receipt(Box<Prompt>),

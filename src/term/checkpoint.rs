@@ -14,6 +14,7 @@ use alacritty_terminal::vte::ansi::{CharsetIndex, Handler, StandardCharset};
 use unicode_width::UnicodeWidthChar;
 
 use super::emulator::Emulator;
+use super::history::History;
 use super::keyboard::KeyboardStack;
 use super::paint::Painter;
 use super::terminal::Terminal;
@@ -41,16 +42,34 @@ impl Emulator {
     /// Writes bytes that, fed to a new emulator of the same size, rebuild what this one shows and
     /// how it will act on further output, down to a sequence cut in two. See the module for what
     /// cannot be carried.
-    pub fn checkpoint(&mut self) -> Vec<u8> {
-        let mut bytes = self.terminal.checkpoint();
-        bytes.extend(self.filter.unfinished());
-        bytes.extend_from_slice(self.hold.held());
-        bytes
+    pub fn checkpoint(&mut self) -> Checkpoint {
+        let mut checkpoint = self.terminal.checkpoint();
+        checkpoint.below.extend(self.filter.unfinished());
+        checkpoint.below.extend_from_slice(self.hold.held());
+        checkpoint
+    }
+}
+
+/// The state of an emulator at one moment. What is packed is shared, and written when it is asked
+/// for.
+pub struct Checkpoint {
+    above: Vec<u8>,
+    history: History,
+    below: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// The bytes to be fed.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let mut painter = Painter::default();
+        self.history.paint(&mut painter);
+        [self.above, painter.finish(), self.below].concat()
     }
 }
 
 impl Terminal {
-    fn checkpoint(&mut self) -> Vec<u8> {
+    fn checkpoint(&mut self) -> Checkpoint {
+        let mut above = Vec::new();
         let mut painter = Painter::default();
         titles(&mut painter, &self.titles);
         for report in self.reports.written() {
@@ -60,16 +79,17 @@ impl Terminal {
         keyboard(&mut painter, &self.keyboards[0]);
         if self.is(TermMode::ALT_SCREEN) {
             with_main_screen(&mut self.term, |main| {
-                screen(&mut painter, main);
+                screen(&mut painter, Some(&mut above), main);
                 place(&mut painter, &main.cursor, main.columns(), true);
             });
             painter.push("\x1b[?1049h");
             keyboard(&mut painter, &self.keyboards[1]);
         }
-        screen(&mut painter, self.term.grid());
+        let is_main = !self.is(TermMode::ALT_SCREEN);
+        screen(&mut painter, is_main.then_some(&mut above), self.term.grid());
         self.modes(&mut painter);
         self.cursor(&mut painter);
-        painter.finish()
+        Checkpoint { above, history: self.history.clone(), below: painter.finish() }
     }
 
     fn modes(&self, painter: &mut Painter) {
@@ -182,9 +202,15 @@ fn keyboard(painter: &mut Painter, stack: &KeyboardStack) {
 }
 
 /// Writes a screen with the rows above it and its saved cursor; leaves the cursor anywhere.
-fn screen(painter: &mut Painter, grid: &Grid<Cell>) {
+///
+/// What is packed of the main screen stands between what is written before and its rows: the former
+/// is put aside.
+fn screen(painter: &mut Painter, above: Option<&mut Vec<u8>>, grid: &Grid<Cell>) {
     place(painter, &grid.saved_cursor, grid.columns(), true);
     painter.push("\x1b7\x1b(B\x1b)B\x1b*B\x1b+B\x1b[m\x1b[H\x1b[J");
+    if let Some(above) = above {
+        *above = std::mem::take(painter).finish();
+    }
     let (first, last) = (grid.topmost_line(), grid.bottommost_line());
     for line in (first.0..=last.0).map(Line) {
         let below = (line < last).then(|| &grid[line + 1i32]);

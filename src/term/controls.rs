@@ -32,6 +32,7 @@ impl Terminal {
                 self.keyboards = Default::default();
                 self.region = (0, self.size().rows);
                 self.charset = CharsetIndex::G0;
+                self.history.clear();
                 self.titles.set(b"");
                 self.reports.clear();
             }
@@ -142,6 +143,9 @@ impl Terminal {
         }
         self.pass(control.raw);
         self.mend_row();
+        if control.number(0) == 3 && !self.is(TermMode::ALT_SCREEN) {
+            self.history.clear();
+        }
     }
 
     fn set_region(&mut self, top: u16, bottom: u16) {

@@ -6,7 +6,6 @@
 
 use std::time::Instant;
 
-use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::Line;
 use alacritty_terminal::term::{TermDamage, TermMode};
 use alacritty_terminal::vte::ansi::CursorShape as GridCursorShape;
@@ -55,10 +54,11 @@ struct Around {
     cursor: Cursor,
     modes: ScreenModes,
     scrollback: u32,
+    first_line: u32,
 }
 
 impl Emulator {
-    /// Makes an empty screen that keeps at most 1,000 rows above itself.
+    /// Makes an empty screen that keeps ten thousand rows above itself.
     pub fn new(size: Size) -> Self {
         let mut emulator = Self {
             hold: Hold::default(),
@@ -161,7 +161,7 @@ impl Emulator {
         if !full && rows.is_empty() && title.is_none() && !newer(self.around.sequence) {
             return None;
         }
-        let Around { cursor, modes, scrollback } = self.around.value;
+        let Around { cursor, modes, scrollback, first_line } = self.around.value;
         Some(ScreenDelta {
             sequence: self.sequence,
             full,
@@ -171,13 +171,14 @@ impl Emulator {
             modes,
             title,
             scrollback,
+            first_line,
         })
     }
 
     /// The whole screen as it is now.
     pub fn screen(&mut self) -> Screen {
         self.refresh();
-        let Around { cursor, modes, scrollback } = self.around.value;
+        let Around { cursor, modes, scrollback, first_line } = self.around.value;
         Screen {
             sequence: self.sequence,
             size: self.size(),
@@ -186,40 +187,27 @@ impl Emulator {
             modes,
             title: self.title.value.clone(),
             scrollback,
+            first_line,
         }
     }
 
-    /// Rows above the screen, from the oldest kept (0) downwards; fewer where there are no more.
-    pub fn scrollback(&self, start: u32, count: u32) -> Vec<Row> {
-        let grid = self.terminal.term.grid();
-        let kept = grid.history_size() as u32;
-        let end = start.saturating_add(count).min(kept);
-        (start..end).map(|index| rows::row(&grid[Line(index as i32 - kept as i32)])).collect()
-    }
-
-    /// Rows of the scrollback and the screen below it, from the oldest kept (0) downwards; fewer
-    /// where there are no more.
+    /// Rows of the scrollback and the screen below it, from the number `start` or the oldest kept
+    /// on; fewer where there are no more.
     pub fn lines(&mut self, start: u32, count: u32) -> Lines {
         self.release_overdue();
-        let grid = self.terminal.term.grid();
-        let kept = grid.history_size() as u32;
-        let total = kept + u32::from(self.size().rows);
-        let start = start.min(total);
-        let end = start.saturating_add(count).min(total);
-        let row = |index: u32| rows::row(&grid[Line(index as i32 - kept as i32)]);
-        let columns = self.size().columns;
-        Lines { total, columns, start, rows: (start..end).map(row).collect() }
+        let Size { columns, rows } = self.size();
+        let (oldest, kept) = self.terminal.kept();
+        let (start, found) = self.terminal.lines(start, count);
+        Lines { oldest, total: oldest + kept + u32::from(rows), columns, start, rows: found }
     }
 
     /// Looks for a text from a spot on, through all that is kept and around its ends.
     pub fn find(&mut self, needle: &Needle, from: Spot, direction: Direction) -> Option<Found> {
         self.release_overdue();
-        let grid = self.terminal.term.grid();
-        let kept = grid.history_size() as i32;
-        let all = (-kept..i32::from(self.size().rows)).map(|line| rows::row(&grid[Line(line)]));
+        let (first, _) = self.terminal.kept();
         let mut nearest = Nearest::new(from, direction);
         let columns = self.size().columns;
-        needle.find((0, columns), all, &mut |passage| nearest.visit(passage));
+        needle.find((first, columns), self.terminal.all_lines(), &mut |passage| nearest.visit(passage));
         nearest.found()
     }
 
@@ -260,10 +248,12 @@ impl Emulator {
         for line in damaged {
             self.rows[line].update(rows::row(&grid[Line(line as i32)]), self.sequence);
         }
+        let (oldest, scrollback) = self.terminal.kept();
         let around = Around {
             cursor: self.cursor(),
             modes: self.modes(),
-            scrollback: self.terminal.term.history_size() as u32,
+            scrollback,
+            first_line: oldest + scrollback,
         };
         self.around.update(around, self.sequence);
         if self.title.value != self.title() {

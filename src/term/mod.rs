@@ -11,6 +11,7 @@ mod controls;
 mod emulator;
 mod encode;
 mod filter;
+mod history;
 mod hold;
 mod keyboard;
 mod paint;
@@ -24,6 +25,7 @@ mod terminal;
 mod text;
 mod title;
 
+pub use checkpoint::Checkpoint;
 pub use emulator::Emulator;
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use alacritty_terminal::index::Column;
 use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::{Color, NamedColor};
 
+use crate::model::screen::{self as model, Attributes, Style};
+
 const ATTRIBUTES: [(Flags, &str); 11] = [
     (Flags::BOLD, ";1"),
     (Flags::DIM, ";2"),
@@ -53,6 +55,16 @@ impl Painter {
             self.output.push_str(&style);
             self.style = Some(style);
         }
+    }
+
+    /// Writes text in a style at the cursor.
+    pub(super) fn text(&mut self, text: &str, style: Style) {
+        let style = sequence_of(style);
+        if self.style.as_ref() != Some(&style) {
+            self.output.push_str(&style);
+            self.style = Some(style);
+        }
+        self.output.push_str(text);
     }
 
     /// Writes a row at the cursor and goes to the next, if there is one below.
@@ -143,6 +155,36 @@ fn sequence(cell: &Cell) -> String {
     color(&mut text, 48, cell.bg);
     if let Some(underline) = cell.underline_color() {
         color(&mut text, 58, underline);
+    }
+    text.push('m');
+    text
+}
+
+/// The sequence that sets exactly a style.
+fn sequence_of(style: Style) -> String {
+    const ATTRIBUTES: [(u8, &str); 7] = [
+        (Attributes::BOLD, ";1"),
+        (Attributes::DIM, ";2"),
+        (Attributes::ITALIC, ";3"),
+        (Attributes::UNDERLINE, ";4"),
+        (Attributes::INVERSE, ";7"),
+        (Attributes::HIDDEN, ";8"),
+        (Attributes::STRIKETHROUGH, ";9"),
+    ];
+    let mut text = String::from("\x1b[0");
+    for (bit, parameter) in ATTRIBUTES {
+        if style.attributes.has(bit) {
+            text.push_str(parameter);
+        }
+    }
+    for (kind, color) in [(38, style.foreground), (48, style.background)] {
+        let _ = match color {
+            model::Color::Default => Ok(()),
+            model::Color::Indexed(index) => write!(text, ";{kind};5;{index}"),
+            model::Color::Rgb(red, green, blue) => {
+                write!(text, ";{kind};2;{red};{green};{blue}")
+            }
+        };
     }
     text.push('m');
     text

@@ -14,8 +14,7 @@ const SEEN_ON_BLANK: u8 = Attributes::INVERSE | Attributes::UNDERLINE | Attribut
 pub(super) fn row(grid: &GridRow<Cell>) -> Row {
     let cells = &grid[..];
     let wrapped = cells.last().is_some_and(|cell| cell.flags.contains(Flags::WRAPLINE));
-    let seen = |column: &usize| is_wide(cells, *column) || is_seen(&cells[*column]);
-    let length = (0..cells.len()).rev().find(seen).map_or(0, |last| last + 1);
+    let length = length(grid);
     let mut runs = Vec::new();
     let mut plain = Plain::default();
     let mut column = 0;
@@ -32,6 +31,34 @@ pub(super) fn row(grid: &GridRow<Cell>) -> Row {
     }
     plain.end(&mut runs);
     Row { runs, wrapped }
+}
+
+/// How many cells of a row there are up to the last that can be seen.
+pub(super) fn length(grid: &GridRow<Cell>) -> usize {
+    let cells = &grid[..];
+    let seen = |column: &usize| is_wide(cells, *column) || is_seen(&cells[*column]);
+    (0..cells.len()).rev().find(seen).map_or(0, |last| last + 1)
+}
+
+/// Takes away what cannot be seen at the end of a row's runs.
+pub(super) fn trim(runs: &mut Vec<Run>) {
+    while let Some(last) = runs.last_mut() {
+        let Style { background, attributes, .. } = last.style;
+        if background != Color::Default || attributes.0 & SEEN_ON_BLANK != 0 {
+            return;
+        }
+        let kept = last.text.trim_end_matches(' ').len();
+        // A mark on a blank is not at the end of the text.
+        if kept == last.text.len() {
+            return;
+        }
+        last.cells -= (last.text.len() - kept) as u16;
+        last.text.truncate(kept);
+        if kept > 0 {
+            return;
+        }
+        runs.pop();
+    }
 }
 
 /// A run of one-cell characters that is still growing.
@@ -61,25 +88,25 @@ impl Plain {
     }
 }
 
-fn cluster(cell: &Cell, wide: bool) -> Run {
+pub(super) fn cluster(cell: &Cell, wide: bool) -> Run {
     let mut text = String::from(if wide { cell.c } else { character(cell) });
     text.extend(cell.zerowidth().unwrap_or_default());
     Run { text, cells: if wide { 2 } else { 1 }, style: style(cell) }
 }
 
 /// The character of a one-cell place; halves of a wide one that was overwritten are blank.
-fn character(cell: &Cell) -> char {
+pub(super) fn character(cell: &Cell) -> char {
     let half = Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER;
     if cell.c == '\t' || cell.flags.intersects(half) { ' ' } else { cell.c }
 }
 
 /// Whether both halves of a wide character stand at a column.
-fn is_wide(cells: &[Cell], column: usize) -> bool {
+pub(super) fn is_wide(cells: &[Cell], column: usize) -> bool {
     cells[column].flags.contains(Flags::WIDE_CHAR)
         && cells.get(column + 1).is_some_and(|next| next.flags.contains(Flags::WIDE_CHAR_SPACER))
 }
 
-fn has_marks(cell: &Cell) -> bool {
+pub(super) fn has_marks(cell: &Cell) -> bool {
     cell.zerowidth().is_some_and(|marks| !marks.is_empty())
 }
 

@@ -15,6 +15,8 @@ use super::title::is_disguise;
 
 /// Combining marks kept on one cell. Real scripts and emoji need fewer.
 const MAX_MARKS: usize = 8;
+/// Bytes written before rows that left the screen are packed, where no line ends.
+const STRETCH: usize = 2048;
 
 impl Terminal {
     /// Writes text that holds no ESC.
@@ -90,6 +92,7 @@ impl Terminal {
         while let Some(&first) = rest.first() {
             let length = if is_plain(first) {
                 let length = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
+                let length = length.min(STRETCH);
                 self.plain(&rest[..length]);
                 length
             } else if first < 0x80 {
@@ -97,10 +100,12 @@ impl Terminal {
                 1
             } else {
                 let length = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
+                let length = whole_characters(rest, length);
                 self.characters(&rest[..length]);
                 length
             };
             rest = &rest[length..];
+            self.pack();
         }
     }
 
@@ -227,6 +232,17 @@ impl Terminal {
         grid.cursor.point.column = Column(end.min(columns - 1));
         length
     }
+}
+
+/// A length of at most [`STRETCH`] that cuts no character.
+fn whole_characters(text: &[u8], length: usize) -> usize {
+    if length <= STRETCH {
+        return length;
+    }
+    let continues = |at: &usize| text[*at] & 0xc0 == 0x80;
+    let start = STRETCH - (0..3).take_while(|back| continues(&(STRETCH - back))).count();
+    // What continues for longer is no character.
+    if continues(&start) { STRETCH } else { start }
 }
 
 fn is_plain(byte: u8) -> bool {

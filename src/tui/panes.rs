@@ -25,8 +25,7 @@ pub(crate) struct Pane {
     pub(crate) scroll: Option<Scroll>,
 }
 
-/// A place in the scrollback. Lines are counted from the oldest kept one; the live screen follows
-/// the last of the scrollback.
+/// A place in the scrollback; the live screen follows its last line.
 #[derive(Debug)]
 pub(crate) struct Scroll {
     /// The line shown at the top.
@@ -45,7 +44,7 @@ impl Pane {
     pub(crate) fn scroll_by(&mut self, lines: i64, height: u16) -> Option<(u32, u32)> {
         let bottom = self.bottom(height);
         let from = self.scroll.as_ref().map_or(bottom, |scroll| scroll.top);
-        let top = (i64::from(from) + lines).clamp(0, i64::from(bottom)) as u32;
+        let top = (i64::from(from) + lines).clamp(i64::from(self.oldest()), i64::from(bottom)) as u32;
         self.scroll_to(top, height)
     }
 
@@ -57,31 +56,38 @@ impl Pane {
         }
         let scroll = self.scroll.get_or_insert_with(|| Scroll { top, start: 0, rows: Vec::new() });
         scroll.top = top;
-        let end = (top + u32::from(height)).min(self.screen.scrollback);
+        let end = (top + u32::from(height)).min(self.screen.first_line);
         let have = scroll.start..scroll.start + scroll.rows.len() as u32;
         if end <= top || (have.contains(&top) && have.contains(&(end - 1))) {
             return None;
         }
-        let start = top.saturating_sub(SCROLLBACK_CHUNK / 2);
+        let start = top.saturating_sub(SCROLLBACK_CHUNK / 2).max(self.oldest());
         Some((start, (end - start).max(SCROLLBACK_CHUNK)))
     }
 
-    pub(crate) fn fill_scrollback(&mut self, start: u32, rows: Vec<Row>) {
+    /// Takes lines that were asked for, without those of the screen, which go on changing.
+    pub(crate) fn fill_scrollback(&mut self, mut lines: Lines) {
         if let Some(scroll) = &mut self.scroll {
-            scroll.start = start;
-            scroll.rows = rows;
+            let screen = lines.total.saturating_sub(self.screen.size.rows.into());
+            lines.rows.truncate(screen.saturating_sub(lines.start) as usize);
+            (scroll.start, scroll.rows) = (lines.start, lines.rows);
         }
     }
 
     /// The top line of the live screen as `height` rows show it.
     fn bottom(&self, height: u16) -> u32 {
-        let lines = self.screen.scrollback + u32::from(self.screen.size.rows);
-        lines.saturating_sub(u32::from(height)).max(self.screen.scrollback.min(lines))
+        let lines = self.screen.first_line + u32::from(self.screen.size.rows);
+        lines.saturating_sub(u32::from(height)).max(self.screen.first_line)
     }
 
-    /// The row at a line counted from the oldest; `None` where it has not been read yet.
+    /// The first line that can be read.
+    pub(crate) fn oldest(&self) -> u32 {
+        self.screen.first_line - self.screen.scrollback.min(self.screen.first_line)
+    }
+
+    /// The row at a line; `None` where it has not been read yet.
     pub(crate) fn line(&self, line: u32) -> Option<&Row> {
-        if let Some(below) = line.checked_sub(self.screen.scrollback) {
+        if let Some(below) = line.checked_sub(self.screen.first_line) {
             return self.screen.rows.get(below as usize);
         }
         let scroll = self.scroll.as_ref()?;
@@ -111,7 +117,12 @@ impl Panes {
     }
 
     pub(crate) fn apply(&mut self, key: &PaneKey, delta: ScreenDelta) {
-        self.0.entry(key.clone()).or_insert_with(Pane::new).screen.apply(delta);
+        let pane = self.0.entry(key.clone()).or_insert_with(Pane::new);
+        if delta.size.columns != pane.screen.size.columns {
+            // Its lines have other numbers now.
+            pane.scroll = None;
+        }
+        pane.screen.apply(delta);
     }
 
     /// Forgets the sessions of an environment that is gone.
@@ -128,6 +139,7 @@ mod tests {
         let mut pane = Pane::new();
         pane.screen = Screen::blank(Size { columns: 10, rows: 5 });
         pane.screen.scrollback = scrollback;
+        pane.screen.first_line = scrollback;
         pane
     }
 
@@ -137,12 +149,22 @@ mod tests {
         let (start, count) = pane.scroll_by(-3, 5).expect("rows are missing");
         assert!(start <= 97 && start + count >= 100, "{start} {count}");
         assert!(pane.line(97).is_none());
-        pane.fill_scrollback(start, vec![Row::default(); 100]);
+        let rows = vec![Row::default(); 105];
+        pane.fill_scrollback(Lines { total: 105, start: 0, rows, ..Lines::default() });
         assert!(pane.line(97).is_some());
         assert_eq!(pane.scroll_by(-1, 5), None);
         assert_eq!(pane.scroll.as_ref().map(|scroll| scroll.top), Some(96));
         assert_eq!(pane.scroll_by(10, 5), None);
         assert!(pane.scroll.is_none());
+    }
+
+    #[test]
+    fn what_is_not_kept_any_more_is_not_scrolled_to() {
+        let mut pane = pane(100);
+        pane.screen.first_line = 1_000;
+        let (start, _) = pane.scroll_by(-500, 5).expect("rows are missing");
+        assert_eq!(start, 900);
+        assert_eq!(pane.scroll.as_ref().map(|scroll| scroll.top), Some(900));
     }
 
     #[test]

@@ -15,9 +15,16 @@ use crate::model::screen::{Row, Screen, Size};
 pub(super) fn seen(emulator: &mut Emulator) -> (Screen, Vec<Row>) {
     emulator.release();
     let mut screen = emulator.screen();
-    screen.sequence = 0;
-    let above = emulator.scrollback(0, u32::MAX);
+    // Another that has the same did not need to have had all that went before.
+    (screen.sequence, screen.first_line) = (0, 0);
+    let above = above(emulator);
     (screen, above)
+}
+
+/// The rows above the screen.
+pub(super) fn above(emulator: &mut Emulator) -> Vec<Row> {
+    let kept = emulator.screen().scrollback;
+    emulator.lines(0, kept).rows
 }
 
 pub(super) fn fed(size: Size, bytes: &[u8]) -> Emulator {

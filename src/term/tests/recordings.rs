@@ -170,7 +170,7 @@ fn a_checkpoint_anywhere_in_a_recording_changes_nothing() {
                 Event::Mark(_) => {}
             }
             if index % 50 == 0 {
-                let checkpoint = rebuilt.checkpoint();
+                let checkpoint = rebuilt.checkpoint().into_bytes();
                 rebuilt = Emulator::new(rebuilt.size());
                 rebuilt.feed(&checkpoint);
             }

@@ -222,13 +222,23 @@ fn only_rows_that_look_different_are_sent() {
 #[test]
 fn rows_scroll_into_the_past() {
     let mut emulator = super::Emulator::new(size(20, 4));
-    for line in 0..1100 {
+    for line in 0..30_000 {
         emulator.feed(format!("line {line}\r\n").as_bytes());
     }
-    assert_eq!(emulator.screen().scrollback, 1000);
-    let rows = emulator.scrollback(998, 10);
-    let texts: Vec<String> = rows.iter().map(super::Row::text).collect();
-    assert_eq!(texts, ["line 1095", "line 1096"]);
+    let screen = emulator.screen();
+    assert_eq!(screen.first_line, 30_000 - 3, "each keeps its number");
+    assert!((10_000..15_000).contains(&screen.scrollback), "{}", screen.scrollback);
+    let all = emulator.lines(0, u32::MAX);
+    assert_eq!((all.total, all.oldest), (30_001, screen.first_line - screen.scrollback));
+    for (number, row) in (all.oldest..30_000).zip(&all.rows) {
+        assert_eq!(row.text(), format!("line {number}"));
+    }
+    let texts = |lines: &crate::model::lines::Lines| {
+        lines.rows.iter().map(super::Row::text).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&emulator.lines(20_500, 2)), ["line 20500", "line 20501"]);
+    emulator.feed(b"\x1b[3J");
+    assert_eq!(texts(&emulator.lines(0, 9)), ["line 29997", "line 29998", "line 29999", ""]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl App {
         let (left, row) = super::super::view::crop(&shown.screen, tile.inner, held);
         let (top, left) = match &shown.scroll {
             Some(scroll) => (scroll.top, 0),
-            None => (shown.screen.scrollback + u32::from(row), left),
+            None => (shown.screen.first_line + u32::from(row), left),
         };
         let mut copy = CopyMode::new(pane, shown, hand, top, left);
         shown.scroll = None;
@@ -187,16 +187,12 @@ impl App {
         };
         copy.asked = None;
         self.dirty = true;
-        if copied.is_some() && !copy.stands_in(&lines) {
-            copy.selection = None;
-            return self.say("the program printed more, and the lines moved; select them again");
-        }
         match copied.map(|passage| lines.text(passage)) {
             None if !lines.rows.is_empty() => copy.take_lines(lines),
             Some(Some(text)) => self.copy_text(text),
             None | Some(None) => {
                 self.leave_copy();
-                self.say("these lines are gone: the program cleared them");
+                self.say("these lines are gone: more than is kept was printed, or they were cleared");
             }
         }
     }
@@ -214,9 +210,7 @@ impl App {
         let Some(passage) = copy.selected() else {
             return self.say("nothing is selected; v begins a selection");
         };
-        if copy.stands_in(&copy.lines)
-            && let Some(text) = copy.lines.text(passage)
-        {
+        if let Some(text) = copy.lines.text(passage) {
             return self.copy_text(text);
         }
         let start = passage.from.line;

@@ -37,9 +37,9 @@ impl App {
             (Tag::Shell(environment), Reply::SessionStarted { session, .. }) => {
                 self.shell_started(PaneKey { environment, session });
             }
-            (Tag::Scrollback(pane), Reply::Scrollback { start, rows }) => {
+            (Tag::Scrollback(pane), Reply::Lines(lines)) => {
                 if let Some(shown) = self.panes.get_mut(&pane) {
-                    shown.fill_scrollback(start, rows);
+                    shown.fill_scrollback(lines);
                     self.dirty = true;
                 }
             }

@@ -130,7 +130,7 @@ impl App {
             (_, Some(scroll)) => (0, scroll.top),
             _ => {
                 let (left, row) = view::crop(&shown.screen, inner, held);
-                (left, shown.screen.scrollback + u32::from(row))
+                (left, shown.screen.first_line + u32::from(row))
             }
         };
         Some(Spot { line: top + u32::from(y), column: left + x })

@@ -240,7 +240,7 @@ impl App {
         let missing = shown.scroll_by(lines, height);
         if let Some((start, count)) = missing {
             let PaneKey { environment, session } = pane.clone();
-            let request = Request::ReadScrollback { environment, session, start, count };
+            let request = Request::ReadLines { environment, session, start, count };
             self.send(request, Tag::Scrollback(pane.clone()));
         }
     }

@@ -122,7 +122,7 @@ fn corner(app: &App, environment: &Environment, key: &PaneKey, width: u16) -> Li
     if let Some(pane) = app.panes.get(key)
         && let Some(scroll) = &pane.scroll
     {
-        let above = pane.screen.scrollback.saturating_sub(scroll.top);
+        let above = pane.screen.first_line.saturating_sub(scroll.top);
         return Line::styled(format!(" ↑ {above} lines · Esc "), theme.caution());
     }
     if environment.session(key.session).is_some_and(|session| session.taken) {

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use agentdeck::client::{Client, Events};
 use agentdeck::model::id::{EnvironmentId, SessionId};
 use agentdeck::model::input::{Input, Key, KeyCode, Modifiers};
+use agentdeck::model::lines::Lines;
 use agentdeck::model::screen::{Row, Screen, Size};
 use agentdeck::proto::{Event, Reply, Request};
 use rustix::process::{Pid, Signal};
@@ -251,8 +252,8 @@ impl Watching {
     async fn history(&self) -> Vec<String> {
         let (environment, session) = (self.agent.clone(), SessionId::AGENT);
         let count = self.screen.scrollback;
-        let request = Request::ReadScrollback { environment, session, start: 0, count };
-        let Ok(Reply::Scrollback { rows, .. }) = self.client.request(request).await else {
+        let request = Request::ReadLines { environment, session, start: 0, count };
+        let Ok(Reply::Lines(Lines { rows, .. })) = self.client.request(request).await else {
             panic!("no scrollback")
         };
         rows.iter().map(Row::text).chain(self.lines()).collect()

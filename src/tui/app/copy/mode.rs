@@ -1,7 +1,6 @@
 //! What stands still in copy mode, the reader's place in it and what is selected.
 
 use crate::model::lines::{Direction, Found, Lines, Passage, Spot};
-use crate::model::screen::Row;
 
 use super::super::super::action::Action;
 use super::super::super::panes::{Pane, PaneKey, SCROLLBACK_CHUNK, Scroll};
@@ -9,8 +8,6 @@ use super::super::Search;
 
 /// Lines kept at most while someone reads; those that were read before are asked for again.
 const MOST_LINES: usize = 4_000;
-/// Lines asked for once more with those above them, by which it is seen how far they moved.
-const OVERLAP: u32 = 8;
 
 /// What a selection grows by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +22,6 @@ pub(crate) enum Unit {
 pub(super) struct Selection {
     anchor: Passage,
     unit: Unit,
-    /// What stood where it began.
-    began: Option<Row>,
 }
 
 /// What a search came to.
@@ -68,16 +63,19 @@ impl CopyMode {
     /// Stops a pane as it is shown, with `top` and `left` first.
     pub(super) fn new(pane: PaneKey, shown: &Pane, hand: Hand, top: u32, left: u16) -> Self {
         let screen = &shown.screen;
-        let total = screen.scrollback + u32::from(screen.size.rows);
+        let (oldest, start) = (shown.oldest(), screen.first_line);
+        let total = start + u32::from(screen.size.rows);
         let (columns, rows) = (screen.size.columns, screen.rows.clone());
-        let live = Lines { total, columns, start: screen.scrollback, rows };
+        let live = Lines { oldest, total, columns, start, rows };
         let mut lines = shown.scroll.as_ref().map(Scroll::lines).unwrap_or_default();
-        (lines.total, lines.columns) = (total, columns);
+        (lines.oldest, lines.total, lines.columns) = (oldest, total, columns);
+        // They may be of a later moment, in which there were more.
+        lines.rows.truncate(start.saturating_sub(lines.start) as usize);
         // What was read above does not always reach down to the screen.
         if !join(&mut lines, &live) && top >= live.start {
             lines = live;
         }
-        let line = screen.scrollback + u32::from(screen.cursor.row);
+        let line = screen.first_line + u32::from(screen.cursor.row);
         Self {
             pane,
             hand,
@@ -116,16 +114,15 @@ impl CopyMode {
 
     fn begin(&mut self, spot: Spot, unit: Unit) {
         let anchor = self.unit_at(spot, unit);
-        let began = self.lines.row(anchor.from.line).cloned();
-        self.selection = Some(Selection { anchor, unit, began });
+        self.selection = Some(Selection { anchor, unit });
     }
 
-    /// Whether lines are still counted as when the selection began: a scrollback that is full
-    /// counts them anew with each line that is printed.
-    pub(super) fn stands_in(&self, lines: &Lines) -> bool {
-        let Some(selection) = &self.selection else { return true };
-        let began = selection.began.as_ref();
-        began.is_some() && lines.row(selection.anchor.from.line) == began
+    /// The first line that is here or can be asked for.
+    fn oldest(&self) -> u32 {
+        if self.lines.rows.is_empty() {
+            return self.lines.oldest;
+        }
+        self.lines.oldest.min(self.lines.start)
     }
 
     /// Begins a selection at the cursor, has it grow by another unit, or ends it.
@@ -141,7 +138,7 @@ impl CopyMode {
 
     /// Moves the cursor to a spot, within what there is.
     pub(in super::super) fn go_to(&mut self, spot: Spot) {
-        let line = spot.line.min(self.lines.total.saturating_sub(1));
+        let line = spot.line.min(self.lines.total.saturating_sub(1)).max(self.oldest());
         self.cursor = Spot { line, column: spot.column.min(self.columns.saturating_sub(1)) };
     }
 
@@ -154,7 +151,8 @@ impl CopyMode {
     /// Moves what is shown by lines, up when negative.
     pub(in super::super) fn scroll_by(&mut self, lines: i64, height: u16) {
         let last = self.lines.total.saturating_sub(u32::from(height));
-        self.top = (i64::from(self.top) + lines).clamp(0, i64::from(last)) as u32;
+        let first = self.oldest().min(last);
+        self.top = (i64::from(self.top) + lines).clamp(first.into(), last.into()) as u32;
         let bottom = self.top + u32::from(height.max(1)) - 1;
         self.cursor.line = self.cursor.line.clamp(self.top, bottom);
     }
@@ -227,7 +225,7 @@ impl CopyMode {
         let (width, height) = (width.max(1), u32::from(height.max(1)));
         let Spot { line, column } = self.cursor;
         self.top = self.top.clamp(line.saturating_sub(height - 1), line);
-        self.top = self.top.min(self.lines.total.saturating_sub(height));
+        self.top = self.top.min(self.lines.total.saturating_sub(height)).max(self.oldest());
         self.left = self.left.clamp(column.saturating_sub(width - 1), column);
     }
 
@@ -238,7 +236,7 @@ impl CopyMode {
         let margin = SCROLLBACK_CHUNK / 2;
         if self.top < have_start && end >= have_start {
             let start = self.top.saturating_sub(margin);
-            return Some((start, have_start - start + OVERLAP));
+            return Some((start, have_start - start));
         }
         if end > have_end && self.top <= have_end {
             return Some((have_end, end - have_end + margin));
@@ -249,40 +247,16 @@ impl CopyMode {
 
     /// Takes lines that were asked for. They are of a later moment than those that are here.
     pub(super) fn take_lines(&mut self, more: Lines) {
-        self.move_up(self.moved(&more));
+        let oldest = more.oldest;
         if self.lines.rows.len() + more.rows.len() > MOST_LINES || !join(&mut self.lines, &more) {
             self.lines = more;
         }
+        self.lines.oldest = oldest;
         // What was read below is there by now.
         self.lines.total = self.lines.total.max(self.lines.end());
-    }
-
-    /// How many lines were dropped above since those that are here were read: a scrollback that is
-    /// full counts its lines anew with each.
-    fn moved(&self, more: &Lines) -> u32 {
-        let Some(above) = self.lines.start.checked_sub(more.start) else { return 0 };
-        if more.end() <= self.lines.start {
-            return 0;
-        }
-        let known = &self.lines.rows[..self.lines.rows.len().min(OVERLAP as usize)];
-        let same = |moved: &u32| {
-            let rows = more.rows.get((above - moved) as usize..).unwrap_or_default();
-            rows.starts_with(known)
-        };
-        (0..=above).find(same).unwrap_or(0)
-    }
-
-    /// Counts all that is here anew.
-    fn move_up(&mut self, lines: u32) {
-        let up = |line: &mut u32| *line = line.saturating_sub(lines);
-        up(&mut self.lines.start);
-        up(&mut self.lines.total);
-        up(&mut self.top);
-        up(&mut self.cursor.line);
-        if let Some(Selection { anchor, .. }) = &mut self.selection {
-            up(&mut anchor.from.line);
-            up(&mut anchor.to.line);
-        }
+        // What was to be seen may be dropped since.
+        self.top = self.top.max(self.oldest());
+        self.go_to(self.cursor);
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use agentdeck::client::{Client, Events};
 use agentdeck::model::id::{EnvironmentId, SessionId};
 use agentdeck::model::input::{Input, Key, KeyCode, Modifiers};
+use agentdeck::model::lines::Lines;
 use agentdeck::model::screen::Row;
 use agentdeck::proto::{Event, Reply, Request};
 use serde_json::Value;
@@ -23,7 +24,7 @@ pub const SCRIPT: &str = "stty raw -echo; : >~/typed; echo $$ >~/pid; (i=0; whil
 pub const BURST: usize = 4;
 
 /// Rows that are kept above a screen.
-const FULL_HISTORY: u32 = 1_000;
+const FULL_HISTORY: u32 = 10_000;
 
 /// What a box that was killed says of itself.
 const ENDED: &str = "its box was ended from outside";
@@ -157,24 +158,24 @@ impl Typed {
         let (environment, session) = (self.id.clone(), SessionId::AGENT);
         let request = Request::WatchScreen { environment: environment.clone(), session };
         client.request(request).await.expect("watched");
-        let count = loop {
+        let (oldest, count) = loop {
             // Of another agent one may still be on its way.
             match events.next().await.expect("the server runs") {
                 Event::Screen { delta, environment, .. } if environment == self.id => {
-                    break delta.scrollback;
+                    break (delta.first_line - delta.scrollback, delta.scrollback);
                 }
                 _ => {}
             }
         };
         let mut lines: Vec<String> = Vec::new();
         while (lines.len() as u32) < count {
-            let (environment, start) = (environment.clone(), lines.len() as u32);
-            let request =
-                Request::ReadScrollback { environment, session, start, count: count - start };
-            let Ok(Reply::Scrollback { rows, .. }) = client.request(request).await else {
+            let (environment, read) = (environment.clone(), lines.len() as u32);
+            let (start, count) = (oldest + read, count - read);
+            let request = Request::ReadLines { environment, session, start, count };
+            let Ok(Reply::Lines(Lines { rows, .. })) = client.request(request).await else {
                 panic!("no scrollback")
             };
-            assert!(!rows.is_empty(), "{count} rows were told, {start} are there");
+            assert!(!rows.is_empty(), "{count} more rows were told than are there");
             lines.extend(rows.iter().map(Row::text));
         }
         let request = Request::UnwatchScreen { environment, session };
