@@ -251,12 +251,20 @@ impl Watching {
     /// The screen with everything above it.
     async fn history(&self) -> Vec<String> {
         let (environment, session) = (self.agent.clone(), SessionId::AGENT);
-        let count = self.screen.scrollback;
-        let request = Request::ReadLines { environment, session, start: 0, count };
-        let Ok(Reply::Lines(Lines { rows, .. })) = self.client.request(request).await else {
-            panic!("no scrollback")
-        };
-        rows.iter().map(Row::text).chain(self.lines()).collect()
+        let end = self.screen.first_line;
+        let mut start = end - self.screen.scrollback;
+        let mut lines = Vec::new();
+        while start < end {
+            let (environment, count) = (environment.clone(), end - start);
+            let request = Request::ReadLines { environment, session, start, count };
+            let Ok(Reply::Lines(Lines { rows, .. })) = self.client.request(request).await else {
+                panic!("no scrollback")
+            };
+            assert!(!rows.is_empty(), "{count} more rows were told than are there");
+            start += rows.len() as u32;
+            lines.extend(rows.iter().map(Row::text));
+        }
+        lines.into_iter().chain(self.lines()).collect()
     }
 
     async fn press(&self, code: KeyCode) {
