@@ -207,7 +207,9 @@ impl Emulator {
         let (first, _) = self.terminal.kept();
         let mut nearest = Nearest::new(from, direction);
         let columns = self.size().columns;
-        needle.find((first, columns), self.terminal.all_lines(), &mut |passage| nearest.visit(passage));
+        needle.find((first, columns), self.terminal.all_lines(), &mut |passage| {
+            nearest.visit(passage)
+        });
         nearest.found()
     }
 

@@ -125,7 +125,8 @@ impl Terminal {
         let (first, kept) = self.kept();
         let packed = self.packed();
         let start = start.clamp(first, first + kept + self.term.screen_lines() as u32);
-        let mut rows = if packed == 0 { Vec::new() } else { self.history.range(start - first, count) };
+        let mut rows =
+            if packed == 0 { Vec::new() } else { self.history.range(start - first, count) };
         let room = count as usize - rows.len();
         rows.extend(self.live().skip((start - first).saturating_sub(packed) as usize).take(room));
         (start, rows)

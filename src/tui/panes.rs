@@ -44,7 +44,8 @@ impl Pane {
     pub(crate) fn scroll_by(&mut self, lines: i64, height: u16) -> Option<(u32, u32)> {
         let bottom = self.bottom(height);
         let from = self.scroll.as_ref().map_or(bottom, |scroll| scroll.top);
-        let top = (i64::from(from) + lines).clamp(i64::from(self.oldest()), i64::from(bottom)) as u32;
+        let top =
+            (i64::from(from) + lines).clamp(i64::from(self.oldest()), i64::from(bottom)) as u32;
         self.scroll_to(top, height)
     }
 

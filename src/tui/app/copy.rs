@@ -192,7 +192,9 @@ impl App {
             Some(Some(text)) => self.copy_text(text),
             None | Some(None) => {
                 self.leave_copy();
-                self.say("these lines are gone: more than is kept was printed, or they were cleared");
+                self.say(
+                    "these lines are gone: more than is kept was printed, or they were cleared",
+                );
             }
         }
     }
