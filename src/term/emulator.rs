@@ -208,7 +208,7 @@ impl Emulator {
         let mut nearest = Nearest::new(from, direction);
         let columns = self.size().columns;
         needle.find((first, columns), self.terminal.all_lines(), &mut |passage| {
-            nearest.visit(passage)
+            nearest.visit(passage);
         });
         nearest.found()
     }
