@@ -273,6 +273,9 @@ pub(super) struct Ls {
     /// Environments of every repository
     #[arg(long)]
     pub all: bool,
+    /// Only those that need you, the longest wait first
+    #[arg(long)]
+    pub attention: bool,
 }
 
 #[derive(Debug, Args)]

@@ -44,7 +44,8 @@ pub(super) async fn open(
     let mut profiles = found.collect::<Result<Vec<_>, _>>()?;
     // What this machine has is offered first.
     profiles.sort_by_cached_key(|profile| !agents::is_here(profile));
-    let options = tui::Options { repository, all, profiles, compared, elsewhere };
+    let notify = settings.notify;
+    let options = tui::Options { repository, all, profiles, notify, compared, elsewhere };
     turns::of_deck();
     tui::run(client, events, options).await
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::arguments::Ls;
 use super::context::{Context, unexpected};
-use super::output::{age, files, table};
+use super::output::{age, files, now, table};
 use super::worktree;
 use crate::client::Client;
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
@@ -52,11 +52,19 @@ pub(super) async fn run(context: &Context, options: &Ls) -> Result<(), Failure> 
             context.directory.starts_with(&it.repository) || is_of(&shared, &it.repository)
         });
     }
+    if options.attention {
+        environments.retain(|it| it.calls(now()).is_some());
+        environments.sort_by_key(|it| it.calls(now()).map(|call| (call.reason, call.since)));
+    }
     let used = usage(&client, asked).await?;
     if output.json {
         return output.value(&listed(&environments, &used));
     }
     if environments.is_empty() {
+        if options.attention {
+            output.say("no environment needs you");
+            return Ok(());
+        }
         output.say("no environments here");
         output.next("agentdeck new NAME");
         return Ok(());

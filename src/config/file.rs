@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use directories::ProjectDirs;
 use serde::Deserialize;
 
+use super::notify::Notify;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::policy::{
     Aspect, EngineKind, HostPort, ImageSource, Limits, NetworkMode, parse_bytes, parse_processors,
@@ -29,6 +30,7 @@ pub struct Settings {
     pub disk_reserve: Option<u64>,
     pub trash: Trash,
     pub snapshots: FileCaps,
+    pub notify: Notify,
     pub network: Option<NetworkMode>,
     pub allow: Vec<HostPort>,
     /// Agents of the user's own, and changes to the built-in ones.
@@ -97,6 +99,7 @@ struct File {
     limits: LimitsTable,
     trash: TrashTable,
     snapshots: SnapshotsTable,
+    notify: Notify,
     agents: BTreeMap<String, AgentSettings>,
 }
 
@@ -207,6 +210,7 @@ fn parse(text: &str, path: &Path) -> Result<Settings, Failure> {
         disk_reserve,
         trash,
         snapshots: caps(&file.snapshots).map_err(named)?,
+        notify: file.notify,
         network: file.network.mode,
         allow: file.network.allow,
         agents: file.agents,

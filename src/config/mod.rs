@@ -4,4 +4,5 @@
 pub mod endpoint;
 pub mod file;
 pub mod home;
+pub mod notify;
 pub mod profiles;

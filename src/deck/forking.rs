@@ -17,6 +17,7 @@ use super::state::{ForkNote, Record, Report, State, being_made};
 use super::step::{Step, reached};
 use super::{Answer, Message, holding, owners};
 use crate::engine::Progress;
+use crate::model::attention::Attention;
 use crate::model::environment::{EnvironmentState, Variable};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentName};
@@ -89,6 +90,7 @@ pub(super) fn record(state: &State, forking: &Forking) -> Result<Record, Failure
     environment.isolation = None;
     environment.denied.clear();
     environment.load = None;
+    environment.attention = Attention::default();
     environment.prompts.clear();
     environment.prediction = None;
     // The copy tells whether it holds what was merged in the source's box.

@@ -21,6 +21,7 @@ use super::{
 use crate::egress::Gateway;
 use crate::engine::docker::Docker;
 use crate::engine::native::Native;
+use crate::model::attention::Attend;
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EnvironmentId, EnvironmentName};
@@ -264,6 +265,7 @@ impl Run {
                     Reply::Done
                 }))
             }
+            Request::Attend { target, attend } => Some(self.attend(target, *attend)),
             Request::GiveKeyboard { environment, session } => {
                 let effects = self.state.give_keyboards(client, Some((environment, *session)));
                 self.keyboards_given(effects);
@@ -271,6 +273,15 @@ impl Run {
             }
             _ => None,
         }
+    }
+
+    fn attend(&mut self, target: &Target, attend: Attend) -> Result<Reply, Failure> {
+        let record = self.state.resolve(target)?;
+        let (id, before) = (record.environment.id.clone(), record.environment.attention.noticed);
+        let effects = self.state.apply(&id, Report::Attended(attend), now());
+        self.perform(effects);
+        let after = self.state.get(&id).map(|record| record.environment.attention.noticed);
+        Ok(Reply::Attended { first: after.is_some_and(|noticed| noticed > before) })
     }
 
     fn keyboards_given(&mut self, effects: Vec<Effect>) {

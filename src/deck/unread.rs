@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::shared::now;
 use super::state::RECORD_VERSION;
+use crate::model::attention::Attention;
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName};
 use crate::model::policy::{EngineKind, Limits, NetworkPolicy};
@@ -112,6 +113,7 @@ fn known(environment: &Value, id: &EnvironmentId) -> Environment {
         snapshots: 0,
         last_snapshot: None,
         created: part(&environment["created"]).unwrap_or_else(now),
+        attention: Attention::default(),
         prompts: Vec::new(),
         trouble: None,
         notes: Vec::new(),

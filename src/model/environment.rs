@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::attention::Attention;
 use super::destination::Denial;
 use super::endpoint::EndpointChoice;
 use super::id::{CommitId, EnvironmentId, EnvironmentName, SessionId, Timestamp};
@@ -129,6 +130,9 @@ pub struct Environment {
     pub snapshots: u32,
     pub last_snapshot: Option<Timestamp>,
     pub created: Timestamp,
+    /// What people know of already.
+    #[serde(default)]
+    pub attention: Attention,
     /// What people sent to its agent, the oldest first: all that waits, and what came of the rest.
     #[serde(default)]
     pub prompts: Vec<Prompt>,

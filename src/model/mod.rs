@@ -1,5 +1,6 @@
 //! Plain values of the deck, without I/O. Everything above speaks in these.
 
+pub mod attention;
 pub mod caution;
 pub mod comment;
 pub mod comparison;

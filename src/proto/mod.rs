@@ -6,38 +6,34 @@ pub mod conn;
 mod event;
 mod exec;
 mod message;
+mod reply;
 pub mod wire;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::comment::Comment;
-use crate::model::comparison::{AlignedFile, Comparison};
-use crate::model::decision::{Decision, MergeDraft, MergeStyle, Portion};
+use crate::model::attention::Attend;
+use crate::model::decision::{Decision, MergeStyle, Portion};
 use crate::model::destination::HostPort;
-use crate::model::diff::{
-    Detail, Diff, FileDiff, FileMatches, FileSide, Reach, ReviewMark, Whitespace,
-};
+use crate::model::diff::{Detail, FileSide, Reach, ReviewMark, Whitespace};
 use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, EnvironmentSpec, Variable};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId};
 use crate::model::input::Input;
-use crate::model::lines::{Direction, Found, Lines, Spot};
-use crate::model::listener::Listener;
+use crate::model::lines::{Direction, Spot};
 use crate::model::path::RepoPath;
-use crate::model::policy::{EngineReport, Limits, Usage};
-use crate::model::prompt::{Prompt, PromptId};
-use crate::model::repository::RepositoryState;
-use crate::model::screen::{Screen, Size};
+use crate::model::policy::Limits;
+use crate::model::prompt::PromptId;
+use crate::model::screen::Size;
 use crate::model::snapshot::{Skipped, Snapshot};
-use crate::model::trash::{Discarded, GivenUp};
 
 pub use answer::{Inspection, Resolution, ServerStatus};
 pub use asked::{CommentChange, DiffSide, Freshness, SaveTo, Target};
 pub use event::Event;
 pub use exec::{ExecEvent, ExecStream};
 pub use message::{ClientMessage, ServerMessage};
+pub use reply::Reply;
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const VERSION: u32 = 8;
@@ -215,6 +211,11 @@ pub enum Request {
     SendExecInput {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
+    },
+    /// Takes note of what people know of an environment; answered with `Attended`.
+    Attend {
+        target: Target,
+        attend: Attend,
     },
     /// Lets an environment reach one thing more, from now on; answered with `Environment`.
     AllowDestination {
@@ -407,55 +408,4 @@ pub enum Request {
     },
     ServerStatus,
     StopServer,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    Done,
-    Environments(Vec<Environment>),
-    Environment(Box<Environment>),
-    Inspection(Box<Inspection>),
-    SessionStarted {
-        environment: EnvironmentId,
-        session: SessionId,
-    },
-    Lines(Lines),
-    Receipt(Box<Prompt>),
-    Receipts(Vec<Prompt>),
-    /// The match that was come to, if there is any, and the lines around it.
-    Found {
-        found: Option<Found>,
-        lines: Lines,
-    },
-    ExecStarted,
-    Listeners(Vec<Listener>),
-    PortOpened,
-    History(Vec<Snapshot>),
-    Snapshot(Box<Snapshot>),
-    LeftOut(Vec<Skipped>),
-    /// `None` where the screen is not kept.
-    Moment(Option<Box<Screen>>),
-    Diff(Diff),
-    FileDiff(Box<FileDiff>),
-    Matches(Vec<FileMatches>),
-    Comments(Vec<Comment>),
-    Comparison(Comparison),
-    AlignedFile(AlignedFile),
-    Decided(Box<Decision>),
-    Decisions(Vec<Decision>),
-    Trash(Vec<Discarded>),
-    GivenUp(Box<GivenUp>),
-    Usage(Vec<(EnvironmentId, Usage)>),
-    MergeDraft(Box<MergeDraft>),
-    Resolution(Box<Resolution>),
-    Offered {
-        commit: CommitId,
-        message: String,
-        /// What the commits lack.
-        #[serde(default)]
-        left_out: Vec<Skipped>,
-    },
-    RepositoryState(RepositoryState),
-    Engines(Vec<EngineReport>),
-    ServerStatus(ServerStatus),
 }

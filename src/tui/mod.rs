@@ -12,6 +12,7 @@ mod export;
 mod input;
 mod keymap;
 mod layout;
+mod notify;
 mod paint;
 mod panes;
 mod reconnect;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 
 use crate::client::{Client, Events};
 use crate::config::endpoint;
+use crate::config::notify::Notify;
 use crate::model::environment::Variable;
 use crate::model::failure::Failure;
 use crate::model::id::{EnvironmentId, SessionId};
@@ -46,6 +48,8 @@ pub struct Options {
     pub all: bool,
     /// The agents offered for a new environment.
     pub profiles: Vec<AgentProfile>,
+    /// How the user is told that an agent needs them.
+    pub notify: Notify,
     /// Environments whose comparison is opened at once.
     pub compared: Vec<EnvironmentId>,
     /// Names of environments that other worktrees of the repository have.
@@ -66,6 +70,7 @@ impl Options {
             variables: asked.into_iter().filter_map(set).collect(),
             profiles: self.profiles,
             endpoint: endpoint::choice(),
+            notify: self.notify,
             theme: theme::Theme::detect(|name| std::env::var(name).ok()),
         }
     }

@@ -20,11 +20,12 @@ use crate::model::input::Input;
 use crate::model::screen::Size;
 use crate::proto::{Event, Reply};
 
-use super::app::{App, Effect, Happening, Settings, Tag};
+use super::app::{App, Effect, Happening, Notice, Settings, Tag};
 use super::clipboard;
 use super::clock::Clock;
 use super::export;
 use super::input;
+use super::notify;
 use super::reconnect::{self, Connecting};
 use super::terminal::Guard;
 use super::view;
@@ -268,6 +269,7 @@ impl Loop {
                     self.connecting = self.client.home().map(reconnect::restart);
                 }
                 Effect::Copy(text) => self.copy(text),
+                Effect::Notify(notice) => self.notify(notice),
                 Effect::Export { name, patch } => self.in_flight.push(exported(name, patch)),
                 Effect::Send(request, tag) => {
                     let client = self.client.clone();
@@ -280,7 +282,7 @@ impl Loop {
 
     /// Hands text to the clipboard. A terminal that is gone is met by the next frame.
     fn copy(&self, text: String) {
-        if let Err(error) = self.guard.copy(&text) {
+        if let Err(error) = self.guard.write(&clipboard::sequence(&text)) {
             tracing::debug!("nothing was copied: {error}");
         }
         if std::env::var_os("TMUX").is_some() {
@@ -290,6 +292,25 @@ impl Loop {
             };
             self.in_flight.push(copied.boxed_local());
         }
+    }
+
+    /// Tells the human by the terminal and by their command.
+    fn notify(&self, notice: Notice) {
+        let settings = &self.app.settings.notify;
+        let in_tmux = std::env::var_os("TMUX").is_some();
+        if let Err(error) = self.guard.write(&notify::sequence(&notice, settings, in_tmux)) {
+            tracing::debug!("nobody was notified: {error}");
+        }
+        if settings.command.is_empty() {
+            return;
+        }
+        let command = settings.command.clone();
+        let told = async move {
+            let failed = |why| Failure::new(FailureKind::Unavailable, why);
+            let ran = notify::run(command, notice).await.map_err(failed);
+            (Tag::Quiet, ran.map(|()| Reply::Done))
+        };
+        self.in_flight.push(told.boxed_local());
     }
 
     fn frame_is_due(&self) -> bool {

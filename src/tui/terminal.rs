@@ -21,8 +21,6 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
-use super::clipboard;
-
 /// Holds a full frame of a large terminal with a style in every cell, so that it never grows.
 const FRAME_BYTES: usize = 256 * 1024;
 
@@ -98,11 +96,11 @@ impl Guard {
         Ok(())
     }
 
-    /// Has the terminal put text into the clipboard of whoever sits at it.
+    /// Writes a sequence of ours that draws nothing.
     #[allow(clippy::unused_self, reason = "only who has the terminal may write to it")]
-    pub(crate) fn copy(&self, text: &str) -> io::Result<()> {
+    pub(crate) fn write(&self, sequence: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        out.write_all(clipboard::sequence(text).as_bytes())?;
+        out.write_all(sequence.as_bytes())?;
         out.flush()
     }
 }

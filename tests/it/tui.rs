@@ -2,6 +2,7 @@
 
 use crate::common::home::TestHome;
 use crate::common::pty::Pty;
+use crate::survival::wait_until;
 
 /// Takes over the keyboard; Ctrl+Q gives it back.
 const ENTER: &str = "\r";
@@ -137,6 +138,57 @@ fn attach_opens_one_session_and_comes_back() {
     session.send(CONTROL_Q);
     assert_eq!(session.wait_for_end(), 0);
     session.assert_restored();
+}
+
+/// Says that it waits for permission once it is told to.
+const ASKS: &str = r"while [ ! -e go ]; do sleep 0.05; done; \
+    printf '\033]7501;state=blocked:kind=permission:msg=YXBwcm92ZSBhLnR4dA==\033\\'; \
+    exec sleep 1000000";
+
+#[test]
+fn who_asks_out_of_sight_is_announced_once_and_not_again_after_coming_back() {
+    let test = TestHome::new();
+    std::fs::create_dir_all(&test.home).expect("made");
+    let (told, script) = (test.path().join("told"), test.path().join("tell"));
+    let text = format!("printf '%s|%s\\n' \"$1\" \"$2\" >>'{}'", told.display());
+    std::fs::write(&script, text).expect("written");
+    let settings = format!("[notify]\ncommand = ['sh', '{}']\n", script.display());
+    std::fs::write(test.home.join("config.toml"), settings).expect("written");
+    test.agentdeck(&["new", "fox", "--", "sh", "-c", "echo ready; exec sleep 1000000"]).ok();
+    for name in ["hen", "owl"] {
+        test.agentdeck(&["new", name, "--", "sh", "-c", ASKS]).ok();
+    }
+    let go = |name| {
+        let found = test.agentdeck(&["inspect", name, "--json"]).json();
+        let workspace = std::path::PathBuf::from(found["workspace"].as_str().expect("a path"));
+        std::fs::write(workspace.join("go"), "").expect("written");
+    };
+    let lines = || std::fs::read_to_string(&told).unwrap_or_default();
+    let mut sent = Vec::new();
+    for name in ["hen", "owl"] {
+        let mut deck = Pty::open(&test, &[], 80, 24);
+        deck.wait_for_text("ready");
+        deck.send("z");
+        deck.settle();
+        go(name);
+        deck.wait_for_text(&format!("{name} waits for permission: approve a.txt"));
+        let line = format!("{name} waits for permission|approve a.txt\n");
+        wait_until("the command ran", || lines().ends_with(&line));
+        deck.send("q");
+        assert_eq!(deck.wait_for_end(), 0);
+        deck.assert_restored();
+        sent.push(foreign(&deck.raw));
+    }
+    // The second deck saw that the first one still waits, and told of the other alone.
+    let sequence = |name| {
+        let words = "waits for permission: approve a.txt";
+        vec![format!("{:?}", format!("\x1b]9;{name} {words}\x1b\\"))]
+    };
+    assert_eq!(sent, [sequence("hen"), sequence("owl")]);
+    assert_eq!(lines().lines().count(), 2, "{}", lines());
+    let waiting = test.agentdeck(&["ls", "--attention"]).ok();
+    let rows = waiting.lines().skip(1).filter_map(|row| row.split(' ').next());
+    assert_eq!(rows.collect::<Vec<_>>(), ["hen", "owl"], "{waiting}");
 }
 
 /// Everything in a program's output that is neither text nor what we ourselves send: cursor

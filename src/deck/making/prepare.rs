@@ -10,6 +10,7 @@ use super::super::shared::{Shared, blocking, now};
 use super::super::state::{RECORD_VERSION, Record, Reviewed};
 use super::require;
 use crate::config::{file, profiles};
+use crate::model::attention::Attention;
 use crate::model::environment::{Environment, EnvironmentSpec, EnvironmentState, Work};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, RepositoryId};
@@ -215,6 +216,7 @@ pub(in crate::deck) fn record(
         last_snapshot: None,
         created: at,
         load: None,
+        attention: Attention::default(),
         prompts: Vec::new(),
         trouble: None,
         notes: Vec::new(),

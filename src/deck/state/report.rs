@@ -3,6 +3,7 @@
 use super::{Matter, Record, notes};
 use crate::deck::status::Finding;
 use crate::engine::BoxRecord;
+use crate::model::attention::Attend;
 use crate::model::destination::Denial;
 use crate::model::diff::ReviewMark;
 use crate::model::environment::{
@@ -108,6 +109,8 @@ pub enum Report {
         session: SessionId,
         found: Option<Finding>,
     },
+    /// What people know of it.
+    Attended(Attend),
     /// Whether a person's line is begun in the agent's session.
     Drafted(bool),
     /// What came of what was sent to the agent.
@@ -332,6 +335,7 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
         Report::StandsOn(onto) => view.onto = onto,
         Report::Denied(denied) => view.denied = denied,
         Report::NetworkChanged(policy) => view.network = policy,
+        Report::Attended(attend) => view.attention.attend(attend),
         Report::Prompts(prompts) => view.prompts = prompts,
         other => apply_to_sessions(view, other, now),
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::deck::status::Finding;
+use crate::model::attention::Attention;
 use crate::model::environment::{SessionKind, SessionState};
 use crate::model::policy::{EngineKind, Limits, Load, NetworkPolicy};
 use crate::model::screen::Size;
@@ -38,6 +39,7 @@ pub(in crate::deck) fn record(digit: u8, name: &str, repository: &str) -> Record
         last_snapshot: None,
         created: START,
         load: None,
+        attention: Attention::default(),
         prompts: Vec::new(),
         trouble: None,
         notes: Vec::new(),

@@ -35,6 +35,16 @@ impl App {
             Action::Map => self.open_map(),
             Action::Prompt => self.begin_prompt(),
             Action::Prompts => self.open_prompts(),
+            Action::Quiet => self.toggle_quiet(),
+            Action::Order => {
+                self.by_need = !self.by_need;
+                self.arrange();
+                self.say(if self.by_need {
+                    "who needs you comes first"
+                } else {
+                    "as they were made"
+                });
+            }
             Action::CopyMode => self.enter_copy(Hand::Keys),
             Action::Search => self.enter_search(),
             action => self.act_on_selected(action),
@@ -56,6 +66,7 @@ impl App {
             Action::Mark => self.mark(id),
             Action::History => self.open_history(id),
             Action::Inspect => self.open_inspection(id),
+            Action::Snooze => self.snooze(id),
             Action::Denied => self.open_denied(),
             Action::Apply => {
                 self.say(format!("applying {name} to your working tree …"));
@@ -187,13 +198,14 @@ impl App {
         };
         self.select(index);
         let id = self.environments[index].id.clone();
-        self.attention.remove(&id);
+        self.see(&id);
     }
 
     /// Whether an environment waits for a person, or something happened there that nobody saw.
     fn needs_user(&self, index: usize) -> bool {
         let environment = &self.environments[index];
-        self.attention.contains(&environment.id) || status::waits(environment)
+        let snoozed = environment.attention.snoozed > self.now;
+        !snoozed && (self.attention.contains(&environment.id) || status::waits(environment))
     }
 
     /// How many environments need a person.

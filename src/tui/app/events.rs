@@ -1,7 +1,8 @@
 //! What the server tells of its own accord.
 
+use crate::model::attention::Reason;
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
-use crate::model::id::{EnvironmentId, SessionId};
+use crate::model::id::{EnvironmentId, SessionId, Timestamp};
 use crate::proto::Event;
 
 use super::super::panes::PaneKey;
@@ -79,7 +80,15 @@ impl App {
             }
         }
         self.notice_end(&before, &now);
+        self.notice_call(&now);
+        if before.attention.seen != now.attention.seen && now.calls(self.now).is_none() {
+            // The user looked by another client.
+            self.attention.remove(&now.id);
+        }
         self.follow_prompts(&now);
+        if self.by_need {
+            self.arrange();
+        }
         let held = self.keyboard.as_ref().filter(|pane| pane.environment == now.id);
         if let Some(pane) = held.cloned()
             && !now.session(pane.session).is_some_and(|session| runs(&session.state))
@@ -89,13 +98,35 @@ impl App {
     }
 
     fn environment_added(&mut self, added: Environment) {
+        self.notice_call(&added);
+        let unseen = added.call().filter(|call| call.reason != Reason::Waits);
+        if unseen.is_some_and(|call| call.since > added.attention.seen) {
+            self.attention.insert(added.id.clone());
+        }
         self.environments.push(added);
-        self.environments.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        self.arrange();
         // A deck is told of its environments in any order; keys are for the one that stays chosen.
         // Who came for one session looks at no other.
         if self.selected.is_none() || (self.presses == 0 && self.attached.is_none()) {
             self.select(0);
         }
+    }
+
+    /// Puts the environments into their order: as they were made, or who needs the user first, the
+    /// longest wait before the others.
+    pub(super) fn arrange(&mut self) {
+        let (now, rang, by_need) = (self.now, &self.attention, self.by_need);
+        let calm = (Reason::Done as u8 + 2, Timestamp::default());
+        let need = |environment: &Environment| match environment.calls(now) {
+            _ if !by_need => calm,
+            Some(call) => (call.reason as u8, call.since),
+            None if rang.contains(&environment.id) => (calm.0 - 1, calm.1),
+            None => calm,
+        };
+        self.environments.sort_by_cached_key(|environment| {
+            (need(environment), environment.created, environment.id.clone())
+        });
+        self.dirty = true;
     }
 
     /// An environment that was asked for here is made: its notes are said once.

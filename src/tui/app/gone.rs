@@ -248,7 +248,12 @@ impl Tag {
     fn is_courtesy(&self) -> bool {
         matches!(
             self,
-            Self::Quiet | Self::Watch(_) | Self::Repository | Self::Scrollback(_) | Self::Listed
+            Self::Quiet
+                | Self::Watch(_)
+                | Self::Repository
+                | Self::Scrollback(_)
+                | Self::Listed
+                | Self::Notice(_)
         )
     }
 }

@@ -36,6 +36,7 @@ impl App {
     /// The outer terminal got or lost the focus: the held session is told, and the branch may
     /// have changed meanwhile.
     fn take_focus(&mut self, focused: bool) {
+        self.notices.focused = focused;
         if let Some(pane) = self.keyboard.clone() {
             self.type_into(&pane, Input::Focus(focused));
         }

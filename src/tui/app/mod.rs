@@ -21,6 +21,7 @@ mod map;
 mod merge_form;
 mod message;
 mod mouse;
+mod notices;
 mod overlay;
 mod paste;
 mod place;
@@ -35,6 +36,7 @@ mod taking;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
+use crate::config::notify::Notify;
 use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, Variable};
 use crate::model::failure::Failure;
@@ -66,6 +68,7 @@ pub(crate) use lacking::Lacking;
 pub(crate) use map::{MapView, map_page};
 pub(crate) use merge_form::{Hooking, MergeForm};
 pub(crate) use message::Message;
+pub(crate) use notices::{Notice, Notices};
 pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
 pub(crate) use paste::PasteQuestion;
 pub(crate) use place::Place;
@@ -92,6 +95,8 @@ pub(crate) enum Effect {
     },
     /// Put text into the human's clipboard, which asked for it.
     Copy(String),
+    /// Tell the human outside of the deck.
+    Notify(Notice),
     /// Start a server that was stopped, or replace an older one.
     RestartServer,
     Leave,
@@ -149,6 +154,7 @@ pub(crate) struct Settings {
     /// The engine that this client's environment chooses.
     pub(crate) endpoint: EndpointChoice,
     pub(crate) theme: Theme,
+    pub(crate) notify: Notify,
 }
 
 impl Settings {
@@ -177,6 +183,9 @@ pub(crate) struct App {
     pub(crate) marked: Vec<EnvironmentId>,
     /// Rang, ended or failed since the user last looked.
     pub(crate) attention: BTreeSet<EnvironmentId>,
+    pub(crate) notices: Notices,
+    /// Who needs the user comes first in the deck.
+    pub(crate) by_need: bool,
     pub(crate) panes: Panes,
     /// A session that stands still for its reader.
     pub(crate) copy: Option<CopyMode>,
@@ -241,6 +250,8 @@ impl App {
             shown: HashMap::new(),
             marked: Vec::new(),
             attention: BTreeSet::new(),
+            notices: Notices::default(),
+            by_need: false,
             panes: Panes::default(),
             copy: None,
             copied: None,
@@ -303,6 +314,7 @@ impl App {
         }
         self.settle();
         self.settle_diff();
+        self.settle_notices();
         self.paint();
         self.refuse_requests();
         std::mem::take(&mut self.outbox)
@@ -316,7 +328,9 @@ impl App {
         let ages = self.ages_change();
         let colours = self.unpainted.then_some(Timestamp(self.now.0 + PAINT_PAUSE));
         let copied = self.copied_until();
-        [notice, size, ages, colours, copied, self.gone_changes()].into_iter().flatten().min()
+        let calls = self.notices.deadline().into_iter().chain(self.wakes());
+        let others = [notice, size, ages, colours, copied, self.gone_changes()];
+        others.into_iter().flatten().chain(calls).min()
     }
 
     fn tick(&mut self) {

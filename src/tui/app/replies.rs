@@ -89,6 +89,9 @@ impl App {
                 }
                 self.outbox.push(super::Effect::Export { name, patch });
             }
+            (Tag::Notice(environment), Reply::Attended { first: true }) => {
+                self.notice_granted(environment);
+            }
             (Tag::Prompted { environment }, Reply::Receipt(prompt)) => {
                 self.prompted(&environment, &prompt);
             }
@@ -190,7 +193,11 @@ impl App {
         }
         match tag {
             // The branch in the header is a courtesy.
-            Tag::Repository | Tag::Listed | Tag::LeftOut(_) | Tag::Comments(_) => return,
+            Tag::Repository
+            | Tag::Listed
+            | Tag::LeftOut(_)
+            | Tag::Comments(_)
+            | Tag::Notice(_) => return,
             // The file on the screen is searched all the same.
             Tag::Matches { ticket, text } => return self.take_matches(ticket, &text, None),
             Tag::Commented => self.comment_not_kept(),

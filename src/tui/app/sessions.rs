@@ -147,7 +147,7 @@ impl App {
         if let Some(shown) = self.panes.get_mut(&pane) {
             shown.scroll = None;
         }
-        self.attention.remove(&pane.environment);
+        self.see(&pane.environment);
         self.keyboard = Some(pane.clone());
         let PaneKey { environment, session } = pane.clone();
         self.send(Request::TakeKeyboard { environment, session }, Tag::Keyboard(pane));

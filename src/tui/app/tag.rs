@@ -55,6 +55,8 @@ pub(crate) enum Tag {
     },
     /// A whole diff to be written to a file, by the environment's name.
     Export(String),
+    /// A change was announced, to be told if nobody was told of it before.
+    Notice(EnvironmentId),
     /// A comment to be kept.
     Commented,
     /// The comments that a diff shows.

@@ -17,6 +17,7 @@ mod inspect;
 mod live;
 mod meanwhile;
 mod new;
+mod notices;
 mod paste;
 mod prompting;
 mod review;
@@ -98,7 +99,11 @@ fn requests(effects: Vec<Effect>) -> Vec<Request> {
         .into_iter()
         .filter_map(|effect| match effect {
             Effect::Send(request, _) => Some(request),
-            Effect::Leave | Effect::RestartServer | Effect::Export { .. } | Effect::Copy(_) => None,
+            Effect::Leave
+            | Effect::RestartServer
+            | Effect::Export { .. }
+            | Effect::Copy(_)
+            | Effect::Notify(_) => None,
         })
         .collect()
 }

@@ -9,6 +9,8 @@ use ratatui::style::{Color, Modifier};
 use super::super::app::{App, Happening, Settings, Tag};
 use super::super::theme::{Depth, Theme};
 use super::NOW;
+use crate::config::notify::Notify;
+use crate::model::attention::Attention;
 use crate::model::comparison::{
     AlignedCell, AlignedFile, AlignedRow, Attempt, Comparison, ComparisonCell, ComparisonRow,
     LineText, Stretch,
@@ -42,9 +44,13 @@ pub(super) fn settings() -> Settings {
         ],
         variables: Vec::new(),
         endpoint: EndpointChoice::default(),
+        notify: Notify::default(),
         theme: Theme::new(Depth::Indexed),
     }
 }
+
+/// All that the deck shows was seen before.
+const JUST: Timestamp = Timestamp(NOW.0 - 1);
 
 pub(super) fn id(number: u8) -> EnvironmentId {
     EnvironmentId::from_random([number; 8])
@@ -88,6 +94,7 @@ pub(super) fn environment(number: u8, name: &str, agent: &str) -> Environment {
         last_snapshot: None,
         created: ago(7200 - u64::from(number)),
         load: None,
+        attention: Attention { noticed: JUST, seen: JUST, snoozed: Timestamp(0) },
         prompts: Vec::new(),
         trouble: None,
         notes: Vec::new(),

@@ -35,6 +35,9 @@ pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
         left.push(Span::styled(" · ", theme.quiet()));
         left.push(Span::styled(format!("▲ {need} {verb} you"), theme.caution()));
     }
+    if app.notices.quiet {
+        left.push(Span::styled(" · do not disturb", theme.quiet()));
+    }
     if !app.marked.is_empty() {
         left.push(Span::styled(format!(" · {} marked", app.marked.len()), theme.accent()));
     }

@@ -96,7 +96,9 @@ fn name_row(
         Span::styled(mark, theme.chosen()),
         Span::styled(name, if chosen { theme.chosen() } else { theme.text() }),
     ];
-    if app.attention.contains(&environment.id) {
+    if environment.attention.snoozed > app.now {
+        left.push(Span::styled(" snoozed", theme.quiet()));
+    } else if app.attention.contains(&environment.id) {
         left.push(Span::styled(" ▲", theme.caution()));
     }
     if let Some(badge) = status::badge(environment) {

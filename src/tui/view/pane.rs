@@ -81,7 +81,9 @@ fn title(
     if app.marked.contains(&environment.id) {
         spans.push(Span::styled(" ◆", theme.chosen()));
     }
-    if app.attention.contains(&environment.id) {
+    if environment.attention.snoozed > app.now {
+        spans.push(Span::styled(" snoozed", theme.quiet()));
+    } else if app.attention.contains(&environment.id) {
         spans.push(Span::styled(" ▲", theme.caution()));
     }
     let shell = environment.session(key.session).is_some_and(|it| it.kind == SessionKind::Shell);
