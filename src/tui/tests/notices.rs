@@ -116,7 +116,7 @@ fn a_fleet_that_stops_is_one_message() {
     assert_eq!(announced(app.happen(Happening::Tick, later(1_000))).len(), 2);
     grant(&mut app, &heron(), true);
     grant(&mut app, &mole(), true);
-    let [notice] = told(&mut app).try_into().expect("one");
+    let [notice]: [Notice; 1] = told(&mut app).try_into().expect("one");
     assert_eq!(notice.title, "2 environments need you");
     assert_eq!(notice.body, "calm-heron waits for permission, fast-mole is done");
     assert_eq!(notice.names, ["calm-heron", "fast-mole"]);
