@@ -124,3 +124,22 @@ impl Environment {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_or_seen_never_becomes_untold() {
+        let mut attention = Attention::default();
+        attention.attend(Attend::Notice { since: Timestamp(5) });
+        assert_eq!((attention.noticed, attention.seen), (Timestamp(5), Timestamp(0)));
+        attention.attend(Attend::See { since: Timestamp(9) });
+        assert_eq!((attention.noticed, attention.seen), (Timestamp(9), Timestamp(9)));
+        attention.attend(Attend::Notice { since: Timestamp(7) });
+        assert_eq!(attention.noticed, Timestamp(9), "an older change changes nothing");
+        attention.attend(Attend::Snooze { until: Timestamp(20) });
+        attention.attend(Attend::Snooze { until: Timestamp(0) });
+        assert_eq!(attention.snoozed, Timestamp(0), "a person may be called again");
+    }
+}
