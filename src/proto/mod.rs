@@ -14,11 +14,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::model::attention::Attend;
-use crate::model::decision::{Decision, MergeStyle, Portion};
+use crate::model::decision::{MergeStyle, Portion};
 use crate::model::destination::HostPort;
 use crate::model::diff::{Detail, FileSide, Reach, ReviewMark, Whitespace};
 use crate::model::endpoint::EndpointChoice;
-use crate::model::environment::{Environment, EnvironmentSpec, Variable};
+use crate::model::environment::{EnvironmentSpec, Variable};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId};
 use crate::model::input::Input;
 use crate::model::lines::{Direction, Spot};
@@ -26,7 +26,7 @@ use crate::model::path::RepoPath;
 use crate::model::policy::Limits;
 use crate::model::prompt::PromptId;
 use crate::model::screen::Size;
-use crate::model::snapshot::{Skipped, Snapshot};
+use crate::model::snapshot::Skipped;
 
 pub use answer::{Inspection, Resolution, ServerStatus};
 pub use asked::{CommentChange, DiffSide, Freshness, SaveTo, Target};

@@ -317,15 +317,8 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
             view.trouble = Some(format!("out of memory{}", limit.unwrap_or_default()));
         }
         Report::Limits(limits) => view.limits = limits,
-        Report::Load(load) => {
-            let same = match (&view.load, &load) {
-                (Some(shown), Some(load)) => !load.differs(shown),
-                (shown, load) => shown.is_some() == load.is_some(),
-            };
-            if !same {
-                view.load = load;
-            }
-        }
+        Report::Load(load) if is_news(view.load.as_ref(), load.as_ref()) => view.load = load,
+        Report::Load(_) => {}
         Report::SnapshotTaken { snapshot, count, divergence } => {
             view.last_snapshot = Some(snapshot.at);
             view.snapshots = count;
@@ -338,6 +331,14 @@ fn apply_to_view(view: &mut Environment, report: Report, now: Timestamp) {
         Report::Attended(attend) => view.attention.attend(attend),
         Report::Prompts(prompts) => view.prompts = prompts,
         other => apply_to_sessions(view, other, now),
+    }
+}
+
+/// Whether a person would see that a box uses something else.
+fn is_news(shown: Option<&Load>, load: Option<&Load>) -> bool {
+    match (shown, load) {
+        (Some(shown), Some(load)) => load.differs(shown),
+        (shown, load) => shown.is_some() != load.is_some(),
     }
 }
 

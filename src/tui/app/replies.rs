@@ -193,11 +193,9 @@ impl App {
         }
         match tag {
             // The branch in the header is a courtesy.
-            Tag::Repository
-            | Tag::Listed
-            | Tag::LeftOut(_)
-            | Tag::Comments(_)
-            | Tag::Notice(_) => return,
+            Tag::Repository | Tag::Listed | Tag::LeftOut(_) | Tag::Comments(_) | Tag::Notice(_) => {
+                return;
+            }
             // The file on the screen is searched all the same.
             Tag::Matches { ticket, text } => return self.take_matches(ticket, &text, None),
             Tag::Commented => self.comment_not_kept(),
