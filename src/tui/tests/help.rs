@@ -76,7 +76,10 @@ fn help_at_120_by_40() {
     └ +4│ Tab             next session        Next session here, or the next environment                               │───┘
     ┌ 3 │ Shift+Tab       previous session    Previous session here, or the previous environment                       │───┐
     │$ a│ !               next attention      Go to who needs you, longest wait first                                  │   │
-    │App│ i               inspect             Show everything known of the environment                                 │   │
+    │App│ o               order               Show who needs you first, or all as they were made                       │   │
+    │   │ w               snooze              Have the environment call for nobody for 15 minutes, or again            │   │
+    │   │ Z               do not disturb      Announce nothing, or again                                               │   │
+    │   │ i               inspect             Show everything known of the environment                                 │   │
     │   │ M               map                 Show how environments stand to your branch and to each other             │   │
     │   │ b               send                Send a prompt to the marked environments, this one or all; it is typed wh│   │
     │   │ P               prompts             Show what was sent to agents and what came of it                         │   │
@@ -89,9 +92,6 @@ fn help_at_120_by_40() {
     │   │ k ↑             up                  Up                                                                       │   │
     │   │ h ←             left                Left, or the previous file, attempt or snapshot                          │   │
     │   │ l →             right               Right, or the next file, attempt or snapshot                             │   │
-    │   │ g Home          first               First                                                                    │   │
-    │   │ G End           last                Last; in scrollback, back to the live screen                             │   │
-    │   │ 1–9             pane                The environment with that number                                         │   │
     └ +1└──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘───┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  ? help  q leave
     ");
@@ -103,19 +103,18 @@ fn help_at_200_by_60() {
      agentdeck  shop · 6 environments                                                                                                                                               main ↑2 · 1 uncommitted
     ┌ 1 ● brave-otter · claude 1/2 · 1 min ──────────────────────────┐┌ 2 ● calm-heron · codex · 2 min ─────────────────────────────────┐┌ 3 ✓ dry-fox · aider · done · 1 min ─────────────────────────────┐
     │✻ Welcome back                                                  ││› make the tests for 日本語 names pass                           ││$ aider --yes                                                    │
-    │                                                                ││                                                                 ││Applied edit to README.md                                        │
-    │> Add a rate limiter to the checkout API   ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
-    │                                           │ › type to filter                                                                                             │                                           │
-    │● Read(src/api/checkout.rs)                │                                                                                                              │                                           │
-    │  └ 214 lines                              │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
-    │                                           │ n               new                 Make an environment                                                      │                                           │
-    │● Update(src/api/limit.rs)                 │ d               diff                Show what changed since the base                                         │                                           │
-    │  └ 41 additions and 7 removals            │ v               history             Show the snapshots, as they are taken                                    │                                           │
-    │                                           │ Space           mark                Mark or unmark for comparing                                             │                                           │
-    │Do you want to run `cargo test`?           │ c               compare             Compare the marked environments, two to four                             │                                           │
-    │❯ 1. Yes                                   │ a               apply               Write the changes into your working tree                                 │                                           │
-    │  2. No                                    │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │                                           │
-    │                                           │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │                                           │
+    │                                           ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐.md                                        │
+    │> Add a rate limiter to the checkout API   │ › type to filter                                                                                             │                                           │
+    │                                           │                                                                                                              │                                           │
+    │● Read(src/api/checkout.rs)                │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
+    │  └ 214 lines                              │ n               new                 Make an environment                                                      │                                           │
+    │                                           │ d               diff                Show what changed since the base                                         │                                           │
+    │● Update(src/api/limit.rs)                 │ v               history             Show the snapshots, as they are taken                                    │                                           │
+    │  └ 41 additions and 7 removals            │ Space           mark                Mark or unmark for comparing                                             │                                           │
+    │                                           │ c               compare             Compare the marked environments, two to four                             │                                           │
+    │Do you want to run `cargo test`?           │ a               apply               Write the changes into your working tree                                 │                                           │
+    │❯ 1. Yes                                   │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │                                           │
+    │  2. No                                    │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │                                           │
     │                                           │ H               run hooks           Run in the box the hooks that a merge does not run, in a shell           │                                           │
     │                                           │ D               discard             Throw the environment away; asks, and can be undone                      │                                           │
     │                                           │ u               undo                Take back the last apply, merge, restore or discard                      │                                           │
@@ -125,15 +124,18 @@ fn help_at_200_by_60() {
     │                                           │ Tab             next session        Next session here, or the next environment                               │                                           │
     │                                           │ Shift+Tab       previous session    Previous session here, or the previous environment                       │                                           │
     │                                           │ !               next attention      Go to who needs you, longest wait first                                  │                                           │
+    │                                           │ o               order               Show who needs you first, or all as they were made                       │                                           │
+    │                                           │ w               snooze              Have the environment call for nobody for 15 minutes, or again            │                                           │
+    │                                           │ Z               do not disturb      Announce nothing, or again                                               │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
     │                                           │ M               map                 Show how environments stand to your branch and to each other             │                                           │
-    │                                           │ b               send                Send a prompt to the marked environments, this one or all; it is typed wh│                                           │
-    │                                           │ P               prompts             Show what was sent to agents and what came of it                         │                                           │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────│ N               denied requests     Show what the gateway blocked, and open it                               │───────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ S               start               Start a stopped environment again                                        │· stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                          │ x               stop                Stop the environment; its work stays                                     │                                           │
-    │main.c:3:1: error: expected ';'            │ p               pause               Have every program stand still, or go on                                 │t again                                    │
-    │make: *** [Makefile:2: shop] Error 1       │ f               fork                Make an environment that begins where this one stands, or at this snapsho│                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ b               send                Send a prompt to the marked environments, this one or all; it is typed wh│───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ P               prompts             Show what was sent to agents and what came of it                         │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ N               denied requests     Show what the gateway blocked, and open it                               │                                           │
+    │main.c:3:1: error: expected ';'            │ S               start               Start a stopped environment again                                        │t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ x               stop                Stop the environment; its work stays                                     │                                           │
+    │                                           │ p               pause               Have every program stand still, or go on                                 │                                           │
+    │                                           │ f               fork                Make an environment that begins where this one stands, or at this snapsho│                                           │
     │                                           │ j ↓             down                Down                                                                     │                                           │
     │                                           │ k ↑             up                  Up                                                                       │                                           │
     │                                           │ h ←             left                Left, or the previous file, attempt or snapshot                          │                                           │
@@ -155,8 +157,6 @@ fn help_at_200_by_60() {
     │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
     │                                           │ R               restart server      Start a server that was stopped, or replace an older one                 │                                           │
     │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
-    │                                                                ││                                                                 ││                                                                 │
-    │                                                                ││                                                                 ││                                                                 │
     │                                                                ││                                                                 ││                                                                 │
     └────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  s shell  z zoom  ? help  q leave
