@@ -1,7 +1,8 @@
 //! Answers to what this client asked.
 
 use crate::model::decision::{Decision, DecisionKind};
-use crate::model::diff::Detail;
+use crate::model::diff::{Detail, Diff};
+use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::snapshot::{Skipped, hidden_note};
 use crate::proto::{DiffSide, Reply, Request, Target};
@@ -26,13 +27,7 @@ impl App {
                 self.repository = Some(state);
             }
             (Tag::Created { presses }, Reply::Environment(environment)) => {
-                // Who pressed a key since is at something else.
-                if presses == self.presses {
-                    self.selected = Some(environment.id.clone());
-                    self.selection_moved();
-                }
-                self.announced = Some(environment.id.clone());
-                self.take_event(crate::proto::Event::EnvironmentChanged(environment));
+                self.made(presses, environment);
             }
             (Tag::Shell(environment), Reply::SessionStarted { session, .. }) => {
                 self.shell_started(PaneKey { environment, session });
@@ -78,17 +73,7 @@ impl App {
                     self.dirty = true;
                 }
             }
-            (Tag::Export(name), Reply::Diff(diff)) => {
-                let mut patch = Vec::new();
-                diff.write_unified(&mut patch);
-                if let Some(file) = diff.missing().next() {
-                    return self.say_with_hint(
-                        format!("{} is too large for a patch; none was written", file.path),
-                        "take it by apply or merge",
-                    );
-                }
-                self.outbox.push(super::Effect::Export { name, patch });
-            }
+            (Tag::Export(name), Reply::Diff(diff)) => self.export(name, &diff),
             (Tag::Notice(environment), Reply::Attended { first: true }) => {
                 self.notice_granted(environment);
             }
@@ -106,6 +91,29 @@ impl App {
             (Tag::Timeline(ticket), reply) => self.fill_timeline(ticket, Some(reply)),
             _ => {}
         }
+    }
+
+    /// An environment was made; `presses` is how many keys were pressed before it was asked for.
+    fn made(&mut self, presses: u64, environment: Box<Environment>) {
+        // Who pressed a key since is at something else.
+        if presses == self.presses {
+            self.selected = Some(environment.id.clone());
+            self.selection_moved();
+        }
+        self.announced = Some(environment.id.clone());
+        self.take_event(crate::proto::Event::EnvironmentChanged(environment));
+    }
+
+    fn export(&mut self, name: String, diff: &Diff) {
+        let mut patch = Vec::new();
+        diff.write_unified(&mut patch);
+        if let Some(file) = diff.missing().next() {
+            return self.say_with_hint(
+                format!("{} is too large for a patch; none was written", file.path),
+                "take it by apply or merge",
+            );
+        }
+        self.outbox.push(super::Effect::Export { name, patch });
     }
 
     fn say_decided(&mut self, decision: &Decision) {
