@@ -4,19 +4,9 @@ use super::super::app::{App, DiffView, Effect, Happening, Tag, View};
 use super::sample;
 use super::{KeyCode, MIDDLE, NOW, Request, SMALL, answer, key, picture, requests, type_keys};
 use crate::model::caution::Caution;
-use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, FileSide, Review, ReviewMark};
+use crate::model::diff::{Detail, Diff, FileDiff, FileSide, Review, ReviewMark};
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{Reply, Target};
-
-/// The sample's files as an outline, each with a content of its own.
-fn outline() -> Diff {
-    let mut diff = sample::diff();
-    for (file, number) in diff.files.iter_mut().zip(1..) {
-        file.content = DiffContent::Unread;
-        file.new_blob = Some(sample::commit(number));
-    }
-    diff
-}
 
 fn opened() -> App {
     let mut app = sample::deck(MIDDLE);
@@ -44,7 +34,7 @@ fn give_file(app: &mut App, reading: u64, file: FileDiff) {
 #[test]
 fn lines_are_read_for_the_file_that_is_shown_and_a_late_answer_is_dropped() {
     let mut app = opened();
-    let asked = requests(give_outline(&mut app, outline()));
+    let asked = requests(give_outline(&mut app, sample::outline()));
     let of_file = |request: &&Request| matches!(request, Request::ReadFileDiff { .. });
     assert_eq!(asked.iter().filter(of_file).count(), 1);
     assert!(
@@ -77,7 +67,7 @@ fn what_calls_for_caution_comes_first_and_says_why() {
 #[test]
 fn a_review_is_of_the_content_that_was_shown_and_goes_on_to_the_next() {
     let mut app = opened();
-    give_outline(&mut app, outline());
+    give_outline(&mut app, sample::outline());
     let file = view(&app).chosen().expect("a file").clone();
     give_file(&mut app, 1, sample::diff().files.remove(0));
     let asked = requests(type_keys(&mut app, "r"));
@@ -97,7 +87,7 @@ fn a_review_is_of_the_content_that_was_shown_and_goes_on_to_the_next() {
 #[test]
 fn since_the_review_a_file_is_read_from_what_was_reviewed() {
     let mut app = opened();
-    let mut diff = outline();
+    let mut diff = sample::outline();
     let since = FileSide { mode: 0o100_644, blob: sample::commit(77) };
     diff.files[0].review = Review::Changed { since: since.clone() };
     give_outline(&mut app, diff);
@@ -126,11 +116,11 @@ fn marks(app: &mut App) -> usize {
 #[test]
 fn what_is_not_on_the_screen_is_not_marked_as_reviewed() {
     let mut app = opened();
-    give_outline(&mut app, outline());
+    give_outline(&mut app, sample::outline());
     assert_eq!(marks(&mut app), 0, "before its lines are there");
     give_file(&mut app, 1, sample::diff().files.remove(0));
     // The agent went on: the lines on the screen are those from before.
-    let mut newer = outline();
+    let mut newer = sample::outline();
     newer.files[0].new_blob = Some(sample::commit(50));
     let ticket = view(&app).ticket;
     app.happen(Happening::Reply(Tag::Refresh(ticket), Ok(Reply::Diff(newer))), NOW);
@@ -143,7 +133,7 @@ fn what_is_not_on_the_screen_is_not_marked_as_reviewed() {
 #[test]
 fn lines_that_could_not_be_read_are_asked_for_again_when_they_are_needed() {
     let mut app = opened();
-    give_outline(&mut app, outline());
+    give_outline(&mut app, sample::outline());
     let failure = Failure::new(FailureKind::Unavailable, "the disk is slow");
     let tag = Tag::FileDiff { ticket: view(&app).ticket, reading: 1 };
     let asked = requests(app.happen(Happening::Reply(tag, Err(failure)), NOW));
@@ -158,7 +148,7 @@ fn lines_that_could_not_be_read_are_asked_for_again_when_they_are_needed() {
 #[test]
 fn a_patch_is_exported_whole_whatever_is_on_the_screen() {
     let mut app = opened();
-    give_outline(&mut app, outline());
+    give_outline(&mut app, sample::outline());
     let asked = requests(type_keys(&mut app, "e"));
     assert!(
         asked

@@ -234,6 +234,16 @@ pub(super) fn diff() -> Diff {
     }
 }
 
+/// The same as it comes first: no file is read, each has a content of its own.
+pub(super) fn outline() -> Diff {
+    let mut diff = diff();
+    for (file, number) in diff.files.iter_mut().zip(1..) {
+        file.content = DiffContent::Unread;
+        file.new_blob = Some(commit(number));
+    }
+    diff
+}
+
 /// Gives the first three what a merge would come to: the first does not fit with the third.
 pub(super) fn predict(app: &mut App) {
     let fit = |overlap, conflicts| Fit {

@@ -4,7 +4,7 @@
 use super::super::app::{App, DiffView, Happening, Tag, View};
 use super::sample;
 use super::{KeyCode, MIDDLE, NOW, Request, SMALL, answer, key, picture, requests, type_keys};
-use crate::model::diff::{Diff, DiffContent, FileDiff, FileMatches, Whitespace};
+use crate::model::diff::{FileDiff, FileMatches, Whitespace};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::Timestamp;
 use crate::model::path::RepoPath;
@@ -15,20 +15,11 @@ use crate::proto::{Reply, Target};
 const FIRST: &str = "src/api/checkout.rs";
 const SECOND: &str = "src/api/a-rather-long-directory-name/limit.rs";
 
-fn outline() -> Diff {
-    let mut diff = sample::diff();
-    for (file, number) in diff.files.iter_mut().zip(1..) {
-        file.content = DiffContent::Unread;
-        file.new_blob = Some(sample::commit(number));
-    }
-    diff
-}
-
 /// A diff of three files, the first of which was read.
 fn opened(size: Size) -> App {
     let mut app = sample::deck(size);
     type_keys(&mut app, "d");
-    answer(&mut app, Reply::Diff(outline()));
+    answer(&mut app, Reply::Diff(sample::outline()));
     give_file(&mut app, 1, FIRST);
     app
 }
@@ -167,7 +158,7 @@ fn how_much_is_left_out_stays_on_the_screen_while_the_agent_goes_on() {
     app.happen(Happening::Reply(Tag::LeftOut(ticket), Ok(reply)), NOW);
     assert!(picture(&app).contains("not in this diff: dump"), "{}", picture(&app));
     let asked = app.happen(
-        Happening::Reply(Tag::Refresh(ticket), Ok(Reply::Diff(outline()))),
+        Happening::Reply(Tag::Refresh(ticket), Ok(Reply::Diff(sample::outline()))),
         Timestamp(NOW.0 + 60_000),
     );
     let again = |request: &Request| matches!(request, Request::ReadLeftOut { .. });

@@ -7,20 +7,11 @@ use super::{
     key, picture, requests, type_keys,
 };
 use crate::model::decision::{Decision, DecisionKind, Hook, MergeDraft, MergeStyle, Portion};
-use crate::model::diff::{Detail, Diff, DiffContent, FileDiff, Taken};
+use crate::model::diff::{Detail, DiffContent, FileDiff, Taken};
 use crate::model::id::{DecisionId, EnvironmentName, Timestamp};
 use crate::model::path::RepoPath;
 use crate::model::snapshot::Skipped;
 use crate::proto::{DiffSide, Event, Reply, Resolution, Target};
-
-fn outline() -> Diff {
-    let mut diff = sample::diff();
-    for (file, number) in diff.files.iter_mut().zip(1..) {
-        file.content = DiffContent::Unread;
-        file.new_blob = Some(sample::commit(number));
-    }
-    diff
-}
 
 fn view(app: &App) -> &DiffView {
     match app.views.last() {
@@ -43,10 +34,10 @@ fn opened(size: Size) -> App {
     let mut app = sample::deck(size);
     type_keys(&mut app, "d");
     let ticket = view(&app).ticket;
-    let reply = Ok(Reply::Diff(outline()));
+    let reply = Ok(Reply::Diff(sample::outline()));
     let asked = app.happen(Happening::Reply(Tag::View(ticket), reply), NOW);
     give_file(&mut app, asked, &sample::diff().files[0]);
-    let reply = Ok(Reply::Diff(outline()));
+    let reply = Ok(Reply::Diff(sample::outline()));
     app.happen(Happening::Reply(Tag::Refresh(ticket), reply), NOW);
     app
 }
@@ -128,7 +119,7 @@ fn what_was_taken_is_asked_for_anew_after_every_decision_and_shown() {
             }),
             "{of_files:?}"
         );
-        let mut diff = outline();
+        let mut diff = sample::outline();
         diff.files[0].taken = Taken::Part;
         diff.files[1].taken = Taken::All;
         let mut file = sample::diff().files[0].clone();
