@@ -80,6 +80,11 @@ pub(super) async fn state(
     Ok(match find(connection, record).await? {
         None => BoxState::Gone,
         Some(found) if is_of_others(&found, record) => BoxState::Stopped,
+        Some(_) if pausing::is_corrected(record) => BoxState::Running,
+        Some(found) if pausing::goes_on(&found, record) => {
+            pausing::correct(connection, &found, record).await;
+            BoxState::Running
+        }
         Some(found) if is_paused(&found) || pausing::is_held(&found, record) => BoxState::Paused,
         Some(found) if is_running(&found) => BoxState::Running,
         Some(_) => BoxState::Stopped,
@@ -97,7 +102,7 @@ pub(super) async fn stop(
         pausing::resume(connection, record).await?;
     } else if pausing::is_held(&found, record) {
         // It is killed where this is refused.
-        let _ = usage::thaw(record.init_pid);
+        let _ = usage::hold(record.init_pid, false);
     }
     let id = found.id.unwrap_or_default();
     // The shim hangs sessions up as a terminal would; a shim that cannot be asked is killed.
@@ -410,7 +415,7 @@ pub(super) async fn reach(record: &BoxRecord) -> Result<(UnixStream, u32), Failu
             unavailable("its box does not run".to_owned()).hint("start the environment again")
         );
     }
-    if usage::is_frozen(record.init_pid) {
+    if usage::is_frozen(record.init_pid) && !pausing::is_corrected(record) {
         return Err(paused(record));
     }
     let run = record.run.clone();

@@ -48,26 +48,30 @@ pub(super) fn memory_kills(record: &BoxRecord) -> Option<u64> {
 
 /// Whether the kernel holds every process of the box.
 pub(super) fn is_frozen(pid: u32) -> bool {
-    let Some(groups) = groups(pid) else { return false };
-    match groups.find("freezer") {
-        Some(Group { path, unified: true }) => {
-            field(&path.join("cgroup.events"), "frozen") == Some(1)
-        }
-        Some(Group { path, unified: false }) => {
-            let state = std::fs::read_to_string(path.join("freezer.state"));
-            state.is_ok_and(|state| state.trim() != "THAWED")
-        }
-        None => false,
-    }
+    frozen(pid) == Some(true)
 }
 
-/// Has every process of the box go on; only the machine's root may.
-pub(super) fn thaw(pid: u32) -> std::io::Result<()> {
+/// Whether the kernel holds a process; `None` where that cannot be read.
+pub(super) fn frozen(pid: u32) -> Option<bool> {
+    let Group { path, unified } = groups(pid)?.find("freezer")?;
+    if unified {
+        return field(&path.join("cgroup.events"), "frozen").map(|frozen| frozen == 1);
+    }
+    let state = std::fs::read_to_string(path.join("freezer.state")).ok()?;
+    Some(state.trim() != "THAWED")
+}
+
+/// Has the kernel hold every process of the box, or let it go; only the machine's root may.
+pub(super) fn hold(pid: u32, held: bool) -> std::io::Result<()> {
     let group = groups(pid).and_then(|groups| groups.find("freezer"));
-    let group = group.ok_or(std::io::ErrorKind::NotFound)?;
-    let (file, word) =
-        if group.unified { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
-    std::fs::write(group.path.join(file), word)
+    let Group { path, unified } = group.ok_or(std::io::ErrorKind::NotFound)?;
+    let (file, word) = match (unified, held) {
+        (true, true) => ("cgroup.freeze", "1"),
+        (true, false) => ("cgroup.freeze", "0"),
+        (false, true) => ("freezer.state", "FROZEN"),
+        (false, false) => ("freezer.state", "THAWED"),
+    };
+    std::fs::write(path.join(file), word)
 }
 
 /// A process's place in one hierarchy.

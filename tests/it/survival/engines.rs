@@ -80,16 +80,17 @@ fn agents_go_on_through_a_kill_of_dockerd() {
     assert_eq!(engine.running(), Vec::<String>::new());
 }
 
-/// Has the kernel hold a box, as an engine leaves it that is killed when it has done so and not yet
-/// written it down.
-fn hold(init: u64) {
+/// Has the kernel hold a box or let it go, and its engine does not know: so one leaves it that is
+/// killed while it pauses the box.
+fn hold(init: u64, held: bool) {
     let groups = std::fs::read_to_string(format!("/proc/{init}/cgroup")).expect("read");
     let old = groups.lines().find_map(|line| line.split_once(":freezer:"));
     let (file, word) = if let Some((_, path)) = old {
-        (format!("/sys/fs/cgroup/freezer{path}/freezer.state"), "FROZEN")
+        let word = if held { "FROZEN" } else { "THAWED" };
+        (format!("/sys/fs/cgroup/freezer{path}/freezer.state"), word)
     } else {
         let path = groups.lines().find_map(|line| line.strip_prefix("0::")).expect("a group");
-        (format!("/sys/fs/cgroup{path}/cgroup.freeze"), "1")
+        (format!("/sys/fs/cgroup{path}/cgroup.freeze"), if held { "1" } else { "0" })
     };
     std::fs::write(file, word).expect("written");
 }
@@ -100,12 +101,44 @@ fn a_box_goes_on_of_which_its_engine_does_not_know_that_it_stands_still() {
     let test = home_with(&engine, &["ant"]);
     counts(&test, "ant");
     let inspection = test.agentdeck(&["inspect", "ant", "--json"]).json();
-    hold(inspection["init_pid"].as_u64().expect("a box"));
+    hold(inspection["init_pid"].as_u64().expect("a box"), true);
     test.agentdeck(&["pause", "ant"]).ok();
     assert_eq!(state(&test, "ant")["state"], "paused");
     test.agentdeck(&["resume", "ant"]).ok();
     counts(&test, "ant");
     assert_eq!(read(&test, "ant", "starts").trim(), "1", "it was never ended");
+}
+
+#[test]
+fn a_box_that_goes_on_is_not_shown_to_stand_still_because_its_engine_thinks_so() {
+    let Some(engine) = Dockerd::start(true) else { return };
+    let test = home_with(&engine, &["ant"]);
+    counts(&test, "ant");
+    let inspection = test.agentdeck(&["inspect", "ant", "--json"]).json();
+    let init = inspection["init_pid"].as_u64().expect("a box");
+    let [container] = &engine.running()[..] else { panic!("one container") };
+    let thinks_paused = || {
+        let format = ["inspect", "-f", "{{.State.Paused}}", container];
+        String::from_utf8_lossy(&engine.docker(&format).stdout).trim() == "true"
+    };
+    assert!(engine.docker(&["pause", container]).status.success());
+    test.wait_for_json(&["inspect", "ant", "--json"], |inspection| {
+        inspection["environment"]["state"]["state"] == "paused"
+    });
+    hold(init, false);
+    assert!(thinks_paused(), "the engine does not know");
+    test.end_server();
+    test.wait_for_json(&["inspect", "ant", "--json"], |inspection| {
+        inspection["environment"]["state"]["state"] == "running"
+    });
+    super::wait_until("the engine knows too", || !thinks_paused());
+    counts(&test, "ant");
+    test.agentdeck(&["exec", "ant", "--", "true"]).ok();
+    assert_eq!(read(&test, "ant", "starts").trim(), "1", "it was never ended");
+    for word in ["pause", "resume"] {
+        test.agentdeck(&[word, "ant"]).ok();
+    }
+    counts(&test, "ant");
 }
 
 #[test]
