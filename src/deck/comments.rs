@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::front::Front;
+use super::hands::Program;
 use super::queries::{side, with_store};
-use super::sending;
+use super::sending::{self, Readers, would_run};
 use super::shared::{Shared, blocking, now};
 use super::state::Record;
 use crate::model::comment::{Comment, CommentId, LinePlace, LineSide};
@@ -177,9 +179,12 @@ async fn send(
         return Err(Failure::new(FailureKind::Unavailable, failure)
             .hint("the comments stay; send them when it runs"));
     }
+    if Front::look(shared, record).await.program(environment) == Program::Shell {
+        return Err(would_run(environment.name.as_str()));
+    }
     let target = Target::Id(environment.id.clone());
     // It is typed when the agent can take it, and what came of that is told like that of any other.
-    let prompt = sending::send(shared, target, message, Some(PATIENCE)).await?;
+    let prompt = sending::send(shared, target, message, Readers::Agents, Some(PATIENCE)).await?;
     if let Delivery::Failed { why, hint } = &prompt.delivery {
         let message = format!("{}'s agent did not take it: {why}", environment.name);
         let failure = Failure::new(FailureKind::Unavailable, message);

@@ -15,7 +15,7 @@ use crate::model::environment::Variable;
 use crate::model::failure::{Failure, FailureKind};
 use crate::proto::{ExecEvent, ExecStream};
 use crate::shim::wire::{
-    Frame, Program, Role, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
+    Frame, Program, Role, SessionReport, ShimEvent, ShimRequest, VERSION, read_frame, write_frame,
 };
 
 /// How long a shim may take to say hello: it only has to be scheduled.
@@ -201,6 +201,14 @@ pub(super) async fn collect(
 
 /// Connects to a box's shim and exchanges hellos.
 pub(super) async fn open(shared: &Arc<Shared>, record: &Record) -> Result<UnixStream, Failure> {
+    Ok(greet(shared, record).await?.0)
+}
+
+/// The same, with the sessions that the shim told of.
+pub(super) async fn greet(
+    shared: &Arc<Shared>,
+    record: &Record,
+) -> Result<(UnixStream, Vec<SessionReport>), Failure> {
     let environment = &record.environment;
     let made = record.record.as_ref().ok_or_else(|| {
         Failure::new(FailureKind::Unavailable, format!("{} has no box yet", environment.name))
@@ -211,7 +219,7 @@ pub(super) async fn open(shared: &Arc<Shared>, record: &Record) -> Result<UnixSt
     write_frame(&mut stream, &hello).await.map_err(lost)?;
     match timeout(HELLO_DEADLINE, read_frame(&mut stream)).await {
         Ok(Ok(Some(Frame::Control(json)))) => match serde_json::from_slice(&json) {
-            Ok(ShimEvent::Hello { .. }) => Ok(stream),
+            Ok(ShimEvent::Hello { sessions, .. }) => Ok((stream, sessions)),
             _ => Err(lost("no hello from the shim")),
         },
         Ok(Err(error)) => Err(lost(error)),

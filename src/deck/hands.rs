@@ -6,11 +6,8 @@
 //! key is an order or the work: there a person and the program both had a hand in it.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::status::Agent;
-use crate::config::profiles;
 use crate::model::environment::Environment;
 use crate::model::id::{EnvironmentId, SessionId, Timestamp};
 use crate::model::snapshot::{Author, OutputMark};
@@ -84,30 +81,6 @@ pub(super) enum Program {
     Other,
 }
 
-impl Program {
-    pub fn of(environment: &Environment) -> Self {
-        let command = &environment.command;
-        if is_shell(command) {
-            return Self::Shell;
-        }
-        let profile = |name: &str| profiles::builtin().iter().any(|known| known.name == name);
-        if Agent::of(&environment.agent, command).is_some() || profile(&environment.agent) {
-            return Self::Agent;
-        }
-        Self::Other
-    }
-}
-
-/// Whether a command is a shell without anything to run.
-fn is_shell(command: &[String]) -> bool {
-    const SHELLS: [&str; 7] = ["ash", "bash", "dash", "fish", "ksh", "sh", "zsh"];
-    let Some((program, arguments)) = command.split_first() else { return false };
-    let name = Path::new(program).file_name().and_then(|name| name.to_str());
-    let plain = |argument: &String| argument.starts_with('-') && !argument.contains('c');
-    name.is_some_and(|name| SHELLS.contains(&name.trim_start_matches('-')))
-        && arguments.iter().all(plain)
-}
-
 /// What is seen of an environment when its files are looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Trace {
@@ -119,6 +92,8 @@ pub(super) struct Trace {
     /// Whether its program runs.
     pub runs: bool,
     pub program: Program,
+    /// An agent runs in a shell that a person opened.
+    pub beside: bool,
     /// Since when it is known to do nothing.
     pub rests: Option<Timestamp>,
     pub at: Timestamp,
@@ -136,23 +111,27 @@ pub(super) fn rests(environment: &Environment) -> Option<Timestamp> {
 pub(super) fn author(before: &Trace, now: &Trace) -> Option<Author> {
     let deeds = now.deeds;
     let told = deeds.told > before.deeds.told;
-    // A shell that prints goes on with what it was told before.
-    let own = deeds.own > before.deeds.own
-        || deeds.running > 0
-        || (deeds.own > 0 && now.shells != before.shells);
+    let own = deeds.own > before.deeds.own || deeds.running > 0;
+    // A shell that prints goes on with what it was told before, but for an agent that runs there.
+    let goes_on = deeds.own > 0 && now.shells != before.shells;
+    let beside = now.beside || before.beside;
     let human = own
-        || match now.program {
-            Program::Shell => deeds.told > 0,
-            Program::Agent => false,
-            Program::Other => told,
+        || (goes_on && !beside)
+        || match (before.program, now.program) {
+            // An agent came in front of a shell or left it: a key was for the one or the other.
+            (Program::Shell, Program::Agent) | (Program::Agent, Program::Shell) => told,
+            (_, Program::Shell) => deeds.told > 0,
+            (_, Program::Agent) => false,
+            (_, Program::Other) => told,
         };
     let printed = now.output.is_some() && now.output != before.output;
     // An agent may work without a word; where no person did, it was nobody else.
     let seen = printed || (!human && (now.runs || before.runs));
     let rested = now.rests.is_some_and(|since| since <= before.at);
     let agent = match now.program {
+        _ if beside && (own || goes_on) => true,
         // A prompt is no work.
-        Program::Shell if human => false,
+        Program::Shell if human && before.program != Program::Agent => false,
         _ => seen && !(human && rested),
     };
     match (human, agent) {
@@ -171,7 +150,8 @@ mod tests {
     fn trace(program: Program, told: u64, own: u64, printed: u64) -> Trace {
         let output = Some(OutputMark { started: Timestamp(1), offset: printed });
         let deeds = Deeds { told, own, running: 0 };
-        Trace { deeds, shells: 0, output, runs: true, program, rests: None, at: Timestamp(100) }
+        let at = Timestamp(100);
+        Trace { deeds, output, runs: true, program, at, ..Trace::default() }
     }
 
     #[test]
@@ -215,6 +195,31 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_a_person_started_in_a_shell_works_by_itself() {
+        use Author::{Agent, Both, Human};
+        let of = |before: (Program, u64), now: (Program, u64)| {
+            author(&trace(before.0, before.1, 0, 5), &trace(now.0, now.1, 0, 9))
+        };
+        let (shell, agent) = (Program::Shell, Program::Agent);
+        assert_eq!(of((shell, 3), (agent, 9)), Some(Both), "a key may have been the shell's");
+        assert_eq!(of((shell, 9), (agent, 9)), Some(Agent));
+        assert_eq!(of((agent, 9), (agent, 12)), Some(Agent), "an order");
+        assert_eq!(of((agent, 12), (shell, 12)), Some(Agent), "it did it before it ended");
+        assert_eq!(of((agent, 12), (shell, 14)), Some(Both));
+        assert_eq!(of((shell, 14), (shell, 14)), Some(Human));
+        // The same beside an agent's session in which nothing moves.
+        let mut before = trace(agent, 0, 1, 5);
+        let mut now = Trace { shells: 7, ..before };
+        assert_eq!(author(&before, &now), Some(Human), "a shell still prints");
+        now.beside = true;
+        assert_eq!(author(&before, &now), Some(Agent), "it is an agent that does");
+        now.deeds.own = 2;
+        assert_eq!(author(&before, &now), Some(Both));
+        (before.beside, now.beside, now.deeds.own) = (true, false, 1);
+        assert_eq!(author(&before, &now), Some(Agent));
+    }
+
+    #[test]
     fn an_agent_that_is_known_to_rest_has_no_part_in_what_a_person_does() {
         let before = trace(Program::Agent, 0, 0, 0);
         let mut now = trace(Program::Agent, 0, 1, 9);
@@ -228,18 +233,5 @@ mod tests {
         now.output = before.output;
         now.runs = false;
         assert_eq!(author(&Trace { runs: false, ..before }, &now), None);
-    }
-
-    #[test]
-    fn a_shell_with_something_to_run_is_a_program() {
-        let shell =
-            |words: &str| is_shell(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        for words in ["bash", "/bin/sh -l", "zsh -i", "-bash"] {
-            assert!(shell(words), "{words}");
-        }
-        for words in ["sh -c x", "bash -lc x", "bash build.sh", "vim", ""] {
-            assert!(!shell(words), "{words}");
-        }
-        assert!(!is_shell(&[]));
     }
 }

@@ -22,6 +22,7 @@ mod endpoints;
 mod events;
 mod exec;
 mod forking;
+mod front;
 mod giving_up;
 mod halves;
 mod hands;

@@ -14,6 +14,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 
+use super::front::{self, Front};
 use super::hands::{self, Program, Trace};
 use super::shared::{Shared, now};
 use crate::model::environment::SessionState;
@@ -49,7 +50,13 @@ pub(super) async fn look(shared: &Arc<Shared>, id: &EnvironmentId) -> Sight {
     let mut trace = Trace { deeds, shells, at, ..Trace::default() };
     let Ok(record) = shared.record(id).await else { return Sight { trace, screen: None } };
     let environment = &record.environment;
-    (trace.program, trace.rests) = (Program::of(environment), hands::rests(environment));
+    (trace.program, trace.rests) = (front::usual(environment), hands::rests(environment));
+    // Who is in front matters where somebody typed, and not to an agent, which has it all.
+    let typed = deeds.told > 0 && trace.program != Program::Agent;
+    if typed || (deeds.own > 0 && environment.sessions.len() > 1) {
+        let front = Front::look(shared, &record).await;
+        (trace.program, trace.beside) = (front.program(environment), front.has_agent_beside());
+    }
     let session = environment.session(SessionId::AGENT);
     trace.runs = session.is_some_and(|session| session.state == SessionState::Running);
     let seen = session.and_then(|session| {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,10 @@ const BEHIND: u64 = CAPACITY as u64 / 4 * 3;
 /// How long the program waits for a reader that takes nothing. One that is stuck or gone does not
 /// hold it up again.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Bytes of a command that are looked at to name it, and words that are told.
+const COMMAND: u64 = 4 << 10;
+const WORDS: usize = 8;
 
 pub(super) struct Session {
     pub(super) id: SessionId,
@@ -167,7 +171,23 @@ impl Session {
             delivered: Some(self.delivered.get().unwrap_or_default()),
             input_received: self.received.get(),
             input_taken: self.taken.get(),
+            foreground: self.foreground(),
         }
+    }
+
+    /// The command of the process in front of the terminal, of its own words the first few.
+    fn foreground(&self) -> Vec<String> {
+        let leader = rustix::termios::tcgetpgrp(&self.master).ok();
+        let Some(leader) = leader.filter(|_| self.ended().is_none()) else { return Vec::new() };
+        let path = format!("/proc/{}/cmdline", leader.as_raw_nonzero());
+        let mut bytes = Vec::new();
+        let Ok(file) = std::fs::File::open(path) else { return Vec::new() };
+        if file.take(COMMAND).read_to_end(&mut bytes).is_err() {
+            return Vec::new();
+        }
+        // Where a program writes its own title, what is behind it is filled with zeros.
+        let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        words.take(WORDS).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
     }
 
     /// Bytes of input that the program took in all.

@@ -199,6 +199,10 @@ pub struct SessionReport {
     pub input_received: u64,
     #[serde(default)]
     pub input_taken: u64,
+    /// The command of the process in front of its terminal, as far as that tells it; empty where it
+    /// cannot be told. Not told by older shims.
+    #[serde(default)]
+    pub foreground: Vec<String>,
 }
 
 /// A program to run in the box.

@@ -83,3 +83,29 @@ fn a_comment_outlives_the_server_goes_with_its_line_and_reaches_the_agent() {
     let texts: Vec<Value> = listed(&test).iter().map(|comment| comment["text"].clone()).collect();
     assert_eq!(texts, [json!("later"), json!("and \u{fc}ber?")]);
 }
+
+#[test]
+fn a_shell_is_never_sent_comments_to_run_and_an_agent_in_front_of_it_is() {
+    let test = TestHome::new();
+    test.agentdeck(&["new", "fox", "--", "sh"]).ok();
+    test.script("fox", "printf 'one\\ntwo\\n' >f");
+    comment(&test, "f", 1, "`touch ~/ran-comment`\ntouch ~/ran-comment").expect("kept");
+    let there = |name: &str| test.script("fox", &format!("ls ~/{name} 2>/dev/null || true"));
+    let refused = test.agentdeck(&["comments", "fox", "--send"]);
+    refused.fails(1, &["at a shell, which would run", "start an agent there"]);
+    assert_eq!(listed(&test)[0]["sent"], Value::Null);
+    // The control: what is sent to it on purpose is run, and the comment would be.
+    test.agentdeck(&["send", "fox", "touch ~/ran-prompt"]).ok();
+    wait_until("the shell ran it", || !there("ran-prompt").is_empty());
+    assert_eq!(there("ran-comment"), "");
+
+    let agent = TAKES_PASTES.replace("exec ", "");
+    test.script("fox", &format!("cat >~/claude <<'end'\n{agent}\nend"));
+    test.agentdeck(&["send", "fox", "sh ~/claude"]).ok();
+    wait_until("it is in front", || test.agentdeck(&["comments", "fox", "--send"]).code == 0);
+    wait_until("it has the message", || {
+        test.script("fox", "cat ~/got 2>/dev/null || true").contains("touch ~/ran-comment")
+    });
+    assert_eq!(there("ran-comment"), "");
+    assert!(listed(&test)[0]["sent"].is_u64());
+}

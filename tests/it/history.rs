@@ -56,14 +56,12 @@ fn a_snapshot_knows_why_it_was_taken_by_whom_and_after_how_much_output() {
 #[test]
 fn what_is_typed_into_a_shell_is_a_humans_and_what_is_left_running_beside_it_is_not() {
     let test = TestHome::new();
-    test.agentdeck(&["new", "fox", "--json", "--", "sh"]).ok();
-    let found = test.wait_for_json(&["inspect", "fox", "--json"], |it| {
-        it["environment"]["sessions"][0]["state"]["state"] == "running"
-    });
-    let id = found["environment"]["id"].as_str().and_then(EnvironmentId::parse).expect("an id");
-    type_line(&test, &id, "echo mine >mine");
-    let mine = newest(&test, "fox", |it| it["change"]["files"] == 1);
-    assert_eq!(mine["by"], "human", "its echo is not another's work: {mine:#}");
+    for (name, command) in [("fox", &["--", "sh"][..]), ("elk", &["--agent", "shell"])] {
+        let id = shell(&test, name, command);
+        type_line(&test, &id, "echo mine >mine");
+        let mine = newest(&test, name, |it| it["change"]["files"] == 1);
+        assert_eq!(mine["by"], "human", "its echo is not another's work: {mine:#}");
+    }
 
     // A program that goes on by itself, beside what a person does in a command of their own.
     make(&test, "owl", &[], "i=0; while :; do i=$((i+1)); echo $i; echo $i >n; sleep 0.1; done");
@@ -75,17 +73,55 @@ fn what_is_typed_into_a_shell_is_a_humans_and_what_is_left_running_beside_it_is_
     newest(&test, "owl", |it| it["by"] == "agent" && it["cause"] == "change");
 }
 
+/// An environment with a shell in its agent's place.
+fn shell(test: &TestHome, name: &str, command: &[&str]) -> EnvironmentId {
+    test.agentdeck(&[&["new", name, "--json"], command].concat()).ok();
+    let found = test.wait_for_json(&["inspect", name, "--json"], |it| {
+        it["environment"]["sessions"][0]["state"]["state"] == "running"
+    });
+    found["environment"]["id"].as_str().and_then(EnvironmentId::parse).expect("an id")
+}
+
+#[test]
+fn an_agent_that_a_person_starts_in_a_shell_does_its_own_work() {
+    for_both(|test, engine| {
+        let id = shell(test, "fox", &[engine, &["--", "sh"][..]].concat());
+        let works = "while :; do sleep 0.2; date >>work; done";
+        for (name, by) in [("helper", "human"), ("claude", "agent")] {
+            type_line(test, &id, &format!("echo '{works}' >~/{name}; sh ~/{name}"));
+            // What was typed before it began may have been the shell's.
+            newest(test, "fox", |it| it["by"] != "human" || name == "helper");
+            let later = newest(test, "fox", |it| it["by"] == by && it["cause"] == "change");
+            let number = later["number"].as_u64().expect("a number");
+            let next = newest(test, "fox", |it| it["number"].as_u64() > Some(number));
+            assert_eq!(next["by"], by, "{name}: {next:#}");
+            press(
+                test,
+                &id,
+                Key { code: KeyCode::Char('c'), modifiers: Modifiers(Modifiers::CONTROL) },
+            );
+        }
+        test.agentdeck(&["discard", "fox", "--yes"]).ok();
+    });
+}
+
 /// Types a line into an agent's session as a person at the screen does.
 fn type_line(test: &TestHome, agent: &EnvironmentId, line: &str) {
-    let enter = Input::Key(Key { code: KeyCode::Enter, modifiers: Modifiers::default() });
+    enter(test, agent, Input::Paste(line.to_owned()));
+    press(test, agent, Key { code: KeyCode::Enter, modifiers: Modifiers::default() });
+}
+
+fn press(test: &TestHome, agent: &EnvironmentId, key: Key) {
+    enter(test, agent, Input::Key(key));
+}
+
+fn enter(test: &TestHome, agent: &EnvironmentId, input: Input) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let (client, _events) = Client::connect(&test.home).await.expect("connected");
-        for input in [Input::Paste(line.to_owned()), enter] {
-            let (environment, session) = (agent.clone(), SessionId::AGENT);
-            let request = Request::SendInput { environment, session, input };
-            client.request(request).await.expect("typed");
-        }
+        let (environment, session) = (agent.clone(), SessionId::AGENT);
+        let request = Request::SendInput { environment, session, input };
+        client.request(request).await.expect("typed");
     });
 }
 

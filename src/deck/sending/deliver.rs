@@ -12,8 +12,11 @@ use tokio::time::timeout;
 
 use super::echo::{Echo, Seen};
 use super::line::Line;
-use super::queue::Queue;
+use super::queue::{Queue, Readers};
 use super::ready::{Ready, Sight};
+use super::would_run;
+use crate::deck::front::Front;
+use crate::deck::hands::Program;
 use crate::deck::shared::{Shared, now};
 use crate::deck::terminal::{Change, Terminal};
 use crate::model::environment::{Environment, SessionState};
@@ -48,7 +51,7 @@ const AGENT: SessionId = SessionId::AGENT;
 /// Delivers one prompt after another until none is left.
 pub(super) async fn work(shared: Arc<Shared>, id: EnvironmentId, queue: Arc<Queue>) {
     while let Some((prompt, text)) = queue.next() {
-        let (shared, changed) = (&*shared, Instant::now());
+        let (shared, changed) = (&shared, Instant::now());
         let echo = Echo::of(&text);
         let (id, queue) = (&id, &queue);
         let mut courier = Courier { shared, id, queue, prompt, text, echo, sequence: 0, changed };
@@ -67,7 +70,7 @@ pub(super) async fn work(shared: Arc<Shared>, id: EnvironmentId, queue: Arc<Queu
 
 /// One prompt on its way.
 struct Courier<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     id: &'a EnvironmentId,
     queue: &'a Arc<Queue>,
     prompt: PromptId,
@@ -109,6 +112,9 @@ impl Courier<'_> {
             let why = match found {
                 Ready::Never(failure) => return Some(failed(&failure)),
                 Ready::Wait(why) => why,
+                Ready::Now if self.meets_shell().await => {
+                    return Some(failed(&would_run(&self.name())));
+                }
                 Ready::Now => match self.attempt().await? {
                     Attempt::Settled(delivery) => return Some(delivery),
                     Attempt::NotNow(why) => why,
@@ -136,6 +142,20 @@ impl Courier<'_> {
         }
         let reported = terminal.evidence(false).reported.map(|claim| claim.state);
         self.sight(&view, &screen, reported, line).ready_for(&self.text)
+    }
+
+    /// Whether a shell would run what is meant for an agent.
+    async fn meets_shell(&self) -> bool {
+        if self.queue.readers(self.prompt) == Readers::All {
+            return false;
+        }
+        let Ok(record) = self.shared.record(self.id).await else { return false };
+        let front = Front::look(self.shared, &record).await;
+        front.program(&record.environment) == Program::Shell
+    }
+
+    fn name(&self) -> String {
+        self.shared.hub.view(self.id).map_or_else(String::new, |view| view.name.to_string())
     }
 
     fn sight<'a>(

@@ -30,6 +30,7 @@ use crate::proto::{Reply, Request, Target};
 use echo::Echo;
 use line::Lines;
 use queue::Queue;
+pub(super) use queue::Readers;
 
 /// Bytes of one prompt: a program is given no more at a time, and a file is the better way long
 /// before that.
@@ -70,7 +71,8 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Rep
     match request {
         Request::SendPrompt { target, text, patience } => {
             let patience = patience.map(Duration::from_millis);
-            Ok(Reply::Receipt(Box::new(send(shared, target, &text, patience).await?)))
+            let sent = send(shared, target, &text, Readers::All, patience).await?;
+            Ok(Reply::Receipt(Box::new(sent)))
         }
         Request::CancelPrompts { target, only } => {
             Ok(Reply::Receipts(cancel(shared, target, only).await?))
@@ -79,12 +81,19 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Rep
     }
 }
 
+/// What is said where a text is for an agent, and a shell would read it.
+pub(super) fn would_run(name: &str) -> Failure {
+    let message = format!("{name}'s terminal is at a shell, which would run the text as commands");
+    Failure::new(FailureKind::Refused, message).hint("start an agent there first")
+}
+
 /// Puts a prompt into an environment's queue; answered when it is on the disk or, with patience,
 /// when it is settled or has waited for that long.
 pub(super) async fn send(
     shared: &Arc<Shared>,
     target: Target,
     text: &str,
+    readers: Readers,
     patience: Option<Duration>,
 ) -> Result<Prompt, Failure> {
     let text = clean(text)?;
@@ -99,7 +108,7 @@ pub(super) async fn send(
         let path = shared.layout.environment(id).prompts();
         queues.entry(id.clone()).or_insert_with(|| Arc::new(Queue::new(path))).clone()
     };
-    let prompt = queue.add(text)?;
+    let prompt = queue.add(text, readers)?;
     if let Err(failure) = queue.save().await {
         queue.cancel(Some(prompt));
         return Err(failure);

@@ -58,6 +58,19 @@ struct Entry {
     prompt: Prompt,
     /// All of it, as long as it may be typed.
     text: Option<String>,
+    #[serde(default)]
+    readers: Readers,
+}
+
+/// What kinds of program a text may be typed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::deck) enum Readers {
+    /// Whatever the person sent it to.
+    #[default]
+    All,
+    /// No shell: the text is speech, and may quote what somebody else wrote.
+    Agents,
 }
 
 impl Queue {
@@ -101,7 +114,7 @@ impl Queue {
         }
     }
 
-    pub fn add(&self, text: String) -> Result<PromptId, Failure> {
+    pub fn add(&self, text: String, readers: Readers) -> Result<PromptId, Failure> {
         let mut inner = self.inner();
         let entries = &mut inner.kept.entries;
         let waiting = entries.iter().filter(|entry| !entry.prompt.delivery.is_final()).count();
@@ -120,7 +133,7 @@ impl Queue {
         inner.kept.last += 1;
         let id = PromptId(inner.kept.last);
         let prompt = Prompt::new(id, &text, now());
-        inner.kept.entries.push(Entry { prompt, text: Some(text) });
+        inner.kept.entries.push(Entry { prompt, text: Some(text), readers });
         drop(inner);
         self.moved.notify_one();
         Ok(id)
@@ -203,6 +216,10 @@ impl Queue {
 
     pub fn get(&self, id: PromptId) -> Option<Prompt> {
         self.inner().entry(id).map(|entry| entry.prompt.clone())
+    }
+
+    pub fn readers(&self, id: PromptId) -> Readers {
+        self.inner().entry(id).map_or_else(Readers::default, |entry| entry.readers)
     }
 
     /// All receipts, the oldest first.
@@ -295,13 +312,14 @@ mod tests {
     async fn a_kill_leaves_what_waits_and_never_what_may_have_been_typed() {
         let home = tempfile::tempdir().expect("a directory");
         let queue = queue(&home);
-        let first = queue.add("one".to_owned()).expect("room");
-        let second = queue.add("two".to_owned()).expect("room");
+        let first = queue.add("one".to_owned(), Readers::All).expect("room");
+        let second = queue.add("two".to_owned(), Readers::Agents).expect("room");
         assert!(queue.claim(first));
         queue.save().await.expect("saved");
         let left = again(&queue);
         assert_eq!(states(&left), ["unsure", "queued"]);
         assert_eq!(left.next(), Some((second, "two".to_owned())));
+        assert_eq!((left.readers(first), left.readers(second)), (Readers::All, Readers::Agents));
 
         queue.give_back(first, "somebody typed".to_owned());
         queue.save().await.expect("saved");
@@ -313,7 +331,7 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let queue = queue(&home);
         for number in 0..40 {
-            let id = queue.add(format!("prompt {number}")).expect("room");
+            let id = queue.add(format!("prompt {number}"), Readers::All).expect("room");
             assert!(queue.claim(id));
             queue.settle(id, Delivery::Unsure { why: String::new() });
         }
@@ -329,8 +347,9 @@ mod tests {
     fn what_waits_can_be_taken_back_and_what_is_typed_cannot() {
         let home = tempfile::tempdir().expect("a directory");
         let queue = queue(&home);
-        let ids: Vec<_> =
-            (0..3).map(|number| queue.add(number.to_string()).expect("room")).collect();
+        let ids: Vec<_> = (0..3)
+            .map(|number| queue.add(number.to_string(), Readers::All).expect("room"))
+            .collect();
         assert!(queue.claim(ids[0]));
         assert_eq!(queue.cancel(Some(ids[0])), []);
         assert_eq!(queue.cancel(Some(ids[1])).len(), 1);
@@ -345,10 +364,13 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let queue = queue(&home);
         for _ in 0..MOST_WAITING {
-            queue.add("x".to_owned()).expect("room");
+            queue.add("x".to_owned(), Readers::All).expect("room");
         }
-        assert_eq!(queue.add("x".to_owned()).expect_err("full").kind, FailureKind::Refused);
+        assert_eq!(
+            queue.add("x".to_owned(), Readers::All).expect_err("full").kind,
+            FailureKind::Refused
+        );
         queue.lapse("it was discarded");
-        queue.add("x".to_owned()).expect("room again");
+        queue.add("x".to_owned(), Readers::All).expect("room again");
     }
 }
