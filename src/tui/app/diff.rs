@@ -92,6 +92,8 @@ pub(crate) struct DiffView {
     goal: Option<Goal>,
     pub(super) refresh: Refresh,
     paired: bool,
+    /// Columns that a row of a comment has.
+    said: usize,
     /// Colours of rows that were shown, of the old and the new side.
     pub(crate) painted: HashMap<(usize, bool), Painted>,
     pens: [Pen; 2],
@@ -146,6 +148,7 @@ impl DiffView {
             goal: None,
             refresh: Refresh::Idle,
             paired: false,
+            said: usize::MAX,
             painted: HashMap::new(),
             pens: [Pen::default(), Pen::default()],
             next: 0,
@@ -255,7 +258,7 @@ impl DiffView {
             }
             (Some(lines), _) => {
                 let rows = rows(lines, self.paired, &self.folded);
-                with_comments(rows, &self.comments_of_chosen())
+                with_comments(rows, &self.comments_of_chosen(), self.said)
             }
             (None, Some(_)) if self.unreadable => {
                 vec![DiffRow::Note("could not be read".to_owned())]
@@ -265,7 +268,7 @@ impl DiffView {
             }
             (None, Some(file)) => {
                 let rows = rows(file, self.paired, &self.folded);
-                with_comments(rows, &self.comments_of_chosen())
+                with_comments(rows, &self.comments_of_chosen(), self.said)
             }
             (None, None) => Vec::new(),
         };

@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::model::comment::{Comment, CommentId, LineSide};
 use crate::model::diff::{DiffContent, DiffLine, FileDiff, LARGEST, LineKind};
 
+use super::super::view::wrap;
 use super::super::widget::{foreign, line_shown, line_with_blanks};
 use crate::model::policy::show_bytes;
 
@@ -32,12 +33,14 @@ pub(crate) enum DiffRow {
         new: Option<PairSide>,
     },
     Note(String),
-    /// What a person said of the line above.
+    /// What a person said of the line above, in as many rows as it takes.
     Comment {
         comment: CommentId,
         side: LineSide,
         text: String,
         sent: bool,
+        /// The row it begins in.
+        first: bool,
     },
 }
 
@@ -119,8 +122,12 @@ impl DiffRow {
     }
 }
 
-/// The rows with each comment below its line.
-pub(super) fn with_comments(rows: Vec<DiffRow>, comments: &[&Comment]) -> Vec<DiffRow> {
+/// The rows with each comment below its line, in rows of at most so many columns.
+pub(super) fn with_comments(
+    rows: Vec<DiffRow>,
+    comments: &[&Comment],
+    columns: usize,
+) -> Vec<DiffRow> {
     if comments.is_empty() {
         return rows;
     }
@@ -131,14 +138,7 @@ pub(super) fn with_comments(rows: Vec<DiffRow>, comments: &[&Comment]) -> Vec<Di
         let own = comments.iter().filter(|comment| {
             comment.line.is_some_and(|line| row.has_line(comment.place.side, line))
         });
-        let own: Vec<DiffRow> = own
-            .map(|comment| DiffRow::Comment {
-                comment: comment.id,
-                side: comment.place.side,
-                text: foreign(&comment.text),
-                sent: comment.sent.is_some(),
-            })
-            .collect();
+        let own: Vec<DiffRow> = own.flat_map(|comment| said(comment, columns)).collect();
         made.push(row);
         made.extend(own);
     }
@@ -148,6 +148,21 @@ pub(super) fn with_comments(rows: Vec<DiffRow>, comments: &[&Comment]) -> Vec<Di
         }
     }
     made
+}
+
+/// A comment in rows of at most so many columns.
+fn said(comment: &Comment, columns: usize) -> impl Iterator<Item = DiffRow> {
+    let lines = comment.text.lines().flat_map(move |line| {
+        let wrapped = wrap(&foreign(line), columns);
+        if wrapped.is_empty() { vec![String::new()] } else { wrapped }
+    });
+    lines.enumerate().map(|(index, text)| DiffRow::Comment {
+        comment: comment.id,
+        side: comment.place.side,
+        text,
+        sent: comment.sent.is_some(),
+        first: index == 0,
+    })
 }
 
 /// A file's rows, folded hunks as their headings alone.

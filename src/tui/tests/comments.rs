@@ -146,6 +146,31 @@ fn comments_stand_below_their_lines_with_what_became_of_them() {
 }
 
 #[test]
+fn a_long_comment_is_whole_in_as_many_rows_as_it_takes() {
+    let words: String = (0..40).map(|number| format!("word{number} ")).collect();
+    let text = format!("{words}\n\n{}\nend", "x".repeat(150));
+    for (size, side_by_side) in [(SMALL, false), (MIDDLE, true), (LARGE, false)] {
+        let mut app = opened(size);
+        if side_by_side {
+            type_keys(&mut app, "s");
+        }
+        give(&mut app, vec![comment(1, LineSide::New, 12, &text)]);
+        let shown = picture(&app);
+        assert!((0..40).all(|number| shown.contains(&format!("word{number} "))), "{shown}");
+        assert!(shown.matches('x').count() >= 150, "{shown}");
+        assert!(shown.contains("end  "), "{shown}");
+        let rows = shown.lines().filter(|line| line.contains('◆')).count();
+        assert_eq!(rows, 3, "the title, the line and where it begins: {shown}");
+        // From any of its rows it is the one that is changed.
+        type_keys(&mut app, "jjjjjc");
+        assert!(picture(&app).contains("Comment on src/api/checkout.rs:12 "), "{}", picture(&app));
+        app.happen(key(KeyCode::Escape), NOW);
+        type_keys(&mut app, "jjc");
+        assert!(picture(&app).contains("Comment on src/api/checkout.rs:12 "), "{}", picture(&app));
+    }
+}
+
+#[test]
 fn the_reader_stays_at_the_line_when_comments_come_and_go() {
     let mut app = opened(MIDDLE);
     type_keys(&mut app, "jjjjj");

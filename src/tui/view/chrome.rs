@@ -179,7 +179,7 @@ fn raise(app: &App, body: Rect, buffer: &mut Buffer, lines: Vec<Line<'_>>, rule:
 }
 
 /// Breaks text at blanks to lines of at most `width` columns; a longer word is cut by the edge.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(in super::super) fn wrap(text: &str, width: usize) -> Vec<String> {
     use unicode_width::UnicodeWidthStr as _;
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -70,6 +70,22 @@ pub(super) fn draw(
     prompt(theme, view, area, buffer)
 }
 
+/// How wide the text of a diff is on a screen of so many columns.
+fn text_columns(view: &DiffView, columns: u16) -> u16 {
+    let inner = columns.saturating_sub(2);
+    match &view.diff {
+        Some(diff) if columns >= FILES_FROM => {
+            inner.saturating_sub(files::width(view, diff, inner) + 1)
+        }
+        _ => inner,
+    }
+}
+
+/// How wide one row of a comment is at most, on a screen of so many columns.
+pub(in super::super) fn comment_columns(view: &DiffView, columns: u16) -> usize {
+    usize::from(text_columns(view, columns)).saturating_sub(rows::comment_indent(view) + 3)
+}
+
 /// What is typed or searched for, in the lower border.
 fn prompt(theme: Theme, view: &DiffView, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     if let Search::Typing(_) = view.filter {

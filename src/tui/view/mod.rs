@@ -25,7 +25,9 @@ use ratatui::layout::{Position, Rect};
 use super::app::{App, Overlay, View};
 use super::layout;
 
+pub(super) use chrome::wrap;
 pub(super) use denied::place_width;
+pub(super) use diff::comment_columns;
 pub(super) use file::columns_shown;
 pub(crate) use history::Timeline;
 pub(crate) use list::row_at as list_row;

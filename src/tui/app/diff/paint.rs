@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::super::super::paint::{Painter, Pen, RUN_UP};
+use super::super::super::view::comment_columns;
 use super::super::super::words;
 use super::{DiffRow, DiffView, page};
 use crate::model::screen::Size;
@@ -10,9 +11,12 @@ use crate::model::screen::Size;
 impl DiffView {
     /// Colours what is on the screen; `false` when it took too long and is to go on.
     pub(in super::super) fn paint(&mut self, painter: &mut Painter, size: Size) -> bool {
-        if self.paired != self.is_paired(size.columns) {
+        let (paired, said) = (self.is_paired(size.columns), comment_columns(self, size.columns));
+        let wraps = said != self.said && self.rows.iter().any(DiffRow::is_comment);
+        self.said = said;
+        if self.paired != paired || wraps {
             let (old, offset) = self.anchor();
-            self.paired = !self.paired;
+            self.paired = paired;
             self.lay_out();
             self.return_to(old, offset);
         }

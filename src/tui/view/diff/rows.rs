@@ -21,11 +21,12 @@ pub(super) fn draw(theme: Theme, view: &DiffView, row: usize, area: Rect, buffer
             let mark = if *folded { " · folded" } else { "" };
             put(buffer, area, Line::styled(format!(" {text}{mark}"), theme.accent()));
         }
-        DiffRow::Comment { text, sent, .. } => {
+        DiffRow::Comment { text, sent, first, .. } => {
             let tone = if *sent { theme.quiet() } else { theme.caution() };
-            let indent = 2 * (view.digits.max(DIGITS) + 1);
+            let indent = comment_indent(view);
             let room = usize::from(area.width).saturating_sub(indent + 3);
-            let words = format!("{:indent$}{} {}", "", mark(*sent), fit(text, room));
+            let mark = if *first { mark(*sent) } else { " " };
+            let words = format!("{:indent$}{mark} {}", "", fit(text, room));
             put(buffer, area, Line::styled(words, tone));
         }
         DiffRow::Note(text) => put(buffer, area, Line::styled(format!("  {text}"), theme.quiet())),
@@ -55,6 +56,11 @@ pub(super) fn draw(theme: Theme, view: &DiffView, row: usize, area: Rect, buffer
             side(theme, view, (row, true), new.as_ref(), right, buffer);
         }
     }
+}
+
+/// Columns before the mark of a comment: below the numbers of lines.
+pub(super) fn comment_indent(view: &DiffView) -> usize {
+    2 * (view.digits.max(DIGITS) + 1)
 }
 
 fn side(
