@@ -1,5 +1,7 @@
 //! The merge that is about to be made: its message, edited like any text, and its style.
 
+use std::collections::HashMap;
+
 use crate::model::decision::{Decision, Hook, MergeDraft, MergeStyle, hook_words};
 use crate::model::id::EnvironmentId;
 use crate::model::input::{Input, Key, KeyCode, Modifiers};
@@ -32,8 +34,8 @@ pub(crate) struct MergeForm {
 pub(crate) struct Hooking {
     /// The form that they were run from: the merge is not made yet.
     pub(super) form: Option<MergeForm>,
-    /// What was merged last, how, and with what message.
-    pub(super) merged: Option<(EnvironmentId, MergeStyle, String)>,
+    /// How each environment was merged last, and with what message.
+    pub(super) merged: HashMap<EnvironmentId, (MergeStyle, String)>,
 }
 
 impl Hooking {
@@ -41,7 +43,7 @@ impl Hooking {
     pub(super) fn remember(&mut self, request: Request, decision: &Decision) {
         if let Request::Merge { style, message, .. } = request {
             let message = message.unwrap_or_default();
-            self.merged = Some((decision.environment.clone(), style, message));
+            self.merged.insert(decision.environment.clone(), (style, message));
         }
     }
 

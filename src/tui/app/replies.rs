@@ -47,6 +47,9 @@ impl App {
             (Tag::MergeDraft(environment), Reply::MergeDraft(draft)) => {
                 self.merge_drafted(environment, *draft);
             }
+            (Tag::HooksDraft(environment), Reply::MergeDraft(draft)) => {
+                self.hooks_drafted(environment, *draft);
+            }
             (Tag::Resolve(environment), Reply::Resolution(resolution)) => {
                 self.resolved(environment, &resolution);
             }

@@ -40,6 +40,8 @@ pub(crate) enum Tag {
     Take(Box<Request>),
     Undo,
     MergeDraft(EnvironmentId),
+    /// The message of a merge, for hooks that are run without one.
+    HooksDraft(EnvironmentId),
     Resolve(EnvironmentId),
     View(u64),
     /// What an environment's diff says nothing about.

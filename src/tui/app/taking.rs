@@ -132,15 +132,23 @@ impl App {
         self.run_hooks(environment, style, message);
     }
 
-    /// The same for the environment that is chosen, as it was merged last.
+    /// The same for the environment that is chosen, as it was merged last; where it was not, with
+    /// what a merge would say.
     pub(super) fn run_skipped_hooks(&mut self, environment: EnvironmentId) {
-        let merged = self.hooking.merged.as_ref().filter(|(of, ..)| *of == environment);
-        let (style, message) = match merged {
-            Some((_, style, message)) => (*style, message.clone()),
-            None => (MergeStyle::Commit, format!("Work of {}", self.name(&environment))),
+        let Some((style, message)) = self.hooking.merged.get(&environment).cloned() else {
+            let target = Target::Id(environment.clone());
+            self.say("drafting the message of a merge for the hooks …");
+            return self.send(Request::DraftMerge { target }, Tag::HooksDraft(environment));
         };
         self.say("running the hooks in the box …");
         self.run_hooks(environment, style, message);
+    }
+
+    /// A message was drafted for hooks: no merge was made of it.
+    pub(super) fn hooks_drafted(&mut self, environment: EnvironmentId, draft: MergeDraft) {
+        let text = "running the hooks in the box, with the message that a merge would have …";
+        self.say_with_hint(text, "m shows it");
+        self.run_hooks(environment, MergeStyle::Commit, draft.message);
     }
 
     fn run_hooks(&mut self, environment: EnvironmentId, style: MergeStyle, message: String) {

@@ -300,6 +300,22 @@ fn hooks_that_a_merge_will_not_run_are_run_in_the_box_before_it_by_a_key() {
 }
 
 #[test]
+fn hooks_without_a_merge_are_given_the_message_that_one_would_have() {
+    let mut app = sample::deck(LARGE);
+    let asked = requests(type_keys(&mut app, "H"));
+    let target = Target::Id(sample::id(1));
+    assert_eq!(asked, [Request::DraftMerge { target }], "nothing is made up");
+    let draft = MergeDraft { message: "limit checkout".to_owned(), ..MergeDraft::default() };
+    let reply = Ok(Reply::MergeDraft(Box::new(draft)));
+    let asked = requests(app.happen(Happening::Reply(Tag::HooksDraft(sample::id(1)), reply), NOW));
+    let [Request::RunHooks { style: MergeStyle::Commit, message, .. }] = &asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(message, "limit checkout");
+    assert!(app.overlay.is_none() && picture(&app).contains("that a merge would have"));
+}
+
+#[test]
 fn hooks_that_did_not_run_are_named_with_the_merge() {
     let mut app = sample::deck(LARGE);
     let hook = |name: &str| Hook { name: name.to_owned(), path: name.into() };
