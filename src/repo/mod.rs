@@ -51,6 +51,7 @@ mod readable;
 mod refs;
 mod rules;
 mod scan;
+mod sparse_index;
 mod standing;
 mod stat;
 mod status;

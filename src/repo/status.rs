@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::model::path::RepoPath;
 
 use super::convert::{ATTRIBUTES_FILE, IGNORE_FILE, Rules, join};
+use super::sparse_index;
 use super::user::UserRepository;
 use super::walk::{self, Content, Found};
 
@@ -43,15 +44,23 @@ pub(super) fn all_uncommitted(user: &UserRepository) -> anyhow::Result<Vec<RepoP
 
 fn up_to(user: &UserRepository, limit: usize) -> anyhow::Result<Vec<RepoPath>> {
     let repository = user.reader();
-    let index = repository.index_or_empty().context("cannot read the index")?;
+    let kept = repository.index_or_empty().context("cannot read the index")?;
+    let mut unfolded = None;
+    let index: &State = if kept.is_sparse() {
+        let index = unfolded.insert(State::clone(&kept));
+        sparse_index::unfold(index, &repository);
+        index
+    } else {
+        &kept
+    };
     let tree = repository.head_tree_id().context("cannot read HEAD")?;
     let head = repository.index_from_tree(&tree).context("cannot read the tree of HEAD")?;
-    let mut paths = staged(&head, &index);
+    let mut paths = staged(&head, index);
 
     let config = repository.config_snapshot();
     let mut status = Status {
         repository: &repository,
-        index: &index,
+        index,
         rules: Rules::new(&user.rules()?),
         stat: StatOptions {
             trust_ctime: config.boolean("core.trustctime").unwrap_or(true),

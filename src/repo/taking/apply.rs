@@ -60,7 +60,7 @@ pub fn apply(
     let result = merge::trees(&objects, &mut forms, Sides { ancestor, ours, theirs })?;
     let Stored { tree: result, large } = storing.settled(ours, result, &large)?;
     forms.know(&large);
-    let sparse = Sparse::read(&site.repository, site.index(&site.lock(request.id))?)?;
+    let sparse = Sparse::of_known(site.index(&site.lock(request.id))?);
     let mut planner = Planner {
         sparse: &sparse,
         tree: &site.tree,

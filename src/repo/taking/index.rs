@@ -9,12 +9,10 @@ use gix::index::{File, decode, write};
 
 use super::super::checkout::WorkingTree;
 use super::super::object::{self, failed};
+use super::super::sparse_index::{self, OUTSIDE};
 use super::record::{Entry, State, Step};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::path::RepoPath;
-
-/// What an entry outside a sparse checkout has; the first flag says that there is the second.
-const OUTSIDE: Flags = Flags::EXTENDED.union(Flags::SKIP_WORKTREE);
 
 /// An index in memory.
 pub(super) struct Index {
@@ -28,15 +26,17 @@ pub(super) enum Known {
     Entry(Entry),
     /// The same outside a sparse checkout: it is in no working tree.
     Outside(Entry),
-    /// It is in conflict, in a part of a sparse index that is not written out, or only announced.
+    /// It is in conflict, in a part of a sparse index whose trees are not there, or only announced.
     Special(&'static str),
 }
 
 impl Index {
-    /// Reads the index at a path; a missing one is empty.
-    pub(super) fn read(path: &Path, hash: gix::hash::Kind) -> Result<Self, Failure> {
-        let file = File::at_or_default(path, hash, false, decode::Options::default())
-            .map_err(failed("read the index"))?;
+    /// Reads an index of a repository at a path; a missing one is empty.
+    pub(super) fn read(path: &Path, repository: &gix::Repository) -> Result<Self, Failure> {
+        let (hash, options) = (repository.object_hash(), decode::Options::default());
+        let mut file =
+            File::at_or_default(path, hash, false, options).map_err(failed("read the index"))?;
+        sparse_index::unfold(&mut file, repository);
         Ok(Self { file })
     }
 

@@ -78,7 +78,7 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn index(&self, lock: &IndexLock) -> Result<Index, Failure> {
-        Index::read(lock.index(), self.repository.object_hash())
+        Index::read(lock.index(), &self.repository)
     }
 
     /// Writes the journal entry and performs it; whatever goes wrong, nothing is left half done.

@@ -2,6 +2,8 @@
 //!
 //! A merge changes such a path in the index alone, as git does. What the index does not have yet is
 //! told by the patterns, those of the cone mode too: they are written so that both readings agree.
+//! An apply, which has nothing to do with the index, writes a new file wherever it belongs, as `git
+//! apply` does.
 
 use std::path::Path;
 
@@ -17,7 +19,7 @@ use crate::model::path::RepoPath;
 
 pub(super) struct Sparse {
     index: Index,
-    /// `None` where all is checked out.
+    /// `None` where all that is new is checked out.
     patterns: Option<List<Ignore>>,
 }
 
@@ -35,11 +37,18 @@ impl Sparse {
         Ok(Self { index, patterns })
     }
 
+    /// The same where new files are written wherever they belong.
+    pub(super) fn of_known(index: Index) -> Self {
+        Self { index, patterns: None }
+    }
+
     pub(super) fn is_outside(&self, path: &RepoPath) -> bool {
-        let Some(patterns) = &self.patterns else { return false };
         match self.index.known(path) {
             Known::Outside(_) => true,
-            Known::Nothing => !includes(patterns, path.as_bytes()),
+            Known::Nothing => {
+                let left_out = |patterns| !includes(patterns, path.as_bytes());
+                self.patterns.as_ref().is_some_and(left_out)
+            }
             Known::Entry(_) | Known::Special(_) => false,
         }
     }

@@ -283,7 +283,7 @@ fn index_before(site: &Site<'_>, record: &Record) -> Result<Option<Index>, Failu
     if !path.exists() {
         return Ok(None);
     }
-    Index::read(&path, site.repository.object_hash()).map(Some)
+    Index::read(&path, &site.repository).map(Some)
 }
 
 /// The index byte for byte when nobody wrote it since; otherwise the entries of the touched paths.
