@@ -11,6 +11,8 @@ pub enum Operation {
     Create,
     /// Of an environment whose files were there before.
     CreateFromAhead,
+    /// Of an environment into which the user's uncommitted work comes along.
+    CreateWithChanges,
     Fork,
     Discard,
     Undo,
@@ -32,6 +34,8 @@ pub enum Step {
     AheadAtWork,
     HomeSeeded,
     CheckoutBegun,
+    ChangesNoted,
+    ChangesBrought,
     WorkspaceMade,
     WorkspaceRecorded,
     GateOpened,
@@ -74,6 +78,8 @@ impl Step {
             Self::AheadAtWork => "ahead-at-work",
             Self::HomeSeeded => "home-seeded",
             Self::CheckoutBegun => "checkout-begun",
+            Self::ChangesNoted => "changes-noted",
+            Self::ChangesBrought => "changes-brought",
             Self::WorkspaceMade => "workspace-made",
             Self::WorkspaceRecorded => "workspace-recorded",
             Self::GateOpened => "gate-opened",
@@ -106,7 +112,7 @@ impl Step {
 }
 
 /// Which operation passes which steps, in the order they come.
-pub const STEPS: [(Operation, &[Step]); 7] = [
+pub const STEPS: [(Operation, &[Step]); 8] = [
     (
         Operation::Create,
         &[
@@ -132,6 +138,16 @@ pub const STEPS: [(Operation, &[Step]); 7] = [
             Step::AheadRecorded,
             Step::AheadTaken,
             Step::AheadAtWork,
+        ],
+    ),
+    (
+        Operation::CreateWithChanges,
+        &[
+            Step::CheckoutBegun,
+            Step::ChangesNoted,
+            Step::ChangesBrought,
+            Step::WorkspaceMade,
+            Step::WorkspaceRecorded,
         ],
     ),
     (

@@ -30,46 +30,60 @@ pub(super) type Carried = BTreeMap<RepoPath, State>;
 /// Makes the workspace, which holds the base, what the user's working tree is: files that are
 /// tracked and changed, new ones that are not ignored, and what was removed. Nested repositories,
 /// special files and what is too large to be read are left out.
-pub(super) fn bring(user: &UserRepository, workspace: &Path) -> Result<Carried, Failure> {
-    let paths = status::all_uncommitted(user)
-        .with_context(|| format!("cannot look for changes in {}", user.root().display()))?;
+///
+/// `note` is told of all that comes before any of it is there, so that a kill leaves nothing of
+/// which nobody knows that it is the user's.
+pub(super) fn bring(
+    user: &UserRepository,
+    workspace: &Path,
+    note: &mut dyn FnMut(&Carried) -> anyhow::Result<()>,
+) -> Result<(), Failure> {
     let (from, to) = (WorkingTree::open(user.root())?, WorkingTree::open(workspace)?);
     let modes = Modes::of(&user.reader());
-    let mut carried = Carried::new();
-    let mut found = Vec::new();
+    let coming = look(user, &from)?;
+    let state = |there: &Found| State::of(there).unwrap_or(State::Absent);
+    note(&coming.iter().map(|(path, there)| (path.clone(), state(there))).collect())?;
+    // What goes makes room for what comes.
+    let (gone, there): (Vec<_>, Vec<_>) =
+        coming.into_iter().partition(|(_, there)| *there == Found::Absent);
+    for (path, _) in gone {
+        clear(&to, &path)?;
+    }
+    for (path, there) in there {
+        put(&to, &path, there, modes).map_err(|mut failure| {
+            failure.message = format!("your uncommitted work cannot come along: {failure}");
+            failure
+        })?;
+    }
+    Ok(())
+}
+
+/// What comes along, as it stands in the user's working tree.
+fn look(user: &UserRepository, from: &WorkingTree) -> Result<BTreeMap<RepoPath, Found>, Failure> {
+    let paths = status::all_uncommitted(user)
+        .with_context(|| format!("cannot look for changes in {}", user.root().display()))?;
+    let mut coming = BTreeMap::new();
     for path in paths {
         match from.find(&path)? {
             Found::Directory => {
                 // A directory came where a file was, or it is a repository of its own.
                 if from.find(&join(&path, b".git"))? == Found::Absent {
-                    clear(&to, &path)?;
-                    carried.insert(path.clone(), State::Absent);
                     for inner in from.files_below(&path)? {
-                        found.push((inner.clone(), from.find(&inner)?));
+                        let there = from.find(&inner)?;
+                        coming.insert(inner, there);
                     }
+                    coming.insert(path, Found::Absent);
                 }
             }
-            // What goes makes room for what comes.
-            Found::Absent => {
-                clear(&to, &path)?;
-                carried.insert(path, State::Absent);
-            }
             Found::Other => {}
-            there => found.push((path, there)),
+            there => drop(coming.insert(path, there)),
         }
     }
-    for (path, there) in found {
-        let Some(state) = State::of(&there) else { continue };
-        if check_name(&path, gix::objs::tree::EntryKind::Blob.into()).is_err() {
-            continue;
-        }
-        put(&to, &path, there, modes).map_err(|mut failure| {
-            failure.message = format!("your uncommitted work cannot come along: {failure}");
-            failure
-        })?;
-        carried.insert(path, state);
-    }
-    Ok(carried)
+    coming.retain(|path, there| {
+        let may_be = check_name(path, gix::objs::tree::EntryKind::Blob.into()).is_ok();
+        *there == Found::Absent || may_be && State::of(there).is_some()
+    });
+    Ok(coming)
 }
 
 /// Nobody else is in a workspace that is being made.

@@ -48,6 +48,17 @@ pub struct Making<'a> {
     pub ahead: Option<&'a Path>,
     /// Called before the user's repository is touched, which no power cut may leave unexplained.
     pub may_pin: &'a mut dyn FnMut() -> Result<(), Failure>,
+    /// Is told how far uncommitted work has come along.
+    pub bringing: &'a mut dyn FnMut(Bringing),
+}
+
+/// How far uncommitted work has come along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bringing {
+    /// What will come is on the disk.
+    Noted,
+    /// The files are there.
+    Done,
 }
 
 /// Makes the two directories, which hold nothing yet: a box can be shown them before `create`.
@@ -150,6 +161,11 @@ fn create_inner(
     making: &mut Making<'_>,
 ) -> anyhow::Result<Snapshot> {
     let repository = store.reader();
+    // Files that were there before stay as an attempt left them that was killed.
+    let mut known = match making.ahead {
+        Some(_) => carry::read(store, environment)?,
+        None => carry::Carried::new(),
+    };
     // What an earlier attempt left when it was killed; an id is never used twice otherwise.
     forget(store, environment)?;
     let tree = object::tree_of(&repository, &object::name(base))?;
@@ -180,8 +196,13 @@ fn create_inner(
     };
     let mut first = tree;
     if changes == Changes::Bring {
-        let carried = carry::bring(user, places.workspace)?;
-        carry::remember(store, environment, &carried)?;
+        carry::bring(user, places.workspace, &mut |coming| {
+            known.extend(coming.clone());
+            carry::remember(store, environment, &known)?;
+            (making.bringing)(Bringing::Noted);
+            Ok(())
+        })?;
+        (making.bringing)(Bringing::Done);
         let taken = snapshot::whole(store, environment, base, tree, places.workspace)?;
         message.change = snapshot::count(&repository, tree, taken.tree, &Counts::default())?;
         (first, message.skipped) = (taken.tree, taken.skipped);

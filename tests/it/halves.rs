@@ -271,6 +271,53 @@ fn a_making_from_files_made_ahead_is_whole_or_never_was_at_any_step() {
     }
 }
 
+/// Uncommitted work comes along whole, and is known to be the user's, whatever they do meanwhile.
+fn what_comes_along_is_known(ending: &Ending, steps: &[Step], before: &dyn Fn()) {
+    let (test, root) = (&ending.test, &ending.test.repository);
+    for step in steps {
+        std::fs::write(root.join("price"), "one\ntwo\nfour\n").expect("written");
+        std::fs::write(root.join("idea"), "half of one\n").expect("written");
+        std::fs::remove_file(root.join("till/open")).expect("removed");
+        let make = ["new", "half", "--with-changes", "--", "sh", "-c", "exec sleep 1000"];
+        ending.run_until_after(*step, before, &make);
+        assert!(ending.settled("half"), "{}", step.name());
+        let look = "cat price idea; test ! -e till/open; echo whole";
+        let there = "one\ntwo\nfour\nhalf of one\nwhole\n";
+        assert_eq!(test.script("half", look), there, "{}", step.name());
+        let listed = test.agentdeck(&["inspect", "half", "--json"]).json();
+        let notes = listed["environment"]["notes"].to_string();
+        assert!(notes.contains("came along: idea, price, till/open"), "{}: {notes}", step.name());
+        // None of it is the agent's, of which there is nothing yet.
+        test.agentdeck(&["apply", "half"]).fails(1, &["nothing that is not there already"]);
+        test.script("half", "echo five >>price");
+        let taken = test.agentdeck(&["apply", "half", "--json"]).json();
+        assert_eq!(taken["paths"], serde_json::json!(["price"]), "{}", step.name());
+        test.git(&["reset", "-q", "--hard"]);
+        test.git(&["clean", "-fdq"]);
+        for name in ["first", "half"] {
+            test.agentdeck(&["discard", name, "--yes"]);
+        }
+    }
+}
+
+#[test]
+fn work_that_comes_along_is_known_to_be_the_users_whatever_step_was_the_last() {
+    let ending = Ending::new(&[]);
+    what_comes_along_is_known(&ending, &steps(Operation::CreateWithChanges), &|| {});
+    // The same with files that were made ahead, which stay as a kill left them.
+    let made = || {
+        let log = std::fs::read_to_string(ending.test.home.join("server.log"));
+        log.expect("a log").matches("files are made ahead").count()
+    };
+    let first = || {
+        let already = made();
+        ending.make("first");
+        ending.wait("files are made ahead", || made() > already);
+    };
+    let steps = [Step::ChangesNoted, Step::ChangesBrought];
+    what_comes_along_is_known(&ending, &steps, &first);
+}
+
 #[test]
 fn a_fork_that_was_cut_short_at_any_step_is_finished_or_taken_back() {
     forking_is_finished_or_taken_back(&Ending::new(&[]), &steps(Operation::Fork));

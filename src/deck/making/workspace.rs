@@ -16,7 +16,7 @@ use crate::model::failure::Failure;
 use crate::model::profile::AgentProfile;
 use crate::model::snapshot::{Divergence, Snapshot};
 use crate::repo::snapshot::Touched;
-use crate::repo::workspace::Changes;
+use crate::repo::workspace::{Bringing, Changes};
 use crate::repo::{self, UserRepository};
 
 /// Makes the directories that a box is shown and seeds its home; the files may follow while the
@@ -91,6 +91,10 @@ pub(super) async fn make_files(
                 },
                 ahead: task_record.files_made.then_some(made_ahead.as_path()),
                 may_pin: &mut || runtime.block_on(task.keeper.durable(&environment.id)),
+                bringing: &mut |how| match how {
+                    Bringing::Noted => reached(Step::ChangesNoted),
+                    Bringing::Done => reached(Step::ChangesBrought),
+                },
             },
         );
         match created {

@@ -71,7 +71,12 @@ fn files_made_ahead_are_those_that_are_made_when_asked_for() {
         &Places { workspace: &workspace, git: &git },
         &user.identity(),
         Timestamp(1_700_000_000_000),
-        &mut Making { progress: &mut |_, _| {}, ahead: Some(&known), may_pin: &mut || Ok(()) },
+        &mut Making {
+            progress: &mut |_, _| {},
+            ahead: Some(&known),
+            may_pin: &mut || Ok(()),
+            bringing: &mut |_| {},
+        },
     )
     .expect("a workspace");
     assert_eq!(first, fixture.first);

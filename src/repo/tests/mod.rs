@@ -74,7 +74,12 @@ impl Fixture {
             &Places { workspace: &places.join("workspace"), git: &places.join("git") },
             &user.identity(),
             Timestamp(1_700_000_000_000),
-            &mut Making { progress: &mut |_, _| {}, ahead: None, may_pin: &mut || Ok(()) },
+            &mut Making {
+                progress: &mut |_, _| {},
+                ahead: None,
+                may_pin: &mut || Ok(()),
+                bringing: &mut |_| {},
+            },
         )
         .expect("a workspace");
         Self { oracle, store, user, environment, base, first, damaged: false }
