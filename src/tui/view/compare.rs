@@ -59,8 +59,12 @@ pub(super) fn draw(
         list = Rect { y: list.y + 1, height: list.height - 1, ..list };
     }
     if let Some(note) = comparison.notes.first().filter(|_| list.height > 4) {
-        let words = format!("  {}", foreign(note));
+        let more = match comparison.notes.len() - 1 {
+            0 => String::new(),
+            count => format!("({count} more) "),
+        };
         let row = Rect { y: list.bottom() - 1, height: 1, ..list };
+        let words = fit(&format!("  {more}{}", foreign(note)), usize::from(row.width));
         put(buffer, row, Line::styled(words, theme.caution()));
         list.height -= 1;
     }

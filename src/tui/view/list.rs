@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::super::app::App;
 use super::super::status::{self, Badge, Status};
@@ -114,14 +115,21 @@ fn detail_row(app: &App, environment: &Environment, chosen: bool, area: Rect, bu
     let reading = status::read(environment);
     let age = age(reading.since.age_seconds(app.now)).0;
     let bar = if chosen { "▌" } else { " " };
-    let load = environment.load.map(|load| format!(" · {load}")).unwrap_or_default();
-    let words = match reading.status {
-        Status::Running => format!("  {} · {age}{load}", foreign(&environment.agent)),
-        Status::Working => format!("  {} · {age}{load}", reading.word),
+    let mut words = match reading.status {
+        Status::Running => format!("  {} · {age}", foreign(&environment.agent)),
         _ => format!("  {} · {age}", reading.word),
     };
+    let counts = counts(app, environment);
+    let room = usize::from(area.width).saturating_sub(2 + counts.width());
+    if let (Status::Running | Status::Working, Some(load)) = (reading.status, environment.load) {
+        let load = format!(" · {load}");
+        // Half a number says less than none.
+        if words.width() + load.width() <= room {
+            words.push_str(&load);
+        }
+    }
     let left = vec![Span::styled(bar, theme.chosen()), Span::styled(words, theme.quiet())];
-    left_and_right(buffer, area, Line::from(left), counts(app, environment));
+    left_and_right(buffer, area, Line::from(left), counts);
     put(buffer, Rect { width: 1, ..area }, Span::styled(bar, theme.chosen()));
 }
 
