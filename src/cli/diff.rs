@@ -1,11 +1,11 @@
 //! `agentdeck diff`: what an environment changed, as a patch that git can apply.
 
-use super::arguments::Diff;
+use super::arguments::Diff as Options;
 use super::context::{Context, unexpected};
-use super::output::Sanitiser;
+use super::output::{Output, Sanitiser};
 use super::{lacking, mark};
-use crate::client::Client;
-use crate::model::diff::Detail;
+use crate::client::{Client, patch};
+use crate::model::diff::{Detail, Diff, FileSide};
 use crate::model::failure::Failure;
 use crate::model::snapshot::Skipped;
 use crate::proto::{DiffSide, Reply, Request};
@@ -13,7 +13,7 @@ use crate::proto::{DiffSide, Reply, Request};
 /// The width of `--stat` in a pipe, as git has it.
 const STAT_WIDTH: usize = 80;
 
-pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, options: &Options) -> Result<(), Failure> {
     let output = context.output;
     let client = context.client().await?;
     let from = side(context, &client, &options.name, &options.from).await?;
@@ -34,30 +34,22 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
         return output.value(&WithLeftOut { diff, left_out });
     }
     let mut bytes = Vec::new();
-    if options.stat {
+    if for_git {
+        write_patch(context, &client, &options.name, &diff).await?;
+    } else if options.stat {
         let width = crossterm::terminal::size().map_or(STAT_WIDTH, |(columns, _)| columns.into());
         diff.write_stat(if output.terminal { width } else { STAT_WIDTH }, &mut bytes);
-    } else if for_git {
-        diff.write_unified(&mut bytes);
     } else {
         diff.write_lines(&mut bytes);
     }
-    if output.terminal {
-        let mut sanitiser = Sanitiser::default();
-        let mut text = sanitiser.feed(&bytes);
-        text.push_str(&sanitiser.finish());
-        output.bytes(text.as_bytes())?;
-    } else {
-        output.bytes(&bytes)?;
-    }
+    let mut printer = Printer::new(output);
+    printer.print(&bytes)?;
+    printer.finish()?;
     if output.person {
         for file in diff.files.iter().filter(|file| !file.cautions.is_empty()) {
             let why: Vec<String> = file.cautions.iter().map(ToString::to_string).collect();
             output.say(&format!("! {}: {}", file.path, why.join(" · ")));
         }
-    }
-    for file in diff.missing().filter(|_| for_git) {
-        output.say(&format!("{} is too large for the patch, which git will not apply", file.path));
     }
     lacking::name_all(output, &left_out);
     if diff.files.is_empty() {
@@ -68,9 +60,53 @@ pub(super) async fn run(context: &Context, options: &Diff) -> Result<(), Failure
     Ok(())
 }
 
+/// Prints bytes as they come, made safe where a person sees them.
+struct Printer {
+    output: Output,
+    sanitiser: Sanitiser,
+}
+
+impl Printer {
+    fn new(output: Output) -> Self {
+        Self { output, sanitiser: Sanitiser::default() }
+    }
+
+    fn print(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if !self.output.terminal {
+            return self.output.bytes(bytes);
+        }
+        let text = self.sanitiser.feed(bytes);
+        self.output.bytes(text.as_bytes())
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        self.output.bytes(self.sanitiser.finish().as_bytes())
+    }
+}
+
+/// Prints a patch, asking for what of it is not here.
+async fn write_patch(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    diff: &Diff,
+) -> Result<(), Failure> {
+    let ask = async |side: FileSide, offset: u64| {
+        let read = |target| Request::ReadContent { target, side: side.clone(), offset };
+        context.ask(client, name, read).await
+    };
+    let mut printer = Printer::new(context.output);
+    let written = patch::write(diff, ask, &mut |bytes| printer.print(bytes)).await?;
+    printer.finish()?;
+    if written > patch::MOST_APPLIED {
+        context.output.say("the patch is larger than git applies, which is 1023 MiB");
+    }
+    Ok(())
+}
+
 /// How to take what was shown, and not what is written meanwhile. A diff between two snapshots does
 /// not show all that would be taken.
-fn what_next(options: &Diff, from: &DiffSide, to: &str) -> String {
+fn what_next(options: &Options, from: &DiffSide, to: &str) -> String {
     let name = &options.name;
     match from {
         DiffSide::Base | DiffSide::Taken => {
@@ -84,7 +120,7 @@ fn what_next(options: &Diff, from: &DiffSide, to: &str) -> String {
 #[derive(serde::Serialize)]
 struct WithLeftOut {
     #[serde(flatten)]
-    diff: crate::model::diff::Diff,
+    diff: Diff,
     left_out: Vec<Skipped>,
 }
 

@@ -1,5 +1,6 @@
 //! A connection to the server: requests by number, events in order.
 
+pub mod patch;
 mod spawn;
 mod tunnel;
 

@@ -96,6 +96,9 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
             Ok(Reply::Diff(queries::diff(shared, target, (from, to), detail).await?))
         }
         Request::ReadFileDiff { .. } => queries::file_diff(shared, request).await,
+        Request::ReadContent { target, side, offset } => {
+            queries::content(shared, target, side, offset).await
+        }
         Request::SearchDiff { target, ends, text, whitespace } => {
             queries::search_diff(shared, target, ends, text, whitespace).await
         }

@@ -18,7 +18,7 @@ use super::taking;
 use crate::engine::Asked;
 use crate::model::caution::Caution;
 use crate::model::comparison::{ATTEMPTS, Attempt, Comparison};
-use crate::model::diff::{Detail, Diff, Whitespace};
+use crate::model::diff::{Detail, Diff, FileSide, Whitespace};
 use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, EnvironmentState};
 use crate::model::failure::{Failure, FailureKind};
@@ -38,6 +38,8 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Reading back takes a tenth of a second; who looks must not wait for an engine that hangs.
 const READ_BACK_DEADLINE: Duration = Duration::from_secs(3);
+/// Bytes of a content in one answer. Each part has the whole content read, so they are few.
+const PIECE: usize = 32 << 20;
 
 pub(super) async fn repository_state(path: PathBuf) -> Result<RepositoryState, Failure> {
     blocking(move || UserRepository::discover(&path)?.state()).await
@@ -162,6 +164,21 @@ pub(super) async fn file_diff(shared: &Arc<Shared>, request: Request) -> Result<
         Ok(file)
     });
     Ok(Reply::FileDiff(Box::new(read.await?)))
+}
+
+/// A part of one content that a diff named.
+pub(super) async fn content(
+    shared: &Arc<Shared>,
+    target: Target,
+    side: FileSide,
+    offset: u64,
+) -> Result<Reply, Failure> {
+    let record = shared.resolve(target).await?;
+    let read = with_store(shared, record, move |store, _| {
+        repo::literal::part(store, &side, offset, PIECE)
+    });
+    let (bytes, size) = read.await?;
+    Ok(Reply::Content { bytes, size })
 }
 
 pub(super) async fn side(

@@ -3,7 +3,7 @@
 mod literal;
 mod print;
 
-pub use literal::{EMPTY, Literal, block};
+pub use literal::{EMPTY, LINE, Literal, block, write_deflated};
 
 use serde::{Deserialize, Serialize};
 
@@ -68,12 +68,25 @@ impl FileDiff {
         let lines = matches!(self.content, DiffContent::Text(_)) && self.encoding.is_none();
         !lines && self.old_blob != self.new_blob
     }
+
+    /// Whether it is to be whole in a patch, and its contents are not here.
+    pub fn is_missing(&self) -> bool {
+        self.has_no_lines() && self.literal.is_none()
+    }
+
+    /// Its contents before and after.
+    pub fn sides(&self) -> [Option<FileSide>; 2] {
+        let side = |mode: Option<u32>, blob: &Option<CommitId>| {
+            Some(FileSide { mode: mode?, blob: blob.clone()? })
+        };
+        [side(self.old_mode, &self.old_blob), side(self.new_mode, &self.new_blob)]
+    }
 }
 
 impl Diff {
-    /// Files that a patch cannot hold, too large even for that: git will not apply it.
+    /// Files of a patch whose contents are not here, since one message could not hold them.
     pub fn missing(&self) -> impl Iterator<Item = &FileDiff> {
-        self.files.iter().filter(|file| file.has_no_lines() && file.literal.is_none())
+        self.files.iter().filter(|file| file.is_missing())
     }
 }
 

@@ -282,6 +282,12 @@ pub enum Request {
         #[serde(default)]
         reach: Reach,
     },
+    /// A part of one content that a diff named, from a place on; answered with `Content`.
+    ReadContent {
+        target: Target,
+        side: FileSide,
+        offset: u64,
+    },
     /// Which files of a diff hold a text in their lines; answered with `Matches`.
     SearchDiff {
         target: Target,

@@ -50,6 +50,12 @@ pub enum Reply {
     Moment(Option<Box<Screen>>),
     Diff(Diff),
     FileDiff(Box<FileDiff>),
+    Content {
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+        /// Bytes of all of it.
+        size: u64,
+    },
     Matches(Vec<FileMatches>),
     Comments(Vec<Comment>),
     Comparison(Comparison),

@@ -7,11 +7,13 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 use super::diff;
+use super::store::Store;
 use crate::model::diff::{self as model, FileDiff, FileSide, Literal};
 use crate::model::failure::Failure;
 use crate::model::id::CommitId;
 
-/// Bytes of such files in one patch: with [`model::LARGEST`] of lines it has to fit a message.
+/// Bytes of such files in one message: with [`model::LARGEST`] of lines. Others are read by
+/// themselves.
 const MOST_BYTES: usize = 144 << 20;
 
 /// What one patch may still hold of them.
@@ -52,4 +54,18 @@ impl<'r> Literals<'r> {
         self.left -= if fits { block.len() } else { 0 };
         Ok(fits.then_some(block))
     }
+}
+
+/// So many bytes of a content from a place on, and how many there are in all.
+pub fn part(
+    store: &Store,
+    side: &FileSide,
+    offset: u64,
+    most: usize,
+) -> Result<(Vec<u8>, u64), Failure> {
+    let mut bytes = diff::content(&store.reader(), Some(diff::side(side)?))?;
+    let size = bytes.len() as u64;
+    bytes.drain(..offset.min(size) as usize);
+    bytes.truncate(most);
+    Ok((bytes, size))
 }

@@ -14,8 +14,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::{Client, Events};
+use crate::model::diff::Diff;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::Timestamp;
+use crate::model::id::{EnvironmentId, Timestamp};
 use crate::model::input::Input;
 use crate::model::screen::Size;
 use crate::proto::{Event, Reply};
@@ -270,7 +271,10 @@ impl Loop {
                 }
                 Effect::Copy(text) => self.copy(text),
                 Effect::Notify(notice) => self.notify(notice),
-                Effect::Export { name, patch } => self.in_flight.push(exported(name, patch)),
+                Effect::Export { environment, name, diff } => {
+                    let client = self.client.clone();
+                    self.in_flight.push(exported(client, environment, name, diff));
+                }
                 Effect::Send(request, tag) => {
                     let client = self.client.clone();
                     let asked = async move { (tag, client.request(request).await) };
@@ -328,9 +332,12 @@ impl Loop {
 }
 
 /// Writes a patch beside the loop; its answer is said like that of a request.
-fn exported(name: String, patch: Vec<u8>) -> Asked {
+fn exported(client: Client, environment: EnvironmentId, name: String, diff: Box<Diff>) -> Asked {
     async move {
-        let written = tokio::task::spawn_blocking(move || export::write(&name, &patch)).await;
+        let runtime = tokio::runtime::Handle::current();
+        // Packing takes a processor for seconds, and the screen goes on.
+        let writing = move || runtime.block_on(export::write(&client, &environment, &name, &diff));
+        let written = tokio::task::spawn_blocking(writing).await;
         let written = written.unwrap_or_else(|error| Err(Failure::internal(&error.into())));
         match written {
             Ok(path) => (Tag::Say(format!("wrote {}", path.display())), Ok(Reply::Done)),

@@ -15,7 +15,7 @@ pub struct Literal {
 pub const EMPTY: &[u8] = b"literal 0\nHcmV?d00001\n";
 
 /// Bytes in a line, which begins with their number as a letter.
-const LINE: usize = 52;
+pub const LINE: usize = 52;
 
 /// The digits of git's base 85.
 const DIGITS: &[u8; 85] =
@@ -24,6 +24,12 @@ const DIGITS: &[u8; 85] =
 /// A content of this size, in bytes, that was deflated.
 pub fn block(size: usize, deflated: &[u8]) -> Vec<u8> {
     let mut out = format!("literal {size}\n").into_bytes();
+    write_deflated(deflated, &mut out);
+    out
+}
+
+/// Appends deflated bytes as lines. All but the last part of a content are a multiple of [`LINE`].
+pub fn write_deflated(deflated: &[u8], out: &mut Vec<u8>) {
     out.reserve(deflated.len() / LINE * (LINE / 4 * 5 + 2) + LINE * 2);
     for line in deflated.chunks(LINE) {
         let count = line.len() as u8;
@@ -41,5 +47,4 @@ pub fn block(size: usize, deflated: &[u8]) -> Vec<u8> {
         }
         out.push(b'\n');
     }
-    out
 }

@@ -1,11 +1,16 @@
 //! A diff as text: a patch that `git apply` takes, and a summary for people.
 
+use std::borrow::Cow;
+
 use super::{Diff, DiffContent, DiffLine, EMPTY, FileChange, FileDiff, Hunk, LineKind};
 use crate::model::path::{RepoPath, printable};
 use crate::model::snapshot::ChangeCount;
 
 /// The file type bits of a git mode.
 const TYPE: u32 = 0o170_000;
+
+/// What stands before contents that are whole.
+const BINARY: &[u8] = b"GIT binary patch\n";
 
 /// Narrowest bar of plus and minus signs worth drawing, in characters.
 const MIN_BAR: usize = 10;
@@ -25,14 +30,21 @@ impl Diff {
     }
 
     fn write(&self, reader: Reader, out: &mut Vec<u8>) {
-        for file in &self.files {
-            if file.changes_type() {
-                write_file(&file.half(FileChange::Deleted), reader, out);
-                write_file(&file.half(FileChange::Added), reader, out);
-            } else {
-                write_file(file, reader, out);
-            }
+        for file in self.for_git() {
+            write_file(&file, reader, out);
         }
+    }
+
+    /// Its files as git has them: one whose type changed is deleted and added.
+    pub fn for_git(&self) -> impl Iterator<Item = Cow<'_, FileDiff>> {
+        self.files.iter().flat_map(|file| {
+            if file.changes_type() {
+                let half = |change| Cow::Owned(file.half(change));
+                vec![half(FileChange::Deleted), half(FileChange::Added)]
+            } else {
+                vec![Cow::Borrowed(file)]
+            }
+        })
     }
 
     /// Appends one line a file and a sum, at most `width` characters wide, safe to print.
@@ -73,6 +85,17 @@ impl Diff {
 }
 
 impl FileDiff {
+    /// Appends its part of a patch.
+    pub fn write_patch(&self, out: &mut Vec<u8>) {
+        write_file(self, Reader::Git, out);
+    }
+
+    /// Appends what stands before its contents in a patch that has them whole.
+    pub fn write_head(&self, out: &mut Vec<u8>) {
+        write_names(self, out);
+        out.extend_from_slice(BINARY);
+    }
+
     /// Whether a file became a link or a submodule, or the other way round. Git has that as a
     /// deletion and an addition.
     fn changes_type(&self) -> bool {
@@ -122,9 +145,8 @@ enum Reader {
     Person,
 }
 
-fn write_file(file: &FileDiff, reader: Reader, out: &mut Vec<u8>) {
-    let old = quoted(b"a/", file.old_path.as_ref().unwrap_or(&file.path));
-    let new = quoted(b"b/", &file.path);
+fn write_names(file: &FileDiff, out: &mut Vec<u8>) {
+    let [old, new] = names(file);
     out.extend_from_slice(b"diff --git ");
     out.extend_from_slice(&old);
     out.push(b' ');
@@ -144,12 +166,23 @@ fn write_file(file: &FileDiff, reader: Reader, out: &mut Vec<u8>) {
     if file.old_blob != file.new_blob {
         write_index(file, out);
     }
+}
+
+/// The quoted paths before and after.
+fn names(file: &FileDiff) -> [Vec<u8>; 2] {
+    let old = file.old_path.as_ref().unwrap_or(&file.path);
+    [quoted(b"a/", old), quoted(b"b/", &file.path)]
+}
+
+fn write_file(file: &FileDiff, reader: Reader, out: &mut Vec<u8>) {
+    write_names(file, out);
+    let [old, new] = names(file);
     let none = b"/dev/null".to_vec();
     let old = if file.old_mode.is_some() { old } else { none.clone() };
     let new = if file.new_mode.is_some() { new } else { none };
     match &file.content {
         _ if reader == Reader::Git && file.literal.is_some() => {
-            out.extend_from_slice(b"GIT binary patch\n");
+            out.extend_from_slice(BINARY);
             for side in file.literal.iter().flat_map(|literal| [&literal.new, &literal.old]) {
                 out.extend_from_slice(side);
                 out.push(b'\n');

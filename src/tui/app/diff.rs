@@ -443,9 +443,10 @@ impl App {
             }
             Action::Export => {
                 if let Some(request) = view.request_detail(Detail::Patch) {
-                    let name = self.name_of_view();
+                    let environment = view.environment.clone();
+                    let name = self.name(&environment);
                     self.say("reading the whole patch …");
-                    self.send(request, Tag::Export(name));
+                    self.send(request, Tag::Export { environment, name });
                 }
             }
             Action::TakeHunk | Action::TakeFile => self.take_of_diff(action),
@@ -457,13 +458,6 @@ impl App {
             Action::Comment => self.begin_comment(),
             Action::Comments => self.list_comments(),
             action => view.act(action, size),
-        }
-    }
-
-    fn name_of_view(&self) -> String {
-        match self.views.last() {
-            Some(View::Diff(view)) => self.name(&view.environment),
-            _ => String::new(),
         }
     }
 

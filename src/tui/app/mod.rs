@@ -37,6 +37,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use crate::config::notify::Notify;
+use crate::model::diff::Diff;
 use crate::model::endpoint::EndpointChoice;
 use crate::model::environment::{Environment, Variable};
 use crate::model::failure::Failure;
@@ -90,8 +91,9 @@ pub(crate) enum Effect {
     Send(Request, Tag),
     /// Write a patch of an environment, by its name, to a new file.
     Export {
+        environment: EnvironmentId,
         name: String,
-        patch: Vec<u8>,
+        diff: Box<Diff>,
     },
     /// Put text into the human's clipboard, which asked for it.
     Copy(String),

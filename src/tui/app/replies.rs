@@ -4,6 +4,7 @@ use crate::model::decision::{Decision, DecisionKind};
 use crate::model::diff::{Detail, Diff};
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::EnvironmentId;
 use crate::model::snapshot::{Skipped, hidden_note};
 use crate::proto::{DiffSide, Reply, Request, Target};
 
@@ -76,7 +77,9 @@ impl App {
                     self.dirty = true;
                 }
             }
-            (Tag::Export(name), Reply::Diff(diff)) => self.export(name, &diff),
+            (Tag::Export { environment, name }, Reply::Diff(diff)) => {
+                self.export(environment, name, diff);
+            }
             (Tag::Notice(environment), Reply::Attended { first: true }) => {
                 self.notice_granted(environment);
             }
@@ -107,16 +110,8 @@ impl App {
         self.take_event(crate::proto::Event::EnvironmentChanged(environment));
     }
 
-    fn export(&mut self, name: String, diff: &Diff) {
-        let mut patch = Vec::new();
-        diff.write_unified(&mut patch);
-        if let Some(file) = diff.missing().next() {
-            return self.say_with_hint(
-                format!("{} is too large for a patch; none was written", file.path),
-                "take it by apply or merge",
-            );
-        }
-        self.outbox.push(super::Effect::Export { name, patch });
+    fn export(&mut self, environment: EnvironmentId, name: String, diff: Diff) {
+        self.outbox.push(super::Effect::Export { environment, name, diff: Box::new(diff) });
     }
 
     fn say_decided(&mut self, decision: &Decision) {

@@ -56,7 +56,10 @@ pub(crate) enum Tag {
         reading: u64,
     },
     /// A whole diff to be written to a file, by the environment's name.
-    Export(String),
+    Export {
+        environment: EnvironmentId,
+        name: String,
+    },
     /// A change was announced, to be told if nobody was told of it before.
     Notice(EnvironmentId),
     /// A comment to be kept.

@@ -155,11 +155,14 @@ fn a_patch_is_exported_whole_whatever_is_on_the_screen() {
             .iter()
             .any(|request| { matches!(request, Request::ReadDiff { detail: Detail::Patch, .. }) })
     );
-    let tag = Tag::Export("brave-otter".to_owned());
+    let (environment, name) = (sample::id(1), "brave-otter".to_owned());
+    let tag = Tag::Export { environment, name };
     let effects = app.happen(Happening::Reply(tag, Ok(Reply::Diff(sample::diff()))), NOW);
-    let [Effect::Export { name, patch }] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!(name, "brave-otter");
-    assert!(patch.starts_with(b"diff --git a/src/api/checkout.rs"));
+    let [Effect::Export { environment, name, diff }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((environment, name.as_str()), (&sample::id(1), "brave-otter"));
+    assert_eq!(**diff, sample::diff());
 }
 
 #[test]
