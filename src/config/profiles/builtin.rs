@@ -44,11 +44,13 @@ pub(super) fn shell() -> AgentProfile {
     }
 }
 
-/// Codex: with a key in its environment it uses that, else it offers to log in.
+/// Codex: with a key in its environment it uses that, else it offers to log in. Its background
+/// server, for several windows, would be a copy of the whole program in each box's home.
 pub(super) fn codex() -> AgentProfile {
     const CONFIG: &str = "# The box is the sandbox.\n\
         sandbox_mode = \"danger-full-access\"\n\
         check_for_update_on_startup = false\n";
+    const FEATURES: &str = "\n[features]\ndaemon_auto_start = false\n";
     const TRUST: &str = "\n[projects.\"{workspace}\"]\ntrust_level = \"trusted\"\n";
     const KEY: &str = "model_provider = \"environment\"\n\
         \n\
@@ -58,13 +60,13 @@ pub(super) fn codex() -> AgentProfile {
         env_key = \"OPENAI_API_KEY\"\n\
         wire_api = \"responses\"\n";
     let path = ".codex/config.toml";
-    let with_key = seed(path, &format!("{CONFIG}{KEY}{TRUST}"));
+    let with_key = seed(path, &format!("{CONFIG}{KEY}{FEATURES}{TRUST}"));
     AgentProfile {
         command: words(&["codex", "--ask-for-approval", "never"]),
         variables: words(&["OPENAI_API_KEY", "OPENAI_BASE_URL"]),
         seeds: vec![
             Seed { needs: Some("OPENAI_API_KEY".to_owned()), ..with_key },
-            seed(path, &format!("{CONFIG}{TRUST}")),
+            seed(path, &format!("{CONFIG}{FEATURES}{TRUST}")),
         ],
         task: words(&["--", TASK]),
         resume: words(&["resume", "--last"]),
@@ -74,7 +76,8 @@ pub(super) fn codex() -> AgentProfile {
     }
 }
 
-/// Claude Code: a key in its environment counts as approved.
+/// Claude Code: a key in its environment counts as approved. Without its flag it asks: the mode in
+/// which it decides by itself is not its default here.
 pub(super) fn claude() -> AgentProfile {
     let state = r#"{
   "hasCompletedOnboarding": true,
@@ -86,7 +89,8 @@ pub(super) fn claude() -> AgentProfile {
   }
 }
 "#;
-    let settings = "{\n  \"skipDangerousModePermissionPrompt\": true\n}\n";
+    let settings = "{\n  \"skipDangerousModePermissionPrompt\": true,\n  \
+        \"permissions\": { \"defaultMode\": \"default\" }\n}\n";
     let variables = [
         "ANTHROPIC_API_KEY",
         "ANTHROPIC_AUTH_TOKEN",

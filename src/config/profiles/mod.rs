@@ -137,6 +137,7 @@ mod tests {
                 let table: toml::Table = content.parse().expect("toml");
                 assert!(table["projects"].get(workspace).is_some(), "{content}");
                 assert!(!content.contains("sk-"), "a key is never written");
+                assert_eq!(table["features"]["daemon_auto_start"].as_bool(), Some(false));
                 continue;
             }
             if !is_json(&path) {

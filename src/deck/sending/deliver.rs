@@ -41,8 +41,9 @@ const AT_LEAST: Duration = Duration::from_secs(15);
 const ECHO: Duration = Duration::from_secs(5);
 /// Between the echo and Enter. Agents take an Enter right after text for a part of a paste.
 const SETTLE: Duration = Duration::from_millis(150);
-/// How long it may take until an agent shows that it took a prompt: it speaks with its model first.
-const CONFIRM: Duration = Duration::from_secs(5);
+/// How long it may take until an agent shows that it took a prompt. One that has just started, or
+/// resumed, takes it at once and begins with it when it is ready, on a busy machine a while later.
+const CONFIRM: Duration = Duration::from_secs(20);
 /// Between two prompts for one agent, so that the first shows in its status.
 const APART: Duration = Duration::from_secs(1);
 

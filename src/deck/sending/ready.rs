@@ -60,7 +60,7 @@ impl Sight<'_> {
     /// What the box, the session and people say against it.
     fn stands(&self) -> Option<Ready> {
         let wait = |why: &str| Some(Ready::Wait(why.to_owned()));
-        let Environment { name, state, .. } = self.environment;
+        let Environment { name, state, state_since, .. } = self.environment;
         match state {
             EnvironmentState::Running => {}
             EnvironmentState::Creating { .. } => return wait("it is being made"),
@@ -78,6 +78,10 @@ impl Sight<'_> {
             SessionState::Running if !self.is_linked => wait("it is not reached"),
             SessionState::Running if session.taken => wait("somebody holds its keyboard"),
             SessionState::Running => self.begun.and_then(wait),
+            // It ended before its box was started: the next one is on its way.
+            SessionState::Exited { at, .. } if at < *state_since => {
+                wait("its agent was not started again yet")
+            }
             SessionState::Exited { .. } | SessionState::Failed { .. } => {
                 let failure = Failure::new(FailureKind::Unavailable, "its program has ended");
                 Some(Ready::Never(failure.hint(format!("agentdeck start {name}"))))
@@ -190,6 +194,7 @@ mod tests {
         let mut environment = record(1, "fox", "/shop").environment;
         agent.clone_into(&mut environment.agent);
         environment.state = EnvironmentState::Running;
+        environment.state_since = NOW;
         let status = |state| Status { state, source: Source::Report, since: NOW, says: None };
         environment.sessions = vec![Session {
             id: SessionId::AGENT,
@@ -301,6 +306,8 @@ mod tests {
         let mut ended = shell;
         ended.sessions[0].state = SessionState::Exited { code: 0, at: NOW };
         assert!(matches!(ready(&ended, &prompt), Ready::Never(_)));
+        ended.state_since = Timestamp(NOW.0 + 1);
+        assert!(waits(&ready(&ended, &prompt), "not started again"), "its box was");
     }
 
     #[test]
