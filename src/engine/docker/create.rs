@@ -18,7 +18,7 @@ use super::inspect;
 use super::lifecycle::{self, short};
 use super::mapped::{self, BoxUser, MappedMounts, Writer};
 use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
-use super::problem::call;
+use super::problem::{Problem, call};
 use super::{
     CALL_DEADLINE, Docker, connect, copy, engines, flatten, image, kernel, pausing, podman, probe,
 };
@@ -316,8 +316,7 @@ async fn start(
         make_mounts(user, writer, &plan::binds(&planned, user))
     })
     .await?;
-    let request = connection.client.start_container(id, None::<StartContainerOptions>);
-    let started = call(CALL_DEADLINE, request).await;
+    let started = start_container(connection, id).await;
     // The container has its own copy of the mounts now; ours would only be in the way.
     blocking(move || {
         drop(mounts);
@@ -331,6 +330,21 @@ async fn start(
         let _ = call(CALL_DEADLINE, connection.client.kill_container(id, None)).await;
     }
     record
+}
+
+/// Starts a container. What its runtime still has of the last start, after an engine was killed
+/// that ended it, goes a moment later or with the try.
+async fn start_container(connection: &Connection, id: &str) -> Result<(), Problem> {
+    const PAUSES: [Duration; 3] =
+        [Duration::from_millis(200), Duration::from_millis(600), Duration::from_secs(2)];
+    let mut pauses = PAUSES.iter();
+    loop {
+        let request = connection.client.start_container(id, None::<StartContainerOptions>);
+        let started = call(CALL_DEADLINE, request).await;
+        let left = started.as_ref().is_err_and(Problem::is_left_over);
+        let Some(pause) = pauses.next().filter(|_| left) else { return started };
+        tokio::time::sleep(*pause).await;
+    }
 }
 
 /// Writes the shim's configuration, through a new file: what lies in the directory was reachable

@@ -34,6 +34,14 @@ impl Problem {
         matches!(self, Self::Answer { status: 409, .. })
     }
 
+    /// Its runtime still has a container's processes of an earlier start: containerd says so of a
+    /// task and of a container, and the engine only passes its words on.
+    pub(super) fn is_left_over(&self) -> bool {
+        let Self::Answer { message, .. } = self else { return false };
+        message.contains("id already in use")
+            || (message.contains("task ") && message.contains(": already exists"))
+    }
+
     /// A failure for people; `what` is what was being done, as in "starting container 12ab".
     pub(super) fn during(&self, what: &str) -> Failure {
         match self {
@@ -110,6 +118,17 @@ pub(super) fn brief(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_runtime_has_of_an_earlier_start_is_told_from_other_refusals() {
+        let answer = |message: &str| Problem::Answer { status: 500, message: message.to_owned() };
+        assert!(answer("task 85bf5c1aa444: already exists").is_left_over());
+        assert!(answer("id already in use").is_left_over());
+        for other in ["network agent already exists", "no such file", ""] {
+            assert!(!answer(other).is_left_over(), "{other}");
+        }
+        assert!(!Problem::Deadline(Duration::from_secs(1)).is_left_over());
+    }
 
     #[test]
     fn an_engines_words_are_cut_and_made_printable() {
