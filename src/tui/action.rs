@@ -265,7 +265,7 @@ pub(crate) const TABLE: &[Entry] = &[
     entry(Action::NextSession, "next session", &[plain(KeyCode::Tab)], "Next session here, or the next environment", DECK, None),
     entry(Action::PreviousSession, "previous session", &[plain(KeyCode::BackTab)], "Previous session here, or the previous environment", DECK, None),
     entry(Action::NextAttention, "next attention", &[char('!')], "Go to who needs you, longest wait first", DECK, None),
-    entry(Action::Order, "order", &[char('o')], "Show who needs you first, or all as they were made", DECK, None),
+    entry(Action::Order, "order", &[char('o')], "Show who needs you first, those alone, or all", DECK, None),
     entry(Action::Snooze, "snooze", &[char('w')], "Have the environment call for nobody for 15 minutes, or again", DECK, None),
     entry(Action::Quiet, "do not disturb", &[char('Z')], "Announce nothing, or again", DECK, None),
     entry(Action::Inspect, "inspect", &[char('i')], "Show everything known of the environment", DECK, None),

@@ -2,7 +2,7 @@
 
 use crate::model::comparison::ATTEMPTS;
 use crate::model::decision::Portion;
-use crate::model::environment::{EnvironmentState, Variable};
+use crate::model::environment::{Environment, EnvironmentState, Variable};
 use crate::model::id::EnvironmentId;
 use crate::model::screen::Size;
 use crate::proto::{Request, Target};
@@ -36,15 +36,7 @@ impl App {
             Action::Prompt => self.begin_prompt(),
             Action::Prompts => self.open_prompts(),
             Action::Quiet => self.toggle_quiet(),
-            Action::Order => {
-                self.by_need = !self.by_need;
-                self.arrange();
-                self.say(if self.by_need {
-                    "who needs you comes first"
-                } else {
-                    "as they were made"
-                });
-            }
+            Action::Order => self.next_order(),
             Action::CopyMode => self.enter_copy(Hand::Keys),
             Action::Search => self.enter_search(),
             action => self.act_on_selected(action),
@@ -123,7 +115,7 @@ impl App {
     }
 
     pub(super) fn select(&mut self, index: usize) {
-        let last = self.environments.len().saturating_sub(1);
+        let last = self.shown_count().saturating_sub(1);
         self.selected = self.environments.get(index.min(last)).map(|found| found.id.clone());
         self.dirty = true;
     }
@@ -134,10 +126,10 @@ impl App {
         let in_list = layout.list.is_some() || self.zoomed;
         let across = if in_list { 1 } else { layout.columns };
         let next = match action {
-            Action::Down if index + across < self.environments.len() || in_list => index + across,
+            Action::Down if index + across < self.shown_count() || in_list => index + across,
             // The last row may be shorter than the one above it.
-            Action::Down if index / across < (self.environments.len() - 1) / across => {
-                self.environments.len() - 1
+            Action::Down if index / across < (self.shown_count() - 1) / across => {
+                self.shown_count() - 1
             }
             Action::Up => index.checked_sub(across).unwrap_or(if in_list { 0 } else { index }),
             Action::Left => index.saturating_sub(1),
@@ -164,7 +156,7 @@ impl App {
             _ => 0,
         };
         let index = first + number.saturating_sub(1);
-        if index < self.environments.len() {
+        if index < self.shown_count() {
             self.select(index);
         }
     }
@@ -176,7 +168,7 @@ impl App {
             (index as isize + step).rem_euclid(count.max(1) as isize) as usize
         };
         if environment.sessions.len() < 2 {
-            self.select(around(self.selected_index(), self.environments.len()));
+            self.select(around(self.selected_index(), self.shown_count()));
             return;
         }
         let shown = self.shown_session(environment).session;
@@ -187,8 +179,9 @@ impl App {
     }
 
     fn next_attention(&mut self) {
-        let mut queue: Vec<usize> =
-            (0..self.environments.len()).filter(|index| self.needs_user(*index)).collect();
+        let mut queue: Vec<usize> = (0..self.environments.len())
+            .filter(|at| self.needs_user(&self.environments[*at]))
+            .collect();
         queue.sort_by_key(|index| status::read(&self.environments[*index]).since);
         // Who waits stays in the queue until it is answered: the next press goes on from there.
         let selected = self.selected_index();
@@ -196,21 +189,21 @@ impl App {
         let Some(index) = queue.get(after).or(queue.first()).copied() else {
             return self.say("no environment needs you");
         };
-        self.select(index);
         let id = self.environments[index].id.clone();
+        self.selected = Some(id.clone());
+        self.dirty = true;
         self.see(&id);
     }
 
     /// Whether an environment waits for a person, or something happened there that nobody saw.
-    fn needs_user(&self, index: usize) -> bool {
-        let environment = &self.environments[index];
+    pub(super) fn needs_user(&self, environment: &Environment) -> bool {
         let snoozed = environment.attention.snoozed > self.now;
         !snoozed && (self.attention.contains(&environment.id) || status::waits(environment))
     }
 
     /// How many environments need a person.
     pub(crate) fn in_need(&self) -> usize {
-        (0..self.environments.len()).filter(|index| self.needs_user(*index)).count()
+        self.environments.iter().filter(|environment| self.needs_user(environment)).count()
     }
 
     /// Pages go through the scrollback of the chosen pane.

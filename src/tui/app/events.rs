@@ -2,7 +2,7 @@
 
 use crate::model::attention::Reason;
 use crate::model::environment::{Environment, EnvironmentState, SessionState};
-use crate::model::id::{EnvironmentId, SessionId, Timestamp};
+use crate::model::id::{EnvironmentId, SessionId};
 use crate::proto::Event;
 
 use super::super::panes::PaneKey;
@@ -86,9 +86,6 @@ impl App {
             self.attention.remove(&now.id);
         }
         self.follow_prompts(&now);
-        if self.by_need {
-            self.arrange();
-        }
         let held = self.keyboard.as_ref().filter(|pane| pane.environment == now.id);
         if let Some(pane) = held.cloned()
             && !now.session(pane.session).is_some_and(|session| runs(&session.state))
@@ -110,23 +107,6 @@ impl App {
         if self.selected.is_none() || (self.presses == 0 && self.attached.is_none()) {
             self.select(0);
         }
-    }
-
-    /// Puts the environments into their order: as they were made, or who needs the user first, the
-    /// longest wait before the others.
-    pub(super) fn arrange(&mut self) {
-        let (now, rang, by_need) = (self.now, &self.attention, self.by_need);
-        let calm = (Reason::Done as u8 + 2, Timestamp::default());
-        let need = |environment: &Environment| match environment.calls(now) {
-            _ if !by_need => calm,
-            Some(call) => (call.reason as u8, call.since),
-            None if rang.contains(&environment.id) => (calm.0 - 1, calm.1),
-            None => calm,
-        };
-        self.environments.sort_by_cached_key(|environment| {
-            (need(environment), environment.created, environment.id.clone())
-        });
-        self.dirty = true;
     }
 
     /// An environment that was asked for here is made: its notes are said once.

@@ -22,6 +22,7 @@ mod merge_form;
 mod message;
 mod mouse;
 mod notices;
+mod order;
 mod overlay;
 mod paste;
 mod place;
@@ -70,6 +71,7 @@ pub(crate) use map::{MapView, map_page};
 pub(crate) use merge_form::{Hooking, MergeForm};
 pub(crate) use message::Message;
 pub(crate) use notices::{Notice, Notices};
+pub(crate) use order::Order;
 pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
 pub(crate) use paste::PasteQuestion;
 pub(crate) use place::Place;
@@ -186,8 +188,7 @@ pub(crate) struct App {
     /// Rang, ended or failed since the user last looked.
     pub(crate) attention: BTreeSet<EnvironmentId>,
     pub(crate) notices: Notices,
-    /// Who needs the user comes first in the deck.
-    pub(crate) by_need: bool,
+    pub(crate) order: Order,
     pub(crate) panes: Panes,
     /// A session that stands still for its reader.
     pub(crate) copy: Option<CopyMode>,
@@ -253,7 +254,7 @@ impl App {
             marked: Vec::new(),
             attention: BTreeSet::new(),
             notices: Notices::default(),
-            by_need: false,
+            order: Order::default(),
             panes: Panes::default(),
             copy: None,
             copied: None,
@@ -314,6 +315,7 @@ impl App {
             Happening::ServerBack => self.server_back(),
             Happening::Tick => self.tick(),
         }
+        self.keep_order();
         self.settle();
         self.settle_diff();
         self.settle_notices();
@@ -420,7 +422,7 @@ impl App {
     }
 
     pub(crate) fn layout(&self) -> layout::Deck {
-        layout::deck(self.size, self.environments.len(), self.selected_index(), self.zoomed)
+        layout::deck(self.size, self.shown_count(), self.selected_index(), self.zoomed)
     }
 
     /// Ends this client; the agents go on.

@@ -94,10 +94,11 @@ impl App {
 
     /// Another pane than the one whose keyboard is held gives the keyboard back.
     fn click(&mut self, at: Position, tile: Option<usize>) {
-        let row = self.layout().list.filter(|list| list.contains(at)).and_then(|list| {
-            view::list_row(list, self.environments.len(), self.selected_index(), at.y)
-        });
-        if let Some(index) = tile.or(row).filter(|index| *index < self.environments.len()) {
+        let row =
+            self.layout().list.filter(|list| list.contains(at)).and_then(|list| {
+                view::list_row(list, self.shown_count(), self.selected_index(), at.y)
+            });
+        if let Some(index) = tile.or(row).filter(|index| *index < self.shown_count()) {
             if index != self.selected_index() {
                 self.give_keyboard();
             }

@@ -204,12 +204,8 @@ impl App {
             form.take(input);
             return Outcome::Stay;
         }
-        let tile = super::layout::deck(
-            self.size,
-            self.environments.len() + 1,
-            self.environments.len(),
-            self.zoomed,
-        );
+        let tile =
+            super::layout::deck(self.size, self.shown_count() + 1, self.shown_count(), self.zoomed);
         let size = tile.tiles.last().map_or(self.size, super::super::layout::Tile::session_size);
         match form.spec(&self.settings, size) {
             Ok(spec) => Outcome::Send(

@@ -76,7 +76,7 @@ fn help_at_120_by_40() {
     └ +4│ Tab             next session        Next session here, or the next environment                               │───┘
     ┌ 3 │ Shift+Tab       previous session    Previous session here, or the previous environment                       │───┐
     │$ a│ !               next attention      Go to who needs you, longest wait first                                  │   │
-    │App│ o               order               Show who needs you first, or all as they were made                       │   │
+    │App│ o               order               Show who needs you first, those alone, or all                            │   │
     │   │ w               snooze              Have the environment call for nobody for 15 minutes, or again            │   │
     │   │ Z               do not disturb      Announce nothing, or again                                               │   │
     │   │ i               inspect             Show everything known of the environment                                 │   │
@@ -124,7 +124,7 @@ fn help_at_200_by_60() {
     │                                           │ Tab             next session        Next session here, or the next environment                               │                                           │
     │                                           │ Shift+Tab       previous session    Previous session here, or the previous environment                       │                                           │
     │                                           │ !               next attention      Go to who needs you, longest wait first                                  │                                           │
-    │                                           │ o               order               Show who needs you first, or all as they were made                       │                                           │
+    │                                           │ o               order               Show who needs you first, those alone, or all                            │                                           │
     │                                           │ w               snooze              Have the environment call for nobody for 15 minutes, or again            │                                           │
     │                                           │ Z               do not disturb      Announce nothing, or again                                               │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │

@@ -194,6 +194,30 @@ fn who_needs_the_user_comes_first_when_that_is_wanted() {
     assert_eq!(app.selected, selected, "the chosen one stays chosen");
     show(&mut app, &mole(), Doing::Working);
     assert_eq!(first(&app), "brave-otter");
-    type_keys(&mut app, "o");
+    type_keys(&mut app, "oo");
     assert_eq!(first(&app), "brave-otter");
+}
+
+#[test]
+fn only_who_needs_the_user_is_shown_when_that_is_wanted_and_the_chosen_one() {
+    let mut app = sample::deck(LARGE);
+    app.attention.clear();
+    show(&mut app, &mole(), ASKS);
+    let all = app.environments.len();
+    let names = |app: &App| -> Vec<String> {
+        app.environments[..app.shown_count()].iter().map(|it| it.name.to_string()).collect()
+    };
+    assert_eq!(names(&app).len(), all);
+    type_keys(&mut app, "oo");
+    assert_eq!(names(&app), ["fast-mole", "brave-otter"], "who asks, and who was chosen");
+    assert!(picture(&app).contains(&format!("2 of {all} environments")), "{}", picture(&app));
+    assert_eq!(app.layout().tiles.len(), 2);
+    type_keys(&mut app, "h");
+    assert_eq!(names(&app), ["fast-mole"], "what was left is out of the way");
+    type_keys(&mut app, "l");
+    assert_eq!(names(&app), ["fast-mole"], "there is nothing beside it");
+    show(&mut app, &mole(), Doing::Working);
+    assert_eq!(names(&app), ["fast-mole"], "the chosen one stays in sight");
+    type_keys(&mut app, "o");
+    assert_eq!(names(&app).len(), all);
 }

@@ -28,7 +28,9 @@ pub(super) fn header(app: &App, area: Rect, buffer: &mut Buffer) {
     }
     let count = app.environments.len();
     let noun = if count == 1 { "environment" } else { "environments" };
-    left.push(Span::styled(format!(" · {count} {noun}"), theme.quiet()));
+    let shown = app.shown_count();
+    let of = if shown < count { format!("{shown} of ") } else { String::new() };
+    left.push(Span::styled(format!(" · {of}{count} {noun}"), theme.quiet()));
     let need = app.in_need();
     if need > 0 {
         let verb = if need == 1 { "needs" } else { "need" };

@@ -17,11 +17,11 @@ use crate::model::policy::IsolationLevel;
 const TWO_ROWS_UNDER: u16 = 40;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let count = app.environments.len();
+    let count = app.shown_count();
     let selected = app.selected_index();
     let rows = rows_each(area, count);
     let first = first_shown(area, count, selected);
-    for (place, environment) in app.environments.iter().enumerate().skip(first) {
+    for (place, environment) in app.environments.iter().take(count).enumerate().skip(first) {
         let y = area.y + (place - first) as u16 * rows;
         if y >= area.bottom() {
             break;
