@@ -26,10 +26,14 @@ fn id(snapshot: &Value) -> String {
 #[test]
 fn a_snapshot_knows_why_it_was_taken_by_whom_and_after_how_much_output() {
     let test = TestHome::new();
-    // The agent works in silence, says so, and ends with a last change.
-    let agent = "echo one >agent; echo told; while [ ! -e go ]; do sleep 0.05; done; \
-                 echo two >>agent; exit 3";
+    // The agent says something, works in silence, and ends with a last change.
+    let agent = "echo told; while [ ! -e begin.log ]; do sleep 0.05; done; echo one >agent; \
+                 while [ ! -e go ]; do sleep 0.05; done; echo two >>agent; exit 3";
     make(&test, "fox", &[], agent);
+    test.wait_for_json(&["inspect", "fox", "--json"], |inspection| {
+        inspection["environment"]["sessions"][0]["last_output"].is_u64()
+    });
+    std::fs::write(workspace(&test, "fox").join("begin.log"), "").expect("a file");
     let first = newest(&test, "fox", |it| it["change"]["files"] == 1);
     assert_eq!((&first["cause"], &first["by"]), (&"change".into(), &"agent".into()));
     assert_eq!(first["number"], 2);
