@@ -18,6 +18,8 @@ use crate::model::status::{Doing, Source};
 pub(super) struct Deeds {
     /// Keys typed into the agent's session.
     pub told: u64,
+    /// Prompts that were entered there for a person: work where a shell runs them, else an order.
+    pub sent: u64,
     /// Keys typed into other sessions, commands and copies begun.
     pub own: u64,
     /// Commands and copies that go on.
@@ -34,6 +36,11 @@ impl Hands {
         self.change(environment, |deeds| {
             *(if session == SessionId::AGENT { &mut deeds.told } else { &mut deeds.own }) += 1;
         });
+    }
+
+    /// A prompt was entered in the agent's session for a person.
+    pub fn sent(&self, environment: &EnvironmentId) {
+        self.change(environment, |deeds| deeds.sent += 1);
     }
 
     /// A person had a command begin, which is theirs until [`Self::ended`].
@@ -111,6 +118,7 @@ pub(super) fn rests(environment: &Environment) -> Option<Timestamp> {
 pub(super) fn author(before: &Trace, now: &Trace) -> Option<Author> {
     let deeds = now.deeds;
     let told = deeds.told > before.deeds.told;
+    let shell_told = told || deeds.sent > before.deeds.sent;
     let own = deeds.own > before.deeds.own || deeds.running > 0;
     // A shell that prints goes on with what it was told before, but for an agent that runs there.
     let goes_on = deeds.own > 0 && now.shells != before.shells;
@@ -119,8 +127,8 @@ pub(super) fn author(before: &Trace, now: &Trace) -> Option<Author> {
         || (goes_on && !beside)
         || match (before.program, now.program) {
             // An agent came in front of a shell or left it: a key was for the one or the other.
-            (Program::Shell, Program::Agent) | (Program::Agent, Program::Shell) => told,
-            (_, Program::Shell) => deeds.told > 0,
+            (Program::Shell, Program::Agent) | (Program::Agent, Program::Shell) => shell_told,
+            (_, Program::Shell) => deeds.told + deeds.sent > 0,
             (_, Program::Agent) => false,
             (_, Program::Other) => told,
         };
@@ -149,7 +157,7 @@ mod tests {
     /// An agent's program that ran, printed so much, and was told so often.
     fn trace(program: Program, told: u64, own: u64, printed: u64) -> Trace {
         let output = Some(OutputMark { started: Timestamp(1), offset: printed });
-        let deeds = Deeds { told, own, running: 0 };
+        let deeds = Deeds { told, own, ..Deeds::default() };
         let at = Timestamp(100);
         Trace { deeds, output, runs: true, program, at, ..Trace::default() }
     }
@@ -204,6 +212,13 @@ mod tests {
         assert_eq!(of((shell, 3), (agent, 9)), Some(Both), "a key may have been the shell's");
         assert_eq!(of((shell, 9), (agent, 9)), Some(Agent));
         assert_eq!(of((agent, 9), (agent, 12)), Some(Agent), "an order");
+        let (before, now) = (trace(shell, 9, 0, 5), trace(agent, 9, 1, 9));
+        assert_eq!(author(&before, &now), Some(Both), "a command beside it");
+        for (program, by) in [(shell, Human), (agent, Agent), (Program::Other, Agent)] {
+            let mut now = trace(program, 0, 0, 9);
+            now.deeds.sent = 1;
+            assert_eq!(author(&trace(program, 0, 0, 5), &now), Some(by), "a prompt: {program:?}");
+        }
         assert_eq!(of((agent, 12), (shell, 12)), Some(Agent), "it did it before it ended");
         assert_eq!(of((agent, 12), (shell, 14)), Some(Both));
         assert_eq!(of((shell, 14), (shell, 14)), Some(Human));

@@ -51,9 +51,9 @@ pub(super) async fn look(shared: &Arc<Shared>, id: &EnvironmentId) -> Sight {
     let Ok(record) = shared.record(id).await else { return Sight { trace, screen: None } };
     let environment = &record.environment;
     (trace.program, trace.rests) = (front::usual(environment), hands::rests(environment));
-    // Who is in front matters where somebody typed, and not to an agent, which has it all.
-    let typed = deeds.told > 0 && trace.program != Program::Agent;
-    if typed || (deeds.own > 0 && environment.sessions.len() > 1) {
+    // Who is in front matters where a person did something; an agent's own session is the agent's.
+    let others = trace.program != Program::Agent || environment.sessions.len() > 1;
+    if others && deeds.told + deeds.sent + deeds.own > 0 {
         let front = Front::look(shared, &record).await;
         (trace.program, trace.beside) = (front.program(environment), front.has_agent_beside());
     }

@@ -310,6 +310,7 @@ impl Courier<'_> {
         let link = self.shared.link(self.id).map_err(|failure| failure.message)?;
         link.input(AGENT, &typed.terminal.encode(&key)).map_err(|failure| failure.message)?;
         line.entered();
+        self.shared.hands.sent(self.id);
         let was_at_cursor = self.echo.is_at_cursor(&screen);
         Ok(Entered { status: session.status.clone(), was_at_cursor })
     }
