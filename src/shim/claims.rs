@@ -52,6 +52,8 @@ pub struct Claims {
     pub landlock: Option<u32>,
     /// What nothing but Landlock refuses, as far as that version goes.
     pub second_layer: Vec<Attempt>,
+    /// Its requests for file notices are answered by somebody else, on another's account.
+    pub notices_answered: bool,
 }
 
 /// One thing that was tried.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::Place;
 use crate::model::destination::{HostPort, RelayRules};
+use crate::model::id::EnvironmentId;
 use crate::model::policy::{NetworkMode, NetworkPolicy};
 
 /// The configuration file's content, JSON. Unknown fields are ignored, so that an older shim
@@ -36,6 +37,23 @@ pub struct ShimConfig {
     /// What the box's programs may open, beyond what its mounts show; `None` leaves it to them.
     #[serde(default)]
     pub confinement: Option<Confinement>,
+    /// The number of the user as whose its programs' file notices count, where they have the numbers
+    /// of somebody on this machine; `None` leaves them their own.
+    #[serde(default)]
+    pub notices: Option<u32>,
+}
+
+/// Numbers of users that no system, directory service or container hands out: 2^26 from here on,
+/// above those of accounts and of containers, below those that systemd keeps for foreign images.
+/// Source: systemd, "Users, Groups, UIDs and GIDs on systemd Systems".
+const FIRST_NUMBER: u32 = 0x7800_0000;
+
+/// The number that nobody but one environment has, the same for all of its life.
+pub fn number_of(environment: &EnvironmentId) -> u32 {
+    // FNV-1a, spread over the bits that are left.
+    let spread = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let sum = environment.as_str().bytes().fold(0x811c_9dc5, spread);
+    FIRST_NUMBER | (sum & (u32::MAX >> 6))
 }
 
 /// The files that name a box's users and groups.
@@ -236,5 +254,15 @@ mod tests {
             serde_json::from_str(r#"{"socket":"egress.sock","proxy_port":3128,"names":true}"#)
                 .expect("read");
         assert_eq!(read, relay_for(&policy(NetworkMode::Open, &[])).expect("a relay"));
+    }
+
+    #[test]
+    fn an_environments_number_is_its_own_and_no_users() {
+        let [one, other] = [1, 2].map(|seed| number_of(&EnvironmentId::from_random([seed; 8])));
+        assert_ne!(one, other);
+        assert_eq!(one, number_of(&EnvironmentId::from_random([1; 8])), "for all of its life");
+        for number in [one, other] {
+            assert!((FIRST_NUMBER..0x7c00_0000).contains(&number), "{number:#x}");
+        }
     }
 }

@@ -10,14 +10,14 @@ use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET,
 use libc::{c_long, sock_filter};
 
 /// Offsets into `struct seccomp_data` (linux/seccomp.h); arguments are 64 bits, low half first.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
+pub(super) const NUMBER: u32 = 0;
+pub(super) const ARCHITECTURE: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 #[cfg(target_arch = "x86_64")]
-const NATIVE: u32 = 0xc000_003e;
+pub(super) const NATIVE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const NATIVE: u32 = 0xc000_00b7;
+pub(super) const NATIVE: u32 = 0xc000_00b7;
 
 /// Numbers from here on are x32's on x86-64 and nobody's elsewhere.
 const FOREIGN_NUMBERS: u32 = 0x4000_0000;
@@ -163,7 +163,7 @@ impl Program {
     }
 }
 
-const fn jump(test: u32, value: u32, when_true: u8, when_false: u8) -> sock_filter {
+pub(super) const fn jump(test: u32, value: u32, when_true: u8, when_false: u8) -> sock_filter {
     let code = (BPF_JMP | test | BPF_K) as u16;
     sock_filter { code, jt: when_true, jf: when_false, k: value }
 }
@@ -172,7 +172,7 @@ const fn refuse(error: i32) -> sock_filter {
     return_with(libc::SECCOMP_RET_ERRNO | error as u32)
 }
 
-const fn return_with(value: u32) -> sock_filter {
+pub(super) const fn return_with(value: u32) -> sock_filter {
     sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: value }
 }
 

@@ -22,6 +22,7 @@ mod limits;
 mod listeners;
 mod modes;
 mod names;
+mod notices;
 mod ownership;
 mod ports;
 mod privileges;

@@ -9,6 +9,7 @@ use rustix::process::Pid;
 
 use super::config::ShimConfig;
 use super::limits::{Bounds, Expendability};
+use super::notices::{End, Handover};
 use super::privileges::Rights;
 use super::wire::{Program, Role};
 
@@ -64,6 +65,10 @@ pub(super) fn spawn(
     }
     let bounds = Bounds::of(config);
     let rights = Rights::of(config, program.role);
+    let number = config.notices.filter(|_| config.drop_privileges);
+    let handover = number.map(Handover::open).transpose().map_err(|error| explain(name, &error))?;
+    let handover = handover.flatten();
+    let end = handover.as_ref().map(Handover::end);
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
@@ -72,11 +77,17 @@ pub(super) fn spawn(
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
             }
             bounds.take()?;
-            rights.take()
+            rights.take()?;
+            end.map_or(Ok(()), End::divert)
         });
     }
     // The standard library resets SIGPIPE and the signal mask before the closure runs.
-    expendability.give(|| command.spawn()).map_err(|error| explain(name, &error))
+    let started = expendability.give(|| command.spawn());
+    let started = started.map_err(|error| explain(name, &error))?;
+    if let Some(handover) = handover {
+        handover.serve();
+    }
+    Ok(started)
 }
 
 /// Begins a session. The raw call, because emulated kernels answer 0, which no typed id can hold.

@@ -58,6 +58,24 @@ async fn a_container_is_enforced_in_every_part() {
     }
 }
 
+#[tokio::test]
+async fn whose_share_of_file_notices_a_container_uses_up_is_told() {
+    if !engine_answers() {
+        return;
+    }
+    let boxed = Boxed::of(Image::busybox());
+    let record = boxed.place.create(&boxed.engine()).await;
+    let own = read(&boxed.engine(), &record, &Asked::from(&boxed.place.plan)).await;
+    let own = fact(&own, "file notices");
+    assert_eq!(own.enforcement, Enforcement::Enforced, "{own:?}");
+    assert!(own.evidence.contains("on the box's own account"), "{own:?}");
+    // Without a shim that answers for them.
+    let shared = hand_made(&STRICT, true, &Asked::default()).await;
+    let shared = fact(&shared, "file notices");
+    assert_eq!(shared.enforcement, Enforcement::Partial, "{shared:?}");
+    assert!(shared.evidence.contains("shared"), "{shared:?}");
+}
+
 /// Makes a container as a hand might that knows no better, with our shim in it, and what is known
 /// of it. `boxed` removes it.
 fn by_hand(boxed: &Boxed, options: &[&str], drops: bool) -> BoxRecord {
@@ -73,6 +91,7 @@ fn by_hand(boxed: &Boxed, options: &[&str], drops: bool) -> BoxRecord {
         limits: ProgramLimits::default(),
         accounts: None,
         confinement: None,
+        notices: None,
     };
     let config = serde_json::to_vec(&config).expect("text");
     std::fs::write(plan.run.join("shim.json"), config).expect("written");

@@ -201,6 +201,7 @@ impl Bare {
             limits: ProgramLimits::default(),
             accounts: None,
             confinement: confined.then_some(Confinement { places }),
+            notices: None,
         };
         let config = serde_json::to_vec(&config).expect("text");
         std::fs::write(path("run/shim.json"), config).expect("written");

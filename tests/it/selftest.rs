@@ -1,7 +1,7 @@
 //! The suite that anyone can run, run here: every row is there, every control fired, every box
 //! held. What cannot be shown on this machine says why.
 
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -153,33 +153,50 @@ const OF_ROOT: [&str; 4] = ["kernel-settings", "devices", "setuid", "host-calls"
 /// What needs control groups, which users have where a service manager gives them some.
 const BOUNDS: [&str; 2] = ["memory-bomb", "cpu-hog"];
 
+/// A home of theirs, with a file in it to be looked for, and a copy of the program.
+struct Ordinary(tempfile::TempDir);
+
+impl Ordinary {
+    fn new() -> Self {
+        let place = tempfile::tempdir().expect("a directory");
+        let (program, user) = (place.path().join("agentdeck"), place.path().join("user"));
+        std::fs::copy(env!("CARGO_BIN_EXE_agentdeck"), program).expect("copied");
+        std::fs::create_dir(&user).expect("made");
+        std::fs::write(user.join(".profile"), "set -o vi\n").expect("written");
+        for path in [place.path(), &user, &user.join(".profile")] {
+            std::os::unix::fs::chown(path, Some(ORDINARY), Some(ORDINARY)).expect("given away");
+        }
+        Self(place)
+    }
+
+    /// The suite as this user, who is in one more group.
+    fn selftest(&self, group: u32, arguments: &[&str]) -> Ended {
+        let place = self.0.path();
+        let mut command = Command::new("setpriv");
+        command.args([format!("--reuid={ORDINARY}"), format!("--regid={ORDINARY}")]);
+        command.arg(format!("--groups={group}")).arg(place.join("agentdeck"));
+        command.args(["selftest", "--json"]).args(arguments).current_dir(place);
+        command.env("TMPDIR", place).env("HOME", place.join("user"));
+        command.env("AGENTDECK_HOME", place.join("home"));
+        let ended = finished(&mut command);
+        std::fs::remove_file(place.join("agentdeck")).expect("removed");
+        std::fs::remove_dir_all(place.join("user")).expect("removed");
+        ended
+    }
+}
+
 /// The whole table, as most users see it.
 #[test]
 fn every_attack_is_held_for_an_ordinary_user_but_for_what_needs_control_groups() {
     if !rustix::process::geteuid().is_root() || !native_is_usable() {
         return;
     }
-    let place = tempfile::tempdir().expect("a directory");
-    let program = place.path().join("agentdeck");
-    std::fs::copy(env!("CARGO_BIN_EXE_agentdeck"), &program).expect("copied");
-    let user = place.path().join("user");
-    std::fs::create_dir(&user).expect("made");
-    std::fs::write(user.join(".profile"), "set -o vi\n").expect("written");
-    for path in [place.path(), &user, &user.join(".profile")] {
-        std::os::unix::fs::chown(path, Some(ORDINARY), Some(ORDINARY)).expect("given away");
-    }
-    let mut command = Command::new(&program);
-    command.args(["selftest", "--engine", "native", "--json"]);
-    command.env("TMPDIR", place.path()).env("HOME", &user);
-    command.env("AGENTDECK_HOME", place.path().join("home")).current_dir(place.path());
-    let ended = finished(command.uid(ORDINARY).gid(ORDINARY));
+    let user = Ordinary::new();
+    let ended = user.selftest(ORDINARY, &["--engine", "native"]);
     if ended.2.contains("the native engine cannot be used") {
         return;
     }
-    for name in [&program, &user] {
-        std::fs::remove_file(name).or_else(|_| std::fs::remove_dir_all(name)).expect("removed");
-    }
-    assert_shown(place.path(), ended, |row| {
+    assert_shown(user.0.path(), ended, |row| {
         let name = row["attack"].as_str().expect("a name");
         let why = row["evidence"].to_string();
         OF_ROOT.contains(&name) && row["status"] == "not-applicable"
@@ -187,6 +204,24 @@ fn every_attack_is_held_for_an_ordinary_user_but_for_what_needs_control_groups()
                 && row["status"] == "not-held"
                 && why.contains("no control groups for boxes here")
     });
+}
+
+/// There the agent has the number of its user, whose share it would take.
+#[test]
+fn a_container_takes_no_file_notices_of_an_ordinary_user() {
+    if !engine_answers() || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let Ok(socket) = std::fs::metadata("/var/run/docker.sock") else { return };
+    let (image, user) = (Image::busybox(), Ordinary::new());
+    let only = ["--engine", "docker", "--image", &image.0, "--only", "inotify-storm"];
+    let (code, output, errors) = user.selftest(socket.gid(), &only);
+    assert!(!output.is_empty(), "{errors}");
+    let row = attacks(&output).remove(0);
+    assert_eq!(row["status"], "held", "{row:#}");
+    // It gets as many as any user.
+    assert!(row["tried"].to_string().contains("made and held"), "{row:#}");
+    assert_eq!(code, 0, "{errors}");
 }
 
 #[test]

@@ -286,6 +286,7 @@ pub(super) fn shim_config(
         limits: ProgramLimits { processes: None, files: plan.limits.files },
         accounts: moment.accounts.clone(),
         confinement: None,
+        notices: Some(config::number_of(&plan.environment)),
     }
 }
 

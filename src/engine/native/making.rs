@@ -168,6 +168,8 @@ pub(super) fn write_config(plan: &BoxPlan, group: &Group, isolated: bool) -> any
         relay: if isolated { relay_for(&plan.network) } else { None },
         accounts: None,
         confinement: isolated.then(|| Confinement { places: open_places(plan) }),
+        // Its namespace of users has a share of its own.
+        notices: None,
     };
     mark::replace(&plan.run, CONFIG, &serde_json::to_vec(&config)?)
 }

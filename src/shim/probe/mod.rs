@@ -41,5 +41,6 @@ fn claims() -> Claims {
         processes: sight::processes(),
         landlock: landlock(),
         second_layer: second::tried(landlock()),
+        notices_answered: super::notices::are_diverted(),
     }
 }
