@@ -288,6 +288,10 @@ async fn ended(shared: &Arc<Shared>, record: &Record, made: &BoxRecord) {
     let id = &record.environment.id;
     let same_boot = made.boot == boot();
     let engine = shared.engine(record.environment.engine);
+    // Its engine may have lost sight of what goes on of it.
+    if same_boot && let Err(failure) = engine.stop(made, Duration::ZERO).await {
+        tracing::warn!(%id, "what is left of its box: {failure}");
+    }
     let with_engine = same_boot
         && record.wanted
         && was_at_work(&record.environment)

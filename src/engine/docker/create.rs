@@ -21,6 +21,7 @@ use super::plan::{self, Bind, Image, Moment, SHIM_CONFIG};
 use super::problem::{Problem, call};
 use super::{
     CALL_DEADLINE, Docker, connect, copy, engines, flatten, image, kernel, pausing, podman, probe,
+    strays,
 };
 use crate::engine::{BoxPlan, BoxRecord, Progress, ProgressSink};
 use crate::model::failure::{Failure, FailureKind};
@@ -307,6 +308,7 @@ async fn start(
     (shell, accounts): (&str, Option<config::Accounts>),
     id: &str,
 ) -> Result<BoxRecord, Failure> {
+    strays::end(Some(id), Some(&plan.run)).await?;
     let (planned, image, shell) = (plan.clone(), image.clone(), shell.to_owned());
     let mounts = blocking(move || {
         let certificates = copy_certificates(&plan::certificates(&planned))?;

@@ -19,7 +19,7 @@ use super::kernel;
 use super::mapped;
 use super::plan::{self, DECK_LABEL, ENVIRONMENT_LABEL};
 use super::problem::{Problem, call};
-use super::{copy, events, isolation, pausing, podman, usage};
+use super::{copy, events, isolation, pausing, podman, strays, usage};
 use crate::engine::{BoxPlan, BoxRecord, BoxState, Ending};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::EnvironmentId;
@@ -96,7 +96,7 @@ pub(super) async fn stop(
     record: &BoxRecord,
     grace: Duration,
 ) -> Result<(), Failure> {
-    let Some(found) = find(connection, record).await?.filter(is_running) else { return Ok(()) };
+    let Some(found) = running(connection, record).await? else { return Ok(()) };
     // What stands still can neither hang up nor be heard.
     if is_paused(&found) {
         pausing::resume(connection, record).await?;
@@ -117,9 +117,21 @@ pub(super) async fn stop(
 
 /// Ends every process of a box at once.
 pub(super) async fn kill(connection: &Connection, record: &BoxRecord) -> Result<(), Failure> {
-    let Some(found) = find(connection, record).await?.filter(is_running) else { return Ok(()) };
+    let Some(found) = running(connection, record).await? else { return Ok(()) };
     wake(connection, &found).await;
     kill_by_id(connection, record, &found.id.unwrap_or_default()).await
+}
+
+/// The container of a record, if it runs. Else what its engine does not know to run is ended.
+async fn running(
+    connection: &Connection,
+    record: &BoxRecord,
+) -> Result<Option<ContainerInspectResponse>, Failure> {
+    let found = find(connection, record).await?;
+    if let Some(found) = found.as_ref().filter(|found| !is_running(found)) {
+        strays::end_of(found).await?;
+    }
+    Ok(found.filter(is_running))
 }
 
 /// Has a box go on that stands still and has a kernel of its own: such a kernel, killed while it is
@@ -277,7 +289,11 @@ async fn wait_until_stopped(
 }
 
 async fn ask_to_stop(record: &BoxRecord, grace: Duration) -> Result<(), Failure> {
-    let mut channel = open_channel(record).await?;
+    stop_by(open_channel(record).await?, grace).await
+}
+
+/// Asks the shim at the other end to end its box.
+pub(super) async fn stop_by(mut channel: UnixStream, grace: Duration) -> Result<(), Failure> {
     let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     let hello = Frame::control(&ShimRequest::Hello { version: wire::VERSION });
     let stop = Frame::control(&ShimRequest::Stop { grace_ms });
@@ -306,6 +322,8 @@ pub(super) async fn remove_found(
 ) -> Result<(), Failure> {
     let id = found.id.as_deref().unwrap_or_default();
     wake(connection, found).await;
+    // Once it is removed nobody could tell whose they are.
+    strays::end_of(found).await?;
     let options = RemoveContainerOptionsBuilder::new().v(true).force(true).build();
     let removed = call(CALL_DEADLINE, connection.client.remove_container(id, Some(options))).await;
     match removed {

@@ -26,6 +26,7 @@ mod probe;
 mod problem;
 mod restarts;
 mod saving;
+mod strays;
 mod transport;
 mod usage;
 

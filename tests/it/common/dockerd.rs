@@ -114,6 +114,21 @@ impl Dockerd {
         self.end(Signal::KILL);
     }
 
+    /// Kills the daemon with its runtime, and starts it again as it is when that happens before it
+    /// wrote down that a container runs: it knows nothing of what goes on of it.
+    pub fn forget(&mut self, container: &str) {
+        self.kill();
+        self.end_containerd();
+        let file = self.path("data/containers").join(container).join("config.v2.json");
+        let text = std::fs::read(&file).expect("its description");
+        let mut known: serde_json::Value = serde_json::from_slice(&text).expect("json");
+        known["State"]["Running"] = false.into();
+        known["State"]["Pid"] = 0.into();
+        known["State"]["StartedAt"] = "0001-01-01T00:00:00Z".into();
+        std::fs::write(&file, known.to_string()).expect("written");
+        self.run();
+    }
+
     /// Restarts the daemon; containers end with it, unless it restores live ones.
     pub fn restart(&mut self) {
         self.stop();

@@ -10,6 +10,7 @@ mod disk;
 mod engines;
 mod kills;
 mod server;
+mod strays;
 mod terminal;
 mod unheard;
 
