@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::hands::{self, Trace};
 use super::moments::{self, Sight};
+use super::owners;
 use super::packing;
 use super::shared::{Shared, blocking};
 use super::standing::{self, Commits, Standing};
@@ -29,6 +30,10 @@ const RETRY_LIMIT: Duration = Duration::from_mins(5);
 /// A batch of notices this long after a command ended still holds what it changed: it waits at most
 /// a second, and the job a little.
 const COMMAND_SPAN: Duration = Duration::from_millis(1_500);
+
+/// Between two times that files of a box's root are made the user's because a snapshot could not
+/// read them: it looks at all files, and a service of that root may go on making some.
+const HAND_BACK_PAUSE: Duration = Duration::from_secs(10);
 
 /// Hands each quiet batch to its environment's snapshot job.
 pub(super) async fn dispatch(shared: Arc<Shared>, mut notices: mpsc::Receiver<Notice>) {
@@ -95,6 +100,8 @@ impl Snapshotter {
             seen: Trace::default(),
             sequence: None,
             retry: None,
+            handed_back: None,
+            is_shut: false,
         };
         tokio::spawn(job.run());
         handle
@@ -190,6 +197,10 @@ struct Job {
     behind: u32,
     /// When to try again, where the last snapshot could not be taken.
     retry: Option<Duration>,
+    /// When files of the box's root were made the user's last.
+    handed_back: Option<Instant>,
+    /// The last snapshot could not read some of them, and they are not the user's yet.
+    is_shut: bool,
 }
 
 /// What one round of git work gave.
@@ -199,12 +210,15 @@ struct Taken {
     count: u32,
     /// Where it stands now, unless nothing is new.
     standing: Option<Standing>,
+    /// Something could not be read that the box's root has made.
+    is_shut: bool,
 }
 
 impl Job {
     async fn run(mut self) {
         loop {
-            match self.retry {
+            let again = self.is_shut.then_some(HAND_BACK_PAUSE);
+            match self.retry.or(again) {
                 Some(pause) => drop(timeout(pause, self.wake.notified()).await),
                 None => self.wake.notified().await,
             }
@@ -214,6 +228,9 @@ impl Job {
             drop(handle);
             if self.retry.is_some() {
                 // What the failed one was told of is no longer known.
+                pending.touched = Some(Touched::Everything);
+            }
+            if self.is_shut && self.hand_back().await {
                 pending.touched = Some(Touched::Everything);
             }
             self.round(pending).await;
@@ -228,7 +245,29 @@ impl Job {
             self.commits.restored();
         }
         let nothing = || Touched::Paths(BTreeSet::new());
-        let Some(touched) = pending.touched.or(recount.then(nothing)) else { return };
+        let Some(mut touched) = pending.touched.or(recount.then(nothing)) else { return };
+        let answer = loop {
+            let (answer, is_shut) = self.look(touched, cause, recount).await;
+            self.is_shut = is_shut;
+            // Whoever asked is answered with what holds all of it.
+            if !is_shut || !self.hand_back().await {
+                break answer;
+            }
+            touched = Touched::Everything;
+        };
+        for (_, asked) in pending.asked {
+            let _ = asked.send(answer.clone());
+        }
+    }
+
+    /// Takes a snapshot and tells of it; which one holds the workspace, and whether some of that
+    /// could not be read because the box's root has it.
+    async fn look(
+        &mut self,
+        touched: Touched,
+        cause: SnapshotCause,
+        recount: bool,
+    ) -> (Result<CommitId, Failure>, bool) {
         let sight = moments::look(&self.shared, &self.record.environment.id).await;
         let occasion = self.occasion(cause, &sight.trace);
         self.seen.runs = sight.trace.runs;
@@ -251,10 +290,27 @@ impl Job {
             self.sequence = sight.screen.as_ref().map(|screen| screen.sequence);
         }
         let answer = result.as_ref().map(|taken| taken.head.clone()).map_err(Clone::clone);
+        let is_shut = result.as_ref().is_ok_and(|taken| taken.is_shut);
         self.tell(result).await;
-        for (_, asked) in pending.asked {
-            let _ = asked.send(answer.clone());
+        (answer, is_shut)
+    }
+
+    /// Makes the user the owner of what a snapshot could not read of the box's root; whether that
+    /// was done. While a person's command runs it may be that root, whose files wait for its end.
+    async fn hand_back(&mut self) -> bool {
+        let id = &self.record.environment.id;
+        let rests = self.handed_back.is_some_and(|at| at.elapsed() < HAND_BACK_PAUSE);
+        if rests || self.shared.hands.deeds(id).running > 0 {
+            return false;
         }
+        self.handed_back = Some(Instant::now());
+        let Ok(record) = self.shared.record(id).await else { return false };
+        let done = owners::hand_back(&self.shared, &record).await;
+        if let Err(failure) = &done {
+            tracing::warn!(environment = %id, "{failure}");
+        }
+        self.is_shut = false;
+        done.is_ok()
     }
 
     /// Why a snapshot is taken, and who worked since the last one. A restore is nobody's work.
@@ -299,7 +355,9 @@ impl Job {
                 None
             };
             let head = repo::history::head(&store, id)?;
-            Ok(Taken { snapshot, head, count, standing })
+            let is_shut = owners::may_differ(environment)
+                && owners::is_shut_by_root(&workspace, &repo::left_out::of_newest(&store, id)?);
+            Ok(Taken { snapshot, head, count, standing, is_shut })
         })
         .await
     }

@@ -1,14 +1,16 @@
 //! Whose files are in an environment's directories: the user's, also where the box's root made them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::shared::Shared;
 use super::state::Record;
-use crate::engine::Belongings;
+use crate::engine::{Belongings, any_of_root};
+use crate::model::environment::Environment;
 use crate::model::failure::Failure;
 use crate::model::id::EnvironmentId;
 use crate::model::policy::EngineKind;
+use crate::model::snapshot::Skipped;
 
 /// Makes the user the owner of all that is in an environment's directories.
 pub(super) async fn hand_back(shared: &Shared, record: &Record) -> Result<(), Failure> {
@@ -48,4 +50,16 @@ pub(super) async fn hand_back_or_log(shared: &Arc<Shared>, record: &Record) {
     if let Err(failure) = hand_back(shared, record).await {
         tracing::warn!(id = %record.environment.id, "{failure}");
     }
+}
+
+/// Whether the root of an environment's box may be somebody else than the user.
+pub(super) fn may_differ(environment: &Environment) -> bool {
+    environment.engine == EngineKind::Docker && !rustix::process::geteuid().is_root()
+}
+
+/// Whether something of a workspace cannot be read because that root has it, who made it without
+/// anybody waiting for it. What others shut is theirs to open. Blocking.
+pub(super) fn is_shut_by_root(workspace: &Path, left_out: &[Skipped]) -> bool {
+    let unread = left_out.iter().filter(|skipped| skipped.reason.starts_with(Skipped::UNREAD));
+    any_of_root(workspace, unread.map(|skipped| skipped.path.as_bytes()))
 }

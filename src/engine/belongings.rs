@@ -79,6 +79,19 @@ pub fn of_others(belongings: &[Belonging]) -> Result<Option<PathBuf>, Failure> {
     Ok(None)
 }
 
+/// Whether the machine's root has one of these paths beneath a directory. Blocking.
+pub fn any_of_root<'p>(directory: &Path, mut paths: impl Iterator<Item = &'p [u8]>) -> bool {
+    let Ok(directory) = rustix::fs::open(directory, READ, Mode::empty()) else { return false };
+    let named = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    paths.any(|path| {
+        let found = rustix::fs::openat2(&directory, path, named, Mode::empty(), RESOLVE);
+        found.and_then(rustix::fs::fstat).is_ok_and(|stat| {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            stat.st_uid == 0 && !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
+        })
+    })
+}
+
 fn unread(path: &Path, error: Errno) -> Failure {
     let message = format!("whose {} is cannot be told: {error}", path.display());
     Failure::new(FailureKind::Unavailable, message)
@@ -173,6 +186,12 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return; // Nobody else gives files away.
         }
+        let has =
+            |path: &str| any_of_root(&root.path().join("workspace"), [path.as_bytes()].into_iter());
+        assert!(has("a") && !has("a/b/link/bin") && !has("none") && !has("../.."));
+        lchown(&deep, Some(12_345), None).expect("given away");
+        assert!(!has("a/b"));
+        lchown(&deep, Some(0), None).expect("taken back");
         lchown(deep.join("link"), Some(12_345), None).expect("given away");
         assert_eq!(of_others(&belongings(root.path())).expect("told"), Some(deep.join("link")));
     }

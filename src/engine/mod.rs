@@ -29,7 +29,7 @@ use crate::model::policy::{
 };
 use crate::model::repository::Identity;
 
-pub use belongings::Belongings;
+pub use belongings::{Belongings, any_of_root};
 pub use place::{other_binaries, place_binary};
 pub use removal::remove_tree;
 

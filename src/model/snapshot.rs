@@ -149,6 +149,9 @@ impl Skipped {
     /// The reason of a large file that was being written; it is as the last snapshot has it.
     pub const WRITTEN: &str = "large and being written, taken once it rests or somebody looks";
 
+    /// How the reason of a file begins that cannot be read.
+    pub const UNREAD: &str = "cannot be read";
+
     pub fn is_ignored(&self) -> bool {
         self.reason == Self::IGNORED
     }

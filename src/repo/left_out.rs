@@ -21,6 +21,14 @@ pub fn now(store: &Store, environment: &EnvironmentId) -> anyhow::Result<Option<
     Ok(bytes.and_then(|bytes| packed::unpack(&bytes).ok()))
 }
 
+/// What the newest snapshot leaves out, as it is now.
+pub fn of_newest(store: &Store, environment: &EnvironmentId) -> Result<Vec<Skipped>, Failure> {
+    match now(store, environment)? {
+        Some(now) => Ok(now),
+        None => Ok(history::one(store, &history::head(store, environment)?)?.skipped),
+    }
+}
+
 /// What whoever takes a portion of a snapshot does not get: what the base ignores is not of it. Of
 /// the newest snapshot, as it is now.
 pub fn of_portion(

@@ -376,7 +376,7 @@ impl<'s> Scan<'s> {
 
     /// What cannot be read stays as it was when it could be.
     fn unreadable(&mut self, path: &[u8], error: Errno) -> Option<(EntryMode, ObjectId)> {
-        self.skip(path, &format!("cannot be read: {error}"));
+        self.skip(path, &format!("{}: {error}", Skipped::UNREAD));
         self.kept(path)
     }
 

@@ -46,19 +46,36 @@ impl World {
         self.test.agentdeck(&["exec", "--root", "fox", "--", "sh", "-ec", script]).ok()
     }
 
-    /// Has the box's root make something once nobody waits for it any more.
-    fn root_later(&self, name: &str) {
+    /// Has the box's root wait for the file `NAME.go`, with nobody waiting for it, and then make what
+    /// the script says. Who had all of it then is in `NAME.done`.
+    fn root_waits(&self, name: &str, script: &str) {
         let script = format!(
-            "(while [ ! -e {name}.go ]; do sleep 0.02; done; umask 077; mkdir -p {name} ~agent/{name}; \
-             echo late >{name}/file; touch ~agent/{name}/file; touch {name}.done) \
+            "(while [ ! -e {name}.go ]; do sleep 0.02; done; {script}; umask 022; \
+             stat -c %u {name} >/tmp/{name}; mv /tmp/{name} {name}.done) \
              >/dev/null 2>&1 </dev/null &"
         );
         self.root(&script);
-        self.test.script("fox", &format!("touch {name}.go"));
-        let directory = self.directory("fox");
-        let done = directory.join("workspace").join(format!("{name}.done"));
-        wait_until("root has made it", || done.exists());
-        let home = directory.join("home").join(name);
+    }
+
+    /// Has it go on, also without a server, and waits until it has.
+    fn root_goes_on(&self, workspace: &Path, name: &str) {
+        std::fs::write(workspace.join(format!("{name}.go")), "").expect("written");
+        let done = workspace.join(format!("{name}.done"));
+        let told = || std::fs::read_to_string(&done).unwrap_or_default();
+        wait_until("root has made it", || !told().is_empty());
+        assert_eq!(told(), "0\n", "the control: it is root's");
+    }
+
+    /// Has the box's root make something once nobody waits for it any more: something to read in
+    /// the workspace, and in the home what no other may.
+    fn root_later(&self, name: &str) {
+        let script = format!(
+            "mkdir {name}; echo late >{name}/file; umask 077; mkdir -p ~agent/{name}; \
+             touch ~agent/{name}/file"
+        );
+        self.root_waits(name, &script);
+        self.root_goes_on(&self.directory("fox").join("workspace"), name);
+        let home = self.directory("fox").join("home").join(name);
         assert_eq!(owner(&home), Some(0), "the control: it is root's");
     }
 
@@ -125,6 +142,33 @@ fn a_fork_a_start_and_a_drop_take_what_root_left_behind_with_them() {
     let said = world.test.agentdeck(&["trash", "empty", "--yes"]);
     assert_eq!(said.code, 0, "{said:?}");
     world.assert_nothing_left();
+}
+
+#[test]
+fn what_root_shuts_with_nobody_waiting_is_in_the_snapshot_that_meets_it() {
+    let Some(world) = World::new() else { return };
+    for name in ["early", "late"] {
+        let script = format!("umask 077; mkdir {name}; echo {name} work >{name}/file");
+        world.root_waits(name, &script);
+    }
+    let workspace = world.directory("fox").join("workspace");
+    let own = rustix::process::geteuid().as_raw();
+
+    // Nobody asks for anything: what is met once the workspace is quiet is enough.
+    world.root_goes_on(&workspace, "early");
+    let file = workspace.join("early/file");
+    wait_until("it is the user's", || owner(&file) == Some(own));
+    let holds = |text: &str| {
+        let diff = world.test.agentdeck(&["diff", "fox"]).ok();
+        diff.contains(text) && !diff.contains("cannot be read")
+    };
+    wait_until("it is in a snapshot", || holds("+early work"));
+
+    // Nobody was there to meet it: whoever looks first has it.
+    world.test.end_server();
+    world.root_goes_on(&workspace, "late");
+    assert!(holds("+late work"));
+    world.test.script("fox", "echo more >>early/file; echo more >>late/file");
 }
 
 #[test]
