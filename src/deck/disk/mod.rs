@@ -109,17 +109,21 @@ impl Guard {
         measured.filter(|(_, disk)| disk.device != home.device).collect()
     }
 
-    /// The one of these that an environment's box writes to.
+    /// Those of these that an environment's box writes to.
     async fn own_layers<'l>(
         &self,
         view: &Environment,
         layers: &'l [(String, Disk)],
-    ) -> Option<&'l Disk> {
+    ) -> Vec<&'l Disk> {
         if layers.is_empty() || view.engine != EngineKind::Docker {
-            return None;
+            return Vec::new();
         }
-        let endpoint = self.shared.record(&view.id).await.ok()?.record?.endpoint?;
-        layers.iter().find(|(known, _)| *known == endpoint).map(|(_, disk)| disk)
+        let record = self.shared.record(&view.id).await.ok();
+        let Some(endpoint) = record.and_then(|record| record.record?.endpoint) else {
+            return Vec::new();
+        };
+        let own = layers.iter().filter(|(known, _)| *known == endpoint);
+        own.map(|(_, disk)| disk).collect()
     }
 
     /// Has a box go on that was paused for want of room.

@@ -11,7 +11,7 @@ use bollard::models::{SystemInfo, SystemVersion};
 use sha2::{Digest, Sha256};
 
 use super::problem::{Problem, brief, call};
-use super::{CALL_DEADLINE, LONG_DEADLINE, transport};
+use super::{CALL_DEADLINE, LONG_DEADLINE, layers, transport};
 use crate::model::failure::{Failure, FailureKind};
 
 /// The socket of a Docker Engine as every distribution sets it up.
@@ -61,6 +61,8 @@ pub(super) struct Connection {
     pub(super) dialect: Dialect,
     /// What the engine said about itself when it was connected to.
     pub(super) info: SystemInfo,
+    /// Where it keeps what containers write, by what it said.
+    pub(super) layers: Vec<PathBuf>,
 }
 
 /// Reads a variable of the environment; passed in, so that tests need not change ours.
@@ -177,8 +179,9 @@ async fn answer(candidate: &Candidate, known: Known<'_>) -> Result<Arc<Connectio
     let patient = call(CALL_DEADLINE, patient.negotiate_version()).await.map_err(said)?;
     let version = call(CALL_DEADLINE, client.version()).await.map_err(said)?;
     let info = call(CALL_DEADLINE, client.info()).await.map_err(said)?;
-    let dialect = Dialect::of(&version);
-    Ok(Arc::new(Connection { client, patient, candidate: candidate.clone(), dialect, info }))
+    let (dialect, layers) = (Dialect::of(&version), layers::places(&info));
+    let candidate = candidate.clone();
+    Ok(Arc::new(Connection { client, patient, candidate, dialect, info, layers }))
 }
 
 #[cfg(test)]

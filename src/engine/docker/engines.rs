@@ -162,13 +162,13 @@ impl Engines {
         self.by_socket().keys().cloned().collect()
     }
 
-    /// Where each engine that has answered keeps its containers, by its endpoint.
+    /// Where each engine that has answered keeps its containers, each place by its endpoint.
     pub(super) fn layers(&self) -> Vec<(String, PathBuf)> {
         let by_socket = self.by_socket();
         let answered = by_socket.values().flatten();
-        let kept = answered.filter_map(|connection| {
-            let root = connection.info.docker_root_dir.as_ref()?;
-            Some((connection.candidate.endpoint(), PathBuf::from(root)))
+        let kept = answered.flat_map(|connection| {
+            let endpoint = connection.candidate.endpoint();
+            connection.layers.iter().map(move |place| (endpoint.clone(), place.clone()))
         });
         kept.collect()
     }

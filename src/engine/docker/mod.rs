@@ -16,6 +16,7 @@ mod inspect;
 mod isolation;
 mod kernel;
 mod kills;
+mod layers;
 mod lifecycle;
 mod mapped;
 mod owners;
