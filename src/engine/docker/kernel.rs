@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::plan::SHIM;
 use crate::engine::BoxRecord;
 use crate::model::failure::{Failure, FailureKind};
 
@@ -20,6 +21,16 @@ pub(super) fn start_time(pid: u32) -> Option<u64> {
 pub(super) fn has_ended(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with(['Z', 'X']))
+}
+
+/// The threads of a shim besides its first (`proc(5)`, stat, fields 2 and 20); none of anything else
+/// that is a box's first process.
+pub(super) fn helpers(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let Some((name, fields)) = stat.rsplit_once(") ") else { return 0 };
+    let threads = fields.split(' ').nth(17).and_then(|count| count.parse().ok());
+    let is_shim = name.ends_with(&format!("({}", SHIM.trim_start_matches('/')));
+    threads.filter(|_| is_shim).map_or(0, |threads: u64| threads.saturating_sub(1))
 }
 
 /// The boot that process ids belong to.

@@ -33,7 +33,9 @@ fn of(record: &BoxRecord) -> Option<Usage> {
     // File contents that the kernel drops as soon as it needs the room are not counted.
     let droppable = field(&memory.path.join("memory.stat"), droppable).unwrap_or(0);
     let memory = number(&memory.path.join(used))?.saturating_sub(droppable);
-    let processes = number(&groups.find("pids")?.path.join("pids.current"))?;
+    // Its threads answer for file notices; nobody has started them.
+    let own = kernel::helpers(record.init_pid);
+    let processes = number(&groups.find("pids")?.path.join("pids.current"))?.saturating_sub(own);
     Some(Usage { cpu, memory, processes: u32::try_from(processes).ok()? })
 }
 
