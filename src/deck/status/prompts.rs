@@ -56,7 +56,7 @@ fn last<'a, 'b>(lines: &'a [&'b str], count: usize) -> &'a [&'b str] {
 
 /// The question that a screen ends with.
 fn question(agent: Agent, lines: &[&str]) -> Option<Need> {
-    let chosen = lines.iter().rposition(|line| is_chosen(line))?;
+    let chosen = lines.iter().rposition(|line| is_chosen(line) || is_greeting(agent, line))?;
     let (above, below) = lines.split_at(chosen);
     // A prompt in which the user writes a list looks the same, but for the line around it.
     if above.last().is_some_and(|line| is_rule(line)) || has_prompt(agent, &below[1..]) {
@@ -89,6 +89,11 @@ fn need(lines: &[&str]) -> Need {
 fn is_chosen(line: &str) -> bool {
     let line = line.trim_start();
     ["❯", "›"].iter().any(|mark| line.strip_prefix(mark).is_some_and(is_answer))
+}
+
+/// `> 1. Sign in`: the same in what Codex asks before it has anything else to show.
+fn is_greeting(agent: Agent, line: &str) -> bool {
+    agent == Agent::Codex && line.strip_prefix("> ").is_some_and(is_answer)
 }
 
 /// `2. No`

@@ -199,3 +199,15 @@ fn what_only_looks_like_a_question_is_none() {
     let said = "● it says (esc to interrupt)\n────────────\n❯\n────────────";
     assert_eq!(shown(Agent::Claude, said), Some(Shown::Rests(Ending::Open)));
 }
+
+#[test]
+fn codex_asks_for_a_login_in_letters_of_its_own() {
+    let menu = "  Choose how you want to use Codex.\n\n> 1. Sign in with ChatGPT\n     Usage included\n\n\
+                \x20 2. Sign in with Device Code\n\n  Press enter to continue";
+    let asks = Some(Doing::Waiting { need: Need::Login });
+    for (agent, expected) in [(Agent::Codex, asks), (Agent::Claude, Some(Doing::Unknown))] {
+        let mut judge = Judge::new(Some(agent), None, Instant::now());
+        let found = settled(&mut judge, &evidence(None, "", menu)).0;
+        assert_eq!(found.map(|found| found.0), expected, "{agent:?}");
+    }
+}
