@@ -83,6 +83,7 @@ pub(super) fn claude() -> AgentProfile {
   "hasCompletedOnboarding": true,
   "theme": "dark",
   "bypassPermissionsModeAccepted": true,
+  "hasSeenAutoDefaultNudge": true,
   "customApiKeyResponses": { "approved": ["{last-20:ANTHROPIC_API_KEY}"], "rejected": [] },
   "projects": {
     "{workspace}": { "hasTrustDialogAccepted": true, "hasCompletedProjectOnboarding": true }
