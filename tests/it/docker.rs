@@ -3,9 +3,10 @@
 //! Where none answers these tests pass without a word, unless `AGENTDECK_REQUIRE_DOCKER=1` is set;
 //! `tests/setup` makes one answer. Everything made here is labelled, and removed again.
 
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -65,6 +66,11 @@ impl Image {
     }
 
     fn import(archive: &[u8]) -> Self {
+        Self::written(|input| input.write_all(archive))
+    }
+
+    /// An image of the files of an archive, as it is written.
+    pub fn written(write: impl FnOnce(&mut ChildStdin) -> std::io::Result<()>) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("agentdeck-test:{}-{number}", std::process::id());
         let mut import = Command::new("docker")
@@ -74,7 +80,7 @@ impl Image {
             .spawn()
             .expect("docker import");
         let mut input = import.stdin.take().expect("a pipe");
-        std::io::Write::write_all(&mut input, archive).expect("written");
+        write(&mut input).expect("written");
         drop(input);
         assert!(import.wait().expect("ended").success());
         Self(name)

@@ -1,5 +1,6 @@
 //! Whole parts against the real world: engines, repositories, the binary.
 
+mod agents;
 mod ahead;
 mod bad_input;
 mod comments;

@@ -7,6 +7,7 @@ pub mod ending;
 pub mod home;
 pub mod place;
 pub mod processes;
+pub mod programs;
 pub mod proxy;
 pub mod pty;
 pub mod registry;
