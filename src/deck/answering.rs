@@ -86,9 +86,10 @@ async fn carry_out(shared: &Arc<Shared>, request: Request) -> Result<Reply, Fail
         Request::CloseSession { environment, session } => {
             shells::close(shared, &environment, session).await
         }
-        Request::ReadLines { .. } | Request::FindText { .. } => {
-            reading::answer(shared, request).await
-        }
+        Request::ReadLines { .. }
+        | Request::FindText { .. }
+        | Request::ReadLink { .. }
+        | Request::ReadClipboard { .. } => reading::answer(shared, request).await,
         Request::SendPrompt { .. } | Request::CancelPrompts { .. } => {
             sending::answer(shared, request).await
         }

@@ -1,4 +1,5 @@
-//! Questions about what a session has printed: rows by range, and where a text stands in them.
+//! Questions about what a session has printed: rows by range, where a text stands in them,
+//! where a link leads, and what its program wants copied.
 
 use std::sync::Arc;
 
@@ -31,6 +32,14 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Rep
             let searched = tokio::task::spawn_blocking(search).await;
             let (found, lines) = searched.map_err(|error| Failure::internal(&error.into()))?;
             Ok(Reply::Found { found, lines })
+        }
+        Request::ReadLink { environment, session, link } => {
+            let address = terminal(shared, &environment, session)?.link(link);
+            Ok(Reply::Link { address })
+        }
+        Request::ReadClipboard { environment, session } => {
+            let text = terminal(shared, &environment, session)?.clipboard();
+            Ok(Reply::Clipboard { text })
         }
         _ => Err(Failure::new(FailureKind::Internal, "this is no question about a session")),
     }

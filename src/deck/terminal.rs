@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::status::Evidence;
 use crate::model::input::Input;
 use crate::model::lines::{Direction, Found, Lines, Needle, Spot};
+use crate::model::link::LinkId;
 use crate::model::screen::{Row, Screen, ScreenDelta, Size};
 use crate::store;
 use crate::term::Emulator;
@@ -271,6 +272,16 @@ impl Terminal {
             screen.apply(delta);
         }
         (inner.offset, screen)
+    }
+
+    /// Where a link leads, if that is still kept.
+    pub fn link(&self, link: LinkId) -> Option<String> {
+        self.lock().emulator.link(link).map(str::to_owned)
+    }
+
+    /// What the program last wanted in the clipboard.
+    pub fn clipboard(&self) -> Option<String> {
+        self.lock().emulator.clipboard().map(str::to_owned)
     }
 
     /// Rows of the scrollback and the screen below it.

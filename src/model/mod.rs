@@ -1,5 +1,6 @@
 //! Plain values of the deck, without I/O. Everything above speaks in these.
 
+pub mod asked;
 pub mod attention;
 pub mod caution;
 pub mod comment;
@@ -14,6 +15,7 @@ pub mod id;
 pub mod image;
 pub mod input;
 pub mod lines;
+pub mod link;
 pub mod listener;
 pub mod pace;
 pub mod packed;

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::asked::Asked;
+use super::link::LinkId;
+
 /// The size of a terminal in character cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Size {
@@ -63,6 +66,9 @@ pub struct Style {
     pub foreground: Color,
     pub background: Color,
     pub attributes: Attributes,
+    /// The link that the text leads to. Its address is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkId>,
 }
 
 /// A stretch of one row in one style.
@@ -135,6 +141,9 @@ pub struct Screen {
     pub modes: ScreenModes,
     /// The title the program set, made printable and at most 256 characters.
     pub title: String,
+    /// What the program asks of people.
+    #[serde(default)]
+    pub asked: Asked,
     /// Rows above the screen that can be asked for.
     pub scrollback: u32,
     /// The number of the first row: how many there were above it, those that are not kept any more
@@ -151,6 +160,7 @@ impl Screen {
             cursor: Cursor::default(),
             modes: ScreenModes::default(),
             title: String::new(),
+            asked: Asked::default(),
             scrollback: 0,
             first_line: 0,
         }
@@ -178,6 +188,9 @@ impl Screen {
         if let Some(title) = delta.title {
             self.title = title;
         }
+        if let Some(asked) = delta.asked {
+            self.asked = asked;
+        }
     }
 }
 
@@ -193,6 +206,9 @@ pub struct ScreenDelta {
     pub modes: ScreenModes,
     /// Present when the title changed.
     pub title: Option<String>,
+    /// Present when something was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     pub scrollback: u32,
     pub first_line: u32,
 }

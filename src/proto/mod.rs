@@ -22,6 +22,7 @@ use crate::model::environment::{EnvironmentSpec, Variable};
 use crate::model::id::{CommitId, EnvironmentId, EnvironmentName, SessionId};
 use crate::model::input::Input;
 use crate::model::lines::{Direction, Spot};
+use crate::model::link::LinkId;
 use crate::model::path::RepoPath;
 use crate::model::policy::Limits;
 use crate::model::prompt::PromptId;
@@ -36,7 +37,7 @@ pub use message::{ClientMessage, ServerMessage};
 pub use reply::Reply;
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// The name of the server's socket in its home.
 pub const SOCKET: &str = "server.sock";
@@ -141,6 +142,17 @@ pub enum Request {
         text: String,
         from: Spot,
         direction: Direction,
+    },
+    /// Where a link that a row has leads; answered with `Link`.
+    ReadLink {
+        environment: EnvironmentId,
+        session: SessionId,
+        link: LinkId,
+    },
+    /// What the session's program wants in the clipboard; answered with `Clipboard`.
+    ReadClipboard {
+        environment: EnvironmentId,
+        session: SessionId,
     },
     /// Marks this client as the holder of the session's keyboard until it gives it back or leaves.
     TakeKeyboard {

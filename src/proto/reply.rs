@@ -40,6 +40,14 @@ pub enum Reply {
         found: Option<Found>,
         lines: Lines,
     },
+    /// The address of a link; `None` where it is not kept any more.
+    Link {
+        address: Option<String>,
+    },
+    /// What a program wants in the clipboard, if it wants anything.
+    Clipboard {
+        text: Option<String>,
+    },
     ExecStarted,
     Listeners(Vec<Listener>),
     PortOpened,

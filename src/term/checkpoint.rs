@@ -16,6 +16,7 @@ use unicode_width::UnicodeWidthChar;
 use super::emulator::Emulator;
 use super::history::History;
 use super::keyboard::KeyboardStack;
+use super::links::Links;
 use super::paint::Painter;
 use super::terminal::Terminal;
 use super::title::Titles;
@@ -55,25 +56,26 @@ impl Emulator {
 pub struct Checkpoint {
     above: Vec<u8>,
     history: History,
+    links: Links,
     below: Vec<u8>,
 }
 
 impl Checkpoint {
     /// The bytes to be fed.
     pub fn into_bytes(self) -> Vec<u8> {
-        let mut painter = Painter::default();
+        let mut painter = Painter::new(&self.links);
         self.history.paint(&mut painter);
-        [self.above, painter.finish(), self.below].concat()
+        [self.above, painter.cut(), self.below].concat()
     }
 }
 
 impl Terminal {
     fn checkpoint(&mut self) -> Checkpoint {
         let mut above = Vec::new();
-        let mut painter = Painter::default();
+        let mut painter = Painter::new(&self.links);
         titles(&mut painter, &self.titles);
-        for report in self.reports.written() {
-            painter.push(&report);
+        for command in self.reports.written().chain(self.asking.written()) {
+            painter.push(&command);
         }
         self.tab_stops(&mut painter);
         keyboard(&mut painter, &self.keyboards[0]);
@@ -89,7 +91,8 @@ impl Terminal {
         screen(&mut painter, is_main.then_some(&mut above), self.term.grid());
         self.modes(&mut painter);
         self.cursor(&mut painter);
-        Checkpoint { above, history: self.history.clone(), below: painter.finish() }
+        let (history, links) = (self.history.clone(), self.links.clone());
+        Checkpoint { above, history, links, below: painter.finish() }
     }
 
     fn modes(&self, painter: &mut Painter) {
@@ -209,7 +212,7 @@ fn screen(painter: &mut Painter, above: Option<&mut Vec<u8>>, grid: &Grid<Cell>)
     place(painter, &grid.saved_cursor, grid.columns(), true);
     painter.push("\x1b7\x1b(B\x1b)B\x1b*B\x1b+B\x1b[m\x1b[H\x1b[J");
     if let Some(above) = above {
-        *above = std::mem::take(painter).finish();
+        *above = painter.cut();
     }
     let (first, last) = (grid.topmost_line(), grid.bottommost_line());
     for line in (first.0..=last.0).map(Line) {

@@ -11,6 +11,7 @@ use alacritty_terminal::vte::ansi::{CharsetIndex, Handler, TabulationClearMode};
 
 use super::filter::Control;
 use super::keyboard::KeyboardStack;
+use super::links::Links;
 use super::terminal::Terminal;
 
 /// What a soft reset sets back, as the sequences that do so (DECSTR, VT220 manual).
@@ -35,6 +36,7 @@ impl Terminal {
                 self.history.clear();
                 self.titles.set(b"");
                 self.reports.clear();
+                self.links = Links::default();
             }
             _ => self.pass(raw),
         }

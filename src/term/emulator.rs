@@ -14,8 +14,10 @@ use super::filter::Filter;
 use super::hold::Hold;
 use super::rows;
 use super::terminal::{Terminal, usable};
+use crate::model::asked::Asked;
 use crate::model::input::Input;
 use crate::model::lines::{Direction, Found, Lines, Nearest, Needle, Spot};
+use crate::model::link::LinkId;
 use crate::model::screen::{Cursor, CursorShape, Row, Screen, ScreenDelta, ScreenModes, Size};
 use crate::model::status::Claim;
 
@@ -32,6 +34,7 @@ pub struct Emulator {
     rows: Vec<Dated<Row>>,
     around: Dated<Around>,
     title: Dated<String>,
+    asked: Dated<Asked>,
 }
 
 /// A value and the sequence number at which it came to be.
@@ -69,6 +72,7 @@ impl Emulator {
             rows: Vec::new(),
             around: Dated { value: Around::default(), sequence: 1 },
             title: Dated { value: String::new(), sequence: 1 },
+            asked: Dated { value: Asked::default(), sequence: 1 },
         };
         emulator.clear_rows();
         emulator
@@ -127,6 +131,16 @@ impl Emulator {
         self.terminal.titles.current()
     }
 
+    /// Where a link leads, if that is still kept.
+    pub fn link(&self, link: LinkId) -> Option<&str> {
+        self.terminal.links.address(link)
+    }
+
+    /// What the program last wanted in the clipboard: printable, but for tabs and ends of lines.
+    pub fn clipboard(&self) -> Option<&str> {
+        self.terminal.asking.clipboard()
+    }
+
     /// What the program reported of its state, by the Program Status Protocol.
     pub fn reported(&self) -> Option<Claim> {
         self.terminal.reports.claim()
@@ -158,7 +172,9 @@ impl Emulator {
             .map(|(index, row)| (index, row.value.clone()))
             .collect();
         let title = newer(self.title.sequence).then(|| self.title.value.clone());
-        if !full && rows.is_empty() && title.is_none() && !newer(self.around.sequence) {
+        let asked = newer(self.asked.sequence).then(|| self.asked.value.clone());
+        let beside = title.is_some() || asked.is_some() || newer(self.around.sequence);
+        if !full && rows.is_empty() && !beside {
             return None;
         }
         let Around { cursor, modes, scrollback, first_line } = self.around.value;
@@ -170,6 +186,7 @@ impl Emulator {
             cursor,
             modes,
             title,
+            asked,
             scrollback,
             first_line,
         })
@@ -186,6 +203,7 @@ impl Emulator {
             cursor,
             modes,
             title: self.title.value.clone(),
+            asked: self.asked.value.clone(),
             scrollback,
             first_line,
         }
@@ -260,6 +278,10 @@ impl Emulator {
         self.around.update(around, self.sequence);
         if self.title.value != self.title() {
             self.title = Dated { value: self.title().to_owned(), sequence: self.sequence };
+        }
+        if self.asked.value != *self.terminal.asking.asked() {
+            let value = self.terminal.asking.asked().clone();
+            self.asked = Dated { value, sequence: self.sequence };
         }
     }
 

@@ -6,6 +6,7 @@
 //! here: none of them is ever handed on as an escape sequence. This room does not know who looks,
 //! where the bytes come from, or what an agent is.
 
+mod asking;
 mod checkpoint;
 mod controls;
 mod emulator;
@@ -14,6 +15,7 @@ mod filter;
 mod history;
 mod hold;
 mod keyboard;
+mod links;
 mod paint;
 mod replies;
 mod report;

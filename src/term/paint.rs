@@ -7,6 +7,8 @@ use alacritty_terminal::index::Column;
 use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::{Color, NamedColor};
 
+use super::links::{self, Links};
+use crate::model::link::LinkId;
 use crate::model::screen::{self as model, Attributes, Style};
 
 const ATTRIBUTES: [(Flags, &str); 11] = [
@@ -25,16 +27,29 @@ const ATTRIBUTES: [(Flags, &str); 11] = [
 /// The smallest screen whose last row can be outside a scroll region.
 const MIN_ROWS_TO_WRAP_LAST: usize = 3;
 
-#[derive(Default)]
 pub(super) struct Painter {
     output: String,
     /// The style in effect, as it was written; `None` when it is not known.
     style: Option<String>,
+    /// The link that text written now leads to.
+    link: Option<LinkId>,
+    links: Links,
 }
 
 impl Painter {
+    pub(super) fn new(links: &Links) -> Self {
+        Self { output: String::new(), style: None, link: None, links: links.clone() }
+    }
+
     pub(super) fn finish(self) -> Vec<u8> {
         self.output.into_bytes()
+    }
+
+    /// Takes what was written so far; what follows begins without a link.
+    pub(super) fn cut(&mut self) -> Vec<u8> {
+        self.link(None);
+        self.style = None;
+        std::mem::take(&mut self.output).into_bytes()
     }
 
     /// Writes a sequence that may change the style.
@@ -48,8 +63,18 @@ impl Painter {
         let _ = write!(self.output, "\x1b[{};{}H", line + 1, column + 1);
     }
 
+    /// Has what follows lead to a link. One that is not kept any more is none.
+    fn link(&mut self, link: Option<LinkId>) {
+        if self.link != link {
+            let opening = link.and_then(|link| self.links.opening(link));
+            self.output.push_str(opening.as_deref().unwrap_or(links::END));
+            self.link = link;
+        }
+    }
+
     /// Sets the style of a cell.
     pub(super) fn style(&mut self, cell: &Cell) {
+        self.link(links::of(cell));
         let style = sequence(cell);
         if self.style.as_ref() != Some(&style) {
             self.output.push_str(&style);
@@ -59,6 +84,7 @@ impl Painter {
 
     /// Writes text in a style at the cursor.
     pub(super) fn text(&mut self, text: &str, style: Style) {
+        self.link(style.link);
         let style = sequence_of(style);
         if self.style.as_ref() != Some(&style) {
             self.output.push_str(&style);

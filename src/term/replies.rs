@@ -158,8 +158,8 @@ impl Terminal {
         format!("\x1b[?{mode};{state}$y")
     }
 
-    /// Acts on an operating system command: titles, questions about colours, reports of a program's
-    /// state. All else ends here.
+    /// Acts on an operating system command: titles, links, questions about colours, what is
+    /// asked of people, reports of a program's state. All else ends here.
     pub(super) fn command(&mut self, payload: &[u8], bell: bool) {
         let mut parts = payload.splitn(2, |byte| *byte == b';');
         let (Some(number), Some(rest)) = (parts.next(), parts.next()) else { return };
@@ -167,12 +167,14 @@ impl Terminal {
         match number {
             b"0" | b"2" => self.titles.set(rest),
             b"4" => self.answer_palette(rest, terminator),
+            b"8" => self.link(rest),
             b"10" => self.answer_colors(10, rest, terminator),
             b"11" => self.answer_colors(11, rest, terminator),
             b"12" => self.answer_colors(12, rest, terminator),
             // Programs ask this before the device attributes, and report only to whoever answers.
             b"7501" if rest == b"?" => self.replies.push(&format!("\x1b]7501;?{terminator}")),
             b"7501" => self.reports.take(rest),
+            b"9" | b"52" | b"99" | b"777" => self.ask(number, rest),
             b"133" if rest == b"A" || rest.starts_with(b"A;") => self.reports.prompt(),
             _ => {}
         }

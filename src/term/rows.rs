@@ -5,6 +5,7 @@ use alacritty_terminal::index::Column;
 use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::{Color as GridColor, NamedColor};
 
+use super::links;
 use crate::model::screen::{Attributes, Color, Row, Run, Style};
 
 /// Attributes that can be seen on a blank cell.
@@ -123,6 +124,7 @@ pub(super) fn style(cell: &Cell) -> Style {
         foreground: color(cell.fg),
         background: color(cell.bg),
         attributes: attributes(cell.flags),
+        link: links::of(cell),
     }
 }
 

@@ -7,10 +7,12 @@ use alacritty_terminal::index::Line;
 use alacritty_terminal::term::{Config, TermMode};
 use alacritty_terminal::vte::ansi::{CharsetIndex, Processor, StdSyncHandler};
 
+use super::asking::Asking;
 use super::checkpoint::with_main_screen;
 use super::filter::Token;
 use super::history::History;
 use super::keyboard::{KeyboardFlags, KeyboardStack};
+use super::links::Links;
 use super::paint::is_wrapped;
 use super::replies::Replies;
 use super::report::Reports;
@@ -40,6 +42,8 @@ pub(super) struct Terminal {
     pub(super) replies: Replies,
     pub(super) titles: Titles,
     pub(super) reports: Reports,
+    pub(super) links: Links,
+    pub(super) asking: Asking,
     pub(super) bell: bool,
     /// The main screen's keyboard modes, then the alternate screen's.
     pub(super) keyboards: [KeyboardStack; 2],
@@ -65,6 +69,8 @@ impl Terminal {
             replies: Replies::default(),
             titles: Titles::default(),
             reports: Reports::default(),
+            links: Links::default(),
+            asking: Asking::default(),
             bell: false,
             keyboards: Default::default(),
             region: (0, size.rows),

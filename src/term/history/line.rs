@@ -1,18 +1,21 @@
 //! One line as it is packed: whole, however many rows of the screen it took.
 //!
-//! A line is a byte that says whether it ends here, then its runs: attributes, colours, how many
-//! cells and bytes, the text. Rows are cut from it at whatever width they are asked for.
+//! A line is a byte that says whether it ends here, then its runs: attributes, colours, a link,
+//! how many cells and bytes, the text. Rows are cut from it at whatever width they are asked for.
 
 use alacritty_terminal::grid::Row as GridRow;
 use alacritty_terminal::index::Column;
 use alacritty_terminal::term::cell::Cell;
 
 use crate::model::lines::is_cluster;
+use crate::model::link::LinkId;
 use crate::model::screen::{Attributes, Color, Row, Run, Style};
 use crate::term::rows;
 
 /// Marks the attributes of a run that is one character with its marks. No attribute has this bit.
 const CLUSTER: u8 = 1 << 7;
+/// Marks the foreground of a run that leads somewhere; the link stands behind the colours.
+const LINKED: u8 = 1 << 7;
 /// The first byte of a line that goes on in the next, because it was too long to be kept as one.
 const GOES_ON: u8 = 1;
 
@@ -49,7 +52,10 @@ impl<'a> Writer<'a> {
                 before = None;
             } else {
                 let same = before.is_some_and(|it| {
-                    it.fg == cell.fg && it.bg == cell.bg && it.flags == cell.flags
+                    it.fg == cell.fg
+                        && it.bg == cell.bg
+                        && it.flags == cell.flags
+                        && it.extra == cell.extra
                 });
                 if !same {
                     self.begin_run(rows::style(cell));
@@ -107,8 +113,13 @@ impl<'a> Writer<'a> {
 
     fn header(&mut self, style: Style, mark: u8) {
         self.bytes.push(style.attributes.0 | mark);
+        let foreground = self.bytes.len();
         self.color(style.foreground);
         self.color(style.background);
+        if let Some(LinkId(link)) = style.link {
+            self.bytes[foreground] |= LINKED;
+            self.bytes.extend(link.to_le_bytes());
+        }
         self.bytes.extend([0; COUNTS]);
     }
 
@@ -150,8 +161,10 @@ impl<'a> Line<'a> {
         let mut rest = self.0.get(1..).unwrap_or_default();
         std::iter::from_fn(move || {
             let (attributes, after) = rest.split_first()?;
+            let linked = after.first()? & LINKED != 0;
             let (foreground, after) = color(after)?;
             let (background, after) = color(after)?;
+            let (link, after) = if linked { link(after)? } else { (None, after) };
             let ([c0, c1, l0, l1], after) = after.split_first_chunk::<COUNTS>()?;
             let (text, after) = after.split_at_checked(u16::from_le_bytes([*l0, *l1]).into())?;
             rest = after;
@@ -161,6 +174,7 @@ impl<'a> Line<'a> {
                     foreground,
                     background,
                     attributes: Attributes(attributes & !CLUSTER),
+                    link,
                 },
                 cells: u16::from_le_bytes([*c0, *c1]),
                 cluster: attributes & CLUSTER != 0,
@@ -207,12 +221,18 @@ impl<'a> Line<'a> {
 }
 
 fn color(bytes: &[u8]) -> Option<(Color, &[u8])> {
-    match bytes {
-        [0, rest @ ..] => Some((Color::Default, rest)),
-        [1, index, rest @ ..] => Some((Color::Indexed(*index), rest)),
-        [2, red, green, blue, rest @ ..] => Some((Color::Rgb(*red, *green, *blue), rest)),
+    let (kind, rest) = bytes.split_first()?;
+    match (kind & !LINKED, rest) {
+        (0, rest) => Some((Color::Default, rest)),
+        (1, [index, rest @ ..]) => Some((Color::Indexed(*index), rest)),
+        (2, [red, green, blue, rest @ ..]) => Some((Color::Rgb(*red, *green, *blue), rest)),
         _ => None,
     }
+}
+
+fn link(bytes: &[u8]) -> Option<(Option<LinkId>, &[u8])> {
+    let (link, rest) = bytes.split_first_chunk()?;
+    Some((Some(LinkId(u64::from_le_bytes(*link))), rest))
 }
 
 /// Cuts a line into rows.

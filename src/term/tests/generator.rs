@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Sequences of no parameter or a telling one.
-const FIXED: [&str; 47] = [
+const FIXED: [&str; 52] = [
     "\r\n",
     "\r\n",
     "\n",
@@ -48,6 +48,11 @@ const FIXED: [&str; 47] = [
     "\x1b]7501;state=working:id=a/b\x07",
     "\x1b]133;A\x07",
     "\x1b]8;;http://x\x1b\\",
+    "\x1b]8;id=a:b=c;https://y/;?\x07",
+    "\x1b]8;;\x1b\\",
+    "\x1b]9;done\x07",
+    "\x1b]52;c;YWI=\x1b\\",
+    "\x1b]8;;no address\x1b\\",
     "\x1bP+q544e\x1b\\",
     "\x1b_Gi=1;AAAA\x1b\\",
     "\x1b[2 q",

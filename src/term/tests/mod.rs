@@ -4,6 +4,8 @@ mod conformance;
 mod generator;
 mod keys;
 mod limits;
+mod links;
+mod programs;
 mod properties;
 mod recordings;
 mod sequences;
@@ -16,7 +18,7 @@ pub(super) fn seen(emulator: &mut Emulator) -> (Screen, Vec<Row>) {
     emulator.release();
     let mut screen = emulator.screen();
     // Another that has the same did not need to have had all that went before.
-    (screen.sequence, screen.first_line) = (0, 0);
+    (screen.sequence, screen.first_line, screen.asked.count) = (0, 0, 0);
     let above = above(emulator);
     (screen, above)
 }

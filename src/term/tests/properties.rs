@@ -85,7 +85,7 @@ proptest! {
         if let Some(delta) = emulator.delta_since(screen.sequence) {
             screen.apply(delta);
         }
-        (screen.sequence, screen.first_line) = (0, 0);
+        (screen.sequence, screen.first_line, screen.asked.count) = (0, 0, 0);
         prop_assert_eq!(emulator.delta_since(emulator.sequence()), None);
         prop_assert_eq!(screen, seen(&mut reference).0);
     }

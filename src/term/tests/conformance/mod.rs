@@ -209,6 +209,7 @@ fn theirs(kind: Kind, case: &Case) -> Option<String> {
                 foreground: color(cell.fgcolor()),
                 background: color(cell.bgcolor()),
                 attributes: Attributes(set.fold(0, |all, bit| all | bit)),
+                link: None,
             }))
         }
         Kind::Reflow | Kind::Answers => None,
