@@ -201,16 +201,6 @@ impl Deck {
         self.shared.link(environment)?.input(session, &bytes)
     }
 
-    /// Changes a session's size, for its program and for everyone who watches it.
-    pub fn resize(
-        &self,
-        environment: &EnvironmentId,
-        session: SessionId,
-        size: crate::model::screen::Size,
-    ) -> Result<(), Failure> {
-        self.shared.link(environment)?.resize(session, size.clamped())
-    }
-
     /// Runs one command in an environment.
     pub async fn exec(
         &self,

@@ -24,8 +24,9 @@ use crate::engine::native::Native;
 use crate::model::attention::Attend;
 use crate::model::environment::Environment;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::id::{EnvironmentId, EnvironmentName};
+use crate::model::id::{EnvironmentId, EnvironmentName, SessionId};
 use crate::model::policy::{EngineKind, NetworkPolicy};
+use crate::model::screen::Size;
 use crate::proto::{Reply, Request, Target};
 use crate::store::Layout;
 use crate::watch::Watcher;
@@ -256,6 +257,9 @@ impl Run {
                     Reply::Done
                 }))
             }
+            Request::ResizeSession { environment, session, size } => {
+                Some(self.resize(client, environment, *session, *size))
+            }
             Request::MarkReviewed { target, mark } => {
                 let marked = self.state.resolve(target).map(|record| record.environment.id.clone());
                 Some(marked.map(|id| {
@@ -273,6 +277,21 @@ impl Run {
             }
             _ => None,
         }
+    }
+
+    /// Changes a session's size, for its program and for everyone who watches it. While somebody
+    /// holds its keyboard the size is theirs: nothing is repainted under their hands.
+    fn resize(
+        &self,
+        client: ClientId,
+        environment: &EnvironmentId,
+        session: SessionId,
+        size: Size,
+    ) -> Result<Reply, Failure> {
+        if self.state.holder(environment, session).is_none_or(|holder| holder == client) {
+            self.shared.link(environment)?.resize(session, size.clamped())?;
+        }
+        Ok(Reply::Done)
     }
 
     fn attend(&mut self, target: &Target, attend: Attend) -> Result<Reply, Failure> {

@@ -130,10 +130,6 @@ impl Session {
                 self.send(Outgoing::Typed { environment, session }).await?;
                 self.reply(id, done(sent)).await
             }
-            Request::ResizeSession { environment, session, size } => {
-                let resized = self.deck.resize(&environment, session, size);
-                self.reply(id, done(resized)).await
-            }
             Request::FollowDeck { repository } => {
                 self.deck.follow(&self.subscriber, repository);
                 self.reply(id, Ok(Reply::Done)).await

@@ -296,6 +296,11 @@ impl State {
         Ok(vec![Effect::Publish(id.clone())])
     }
 
+    /// The client that holds a session's keyboard.
+    pub fn holder(&self, id: &EnvironmentId, session: SessionId) -> Option<ClientId> {
+        self.keyboards.get(&(id.clone(), session)).copied()
+    }
+
     /// Takes back what `client` holds: one session's keyboard, or all when none is named.
     pub fn give_keyboards(
         &mut self,

@@ -128,6 +128,7 @@ fn a_keyboard_is_given_back_when_its_holder_leaves() {
     let taken = |state: &State| state.get(&id).expect("listed").environment.sessions[0].taken;
     state.take_keyboard(&id, SessionId::AGENT, ClientId(1)).expect("taken");
     assert!(taken(&state));
+    assert_eq!(state.holder(&id, SessionId::AGENT), Some(ClientId(1)));
     assert_eq!(state.give_keyboards(ClientId(2), None), []);
     assert!(taken(&state));
     state.give_keyboards(ClientId(1), None);
