@@ -13,6 +13,7 @@ mod input;
 mod keymap;
 mod layout;
 mod notify;
+mod opener;
 mod paint;
 mod panes;
 mod reconnect;

@@ -1,6 +1,7 @@
 //! The loop around the app: waits for keys, replies, events and deadlines, hands them over, performs
 //! the effects, and draws when something changed, at most once a frame.
 
+use std::ffi::OsString;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -27,6 +28,7 @@ use super::clock::Clock;
 use super::export;
 use super::input;
 use super::notify;
+use super::opener::{self, Way};
 use super::reconnect::{self, Connecting};
 use super::terminal::Guard;
 use super::view;
@@ -270,6 +272,7 @@ impl Loop {
                     self.connecting = self.client.home().map(reconnect::restart);
                 }
                 Effect::Copy(text) => self.copy(text),
+                Effect::Open(address) => self.open(address),
                 Effect::Notify(notice) => self.notify(notice),
                 Effect::Export { environment, name, diff } => {
                     let client = self.client.clone();
@@ -296,6 +299,20 @@ impl Loop {
             };
             self.in_flight.push(copied.boxed_local());
         }
+    }
+
+    /// Has a page opened, or copied where its browser is at the other end of the terminal.
+    fn open(&self, address: String) {
+        let opened = match opener::way(&address, |name| std::env::var_os(name)) {
+            Some(Way::Run(program, arguments)) => opened(program, arguments).boxed_local(),
+            Some(Way::Copy) => {
+                self.copy(address);
+                let words = "copied: over ssh, your browser is at the other end".to_owned();
+                async move { (Tag::Say(words), Ok(Reply::Done)) }.boxed_local()
+            }
+            None => return,
+        };
+        self.in_flight.push(opened);
     }
 
     /// Tells the human by the terminal and by their command.
@@ -345,6 +362,19 @@ fn exported(client: Client, environment: EnvironmentId, name: String, diff: Box<
         }
     }
     .boxed_local()
+}
+
+/// Starts a browser beside the loop.
+async fn opened(program: OsString, arguments: Vec<OsString>) -> Answered {
+    let words = format!("opened with {}", program.to_string_lossy());
+    match opener::run(&program, arguments).await {
+        Ok(()) => (Tag::Say(words), Ok(Reply::Done)),
+        Err(why) => {
+            let failure = Failure::new(FailureKind::Unavailable, why)
+                .hint("set BROWSER to a program that opens pages, or copy the address");
+            (Tag::Quiet, Err(failure))
+        }
+    }
 }
 
 /// Waits for a connection that is being made; forever when none is.

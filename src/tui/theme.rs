@@ -152,6 +152,9 @@ impl Theme {
                 drawn = drawn.add_modifier(modifier);
             }
         }
+        if style.link.is_some() {
+            drawn = drawn.add_modifier(Modifier::UNDERLINED);
+        }
         drawn
     }
 
@@ -235,6 +238,7 @@ mod tests {
             foreground: screen::Color::Rgb(1, 2, 3),
             background: screen::Color::Indexed(4),
             attributes: Attributes(Attributes::BOLD),
+            link: None,
         };
         for style in [
             theme.quiet(),

@@ -21,7 +21,7 @@ pub(crate) use mode::{CopyMode, Hand, Matches, Unit};
 /// Lines that can be copied at once, which is what one answer carries.
 const MOST_COPIED_LINES: u32 = 2_000;
 /// Bytes that can be copied at once. As Base64 they come to 100,000, which terminals take.
-const MOST_COPIED: usize = 74_994;
+pub(super) const MOST_COPIED: usize = 74_994;
 /// How long it is said that something was copied, in milliseconds.
 const COPIED_STAYS: u64 = 2_000;
 
@@ -110,6 +110,8 @@ impl App {
             Action::Next => self.find(Direction::Older),
             Action::Previous => self.find(Direction::Newer),
             Action::Copy => self.copy_selected(),
+            Action::Link => self.go_to_link(),
+            Action::OpenLink => self.ask_link(),
             action => copy.step(action, height),
         }
     }

@@ -39,6 +39,8 @@ impl App {
             Action::Order => self.next_order(),
             Action::CopyMode => self.enter_copy(Hand::Keys),
             Action::Search => self.enter_search(),
+            Action::Link => self.go_to_link(),
+            Action::Clipboard => self.ask_clipboard(),
             action => self.act_on_selected(action),
         }
     }

@@ -153,6 +153,7 @@ impl App {
         self.attention.remove(id);
         self.shown.remove(id);
         self.panes.forget(id);
+        self.heard.retain(|pane, _| pane.environment != *id);
         self.watched.retain(|pane| pane.environment != *id);
         if let Some(pane) = self.keyboard.clone().filter(|pane| pane.environment == *id) {
             self.lose_keyboard(&pane);

@@ -169,7 +169,8 @@ impl App {
         }
     }
 
-    /// One level at a time: message, search, view, selection, copy mode, scrollback, zoom, marks.
+    /// One level at a time: message, search, view, selection, copy mode, scrollback, what
+    /// was asked, zoom, marks.
     fn back(&mut self) {
         if self.dismiss() {
             return;
@@ -186,8 +187,11 @@ impl App {
         if self.views.pop().is_some() || self.back_in_copy() {
             return;
         }
-        let scrolled = self.selected_pane().and_then(|pane| self.panes.get_mut(&pane));
-        if scrolled.is_some_and(|pane| pane.scroll.take().is_some()) {
+        let pane = self.selected_pane();
+        let scrolled = pane.as_ref().and_then(|pane| self.panes.get_mut(pane));
+        if scrolled.is_some_and(|pane| pane.scroll.take().is_some())
+            || pane.is_some_and(|pane| self.hear(&pane))
+        {
             return;
         }
         if self.zoomed {

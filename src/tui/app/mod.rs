@@ -3,6 +3,7 @@
 //! Nothing here waits or writes: a happening goes in, effects come out, and the loop performs
 //! them. What is shared with other clients changes only when the server says so.
 
+mod asked;
 mod comments;
 mod compare;
 mod copy;
@@ -22,6 +23,7 @@ mod merge_form;
 mod message;
 mod mouse;
 mod notices;
+mod offer;
 mod order;
 mod overlay;
 mod paste;
@@ -71,6 +73,7 @@ pub(crate) use map::{MapView, map_page};
 pub(crate) use merge_form::{Hooking, MergeForm};
 pub(crate) use message::Message;
 pub(crate) use notices::{Notice, Notices};
+pub(crate) use offer::{Offer, Offered};
 pub(crate) use order::Order;
 pub(crate) use overlay::{Confirm, Filter, NameForm, Overlay};
 pub(crate) use paste::PasteQuestion;
@@ -99,6 +102,8 @@ pub(crate) enum Effect {
     },
     /// Put text into the human's clipboard, which asked for it.
     Copy(String),
+    /// Open a page in the human's browser, who said so.
+    Open(String),
     /// Tell the human outside of the deck.
     Notify(Notice),
     /// Start a server that was stopped, or replace an older one.
@@ -190,6 +195,8 @@ pub(crate) struct App {
     pub(crate) notices: Notices,
     pub(crate) order: Order,
     pub(crate) panes: Panes,
+    /// How much of what programs ask the user has heard.
+    heard: HashMap<PaneKey, u32>,
     /// A session that stands still for its reader.
     pub(crate) copy: Option<CopyMode>,
     /// What was copied a moment ago.
@@ -224,6 +231,8 @@ pub(crate) struct App {
     wanted_size: Option<WantedSize>,
     /// What the focused session was last told, so that two clients do not fight over its size.
     sent_size: Option<(PaneKey, Size)>,
+    /// The focused session got that size. When it has another, somebody else chose it.
+    had_size: bool,
     /// The diff that is being read, and of which it will be asked what it says nothing about.
     unlisted: Option<(u64, EnvironmentId)>,
     tickets: u64,
@@ -256,6 +265,7 @@ impl App {
             notices: Notices::default(),
             order: Order::default(),
             panes: Panes::default(),
+            heard: HashMap::new(),
             copy: None,
             copied: None,
             press: None,
@@ -276,6 +286,7 @@ impl App {
             watched: BTreeSet::new(),
             wanted_size: None,
             sent_size: None,
+            had_size: false,
             unlisted: None,
             tickets: 0,
             followed: BTreeMap::new(),

@@ -1,5 +1,5 @@
-//! The mouse: a click focuses, a drag selects, the wheel scrolls or goes to the program that asked
-//! for it.
+//! The mouse: a click focuses, with Ctrl it asks where a link leads, a drag selects, the wheel
+//! scrolls or goes to the program that asked for it.
 
 use ratatui::layout::Position;
 
@@ -64,6 +64,11 @@ impl App {
                 self.scroll_session(&pane, lines, tile.inner.height);
             }
             (pane, None) if mouse.kind == MouseKind::Press && mouse.button == MouseButton::Left => {
+                if mouse.modifiers.has(Modifiers::CONTROL)
+                    && pane.as_ref().is_some_and(|(tile, pane)| self.press_link(tile, pane, at))
+                {
+                    return;
+                }
                 self.click(at, pane.as_ref().map(|(tile, _)| tile.index));
                 if let Some((tile, pane)) = pane {
                     self.press_on(&tile, pane, at);

@@ -11,6 +11,7 @@ use super::super::panes::PaneKey;
 use super::super::widget::Field;
 use super::comments::ListOutcome;
 use super::lacking::Lacking;
+use super::offer::{Offer, Said};
 use super::{
     App, CommentForm, CommentList, MergeForm, MessageForm, NewForm, PasteQuestion, PromptForm, Tag,
 };
@@ -22,6 +23,7 @@ pub(crate) enum Overlay {
     Confirm(Confirm),
     Lacking(Box<Lacking>),
     Paste(PasteQuestion),
+    Offer(Offer),
     Merge(MergeForm),
     Name(NameForm),
     New(Box<NewForm>),
@@ -122,6 +124,7 @@ enum Outcome {
     Run(super::Action),
     Send(Request, Tag, String),
     Paste(PaneKey, String),
+    Offer(Said),
     Comment,
     Listed(ListOutcome),
     Message,
@@ -141,6 +144,7 @@ impl App {
             Overlay::Confirm(confirm) => confirm_input(confirm, input),
             Overlay::Lacking(lacking) => lacking_input(lacking, input),
             Overlay::Paste(question) => paste_input(question, input),
+            Overlay::Offer(offer) => Outcome::Offer(offer.take(input, self.size)),
             Overlay::Merge(form) if form.runs_hooks(input) => Outcome::Hooks,
             Overlay::Merge(form) => merge_input(form, input),
             Overlay::Name(form) => name_input(form, input),
@@ -173,6 +177,7 @@ impl App {
             (Outcome::Comment, Overlay::Comment(form)) => self.keep_comment(form),
             (Outcome::Message, Overlay::Message(form)) => self.send_message(&form),
             (Outcome::Prompt, Overlay::Prompt(form)) => self.send_prompts(&form),
+            (Outcome::Offer(said), Overlay::Offer(offer)) => self.act_on_offer(offer, said),
             (Outcome::Hooks, Overlay::Merge(form)) => self.run_hooks_of(form),
             (Outcome::Listed(outcome), Overlay::Comments(list)) => {
                 self.act_on_comments(list, &outcome);
@@ -186,6 +191,7 @@ impl App {
             Outcome::Close
             | Outcome::Comment
             | Outcome::Listed(_)
+            | Outcome::Offer(_)
             | Outcome::Message
             | Outcome::Prompt
             | Outcome::Hooks => {}
@@ -254,7 +260,7 @@ fn palette_input(filter: &mut Filter, input: &Input) -> Outcome {
 }
 
 /// What a question with two buttons is answered with; `None` while it is not.
-fn answered(act: &mut bool, input: &Input) -> Option<bool> {
+pub(super) fn answered(act: &mut bool, input: &Input) -> Option<bool> {
     let Input::Key(key) = input else { return None };
     match key.code {
         KeyCode::Char('y') => Some(true),

@@ -119,7 +119,7 @@ impl App {
     }
 
     /// The cell of a session's lines that is shown nearest to a place.
-    fn spot_at(&self, tile: &Tile, pane: &PaneKey, at: Position) -> Option<Spot> {
+    pub(super) fn spot_at(&self, tile: &Tile, pane: &PaneKey, at: Position) -> Option<Spot> {
         let inner = tile.inner;
         let x = at.x.clamp(inner.x, inner.right().saturating_sub(1).max(inner.x)) - inner.x;
         let y = at.y.clamp(inner.y, inner.bottom().saturating_sub(1).max(inner.y)) - inner.y;

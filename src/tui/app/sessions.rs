@@ -100,13 +100,14 @@ impl App {
             self.wanted().filter(|wanted| self.sent_size.as_ref() != Some(wanted))
         else {
             self.wanted_size = None;
-            return;
+            return self.keep_size();
         };
         match &self.wanted_size {
             Some(known) if known.pane == pane && known.size == size => {
                 if self.now >= known.due {
                     self.wanted_size = None;
                     self.sent_size = Some((pane.clone(), size));
+                    self.had_size = false;
                     let PaneKey { environment, session } = pane;
                     let request = Request::ResizeSession { environment, session, size };
                     self.send(request, Tag::Quiet);
@@ -119,16 +120,37 @@ impl App {
         }
     }
 
-    /// The focused session and the size its tile has for it, when it has another.
-    fn wanted(&self) -> Option<(PaneKey, Size)> {
+    /// The focused session has the size of its tile: another one later is somebody else's choice.
+    fn keep_size(&mut self) {
+        if let Some(fitting) = self.fitting().filter(|_| self.wanted().is_none()) {
+            self.sent_size = Some(fitting);
+            self.had_size = true;
+        }
+    }
+
+    /// The focused session and the size its tile has for it.
+    fn fitting(&self) -> Option<(PaneKey, Size)> {
         if !self.views.is_empty() {
             return None;
         }
-        let size = self.selected_tile()?.session_size();
-        let pane = self.selected_pane()?;
+        Some((self.selected_pane()?, self.selected_tile()?.session_size()))
+    }
+
+    /// The same, when it has another size.
+    fn wanted(&self) -> Option<(PaneKey, Size)> {
+        let (pane, size) = self.fitting()?;
         let session = self.environment(&pane.environment)?.session(pane.session)?;
         let has = self.panes.get(&pane).map_or(session.size, |pane| pane.screen.size);
         (has != size).then_some((pane, size))
+    }
+
+    /// The size that a session has for another client, where it is not that of its tile here.
+    pub(crate) fn sized_elsewhere(&self, pane: &PaneKey) -> Option<Size> {
+        let wanted = self.wanted().filter(|(focused, _)| focused == pane)?;
+        let session = self.environment(&pane.environment)?.session(pane.session)?;
+        let held = session.taken && self.keyboard.as_ref() != Some(pane);
+        let lost = self.had_size && self.sent_size.as_ref() == Some(&wanted);
+        (held || lost).then(|| self.panes.get(pane).map_or(session.size, |pane| pane.screen.size))
     }
 
     /// Takes the keyboard of the shown session.
@@ -147,7 +169,10 @@ impl App {
         if let Some(shown) = self.panes.get_mut(&pane) {
             shown.scroll = None;
         }
+        // Who types has the size.
+        self.sent_size = None;
         self.see(&pane.environment);
+        self.hear(&pane);
         self.keyboard = Some(pane.clone());
         let PaneKey { environment, session } = pane.clone();
         self.send(Request::TakeKeyboard { environment, session }, Tag::Keyboard(pane));

@@ -35,6 +35,14 @@ pub(crate) enum Tag {
     Found {
         ticket: u64,
     },
+    /// Where a link leads, with the presses there had been when it was asked for.
+    Link {
+        presses: u64,
+    },
+    /// What a program wants in the clipboard, with the presses there had been.
+    Clipboard {
+        presses: u64,
+    },
     Decide,
     /// A take, to be asked for again once it is known what it lacks.
     Take(Box<Request>),

@@ -16,25 +16,43 @@ use crate::proto::{Event, Reply, Request};
 use crate::term::Emulator;
 
 /// A deck whose first session printed more than fits, and what answers for its server.
-struct Reader {
-    app: App,
-    emulator: Emulator,
+pub(super) struct Reader {
+    pub(super) app: App,
+    pub(super) emulator: Emulator,
     /// Rows that were asked for, all together.
     read: u32,
-    copied: Vec<String>,
+    pub(super) copied: Vec<String>,
+    pub(super) opened: Vec<String>,
 }
 
 const ROWS: u16 = 17;
 
 impl Reader {
-    fn of(size: Size, bytes: &[u8]) -> Self {
+    pub(super) fn of(size: Size, bytes: &[u8]) -> Self {
         let mut app = sample::deck(size);
         let mut emulator = Emulator::new(screen::Size { columns: 58, rows: ROWS });
         emulator.feed(bytes);
         let delta = emulator.delta_since(0).expect("everything is new");
         let (environment, session) = (sample::id(1), SessionId::AGENT);
         app.happen(Happening::Event(Event::Screen { environment, session, delta }), NOW);
-        Self { app, emulator, read: 0, copied: Vec::new() }
+        Self { app, emulator, read: 0, copied: Vec::new(), opened: Vec::new() }
+    }
+
+    /// The program prints more.
+    pub(super) fn prints(&mut self, bytes: &[u8]) {
+        let since = self.emulator.sequence();
+        self.emulator.feed(bytes);
+        if let Some(delta) = self.emulator.delta_since(since) {
+            let (environment, session) = (sample::id(1), SessionId::AGENT);
+            self.happen(Happening::Event(Event::Screen { environment, session, delta }));
+        }
+    }
+
+    /// So many milliseconds pass.
+    pub(super) fn wait(&mut self, milliseconds: u64) {
+        let later = Timestamp(self.app.now.0 + milliseconds);
+        let effects = self.app.happen(Happening::Tick, later);
+        self.answer(effects);
     }
 
     /// Three hundred numbered lines, three of them with a needle, and a prompt.
@@ -47,12 +65,12 @@ impl Reader {
         Self::of(MIDDLE, text.as_bytes())
     }
 
-    fn happen(&mut self, happening: Happening) {
+    pub(super) fn happen(&mut self, happening: Happening) {
         let effects = self.app.happen(happening, self.app.now);
         self.answer(effects);
     }
 
-    fn keys(&mut self, keys: &str) {
+    pub(super) fn keys(&mut self, keys: &str) {
         for character in keys.chars() {
             self.happen(key(KeyCode::Char(character)));
         }
@@ -64,6 +82,18 @@ impl Reader {
                 Effect::Copy(text) => {
                     self.copied.push(text);
                     continue;
+                }
+                Effect::Open(address) => {
+                    self.opened.push(address);
+                    continue;
+                }
+                Effect::Send(Request::ReadLink { link, .. }, tag) => {
+                    let address = self.emulator.link(link).map(str::to_owned);
+                    (tag, Reply::Link { address })
+                }
+                Effect::Send(Request::ReadClipboard { .. }, tag) => {
+                    let text = self.emulator.clipboard().map(str::to_owned);
+                    (tag, Reply::Clipboard { text })
                 }
                 Effect::Send(Request::ReadLines { start, count, .. }, tag) => {
                     let lines = self.emulator.lines(start, count);
@@ -89,7 +119,7 @@ impl Reader {
         self.mouse_with(kind, column, row, 0);
     }
 
-    fn mouse_with(&mut self, kind: MouseKind, column: u16, row: u16, modifiers: u8) {
+    pub(super) fn mouse_with(&mut self, kind: MouseKind, column: u16, row: u16, modifiers: u8) {
         let button = MouseButton::Left;
         let modifiers = Modifiers(modifiers);
         self.happen(Happening::Input(Input::Mouse(Mouse { kind, button, column, row, modifiers })));
@@ -101,7 +131,7 @@ impl Reader {
     }
 
     /// The place on the terminal of a text that is shown.
-    fn place_of(&self, text: &str) -> (u16, u16) {
+    pub(super) fn place_of(&self, text: &str) -> (u16, u16) {
         let shown = picture(&self.app);
         for (row, line) in (0..).zip(shown.lines()) {
             if let Some(at) = line.find(text) {

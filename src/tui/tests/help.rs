@@ -102,20 +102,19 @@ fn help_at_200_by_60() {
     insta::assert_snapshot!(picture(&opened(LARGE)), @r"
      agentdeck  shop · 6 environments                                                                                                                                               main ↑2 · 1 uncommitted
     ┌ 1 ● brave-otter · claude 1/2 · 1 min ──────────────────────────┐┌ 2 ● calm-heron · codex · 2 min ─────────────────────────────────┐┌ 3 ✓ dry-fox · aider · done · 1 min ─────────────────────────────┐
-    │✻ Welcome back                                                  ││› make the tests for 日本語 names pass                           ││$ aider --yes                                                    │
-    │                                           ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐.md                                        │
-    │> Add a rate limiter to the checkout API   │ › type to filter                                                                                             │                                           │
-    │                                           │                                                                                                              │                                           │
-    │● Read(src/api/checkout.rs)                │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
-    │  └ 214 lines                              │ n               new                 Make an environment                                                      │                                           │
-    │                                           │ d               diff                Show what changed since the base                                         │                                           │
-    │● Update(src/api/limit.rs)                 │ v               history             Show the snapshots, as they are taken                                    │                                           │
-    │  └ 41 additions and 7 removals            │ Space           mark                Mark or unmark for comparing                                             │                                           │
-    │                                           │ c               compare             Compare the marked environments, two to four                             │                                           │
-    │Do you want to run `cargo test`?           │ a               apply               Write the changes into your working tree                                 │                                           │
-    │❯ 1. Yes                                   │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │                                           │
-    │  2. No                                    │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │                                           │
-    │                                           │ H               run hooks           Run in the box the hooks that a merge does not run, in a shell           │                                           │
+    │✻ Welcome back                             ┌ Keys · deck ───────────────────────────────────────────────────────────────────────────────────── Esc closes ┐                                           │
+    │                                           │ › type to filter                                                                                             │.md                                        │
+    │> Add a rate limiter to the checkout API   │                                                                                                              │                                           │
+    │                                           │▌Enter           take keyboard       Take the keyboard: every key goes to the session                         │                                           │
+    │● Read(src/api/checkout.rs)                │ n               new                 Make an environment                                                      │                                           │
+    │  └ 214 lines                              │ d               diff                Show what changed since the base                                         │                                           │
+    │                                           │ v               history             Show the snapshots, as they are taken                                    │                                           │
+    │● Update(src/api/limit.rs)                 │ Space           mark                Mark or unmark for comparing                                             │                                           │
+    │  └ 41 additions and 7 removals            │ c               compare             Compare the marked environments, two to four                             │                                           │
+    │                                           │ a               apply               Write the changes into your working tree                                 │                                           │
+    │Do you want to run `cargo test`?           │ m               merge               Bring the work onto your branch: a merge commit, a squash or a rebase    │                                           │
+    │❯ 1. Yes                                   │ B               resolve             Merge your branch in the box; a shell there where it conflicts           │                                           │
+    │  2. No                                    │ H               run hooks           Run in the box the hooks that a merge does not run, in a shell           │                                           │
     │                                           │ D               discard             Throw the environment away; asks, and can be undone                      │                                           │
     │                                           │ u               undo                Take back the last apply, merge, restore or discard                      │                                           │
     │                                           │ s               shell               Open a shell in the same environment                                     │                                           │
@@ -129,12 +128,12 @@ fn help_at_200_by_60() {
     │                                           │ Z               do not disturb      Announce nothing, or again                                               │                                           │
     │                                           │ i               inspect             Show everything known of the environment                                 │                                           │
     │                                           │ M               map                 Show how environments stand to your branch and to each other             │                                           │
-    └ +41 −7 · 5 files · 2 commits · base+3 ────│ b               send                Send a prompt to the marked environments, this one or all; it is typed wh│───────────────────────────────────────────┘
-    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ P               prompts             Show what was sent to agents and what came of it                         │· stopped · 6 min ─────────────────────────┐
-    │cc -o shop main.c                          │ N               denied requests     Show what the gateway blocked, and open it                               │                                           │
-    │main.c:3:1: error: expected ';'            │ S               start               Start a stopped environment again                                        │t again                                    │
-    │make: *** [Makefile:2: shop] Error 1       │ x               stop                Stop the environment; its work stays                                     │                                           │
-    │                                           │ p               pause               Have every program stand still, or go on                                 │                                           │
+    │                                           │ b               send                Send a prompt to the marked environments, this one or all; it is typed wh│                                           │
+    └ +41 −7 · 5 files · 2 commits · base+3 ────│ P               prompts             Show what was sent to agents and what came of it                         │───────────────────────────────────────────┘
+    ┌ 4 ✗ eager-lynx · make · exit 2 · 20 s ────│ N               denied requests     Show what the gateway blocked, and open it                               │· stopped · 6 min ─────────────────────────┐
+    │cc -o shop main.c                          │ S               start               Start a stopped environment again                                        │                                           │
+    │main.c:3:1: error: expected ';'            │ x               stop                Stop the environment; its work stays                                     │t again                                    │
+    │make: *** [Makefile:2: shop] Error 1       │ p               pause               Have every program stand still, or go on                                 │                                           │
     │                                           │ f               fork                Make an environment that begins where this one stands, or at this snapsho│                                           │
     │                                           │ j ↓             down                Down                                                                     │                                           │
     │                                           │ k ↑             up                  Up                                                                       │                                           │
@@ -151,13 +150,14 @@ fn help_at_200_by_60() {
     │                                           │ Shift+PageUp    scroll up           A page up in the scrollback                                              │                                           │
     │                                           │ /               search              Search the session's screen and scrollback, from below upwards           │                                           │
     │                                           │ [               copy mode           Stop the session's screen, to go through it and copy                     │                                           │
+    │                                           │ U               links               Stop the session's screen at the last link on it; o shows where it leads,│                                           │
+    │                                           │ Y               clipboard           Show what the session's program wants in your clipboard, to copy it      │                                           │
     │                                           │ Esc             back                Back one level; dismiss a message                                        │                                           │
     │                                           │ :               palette             Choose an action by name                                                 │                                           │
     │                                           │ ?               help                Help for this view; type to filter                                       │                                           │
     │                                           │ q               leave               Leave agentdeck; the agents go on                                        │                                           │
     │                                           │ R               restart server      Start a server that was stopped, or replace an older one                 │                                           │
     │                                           └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘                                           │
-    │                                                                ││                                                                 ││                                                                 │
     └────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────────────┘
      Enter take over  n new  d diff  v history  Space mark  c compare  a apply  m merge  D discard  u undo  s shell  z zoom  ? help  q leave
     ");

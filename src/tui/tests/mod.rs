@@ -18,6 +18,7 @@ mod live;
 mod meanwhile;
 mod new;
 mod notices;
+mod offer;
 mod paste;
 mod prompting;
 mod review;
@@ -103,6 +104,7 @@ fn requests(effects: Vec<Effect>) -> Vec<Request> {
             | Effect::RestartServer
             | Effect::Export { .. }
             | Effect::Copy(_)
+            | Effect::Open(_)
             | Effect::Notify(_) => None,
         })
         .collect()

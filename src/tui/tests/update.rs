@@ -101,6 +101,30 @@ fn a_session_gets_the_size_of_its_tile_once_the_window_is_quiet() {
 }
 
 #[test]
+fn the_size_that_another_client_chose_stays_and_is_told() {
+    let resized = |app: &mut App, columns, rows| {
+        let mut emulator = crate::term::Emulator::new(Size { columns, rows });
+        let delta = emulator.delta_since(0).expect("everything is new");
+        let PaneKey { environment, session } = agent(1);
+        app.happen(Happening::Event(Event::Screen { environment, session, delta }), app.now)
+    };
+    let mut app = sample::deck(MIDDLE);
+    let tile = app.selected_tile().expect("a tile").session_size();
+    resized(&mut app, tile.columns, tile.rows);
+    assert_eq!(app.sized_elsewhere(&agent(1)), None);
+    // Another client has it larger: it is not taken back, however long one waits.
+    assert_eq!(requests(resized(&mut app, 200, 60)), []);
+    assert_eq!(requests(app.happen(Happening::Tick, Timestamp(NOW.0 + 1_000))), []);
+    assert_eq!(app.sized_elsewhere(&agent(1)), Some(Size { columns: 200, rows: 60 }));
+    assert!(picture(&app).contains(" 200×60 elsewhere "), "{}", picture(&app));
+    // Who takes the keyboard takes the size.
+    app.happen(key(KeyCode::Enter), Timestamp(NOW.0 + 1_000));
+    let sent = requests(app.happen(Happening::Tick, Timestamp(NOW.0 + 2_000)));
+    let PaneKey { environment, session } = agent(1);
+    assert_eq!(sent, [Request::ResizeSession { environment, session, size: tile }]);
+}
+
+#[test]
 fn what_is_not_seen_does_not_cause_a_frame() {
     let mut app = sample::deck(SMALL);
     app.dirty = false;

@@ -197,7 +197,7 @@ pub(in super::super) fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// A word in pieces of at most `width` columns: what is asked about must be seen whole.
-fn broken(word: &str, width: usize) -> Vec<String> {
+pub(crate) fn broken(word: &str, width: usize) -> Vec<String> {
     use unicode_width::UnicodeWidthChar as _;
     let mut pieces = vec![String::new()];
     let mut used = 0;

@@ -13,6 +13,7 @@ mod inspect;
 mod list;
 mod map;
 mod new;
+mod offer;
 mod pane;
 mod panel;
 mod paste;
@@ -25,7 +26,7 @@ use ratatui::layout::{Position, Rect};
 use super::app::{App, Overlay, View};
 use super::layout;
 
-pub(super) use chrome::wrap;
+pub(super) use chrome::{broken, wrap};
 pub(super) use denied::place_width;
 pub(super) use diff::comment_columns;
 pub(super) use file::columns_shown;
@@ -75,6 +76,10 @@ pub(crate) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             }
             Overlay::Paste(question) => {
                 paste::draw(app, question, body, buffer);
+                None
+            }
+            Overlay::Offer(offer) => {
+                offer::draw(app, offer, body, buffer);
                 None
             }
             Overlay::Merge(form) => panel::merge(app, form, body, buffer),

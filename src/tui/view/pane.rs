@@ -10,7 +10,7 @@ use super::super::layout::Tile;
 use super::super::panes::{Pane, PaneKey};
 use super::super::status::{self, Status};
 use super::super::theme::Theme;
-use super::super::widget::{Frame, Weight, age, foreign, put};
+use super::super::widget::{Frame, Weight, age, fit, foreign, put};
 use super::chrome::wrap;
 use super::copy;
 use super::list::{badge_span, tone};
@@ -18,10 +18,13 @@ use super::map::fit_words;
 use crate::model::environment::{Environment, EnvironmentState, SessionKind, SessionState};
 use crate::model::lines::is_cluster;
 use crate::model::path::hides_or_steers;
-use crate::model::screen::{Row, Run, Screen};
+use crate::model::screen::{Row, Run, Screen, Size};
 
 /// Columns from which a title has room for the parts of isolation that lack something.
 const ROOMY: u16 = 60;
+
+/// Columns of what a program says, which is cut beyond.
+const SAID: usize = 40;
 
 /// Draws a tile; the cursor's place comes back when its session holds the keyboard.
 pub(super) fn draw(
@@ -41,7 +44,7 @@ pub(super) fn draw(
         frame.weight = if held { Weight::Heavy } else { Weight::Light };
         frame.corner = corner(app, environment, &key, tile.area.width);
         frame.bottom = copy::place(app, &key)
-            .unwrap_or_else(|| bottom(app, environment, tile.area.width.saturating_sub(2)));
+            .unwrap_or_else(|| bottom(app, environment, &key, tile.area.width.saturating_sub(2)));
         frame.draw(buffer, tile.area);
     } else {
         put(buffer, Rect { height: 1, ..tile.area }, title);
@@ -127,18 +130,29 @@ fn corner(app: &App, environment: &Environment, key: &PaneKey, width: u16) -> Li
         let above = pane.screen.first_line.saturating_sub(scroll.top);
         return Line::styled(format!(" ↑ {above} lines · Esc "), theme.caution());
     }
-    if environment.session(key.session).is_some_and(|session| session.taken) {
-        return Line::styled(" keyboard held elsewhere ", theme.caution());
-    }
-    Line::default()
+    let held = environment.session(key.session).is_some_and(|session| session.taken);
+    let size = app.sized_elsewhere(key).map(|Size { columns, rows }| format!("{columns}×{rows}"));
+    let words = match (held, size) {
+        (true, Some(size)) => format!(" keyboard held elsewhere · {size} there "),
+        (true, None) => " keyboard held elsewhere ".to_owned(),
+        (false, Some(size)) if width >= 76 => {
+            format!(" {size} for another client · Enter fits it here ")
+        }
+        (false, Some(size)) => format!(" {size} elsewhere "),
+        (false, None) => return Line::default(),
+    };
+    Line::styled(words, theme.caution())
 }
 
-/// ` +41 −7 · 5 files · base+3 · 2 denied `, without the parts that there is no room for.
-fn bottom(app: &App, environment: &Environment, width: u16) -> Line<'static> {
+/// ` +41 −7 · 5 files · base+3 · 2 denied `, without the parts that there is no room for. What the
+/// program asks of the reader comes first.
+fn bottom(app: &App, environment: &Environment, key: &PaneKey, width: u16) -> Line<'static> {
     let theme = app.settings.theme;
     let divergence = environment.divergence;
     let change = divergence.change;
-    let mut parts: Vec<Vec<Span<'static>>> = Vec::new();
+    let asked = asked(app, key);
+    let mut parts: Vec<Vec<Span<'static>>> =
+        asked.into_iter().map(|words| vec![Span::styled(words, theme.caution())]).collect();
     if change.files > 0 {
         parts.push(vec![
             Span::styled(format!("+{}", change.added), theme.good()),
@@ -184,6 +198,17 @@ fn bottom(app: &App, environment: &Environment, width: u16) -> Line<'static> {
     }
     spans.push(Span::raw(" "));
     Line::from(spans)
+}
+
+/// What a session's program asks of its reader.
+fn asked(app: &App, key: &PaneKey) -> Vec<String> {
+    let Some(asked) = app.asked_by(key) else { return Vec::new() };
+    let copies = asked.copies.map(|count| match count {
+        1 => "wants 1 character copied (Y)".to_owned(),
+        count => format!("wants {count} characters copied (Y)"),
+    });
+    let says = asked.says.as_ref().map(|says| format!("says: {}", fit(&foreign(says), SAID)));
+    copies.into_iter().chain(says).collect()
 }
 
 /// What stands in place of a screen, when there is none or it says less than we know.
