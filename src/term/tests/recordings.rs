@@ -1,4 +1,4 @@
-//! Output as real agents wrote it.
+//! Output as real agents and other programs wrote it.
 
 use std::path::Path;
 
@@ -9,19 +9,24 @@ use super::seen;
 use crate::model::screen::{Screen, Size};
 use crate::term::Emulator;
 
+/// Recordings of agents, and of programs that do what else is done with a terminal.
+pub(super) const AGENTS: [&str; 2] = ["claude.cast", "codex.cast"];
+pub(super) const PROGRAMS: [&str; 6] =
+    ["vim.cast", "less.cast", "htop.cast", "fzf.cast", "tmux.cast", "progress.cast"];
+
 /// What happens in a recording, in order.
-enum Event {
+pub(super) enum Event {
     Output(Vec<u8>),
     Resize(Size),
     Mark(String),
 }
 
-struct Recording {
-    size: Size,
-    events: Vec<Event>,
+pub(super) struct Recording {
+    pub(super) size: Size,
+    pub(super) events: Vec<Event>,
 }
 
-fn recording(name: &str) -> Recording {
+pub(super) fn recording(name: &str) -> Recording {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(name);
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
@@ -142,8 +147,8 @@ fn codex_after_a_turn() {
 }
 
 #[test]
-fn agents_leave_the_screen_as_they_found_it() {
-    for name in ["claude.cast", "codex.cast"] {
+fn programs_leave_the_screen_as_they_found_it() {
+    for name in AGENTS.into_iter().chain(PROGRAMS) {
         let mut emulator = play(&recording(name), "");
         let (screen, _) = seen(&mut emulator);
         assert!(!screen.modes.alternate_screen && !screen.modes.mouse, "{name}");
@@ -153,7 +158,7 @@ fn agents_leave_the_screen_as_they_found_it() {
 
 #[test]
 fn a_checkpoint_anywhere_in_a_recording_changes_nothing() {
-    for name in ["claude.cast", "codex.cast"] {
+    for name in AGENTS.into_iter().chain(PROGRAMS) {
         let recording = recording(name);
         let mut original = Emulator::new(recording.size);
         let mut rebuilt = Emulator::new(recording.size);
@@ -215,7 +220,7 @@ proptest! {
 
     #[test]
     fn a_recording_looks_the_same_in_any_split(
-        name in prop::sample::select(vec!["claude.cast", "codex.cast"]),
+        name in prop::sample::select(AGENTS.into_iter().chain(PROGRAMS).collect::<Vec<_>>()),
         cuts in prop::collection::vec(any::<Index>(), 0..8),
     ) {
         let recording = recording(name);
@@ -239,7 +244,7 @@ proptest! {
                 client.apply(delta);
             }
         }
-        client.sequence = 0;
+        (client.sequence, client.asked.count) = (0, 0);
         let mut whole = play(&recording, "");
         prop_assert_eq!(&client, &seen(&mut split).0);
         prop_assert_eq!(seen(&mut whole), seen(&mut split));
