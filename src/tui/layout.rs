@@ -101,10 +101,10 @@ pub(crate) fn deck(size: Size, count: usize, selected: usize, zoomed: bool) -> D
     deck
 }
 
-/// As square as it can be; the last row's tiles share its whole width.
+/// As square as it can be, with a dozen tiles at most; the last row's tiles share its whole width.
 fn grid(deck: &mut Deck, count: usize, selected: usize) {
     let body = deck.body;
-    let most_columns = usize::from((body.width / TILE_COLUMNS).clamp(1, 3));
+    let most_columns = usize::from((body.width / TILE_COLUMNS).clamp(1, 4));
     let most_rows = usize::from((body.height / TILE_ROWS).clamp(1, 3));
     let page = most_columns * most_rows;
     let first = selected / page * page;
@@ -157,6 +157,7 @@ mod tests {
         assert_eq!(shape(&at(120, 40, 9)), (false, 4, 2));
         assert_eq!(shape(&at(200, 60, 4)), (false, 4, 2));
         assert_eq!(shape(&at(200, 60, 9)), (false, 9, 3));
+        assert_eq!(shape(&at(224, 48, 100)), (false, 12, 4));
     }
 
     #[test]
