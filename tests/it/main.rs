@@ -32,6 +32,7 @@ mod network_bypass;
 mod network_deck;
 mod network_riddles;
 mod network_world;
+mod offers;
 mod other_engines;
 mod others;
 mod own_kernel;

@@ -193,7 +193,7 @@ fn who_asks_out_of_sight_is_announced_once_and_not_again_after_coming_back() {
 
 /// Everything in a program's output that is neither text nor what we ourselves send: cursor
 /// moves, erasing, colours, the modes that are switched on and off, our title.
-fn foreign(raw: &[u8]) -> Vec<String> {
+pub(crate) fn foreign(raw: &[u8]) -> Vec<String> {
     const MODES: [&str; 10] =
         ["?1049", "?1000", "?1002", "?1003", "?1015", "?1006", "?2004", "?1004", "?2026", "?25"];
     let text = String::from_utf8_lossy(raw);
