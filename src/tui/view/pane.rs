@@ -133,7 +133,8 @@ fn corner(app: &App, environment: &Environment, key: &PaneKey, width: u16) -> Li
     let held = environment.session(key.session).is_some_and(|session| session.taken);
     let size = app.sized_elsewhere(key).map(|Size { columns, rows }| format!("{columns}×{rows}"));
     let words = match (held, size) {
-        (true, Some(size)) => format!(" keyboard held elsewhere · {size} there "),
+        (true, Some(size)) if width >= 76 => format!(" keyboard held elsewhere · {size} there "),
+        (true, Some(size)) => format!(" held elsewhere, {size} "),
         (true, None) => " keyboard held elsewhere ".to_owned(),
         (false, Some(size)) if width >= 76 => {
             format!(" {size} for another client · Enter fits it here ")
