@@ -5,7 +5,6 @@ use crate::model::asked::Asked;
 use crate::proto::Request;
 
 use super::super::panes::PaneKey;
-use super::offer::Offered;
 use super::{App, Tag};
 
 impl App {
@@ -34,15 +33,6 @@ impl App {
         self.hear(&pane);
         let PaneKey { environment, session } = pane;
         let request = Request::ReadClipboard { environment, session };
-        self.send(request, Tag::Clipboard { presses: self.presses });
-    }
-
-    /// It is known what a program wants copied. Who did something else since does not want to know.
-    pub(super) fn clipboard_read(&mut self, presses: u64, text: Option<String>) {
-        match text {
-            _ if presses != self.presses || self.overlay.is_some() => {}
-            Some(text) => self.offer(Offered::Text { text }),
-            None => self.say("what it wanted copied is not kept any more"),
-        }
+        self.send(request, Tag::Offer { presses: self.presses });
     }
 }

@@ -8,7 +8,7 @@ use crate::model::input::{Input, Key, KeyCode};
 use crate::model::lines::Spot;
 use crate::model::link::{self, LinkId};
 use crate::model::screen::Size;
-use crate::proto::Request;
+use crate::proto::{Reply, Request};
 
 use super::super::layout::{self, Tile};
 use super::super::panes::PaneKey;
@@ -146,19 +146,22 @@ impl App {
     fn read_link(&mut self, pane: PaneKey, link: LinkId) {
         let PaneKey { environment, session } = pane;
         let request = Request::ReadLink { environment, session, link };
-        self.send(request, Tag::Link { presses: self.presses });
+        self.send(request, Tag::Offer { presses: self.presses });
     }
 
-    /// It is known where a link leads. Who did something else since does not want to know.
-    pub(super) fn link_read(&mut self, presses: u64, address: Option<String>) {
-        match address {
+    /// It is known what is offered. Who did something else since does not want to know.
+    pub(super) fn offered(&mut self, presses: u64, reply: Reply) {
+        match reply {
             _ if presses != self.presses || self.overlay.is_some() => {}
-            Some(address) => self.offer(Offered::Link { address }),
-            None => self.say("where this link leads is not kept any more"),
+            Reply::Link { address: Some(address) } => self.offer(Offered::Link { address }),
+            Reply::Link { address: None } => self.say("where it leads is not kept any more"),
+            Reply::Clipboard { text: Some(text) } => self.offer(Offered::Text { text }),
+            Reply::Clipboard { text: None } => self.say("this text is not kept any more"),
+            _ => {}
         }
     }
 
-    pub(super) fn offer(&mut self, what: Offered) {
+    fn offer(&mut self, what: Offered) {
         self.overlay = Some(Overlay::Offer(Offer::new(what)));
         // A key that is typed on must not answer.
         self.drop_keys();

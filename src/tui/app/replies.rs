@@ -45,10 +45,7 @@ impl App {
             (Tag::Found { ticket }, Reply::Found { found, lines }) => {
                 self.found(ticket, found, lines);
             }
-            (Tag::Link { presses }, Reply::Link { address }) => self.link_read(presses, address),
-            (Tag::Clipboard { presses }, Reply::Clipboard { text }) => {
-                self.clipboard_read(presses, text);
-            }
+            (Tag::Offer { presses }, reply) => self.offered(presses, reply),
             (Tag::MergeDraft(environment), Reply::MergeDraft(draft)) => {
                 self.merge_drafted(environment, *draft);
             }

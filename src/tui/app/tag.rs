@@ -35,12 +35,8 @@ pub(crate) enum Tag {
     Found {
         ticket: u64,
     },
-    /// Where a link leads, with the presses there had been when it was asked for.
-    Link {
-        presses: u64,
-    },
-    /// What a program wants in the clipboard, with the presses there had been.
-    Clipboard {
+    /// What a program offers, with the presses there had been when it was asked for.
+    Offer {
         presses: u64,
     },
     Decide,
