@@ -140,8 +140,19 @@ mod tests {
         }
         let long = format!("https://example.org/{}", "a".repeat(LONGEST));
         for address in [
-            "", "https", "https:", "://x", "1a:b", "a b:c", "https://a b", "https://a\n",
-            "https://a\x1b[m", "https://a\u{7f}", "https://ä", "https://a\u{202e}", &long,
+            "",
+            "https",
+            "https:",
+            "://x",
+            "1a:b",
+            "a b:c",
+            "https://a b",
+            "https://a\n",
+            "https://a\x1b[m",
+            "https://a\u{7f}",
+            "https://ä",
+            "https://a\u{202e}",
+            &long,
         ] {
             assert!(!is_address(address), "{address:?}");
         }

@@ -64,9 +64,8 @@ impl Asking {
         let mut halves = payload.splitn(2, |byte| *byte == b';');
         let (metadata, text) = (halves.next().unwrap_or_default(), halves.next());
         let Some(text) = text else { return false };
-        let of = |key: &[u8]| {
-            metadata.split(|byte| *byte == b':').find_map(|it| it.strip_prefix(key))
-        };
+        let of =
+            |key: &[u8]| metadata.split(|byte| *byte == b':').find_map(|it| it.strip_prefix(key));
         if !matches!(of(b"p="), None | Some(b"title" | b"body")) {
             return false;
         }

@@ -16,7 +16,10 @@ const SCRIPT: &str = r"printf 'see \033]8;;https://example.org/$(id)?a=b\033\\ht
 fn a_page_is_opened_by_the_users_browser_and_a_text_copied_once_they_say_so() {
     let mut test = TestHome::new();
     let (browser, seen) = (test.path().join("browser"), test.path().join("seen"));
-    let text = format!("#!/bin/sh\nprintf '%s' \"$#:$1\" >'{0}.new'; mv '{0}.new' '{0}'\n", seen.display());
+    let text = format!(
+        "#!/bin/sh\nprintf '%s' \"$#:$1\" >'{0}.new'; mv '{0}.new' '{0}'\n",
+        seen.display()
+    );
     std::fs::write(&browser, text).expect("written");
     std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).expect("set");
     test.also.push(("BROWSER", browser.display().to_string()));

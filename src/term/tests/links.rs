@@ -72,7 +72,10 @@ fn a_rebuilt_terminal_has_the_same_links_and_goes_on_with_the_one_that_is_open()
         assert_eq!(seen(&mut original), seen(&mut rebuilt), "{after:?}");
     }
     let links = linked(&mut rebuilt);
-    assert!(links.iter().any(|(text, to)| text.starts_with("hereagain") && to == "a:1"), "{links:?}");
+    assert!(
+        links.iter().any(|(text, to)| text.starts_with("hereagain") && to == "a:1"),
+        "{links:?}"
+    );
 }
 
 #[test]

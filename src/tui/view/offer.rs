@@ -17,7 +17,9 @@ pub(super) fn draw(app: &App, offer: &Offer, body: Rect, buffer: &mut Buffer) {
     clear(buffer, area);
     let (title, words) = match &offer.what {
         Offered::Link { .. } if host.is_some() => (" Open this page? ", "goes to "),
-        Offered::Link { .. } if beyond > 0 => (" A link ", "too long to be shown whole: copied only"),
+        Offered::Link { .. } if beyond > 0 => {
+            (" A link ", "too long to be shown whole: copied only")
+        }
         Offered::Link { .. } => (" A link ", "not a page that is opened: copied only"),
         Offered::Text { .. } => {
             (" Copy what the program wants? ", "Look before you paste it: it may be a command.")
