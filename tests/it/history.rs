@@ -310,7 +310,9 @@ fn a_start_beside_a_restore_waits_for_the_files() {
     let mut test = TestHome::new();
     let holds = tempfile::tempdir().expect("a directory");
     test.also.push(("AGENTDECK_HOLD", holds.path().to_str().expect("text").to_owned()));
-    make(&test, "fox", &[], "cat work >>~/seen; exec sleep 1000");
+    make(&test, "fox", &[], "cat work >>~/seen; echo begun >~/begun; exec sleep 1000");
+    let begun = || test.script("fox", "cat ~/begun 2>/dev/null || true");
+    wait_until("the agent has looked at nothing", || !begun().is_empty());
     for word in ["old", "new"] {
         test.script("fox", &format!("echo {word} >work"));
         test.agentdeck(&["mark", "fox", word]).ok();
