@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, RenameFlags};
@@ -66,6 +66,43 @@ pub fn bind(directory: &Path, name: &str) -> io::Result<UnixListener> {
     rustix::net::bind(&socket, &SocketAddrUnix::new(address(&opened, name))?)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
+}
+
+/// A socket for datagrams at `name` in `directory`, as `bind` makes one for connections.
+pub fn bind_datagram(directory: &Path, name: &str) -> io::Result<UnixDatagram> {
+    let opened = open_directory(directory)?;
+    make_way(&opened, name)?;
+    let socket = datagrams()?;
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(address(&opened, name))?)?;
+    Ok(socket.into())
+}
+
+/// A socket for datagrams by a name in the network of the calling process, for all who are in it.
+pub fn bind_name(name: &str) -> io::Result<UnixDatagram> {
+    let socket = datagrams()?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
+    Ok(socket.into())
+}
+
+/// Sends to the socket `name` in `directory`. A link in its place is refused.
+pub fn connect_datagram(directory: &Path, name: &str) -> io::Result<UnixDatagram> {
+    let directory = open_socket_directory(directory, name)?;
+    let socket = datagrams()?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(address(&directory, name))?)?;
+    Ok(socket.into())
+}
+
+/// Sends to whoever has the name in the network of the calling process.
+pub fn connect_name(name: &str) -> io::Result<UnixDatagram> {
+    let socket = datagrams()?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
+    Ok(socket.into())
+}
+
+fn datagrams() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?)
 }
 
 /// Removes what is in a socket's place. A directory, which a box may have put there, is moved aside:

@@ -83,6 +83,7 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
         }),
         ["server", "run"] => Some(server::run()),
         ["shim-tool", tool @ ..] => Some(crate::shim::run_tool(tool)),
+        ["shim-say", words @ ..] => Some(crate::shim::say(words)),
         [selftest::VERB] => Some(selftest::box_attack()),
         ["shim-hold"] => Some(crate::shim::hold()),
         ["shim-probe", _] => Some(crate::shim::probe()),

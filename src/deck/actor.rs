@@ -419,12 +419,7 @@ impl Actor {
             ShimEvent::Unsupported { request } => {
                 tracing::warn!(environment = %self.environment, "the shim is too old for {request}");
             }
-            ShimEvent::Hello { .. }
-            | ShimEvent::ExecExited { .. }
-            | ShimEvent::ExecFailed { .. }
-            | ShimEvent::Dialled
-            | ShimEvent::DialFailed { .. }
-            | ShimEvent::Unknown => {}
+            other => self.follower.hear(other, Instant::now()),
         }
     }
 

@@ -109,7 +109,10 @@ pub(super) struct Trace {
 /// Since when an agent is known to do nothing.
 pub(super) fn rests(environment: &Environment) -> Option<Timestamp> {
     let status = environment.session(SessionId::AGENT)?.status.as_ref()?;
-    let known = !matches!(status.source, Source::Nothing | Source::Output | Source::Exit);
+    let known = !matches!(
+        status.source,
+        Source::Nothing | Source::Output | Source::Exit | Source::Processes
+    );
     let rests = matches!(status.state, Doing::Idle | Doing::Waiting { .. } | Doing::Done);
     (known && rests).then_some(status.since)
 }

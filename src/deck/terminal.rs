@@ -253,7 +253,8 @@ impl Terminal {
         let (reported, title) = (emulator.reported(), emulator.title().to_owned());
         let rows = if with_screen { emulator.screen().rows } else { Vec::new() };
         drop(inner);
-        Evidence { reported, title, rows: rows.iter().map(Row::text).collect() }
+        let rows = rows.iter().map(Row::text).collect();
+        Evidence { reported, title, rows, ..Evidence::default() }
     }
 
     pub fn encode(&self, input: &Input) -> Vec<u8> {

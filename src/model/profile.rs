@@ -57,6 +57,9 @@ pub struct Seed {
     pub content: String,
     /// The variable without which this file is not written.
     pub needs: Option<String>,
+    /// It is a JSON object whose parts are added to those of a file that is there.
+    #[serde(default)]
+    pub merged: bool,
 }
 
 impl AgentProfile {

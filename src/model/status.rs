@@ -54,10 +54,14 @@ pub enum Need {
 pub enum Source {
     /// The program told the terminal, by the Program Status Protocol.
     Report,
+    /// The program's own hooks told the first process of its box.
+    Hook,
     /// The title it set.
     Title,
     /// What its screen shows.
     Screen,
+    /// Which of its processes has the terminal.
+    Processes,
     /// It ended.
     Exit,
     /// That it prints, or has stopped to.
@@ -81,6 +85,12 @@ impl Status {
     pub fn exited(code: i32, at: Timestamp) -> Self {
         let state = if code == 0 { Doing::Done } else { Doing::Failed };
         Self { state, source: Source::Exit, since: at, says: None }
+    }
+
+    /// Whether it is of a program that has turns. Of a shell it is only known whether it stands at
+    /// its prompt; what it runs may well read a line.
+    pub fn tells_of_turns(&self) -> bool {
+        self.source != Source::Processes
     }
 
     /// Whether a person must act before it goes on.
@@ -120,8 +130,10 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Report => "its own report",
+            Self::Hook => "its hooks",
             Self::Title => "its title",
             Self::Screen => "its screen",
+            Self::Processes => "its processes",
             Self::Exit => "its exit",
             Self::Output => "its output",
             Self::Nothing => "nothing that is understood",

@@ -3,7 +3,7 @@
 //! Output is a level here too: a connection keeps only a cursor into each ring, so that one that
 //! does not read costs nothing and holds nothing up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -61,6 +61,8 @@ pub(super) async fn serve(shim: Rc<Shim>, stream: UnixStream) {
         followed: RefCell::default(),
         told_ended: RefCell::new(ended_sessions(&shim)),
         told_taken: RefCell::default(),
+        told_states: RefCell::default(),
+        told_refused: Cell::default(),
         wake: Notify::new(),
     };
     connection.handle(first);
@@ -150,6 +152,9 @@ struct Connection {
     told_ended: RefCell<BTreeSet<SessionId>>,
     /// How much of each session's input was taken when it was told last.
     told_taken: RefCell<BTreeMap<SessionId, u64>>,
+    /// Which message of each session was told last, and who had its terminal then.
+    told_states: RefCell<BTreeMap<SessionId, (u64, Option<bool>)>>,
+    told_refused: Cell<u64>,
     wake: Notify,
 }
 
@@ -210,6 +215,7 @@ impl Connection {
                 self.followed.borrow_mut().remove(&session);
                 self.told_ended.borrow_mut().remove(&session);
                 self.told_taken.borrow_mut().remove(&session);
+                self.told_states.borrow_mut().remove(&session);
             }
             ShimRequest::Stop { grace_ms } => self.shim.stop(Duration::from_millis(grace_ms)),
             ShimRequest::Exec { .. }
@@ -264,8 +270,10 @@ impl Connection {
         let now = Instant::now();
         let mut gathers = None;
         let mut followed = self.followed.borrow_mut();
+        self.tell_refused(buffer);
         for session in self.shim.sessions.borrow().values() {
             self.tell_taken(session, buffer);
+            self.tell_state(session, buffer);
             let mut whole = true;
             if let Some(cursor) = followed.get_mut(&session.id) {
                 let end = session.ring.borrow().end();
@@ -296,6 +304,33 @@ impl Connection {
         if input_steps(*told) != input_steps(total) {
             *told = total;
             Frame::control(&ShimEvent::InputTaken { session: session.id, total }).encode(buffer);
+        }
+    }
+
+    /// Encodes what a session's program says of itself, and who has its terminal, where that changed.
+    fn tell_state(&self, session: &Session, buffer: &mut Vec<u8>) {
+        let mut told_states = self.told_states.borrow_mut();
+        let (told, told_own) = told_states.entry(session.id).or_default();
+        let (number, own) = (session.heard.borrow().number(), session.foreground.is_own());
+        if number != *told {
+            *told = number;
+            let claim = session.heard.borrow().claim();
+            let (state, says) = claim.map_or((None, None), |it| (Some(it.state), it.says));
+            let event = ShimEvent::Told { session: session.id, number, state, says };
+            Frame::control(&event).encode(buffer);
+        }
+        if let Some(own) = own.filter(|_| own != *told_own) {
+            *told_own = Some(own);
+            Frame::control(&ShimEvent::Foreground { session: session.id, own }).encode(buffer);
+        }
+    }
+
+    /// Encodes how many messages were none, once it is twice as many as were told of.
+    fn tell_refused(&self, buffer: &mut Vec<u8>) {
+        let count = self.shim.refused.get();
+        if count > 0 && count >= self.told_refused.get() * 2 {
+            self.told_refused.set(count);
+            Frame::control(&ShimEvent::Refused { count }).encode(buffer);
         }
     }
 }

@@ -15,9 +15,12 @@ mod confinement;
 mod connection;
 mod dial;
 mod eager;
+mod ear;
 mod execution;
 mod feed;
 mod filter;
+mod foreground;
+mod hooks;
 mod limits;
 mod listeners;
 mod modes;
@@ -27,14 +30,18 @@ mod ownership;
 mod ports;
 mod privileges;
 mod probe;
+#[cfg(test)]
+pub(crate) mod rehearsal;
 mod relay;
 mod ring;
+mod say;
 mod server;
 mod session;
 mod spawn;
 mod stopping;
 mod tool;
 
+pub use say::run as say;
 pub use tool::run as run_tool;
 
 use std::io::Write;

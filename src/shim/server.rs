@@ -1,8 +1,8 @@
 //! The shim's loop: takes connections, starts sessions, reaps every child, and ends the box.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 use std::rc::Rc;
@@ -14,6 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::ShimConfig;
+use super::ear::{self, Ear};
+use super::hooks::Message;
 use super::limits::Expendability;
 use super::session::{Session, Terminal};
 use super::spawn::{self, StartError, Streams};
@@ -38,6 +40,10 @@ pub(super) struct Shim {
     /// Raised whenever a session has something new to tell.
     changes: watch::Sender<u64>,
     stop: mpsc::Sender<Duration>,
+    /// `None` where programs cannot be heard.
+    ear: Option<Ear>,
+    /// What programs said that was no message, or of no session.
+    pub(super) refused: Cell<u64>,
 }
 
 /// Makes the process fit to be the first of a box: not inspectable by what runs in it, adopting
@@ -138,6 +144,14 @@ pub(super) async fn serve(
     let mut child_ended = signal(SignalKind::child())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let (stop, mut stopped) = mpsc::channel(1);
+    let (ear, heard) = match Ear::open(&config) {
+        Ok((ear, heard)) => (Some(ear), Some(heard)),
+        // Programs go on without, and their states are seen as those of any other.
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "agentdeck shim: programs are not heard: {error}");
+            (None, None)
+        }
+    };
     let shim = Rc::new(Shim {
         config,
         expendability,
@@ -145,7 +159,12 @@ pub(super) async fn serve(
         commands: RefCell::default(),
         changes: watch::Sender::new(0),
         stop,
+        ear,
+        refused: Cell::new(0),
     });
+    if let Some(heard) = heard {
+        tokio::task::spawn_local(ear::listen(Rc::clone(&shim), heard));
+    }
     let grace = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -214,12 +233,16 @@ impl Shim {
         let no_terminal = |error| format!("cannot open a terminal: {error}");
         let terminal = Terminal::open(size).map_err(no_terminal)?;
         let streams = Streams::Terminal(terminal.slave);
-        let child = spawn::spawn(&self.config, &self.expendability, program, streams)?;
+        let told = self.ear.as_ref().map(|ear| ear.told(id, program));
+        let started = told.as_ref().unwrap_or(program);
+        let child = spawn::spawn(&self.config, &self.expendability, started, streams)?;
         let pid = spawn::pid_of(&child);
         let command = program.command.clone();
         let session = Session::new(id, pid, command, terminal.master, size).map_err(no_terminal)?;
         let session = Rc::new(session);
         self.sessions.borrow_mut().insert(id, Rc::clone(&session));
+        let (shim, followed) = (Rc::clone(self), Rc::clone(&session));
+        tokio::task::spawn_local(async move { followed.watch_foreground(|| shim.touch()).await });
         let shim = Rc::clone(self);
         tokio::task::spawn_local(async move { session.pump(|| shim.touch()).await });
         Ok(())
@@ -229,6 +252,18 @@ impl Shim {
     pub(super) fn close(&self, id: SessionId) {
         if let Some(session) = self.sessions.borrow_mut().remove(&id) {
             session.close();
+        }
+    }
+
+    /// Takes what a program said at the time `now`; what is no message is counted.
+    pub(super) fn hear(&self, message: Option<Message>, now: u64) {
+        let session = message.as_ref().and_then(|message| self.session(message.session));
+        let Some((message, session)) = message.zip(session) else {
+            self.refused.set(self.refused.get() + 1);
+            return self.touch();
+        };
+        if session.heard.borrow_mut().take(message, now) {
+            self.touch();
         }
     }
 

@@ -15,6 +15,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, watch};
 
 use super::bell::Bell;
+use super::foreground::Foreground;
+use super::hooks::Heard;
 use super::ring::{CAPACITY, Ring};
 use super::wire::{INPUT_KEPT, INPUT_STEP, SessionReport};
 use crate::model::id::SessionId;
@@ -86,6 +88,9 @@ pub(super) struct Session {
     /// Until when its output is left to gather in the kernel.
     resting: Cell<Option<Instant>>,
     typed: Cell<Option<Instant>>,
+    /// What its program says of itself.
+    pub(super) heard: RefCell<Heard>,
+    pub(super) foreground: Foreground,
 }
 
 /// A terminal before its program: the shim's side and the program's.
@@ -156,6 +161,8 @@ impl Session {
             waiting: Cell::new(None),
             resting: Cell::new(None),
             typed: Cell::new(None),
+            heard: RefCell::default(),
+            foreground: Foreground::default(),
         })
     }
 
@@ -231,6 +238,7 @@ impl Session {
         self.received.set(self.received.get() + kept as u64);
         self.typed.set(Some(Instant::now()));
         self.resting.set(None);
+        self.foreground.stir();
         self.input_arrived.notify_one();
     }
 
@@ -292,6 +300,12 @@ impl Session {
                 touch();
             }
         }
+        self.foreground.end();
+    }
+
+    /// Follows who has the terminal, until the program ended.
+    pub(super) async fn watch_foreground(&self, touch: impl Fn()) {
+        self.foreground.follow(&self.master, self.pid, touch).await;
     }
 
     async fn move_bytes(&self, touch: &impl Fn()) {
@@ -310,6 +324,7 @@ impl Session {
                 }
                 open = self.read_output() => {
                     touch();
+                    self.foreground.stir();
                     if !open && self.exit_code.borrow().is_some() {
                         return;
                     }

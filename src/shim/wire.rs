@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::model::id::SessionId;
 use crate::model::screen::Size;
+use crate::model::status::Doing;
 
 /// The version this binary speaks, told in both hellos.
 pub const VERSION: u32 = 1;
@@ -162,6 +163,24 @@ pub enum ShimEvent {
     InputTaken {
         session: SessionId,
         total: u64,
+    },
+    /// What a session's program says of itself by its hooks, as it stands; told when it changes. A
+    /// claim: its words are those of whatever runs in the box.
+    Told {
+        session: SessionId,
+        /// Raised by each message, however many are told of at once.
+        number: u64,
+        state: Option<Doing>,
+        says: Option<String>,
+    },
+    /// Messages of programs that were no messages, in all. Told when the count has doubled.
+    Refused {
+        count: u64,
+    },
+    /// Whether a session's own program has its terminal, or one that it started.
+    Foreground {
+        session: SessionId,
+        own: bool,
     },
     ExecExited {
         code: i32,

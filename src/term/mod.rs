@@ -29,6 +29,7 @@ mod title;
 
 pub use checkpoint::Checkpoint;
 pub use emulator::Emulator;
+pub(crate) use title::printable;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]

@@ -42,7 +42,7 @@ impl Titles {
 }
 
 /// What of a program's words may be shown, in at most so many characters.
-pub(super) fn printable(text: &str, characters: usize) -> String {
+pub(crate) fn printable(text: &str, characters: usize) -> String {
     let shown: String = text
         .trim()
         .chars()

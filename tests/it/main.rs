@@ -44,6 +44,7 @@ mod selftest;
 mod status;
 mod survival;
 mod taking;
+mod telling;
 mod tidy;
 mod trash;
 mod tui;

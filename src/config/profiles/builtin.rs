@@ -1,5 +1,8 @@
 //! The agents that are built in. What each of them was seen to do stands in docs/agents.md.
 
+use serde_json::{Value, json};
+
+use super::hooks;
 use crate::model::profile::{AgentProfile, Seed, TASK};
 
 /// Brings npm where there is none; a native box shows the host's.
@@ -90,8 +93,11 @@ pub(super) fn claude() -> AgentProfile {
   }
 }
 "#;
-    let settings = "{\n  \"skipDangerousModePermissionPrompt\": true,\n  \
-        \"permissions\": { \"defaultMode\": \"default\" }\n}\n";
+    let settings = json!({
+        "skipDangerousModePermissionPrompt": true,
+        "permissions": { "defaultMode": "default" },
+        "hooks": hooks::claude(),
+    });
     let variables = [
         "ANTHROPIC_API_KEY",
         "ANTHROPIC_AUTH_TOKEN",
@@ -104,7 +110,7 @@ pub(super) fn claude() -> AgentProfile {
         command: words(&["claude", "--dangerously-skip-permissions"]),
         variables: words(&variables),
         environment: pairs(&environment),
-        seeds: vec![seed(".claude.json", state), seed(".claude/settings.json", settings)],
+        seeds: vec![seed(".claude.json", state), merged(".claude/settings.json", &settings)],
         task: words(&["--", TASK]),
         resume: words(&["--continue"]),
         evidence: Some(".claude/projects/*/*.jsonl".to_owned()),
@@ -115,22 +121,24 @@ pub(super) fn claude() -> AgentProfile {
 
 /// Gemini CLI: with a key in its environment it uses that, else it offers to log in.
 pub(super) fn gemini() -> AgentProfile {
-    let settings = |more: &str| {
-        format!(
-            "{{\n  \"general\": {{ \"enableAutoUpdate\": false, \"enableAutoUpdateNotification\": false }},\n  \
-             \"ide\": {{ \"hasSeenNudge\": true }}{more}\n}}\n"
-        )
-    };
+    let mut settings = json!({
+        "general": { "enableAutoUpdate": false, "enableAutoUpdateNotification": false },
+        "ide": { "hasSeenNudge": true },
+        "hooks": hooks::gemini(),
+        // Else its status line would name each hook as it runs.
+        "hooksConfig": { "notifications": false },
+    });
     let path = ".gemini/settings.json";
-    let auth = ",\n  \"security\": { \"auth\": { \"selectedType\": \"gemini-api-key\" } }";
-    let with_key = seed(path, &settings(auth));
+    let plain = merged(path, &settings);
+    settings["security"] = json!({ "auth": { "selectedType": "gemini-api-key" } });
+    let with_key = merged(path, &settings);
     let trust = "{\n  \"{workspace}\": \"TRUST_FOLDER\"\n}\n";
     AgentProfile {
         command: words(&["gemini", "--yolo"]),
         variables: words(&["GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "GEMINI_MODEL"]),
         seeds: vec![
             Seed { needs: Some("GEMINI_API_KEY".to_owned()), ..with_key },
-            seed(path, &settings("")),
+            plain,
             seed(".gemini/trustedFolders.json", trust),
         ],
         task: words(&["--prompt-interactive={task}"]),
@@ -160,6 +168,7 @@ pub(super) fn opencode() -> AgentProfile {
         seeds: vec![
             Seed { needs: Some("OPENAI_BASE_URL".to_owned()), ..seed(path, local) },
             seed(path, "{\n  \"autoupdate\": false\n}\n"),
+            hooks::opencode(),
         ],
         task: words(&["--prompt={task}"]),
         resume: words(&["--continue"]),
@@ -179,6 +188,7 @@ pub(super) fn qwen() -> AgentProfile {
             "OPENAI_MODEL",
             "DASHSCOPE_API_KEY",
         ]),
+        seeds: vec![merged(".qwen/settings.json", &json!({ "hooks": hooks::qwen() }))],
         task: words(&["--prompt-interactive={task}"]),
         resume: words(&["--continue"]),
         evidence: Some(".qwen/projects/*/chats/*.jsonl".to_owned()),
@@ -200,7 +210,7 @@ pub(super) fn pi() -> AgentProfile {
             "OPENROUTER_API_KEY",
         ]),
         environment: pairs(&[("PI_SKIP_VERSION_CHECK", "1")]),
-        seeds: vec![Seed { needs: Some("OPENAI_BASE_URL".to_owned()), ..models }],
+        seeds: vec![Seed { needs: Some("OPENAI_BASE_URL".to_owned()), ..models }, hooks::pi()],
         // Without the blank a text that begins with - or @ would be a flag or a file.
         task: words(&[" {task}"]),
         resume: words(&["--continue"]),
@@ -278,7 +288,12 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn seed(path: &str, content: &str) -> Seed {
-    Seed { path: path.to_owned(), content: content.to_owned(), needs: None }
+    Seed { path: path.to_owned(), content: content.to_owned(), needs: None, merged: false }
+}
+
+/// Settings that are added to those that are there.
+fn merged(path: &str, settings: &Value) -> Seed {
+    Seed { merged: true, ..seed(path, &format!("{settings:#}\n")) }
 }
 
 pub(super) fn script(line: &str) -> Vec<String> {

@@ -5,6 +5,7 @@
 //! `[agents.NAME]` changes it without touching the first.
 
 mod builtin;
+mod hooks;
 
 use super::file::{AgentSettings, Settings};
 use crate::model::failure::{Failure, FailureKind};

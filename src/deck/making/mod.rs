@@ -6,6 +6,7 @@ mod agent;
 mod beginning;
 mod boxes;
 mod evidence;
+mod merging;
 mod prepare;
 mod require;
 mod seeds;

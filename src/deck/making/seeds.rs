@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::super::recover;
+use super::merging;
 use crate::model::failure::Failure;
 use crate::model::profile::Seed;
 
@@ -32,7 +33,8 @@ pub(super) fn write(
 ) -> Result<(), Failure> {
     let opened = open_home(home).with_context(|| format!("cannot open {}", home.display()))?;
     for seed in seeds.iter().filter(|seed| seed.fits(variables)) {
-        match place(&opened, &seed.path, seed.fill(workspace, variables).as_bytes()) {
+        let there = if seed.merged { There::Merged } else { There::Left };
+        match place(&opened, &seed.path, &seed.fill(workspace, variables), there) {
             Ok(()) => {}
             Err(Errno::LOOP | Errno::NOTDIR | Errno::XDEV) => {
                 let place = home.join(&seed.path);
@@ -54,8 +56,15 @@ pub(super) fn open_home(home: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(home, flags, Mode::empty())
 }
 
-/// Puts a file at `path` of the home, whole or not at all, where nothing is.
-fn place(home: &OwnedFd, path: &str, content: &[u8]) -> Result<(), Errno> {
+/// What becomes of a file that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum There {
+    Left,
+    Merged,
+}
+
+/// Puts a file at `path` of the home, whole or not at all.
+fn place(home: &OwnedFd, path: &str, content: &str, there: There) -> Result<(), Errno> {
     let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
     let parents = parents.split('/').filter(|part| !part.is_empty());
     let mut directory = home.try_clone().map_err(|error| errno(&error))?;
@@ -63,7 +72,11 @@ fn place(home: &OwnedFd, path: &str, content: &[u8]) -> Result<(), Errno> {
         directory = step_into(&directory, part)?;
     }
     match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => put(&directory, name, content),
+        Err(Errno::NOENT) => put(&directory, name, content.as_bytes()),
+        Ok(_) if there == There::Merged => match merging::add(&directory, name, content)? {
+            Some(merged) => put(&directory, name, merged.as_bytes()),
+            None => Ok(()),
+        },
         found => found.map(drop),
     }
 }
@@ -147,6 +160,7 @@ mod tests {
                 path: path.to_owned(),
                 content: "{workspace}".to_owned(),
                 needs: None,
+                merged: false,
             });
             write(&self.home(), &seeds, "/work", &[])
         }
@@ -187,6 +201,32 @@ mod tests {
         }
         let left = std::fs::read_dir(world.home().join(".tool")).expect("read").count();
         assert_eq!(left, 1, "nothing but the file");
+    }
+
+    #[test]
+    fn settings_are_added_to_those_that_are_there_through_no_link() {
+        let world = World::new();
+        let seed = Seed {
+            path: "settings.json".to_owned(),
+            content: r#"{ "hooks": { "Stop": [1] } }"#.to_owned(),
+            needs: None,
+            merged: true,
+        };
+        let write = || write(&world.home(), std::slice::from_ref(&seed), "/work", &[]);
+        std::fs::write(world.home().join("settings.json"), r#"{ "theme": "light" }"#)
+            .expect("written");
+        write().expect("seeded");
+        let text = world.text("settings.json").expect("there");
+        let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let wanted = serde_json::json!({ "theme": "light", "hooks": { "Stop": [1] } });
+        assert_eq!(found, wanted);
+
+        std::fs::remove_file(world.home().join("settings.json")).expect("removed");
+        std::fs::write(world.outside(".bashrc"), "{}").expect("written");
+        world.link(&world.outside(".bashrc"), "settings.json");
+        write().expect("left as it is");
+        assert_eq!(world.outside_now(), [(".bashrc".to_owned(), "{}".to_owned())]);
+        assert_eq!(world.text("settings.json").as_deref(), Some("{}"), "the link leads there");
     }
 
     #[test]

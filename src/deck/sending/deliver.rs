@@ -312,7 +312,7 @@ impl Courier<'_> {
         line.entered();
         self.shared.hands.sent(self.id);
         let was_at_cursor = self.echo.is_at_cursor(&screen);
-        Ok(Entered { status: session.status.clone(), was_at_cursor })
+        Ok(Entered { status: told(session.status.clone()), was_at_cursor })
     }
 
     /// Looks until something tells that the program took it.
@@ -346,7 +346,7 @@ impl Courier<'_> {
     }
 
     fn status(&self) -> Option<Status> {
-        self.shared.hub.view(self.id)?.session(AGENT)?.status.clone()
+        told(self.shared.hub.view(self.id)?.session(AGENT)?.status.clone())
     }
 
     fn runs(&self) -> bool {
@@ -390,6 +390,11 @@ fn began(before: Option<&Status>, now: Option<&Status>) -> bool {
         }
         _ => false,
     }
+}
+
+/// A status by which it shows that a prompt was taken.
+fn told(status: Option<Status>) -> Option<Status> {
+    status.filter(Status::tells_of_turns)
 }
 
 fn failed(failure: &Failure) -> Delivery {

@@ -100,7 +100,8 @@ impl Sight<'_> {
             });
         }
         let session = self.environment.session(SessionId::AGENT);
-        match session.and_then(|session| session.status.as_ref()).map(|status| status.state) {
+        let status = session.and_then(|session| session.status.as_ref());
+        match status.filter(|status| status.tells_of_turns()).map(|status| status.state) {
             Some(Doing::Idle | Doing::Done | Doing::Failed) => {}
             Some(Doing::Unknown) => return wait("what it does is not known"),
             Some(Doing::Working | Doing::Waiting { .. }) => return wait("it works"),

@@ -3,7 +3,37 @@
 use std::path::Path;
 
 use super::prompts::{Ending, Shown};
+use crate::deck::front;
+use crate::deck::hands::Program;
+use crate::model::environment::Environment;
 use crate::model::status::Need;
+
+/// Agents that move something on their screens several times a second while they work.
+const ANIMATED: [&str; 6] = ["claude", "codex", "gemini", "opencode", "pi", "qwen"];
+
+/// What is known of a program besides what its screen means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::deck) struct Nature {
+    /// It stands at its prompt whenever it has its terminal itself.
+    pub is_shell: bool,
+    pub is_animated: bool,
+}
+
+impl Nature {
+    pub fn of(environment: &Environment) -> Self {
+        let names = names(&environment.agent, &environment.command);
+        Self {
+            is_shell: front::usual(environment) == Program::Shell,
+            is_animated: names.iter().any(|name| ANIMATED.contains(name)),
+        }
+    }
+}
+
+/// What a program goes by: its profile and its own name.
+fn names<'a>(profile: &'a str, command: &'a [String]) -> [&'a str; 2] {
+    let program = command.first().and_then(|program| Path::new(program).file_name());
+    [profile, program.and_then(|name| name.to_str()).unwrap_or_default()]
+}
 
 /// An agent of which it is known how its state shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +46,7 @@ pub(in crate::deck) enum Agent {
 impl Agent {
     /// The agent by the name of its profile or of its program.
     pub fn of(profile: &str, command: &[String]) -> Option<Self> {
-        let program = command.first().and_then(|program| Path::new(program).file_name());
-        let program = program.and_then(|name| name.to_str()).unwrap_or_default();
-        [profile, program].into_iter().find_map(|name| match name {
+        names(profile, command).into_iter().find_map(|name| match name {
             "claude" => Some(Self::Claude),
             "codex" => Some(Self::Codex),
             "gemini" => Some(Self::Gemini),

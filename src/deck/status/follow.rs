@@ -4,17 +4,23 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::Judge;
-use super::agents::Agent;
+use super::agents::{Agent, Nature};
+use super::{Hooked, Judge};
 use crate::deck::state::Report;
 use crate::deck::terminal::Terminal;
 use crate::model::environment::Environment;
 use crate::model::id::SessionId;
-use crate::model::status::Doing;
+use crate::model::status::{Claim, Doing, MAX_SAYS};
+use crate::shim::wire::ShimEvent;
+use crate::term::printable;
 
 /// Between output and the look that follows it: soon enough for people, and a bound on what a
 /// program that changes its mind all the time can have told of it.
 pub(super) const PACE: Duration = Duration::from_millis(200);
+
+/// How long a shim may take to tell what hooks told an earlier server, before it is said of a state
+/// that is known that nothing is.
+const HEARSAY: Duration = Duration::from_millis(500);
 
 /// So many changes of state are told at once; more only as the oldest of them grows older than
 /// `WHILE`. Each is written to the record and sent to every client, and no agent that works has so
@@ -26,7 +32,12 @@ const WHILE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(in crate::deck) struct Follower {
     agent: Option<Agent>,
+    nature: Nature,
     judge: Judge,
+    /// What the program's hooks tell.
+    hooked: Option<Hooked>,
+    /// Whether it has its terminal itself.
+    has_terminal: Option<bool>,
     due: Option<Instant>,
     /// Output up to this offset was printed before: what it says is known only when all is read.
     awaited: u64,
@@ -42,16 +53,50 @@ impl Follower {
     pub fn new(environment: &Environment, awaited: u64, now: Instant) -> Self {
         let agent = Agent::of(&environment.agent, &environment.command);
         let known = environment.session(SessionId::AGENT).and_then(|agent| agent.status.as_ref());
-        let judge = Judge::new(agent, known.map(|status| status.state), now);
-        Self { agent, judge, due: Some(now), awaited, told: None, changes: VecDeque::new() }
+        let nature = Nature::of(environment);
+        let judge = Judge::new(agent, known.map(|status| status.state), now).with(nature);
+        Self {
+            agent,
+            nature,
+            judge,
+            hooked: None,
+            has_terminal: None,
+            due: Some(if known.is_some() { now + HEARSAY } else { now }),
+            awaited,
+            told: None,
+            changes: VecDeque::new(),
+        }
     }
 
     /// Another program runs in the session.
     pub fn begin_anew(&mut self, now: Instant) {
-        self.judge = Judge::new(self.agent, None, now);
+        self.judge = Judge::new(self.agent, None, now).with(self.nature);
+        self.hooked = None;
+        self.has_terminal = None;
         self.due = Some(now + PACE);
         self.awaited = 0;
         self.told = None;
+    }
+
+    /// Takes what the shim tells of programs, as far as it is about the agent's state.
+    pub fn hear(&mut self, event: ShimEvent, now: Instant) {
+        match event {
+            ShimEvent::Told { session: SessionId::AGENT, number, state, says } => {
+                // The words may be anything.
+                let says = says.map(|says| printable(&says, MAX_SAYS));
+                let says = says.filter(|says| !says.is_empty());
+                self.hooked = state.map(|state| Hooked { number, claim: Claim { state, says } });
+            }
+            ShimEvent::Foreground { session: SessionId::AGENT, own } if self.nature.is_shell => {
+                self.has_terminal = Some(own);
+            }
+            ShimEvent::Refused { count } => {
+                tracing::warn!("{count} messages of a box's programs were dropped as malformed");
+                return;
+            }
+            _ => return,
+        }
+        self.due.get_or_insert(now + PACE);
     }
 
     pub fn printed(&mut self, now: Instant) {
@@ -62,7 +107,8 @@ impl Follower {
     /// The program ended; its end says all.
     pub fn stop(&mut self) {
         self.due = None;
-        self.judge = Judge::new(self.agent, None, Instant::now());
+        self.hooked = None;
+        self.judge = Judge::new(self.agent, None, Instant::now()).with(self.nature);
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -91,7 +137,8 @@ impl Follower {
             self.due = Some(now + PACE);
             return None;
         }
-        let evidence = terminal.evidence(self.judge.reads_screens());
+        let mut evidence = terminal.evidence(self.judge.reads_screens());
+        (evidence.hooked, evidence.has_terminal) = (self.hooked.clone(), self.has_terminal);
         let found = self.judge.judge(&evidence, now);
         let report = Report::Judged { session: SessionId::AGENT, found };
         if self.told.as_ref() == Some(&report) {

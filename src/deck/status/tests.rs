@@ -20,12 +20,22 @@ fn evidence(reported: Option<Doing>, title: &str, screen: &str) -> Evidence {
         reported: reported.map(Claim::from),
         title: title.to_owned(),
         rows: screen.lines().map(str::to_owned).collect(),
+        ..Evidence::default()
     }
+}
+
+/// The same, of a program whose hooks told something by their message of this number.
+fn hooked(number: u64, state: Doing, title: &str, screen: &str) -> Evidence {
+    let hooked = Some(Hooked { number, claim: state.into() });
+    Evidence { hooked, ..evidence(None, title, screen) }
+}
+
+fn pair(found: Option<Finding>) -> Option<(Doing, Source)> {
+    found.map(|found| (found.claim.state, found.source))
 }
 
 /// What is found after the grace, and at once.
 fn settled(judge: &mut Judge, evidence: &Evidence) -> (Option<(Doing, Source)>, bool) {
-    let pair = |found: Option<Finding>| found.map(|found| (found.claim.state, found.source));
     let begun = judge.printed;
     let first = pair(judge.judge(evidence, begun));
     let later = pair(judge.judge(evidence, begun + GRACE));
@@ -210,4 +220,90 @@ fn codex_asks_for_a_login_in_letters_of_its_own() {
         let found = settled(&mut judge, &evidence(None, "", menu)).0;
         assert_eq!(found.map(|found| found.0), expected, "{agent:?}");
     }
+}
+
+#[test]
+fn hooks_are_believed_after_a_report_and_before_a_title_until_the_screen_refutes_them() {
+    let (working, done) = (Doing::Working, Doing::Done);
+    let hook = Source::Hook;
+    for (told, title, screen, expected, when) in [
+        (working, "", "nothing known", (working, hook), true),
+        (working, "◐ x", PROMPT, (working, hook), true),
+        (done, "✳ x", PROMPT, (done, hook), true),
+        (done, "◐ x", "nothing known", (done, hook), true),
+        (ASKS, "", QUESTION, (ASKS, hook), true),
+        // Esc after a question, and at work: nothing is told of it.
+        (ASKS, "✳ x", STOPPED, (Doing::Idle, Source::Screen), false),
+        (working, "✳ x", STOPPED, (Doing::Idle, Source::Screen), false),
+        // The hook of the end was lost, or that of the beginning, or of a question.
+        (working, "✳ x", FINISHED, (done, Source::Screen), false),
+        (done, "◐ x", WORK, (working, Source::Screen), false),
+        (working, "◐ x", QUESTION, (ASKS, Source::Screen), false),
+        // It was allowed, and its tool runs for long.
+        (ASKS, "◐ x", WORK, (working, Source::Screen), false),
+    ] {
+        let evidence = hooked(1, told, title, screen);
+        let found = settled(&mut claude(), &evidence);
+        assert_eq!(found, (Some(expected), when), "{evidence:?}");
+    }
+    let reported = Evidence { reported: Some(done.into()), ..hooked(1, working, "", WORK) };
+    assert_eq!(settled(&mut claude(), &reported), (Some((done, Source::Report)), true));
+}
+
+#[test]
+fn what_was_refuted_stays_so_until_the_hooks_tell_more() {
+    let mut judge = claude();
+    let begun = judge.printed;
+    let refuted = hooked(7, Doing::Working, "", STOPPED);
+    judge.judge(&refuted, begun);
+    let idle = Some((Doing::Idle, Source::Screen));
+    assert_eq!(pair(judge.judge(&refuted, begun + GRACE)), idle);
+    // A menu over the prompt says nothing, and brings nothing back.
+    let menu = hooked(7, Doing::Working, "", "a menu");
+    let nothing = Some((Doing::Unknown, Source::Nothing));
+    assert_eq!(pair(judge.judge(&menu, begun + GRACE * 2)), nothing);
+    let more = hooked(8, Doing::Working, "", "a menu");
+    assert_eq!(pair(judge.judge(&more, begun + GRACE * 3)), Some((Doing::Working, Source::Hook)));
+    // A message that comes while the screen says otherwise has to be refuted by itself.
+    let next = hooked(9, Doing::Working, "", STOPPED);
+    assert_eq!(pair(judge.judge(&next, begun + GRACE * 3)), Some((Doing::Working, Source::Hook)));
+    assert_eq!(judge.again(), Some(begun + GRACE * 4));
+}
+
+#[test]
+fn work_that_hooks_told_is_doubted_of_an_agent_that_always_moves_something() {
+    let told = hooked(1, Doing::Working, "", "");
+    for (is_animated, expected) in
+        [(true, (Doing::Unknown, Source::Output)), (false, (Doing::Working, Source::Hook))]
+    {
+        let begun = Instant::now();
+        let nature = Nature { is_animated, ..Nature::default() };
+        let mut judge = Judge::new(None, None, begun).with(nature);
+        assert_eq!(pair(judge.judge(&told, begun)), Some((Doing::Working, Source::Hook)));
+        assert_eq!(pair(judge.judge(&told, begun + STILL)), Some(expected));
+    }
+}
+
+#[test]
+fn a_shell_is_idle_at_its_prompt_and_whoever_it_ran_is_gone_then() {
+    let begun = Instant::now();
+    let shell = Nature { is_shell: true, ..Nature::default() };
+    let found = |nature: Nature, evidence: &Evidence| {
+        pair(Judge::new(None, None, begun).with(nature).judge(evidence, begun))
+    };
+    let at = |own: bool, evidence: Evidence| Evidence { has_terminal: Some(own), ..evidence };
+    let nothing = evidence(None, "", "");
+    let (idle, runs) = ((Doing::Idle, Source::Processes), (Doing::Working, Source::Processes));
+    assert_eq!(found(shell, &at(true, nothing.clone())), Some(idle));
+    assert_eq!(found(shell, &at(false, nothing.clone())), Some(runs));
+    assert_eq!(found(shell, &nothing), None);
+    assert_eq!(found(Nature::default(), &at(false, nothing)), None, "it may be any program");
+    // An agent in it speaks for itself, until it was killed at its work.
+    let agent = hooked(1, ASKS, "", "");
+    assert_eq!(found(shell, &at(false, agent.clone())), Some((ASKS, Source::Hook)));
+    assert_eq!(found(shell, &at(true, agent)), Some(idle));
+    let reported = evidence(Some(Doing::Working), "", "");
+    assert_eq!(found(shell, &at(true, reported)), Some(idle));
+    let done = hooked(1, Doing::Done, "", "");
+    assert_eq!(found(shell, &at(true, done)), Some((Doing::Done, Source::Hook)));
 }
