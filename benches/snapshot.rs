@@ -89,7 +89,12 @@ impl Place {
             &places,
             &user.identity(),
             Timestamp(1),
-            &mut Making { progress: &mut |_, _| {}, ahead: None, may_pin: &mut || Ok(()) },
+            &mut Making {
+                progress: &mut |_, _| {},
+                ahead: None,
+                may_pin: &mut || Ok(()),
+                bringing: &mut |_| {},
+            },
         )
         .expect("a workspace");
         let created = began.elapsed().as_secs_f64() * 1e3;

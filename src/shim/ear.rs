@@ -99,14 +99,13 @@ pub(super) fn now() -> u64 {
 /// Says a message to the shim at `address`, from inside the box. Does not wait for one that does
 /// not listen for longer than `patience`.
 pub(super) fn speak(address: &str, message: &[u8], patience: Duration) -> io::Result<()> {
-    let socket: StdDatagram = match address.strip_prefix('@') {
-        Some(name) => socket::connect_name(name)?,
-        None => {
-            let path = Path::new(address);
-            let parts = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
-            let (directory, name) = parts.ok_or(io::ErrorKind::InvalidInput)?;
-            socket::connect_datagram(directory, name)?
-        }
+    let socket: StdDatagram = if let Some(name) = address.strip_prefix('@') {
+        socket::connect_name(name)?
+    } else {
+        let path = Path::new(address);
+        let parts = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
+        let (directory, name) = parts.ok_or(io::ErrorKind::InvalidInput)?;
+        socket::connect_datagram(directory, name)?
     };
     socket.set_write_timeout(Some(patience))?;
     socket.send(message).map(drop)

@@ -21,8 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of a hook's input that are read at most: the output of a tool may be in it.
 const MAX_INPUT: u64 = 8 << 20;
 
+/// What the input of a hook says.
+type Scheme = fn(&Value) -> Option<Value>;
+
 /// How an agent tells its hooks what happened.
-const SCHEMES: [(&str, fn(&Value) -> Option<Value>); 2] = [("claude", claude), ("gemini", gemini)];
+const SCHEMES: [(&str, Scheme); 2] = [("claude", claude), ("gemini", gemini)];
 
 /// Runs with the words behind the verb: none for a message as input, the name of an agent for the
 /// input of one of its hooks, or a state and, for one that waits, its need.
@@ -159,13 +162,13 @@ mod tests {
     use crate::shim::hooks::State;
 
     /// What a hook's input says, as the shim reads it.
-    fn said(scheme: fn(&Value) -> Option<Value>, hook: Value) -> Option<Message> {
-        let mut message = scheme(&hook)?;
+    fn said(scheme: Scheme, hook: &Value) -> Option<Message> {
+        let mut message = scheme(hook)?;
         message["session"] = 1.into();
         Some(Message::read(&serde_json::to_vec(&message).expect("text")).expect("a message"))
     }
 
-    fn state(scheme: fn(&Value) -> Option<Value>, hook: Value) -> Option<State> {
+    fn state(scheme: Scheme, hook: &Value) -> Option<State> {
         said(scheme, hook).map(|message| message.state)
     }
 
@@ -185,12 +188,12 @@ mod tests {
             ("PreCompact", None),
         ] {
             let hook = json!({ "hook_event_name": event, "session_id": "s" });
-            assert_eq!(state(claude, hook), expected, "{event}");
+            assert_eq!(state(claude, &hook), expected, "{event}");
         }
         let compact = json!({ "hook_event_name": "SessionStart", "source": "compact" });
-        assert_eq!(state(claude, compact), None);
-        assert_eq!(state(claude, json!({})), None);
-        assert_eq!(state(claude, json!([])), None);
+        assert_eq!(state(claude, &compact), None);
+        assert_eq!(state(claude, &json!({})), None);
+        assert_eq!(state(claude, &json!([])), None);
     }
 
     #[test]
@@ -199,12 +202,12 @@ mod tests {
             json!({ "hook_event_name": event, "session_id": "s", "tool_name": "Bash",
                     "tool_input": { "command": command } })
         };
-        let asks = said(claude, hook("PermissionRequest", "rm x")).expect("said");
+        let asks = said(claude, &hook("PermissionRequest", "rm x")).expect("said");
         assert_eq!(asks.says.as_deref(), Some("Bash: rm x"));
         assert_eq!(asks.conversation.as_deref(), Some("s"));
-        let done = said(claude, hook("PostToolUse", "rm x")).expect("said");
+        let done = said(claude, &hook("PostToolUse", "rm x")).expect("said");
         assert_eq!(done.part, asks.part);
-        let other = said(claude, hook("PostToolUse", "rm y")).expect("said");
+        let other = said(claude, &hook("PostToolUse", "rm y")).expect("said");
         assert_ne!(other.part, asks.part);
     }
 
@@ -212,10 +215,10 @@ mod tests {
     fn what_a_helper_does_is_not_said_of_the_agent() {
         let hook = |event: &str| json!({ "hook_event_name": event, "agent_id": "a" });
         for event in ["SessionStart", "UserPromptSubmit", "PreToolUse", "Stop", "SessionEnd"] {
-            assert_eq!(state(claude, hook(event)), None, "{event}");
+            assert_eq!(state(claude, &hook(event)), None, "{event}");
         }
-        assert_eq!(state(claude, hook("PermissionRequest")), Some(State::Waiting));
-        assert_eq!(state(claude, hook("PostToolUse")), Some(State::Answered));
+        assert_eq!(state(claude, &hook("PermissionRequest")), Some(State::Waiting));
+        assert_eq!(state(claude, &hook("PostToolUse")), Some(State::Answered));
     }
 
     #[test]
@@ -229,11 +232,11 @@ mod tests {
             ("SessionEnd", Some(State::Ended)),
             ("Notification", None),
         ] {
-            assert_eq!(state(gemini, json!({ "hook_event_name": event })), expected, "{event}");
+            assert_eq!(state(gemini, &json!({ "hook_event_name": event })), expected, "{event}");
         }
         let asks = json!({ "hook_event_name": "Notification", "notification_type": "ToolPermission",
                            "details": { "title": "Confirm Shell Command", "command": "ls" } });
-        let asks = said(gemini, asks).expect("said");
+        let asks = said(gemini, &asks).expect("said");
         assert_eq!(asks.state, State::Waiting);
         assert_eq!(asks.says.as_deref(), Some("Confirm Shell Command: ls"));
     }

@@ -24,6 +24,15 @@ struct World {
     _image: Image,
 }
 
+/// Has what root left behind go on, also without a server, and waits until it has.
+fn root_goes_on(workspace: &Path, name: &str) {
+    std::fs::write(workspace.join(format!("{name}.go")), "").expect("written");
+    let done = workspace.join(format!("{name}.done"));
+    let told = || std::fs::read_to_string(&done).unwrap_or_default();
+    wait_until("root has made it", || !told().is_empty());
+    assert_eq!(told(), "0\n", "the control: it is root's");
+}
+
 impl World {
     /// `None` where there is no engine, or root would own what it makes anyway.
     fn new() -> Option<Self> {
@@ -57,15 +66,6 @@ impl World {
         self.root(&script);
     }
 
-    /// Has it go on, also without a server, and waits until it has.
-    fn root_goes_on(&self, workspace: &Path, name: &str) {
-        std::fs::write(workspace.join(format!("{name}.go")), "").expect("written");
-        let done = workspace.join(format!("{name}.done"));
-        let told = || std::fs::read_to_string(&done).unwrap_or_default();
-        wait_until("root has made it", || !told().is_empty());
-        assert_eq!(told(), "0\n", "the control: it is root's");
-    }
-
     /// Has the box's root make something once nobody waits for it any more: something to read in
     /// the workspace, and in the home what no other may.
     fn root_later(&self, name: &str) {
@@ -74,7 +74,7 @@ impl World {
              touch ~agent/{name}/file"
         );
         self.root_waits(name, &script);
-        self.root_goes_on(&self.directory("fox").join("workspace"), name);
+        root_goes_on(&self.directory("fox").join("workspace"), name);
         let home = self.directory("fox").join("home").join(name);
         assert_eq!(owner(&home), Some(0), "the control: it is root's");
     }
@@ -155,7 +155,7 @@ fn what_root_shuts_with_nobody_waiting_is_in_the_snapshot_that_meets_it() {
     let own = rustix::process::geteuid().as_raw();
 
     // Nobody asks for anything: what is met once the workspace is quiet is enough.
-    world.root_goes_on(&workspace, "early");
+    root_goes_on(&workspace, "early");
     let file = workspace.join("early/file");
     wait_until("it is the user's", || owner(&file) == Some(own));
     let holds = |text: &str| {
@@ -166,7 +166,7 @@ fn what_root_shuts_with_nobody_waiting_is_in_the_snapshot_that_meets_it() {
 
     // Nobody was there to meet it: whoever looks first has it.
     world.test.end_server();
-    world.root_goes_on(&workspace, "late");
+    root_goes_on(&workspace, "late");
     assert!(holds("+late work"));
     world.test.script("fox", "echo more >>early/file; echo more >>late/file");
 }

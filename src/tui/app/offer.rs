@@ -106,15 +106,13 @@ impl App {
         let (lines, oldest) = (&copy.lines, copy.lines.start);
         let above = lines.link_before(from);
         let found = above.or_else(|| lines.link_before(Spot { line: lines.end(), column: 0 }));
-        match found.filter(|found| found.line >= oldest) {
-            Some(found) => copy.go_to(found),
-            None => {
-                if entered {
-                    self.leave_copy();
-                }
-                self.say("there is no link here");
-            }
+        if let Some(found) = found.filter(|found| found.line >= oldest) {
+            return copy.go_to(found);
         }
+        if entered {
+            self.leave_copy();
+        }
+        self.say("there is no link here");
     }
 
     /// Asks where the link at the cursor leads.

@@ -147,7 +147,7 @@ fn comments_stand_below_their_lines_with_what_became_of_them() {
 
 #[test]
 fn a_long_comment_is_whole_in_as_many_rows_as_it_takes() {
-    let words: String = (0..40).map(|number| format!("word{number} ")).collect();
+    let words = (0..40).map(|number| format!("word{number}")).collect::<Vec<_>>().join(" ");
     let text = format!("{words}\n\n{}\nend", "x".repeat(150));
     for (size, side_by_side) in [(SMALL, false), (MIDDLE, true), (LARGE, false)] {
         let mut app = opened(size);

@@ -59,24 +59,22 @@ impl Drop for Model {
 pub fn image_with(agent: &str) -> Image {
     let place = installed(agent).expect("installed");
     let programs = place.join("lib/node_modules");
-    Image::written(|input| match agent {
-        "claude" => {
+    Image::written(|input| {
+        if agent == "claude" {
             let binary = programs.join("@anthropic-ai/claude-code/bin/claude.exe");
-            write_system(input, &[&binary], |archive| {
+            return write_system(input, &[&binary], |archive| {
                 archive.append_path_with_name(&binary, "usr/local/bin/claude")
-            })
+            });
         }
-        _ => {
-            let platforms = programs.join("@openai/codex/node_modules/@openai");
-            let vendor = only_below(&only_below(&platforms).join("vendor"));
-            write_system(input, &[], |archive| {
-                archive.append_dir_all("opt/codex", &vendor)?;
-                let mut header = tar::Header::new_gnu();
-                header.set_entry_type(tar::EntryType::Symlink);
-                header.set_size(0);
-                archive.append_link(&mut header, "usr/local/bin/codex", "/opt/codex/bin/codex")
-            })
-        }
+        let platforms = programs.join("@openai/codex/node_modules/@openai");
+        let vendor = only_below(&only_below(&platforms).join("vendor"));
+        write_system(input, &[], |archive| {
+            archive.append_dir_all("opt/codex", &vendor)?;
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            archive.append_link(&mut header, "usr/local/bin/codex", "/opt/codex/bin/codex")
+        })
     })
 }
 
