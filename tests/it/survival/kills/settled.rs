@@ -220,6 +220,10 @@ impl Session {
 
     /// The user's repository is as before or as after, and never between.
     fn settle_repository(&mut self, said: &str, pile: &Pile, taken: Option<bool>) {
+        if taken.is_none() {
+            // All of it may be written and not decided: the next server takes that back.
+            self.wait_for_quiet();
+        }
         let look = || piles::standing(&self.test, &self.head);
         wait_until(&format!("{said}: the repository is whole: {:?}", look()), || look().is_ok());
         let found = look().expect("whole");
