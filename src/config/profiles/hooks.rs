@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::model::profile::Seed;
 
-const OPENCODE: &str = include_str!("hooks/opencode.js");
-const PI: &str = include_str!("hooks/pi.js");
+const OPENCODE: &str = concat!(include_str!("hooks/say.js"), include_str!("hooks/opencode.js"));
+const PI: &str = concat!(include_str!("hooks/say.js"), include_str!("hooks/pi.js"));
 
 /// Events of Claude Code. Nothing is told of helpers, which end while the agent goes on.
 const CLAUDE: [&str; 9] = [

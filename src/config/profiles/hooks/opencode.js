@@ -1,26 +1,9 @@
 // Tells the first process of the box what opencode is doing.
-import { spawn } from "node:child_process";
-
 export const Agentdeck = async () => {
   const shim = process.env.AGENTDECK_SHIM;
   if (!shim || !process.env.AGENTDECK_STATUS) return {};
 
-  // One after the other, so that what was said last is heard last.
-  let waiting = Promise.resolve();
-  let last = "";
-  const say = (message) => {
-    const text = JSON.stringify({ conversation: String(process.pid), ...message });
-    if (text === last) return;
-    last = text;
-    waiting = waiting.then(() => new Promise((done) => {
-      const program = spawn(shim, ["shim-say"], { stdio: ["pipe", "ignore", "ignore"] });
-      program.on("error", done);
-      program.on("close", done);
-      program.stdin.on("error", () => {});
-      program.stdin.end(text);
-    }));
-  };
-
+  const say = speaker(shim);
   const helpers = new Set();
   let busy = false;
   let interrupted = false;
